@@ -1,0 +1,1 @@
+"""Exactum: verifiable AI inference for contracts on any EVM chain."""

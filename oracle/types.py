@@ -1,0 +1,100 @@
+"""The words that all parts share: ids, tensor types, signatures."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from math import prod
+from typing import NewType
+
+ModelId = NewType("ModelId", bytes)  # 32 bytes
+RequestId = NewType("RequestId", bytes)  # 32 bytes
+Address = NewType("Address", str)  # checksummed, 0x…
+Wei = NewType("Wei", int)
+
+
+class Assurance(IntEnum):
+    """How a model's results are checked. Same order as `IModelRegistry.Assurance`."""
+
+    VANILLA = 0  # onnxruntime with pinned options; no referee
+    EXACT = 1  # the law: every output bit can be proved
+
+
+class DType(IntEnum):
+    """ONNX's own codes (TensorProto.DataType). Same order as `IModelRegistry.DType`."""
+
+    UNDEFINED = 0
+    FLOAT = 1
+    UINT8 = 2
+    INT8 = 3
+    UINT16 = 4
+    INT16 = 5
+    INT32 = 6
+    INT64 = 7
+    STRING = 8
+    BOOL = 9
+    FLOAT16 = 10
+    DOUBLE = 11
+    UINT32 = 12
+    UINT64 = 13
+    COMPLEX64 = 14
+    COMPLEX128 = 15
+    BFLOAT16 = 16
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element; 0 for a dtype that no payload may hold."""
+        return _ITEMSIZE.get(self, 0)
+
+
+_ITEMSIZE = {
+    DType.FLOAT: 4,
+    DType.UINT8: 1,
+    DType.INT8: 1,
+    DType.UINT16: 2,
+    DType.INT16: 2,
+    DType.INT32: 4,
+    DType.INT64: 8,
+    DType.BOOL: 1,
+    DType.FLOAT16: 2,
+    DType.DOUBLE: 8,
+    DType.UINT32: 4,
+    DType.UINT64: 8,
+    DType.BFLOAT16: 2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """A tensor's name, element type and static shape; `()` is a scalar."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in a payload."""
+        return self.elements * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype.name.lower()}[{','.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model takes and gives. A payload is the tensors' elements, big-endian, in this
+    order, with nothing between them."""
+
+    inputs: tuple[TensorType, ...]
+    outputs: tuple[TensorType, ...]
+
+    @property
+    def input_length(self) -> int:
+        return sum(tensor.nbytes for tensor in self.inputs)
+
+    @property
+    def output_length(self) -> int:
+        return sum(tensor.nbytes for tensor in self.outputs)
