@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {IInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
+import {IInferenceQueue} from "./interfaces/IInferenceQueue.sol";
+import {ModelId} from "./interfaces/IModelRegistry.sol";
+import {RequestId} from "./libraries/RequestState.sol";
+
+/// @title InferenceConsumer
+/// @notice Inherit it, call `_request`, override `_onInference`. One contract, one model.
+abstract contract InferenceConsumer is IInferenceConsumer {
+    IInferenceQueue public immutable QUEUE;
+    ModelId public immutable MODEL;
+
+    constructor(IInferenceQueue queue, ModelId model) {
+        QUEUE = queue;
+        MODEL = model;
+    }
+
+    /// @dev The queue credits refunds to `Options.refundTo`; where that is left zero they arrive here by `withdraw`.
+    receive() external payable {}
+
+    /// @inheritdoc IInferenceConsumer
+    function onInference(RequestId id, bytes calldata output) external {
+        require(msg.sender == address(QUEUE), NotQueue(msg.sender, address(QUEUE)));
+        _onInference(id, output);
+    }
+
+    /// @dev Asks for one inference and pays `fee` out of this contract.
+    /// @param input The payload: the input tensors' elements, big-endian, in the signature's order.
+    function _request(bytes memory input, uint256 fee, IInferenceQueue.Options memory options)
+        internal
+        returns (RequestId)
+    {
+        return QUEUE.request{value: fee}(MODEL, input, options);
+    }
+
+    /// @dev A final result. Whatever this does, the operator is paid; a revert can be repaired by `retryCallback`.
+    function _onInference(RequestId id, bytes calldata output) internal virtual;
+}

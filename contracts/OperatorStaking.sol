@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+import {IOperatorStaking} from "./interfaces/IOperatorStaking.sol";
+
+/// @title OperatorStaking
+/// @dev The money half of the queue, in the same account: a call between two contracts and a second ledger for fees
+/// would cost 12,000 gas an inference (docs/decisions.md). Everything that touches a balance is in this file.
+abstract contract OperatorStaking is IOperatorStaking {
+    /// @dev Parts of a slashed bond in hundredths. At least 40 burn, so that challenging oneself loses money; the rest
+    /// after reward and burn is the requester's.
+    uint256 private constant REWARD_PERCENT = 30;
+    uint256 private constant BURN_PERCENT = 40;
+    address private constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
+
+    uint256 public immutable WITHDRAWAL_DELAY;
+
+    mapping(address operator => Account) private _accounts;
+    mapping(address operator => Unstaking) private _unstakings;
+    mapping(address account => uint256) private _credits;
+    mapping(address operator => mapping(uint32 epoch => uint256)) private _slashedAt;
+
+    constructor(uint256 withdrawalDelay) {
+        WITHDRAWAL_DELAY = withdrawalDelay;
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function stake() external payable {
+        Account storage account = _accounts[msg.sender];
+        uint256 staked = account.staked + msg.value;
+
+        require(msg.value != 0, ZeroAmount());
+        require(staked <= type(uint96).max, StakeTooLarge(staked, type(uint96).max));
+
+        account.staked = uint96(staked);
+
+        emit StakeAdded(msg.sender, msg.value, staked);
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function unstake(uint256 amount) external {
+        Account storage account = _accounts[msg.sender];
+        uint256 free = account.staked - account.locked;
+
+        require(amount != 0, ZeroAmount());
+        require(amount <= free, InsufficientStake(msg.sender, free, amount));
+
+        Unstaking storage unstaking = _unstakings[msg.sender];
+        uint256 availableAt = block.timestamp + WITHDRAWAL_DELAY;
+        account.staked -= uint96(amount);
+        // Wei on their way out were a stake once, but stake and exit may follow each other: checked arithmetic.
+        unstaking.amount += uint96(amount);
+        unstaking.availableAt = uint64(availableAt);
+
+        emit UnstakeStarted(msg.sender, amount, availableAt);
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function withdraw(address account) external returns (uint256 amount) {
+        Unstaking storage unstaking = _unstakings[account];
+        amount = _credits[account];
+        if (unstaking.amount != 0 && block.timestamp >= unstaking.availableAt) {
+            amount += unstaking.amount;
+            delete _unstakings[account];
+        }
+
+        require(amount != 0, NothingToWithdraw(account));
+
+        _credits[account] = 0;
+
+        emit Withdrawn(account, amount);
+
+        _send(account, amount);
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function accountOf(address operator) external view returns (Account memory) {
+        return _accounts[operator];
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function freeStakeOf(address operator) external view returns (uint256) {
+        return _accounts[operator].staked - _accounts[operator].locked;
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function unstakingOf(address operator) external view returns (Unstaking memory) {
+        return _unstakings[operator];
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function creditOf(address account) external view returns (uint256) {
+        return _credits[account];
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function slashedAt(address operator, uint32 epoch) public view returns (uint256) {
+        return _slashedAt[operator][epoch];
+    }
+
+    /// @return epoch The epoch that the bond was locked in.
+    function _lock(address operator, uint96 bond) internal returns (uint32 epoch) {
+        Account memory account = _accounts[operator];
+        uint256 free = account.staked - account.locked;
+
+        // INVARIANT: lockedBondsNeverExceedStake
+        require(bond <= free, InsufficientStake(operator, free, bond));
+
+        account.locked += bond;
+        _accounts[operator] = account;
+        return account.epoch;
+    }
+
+    /// @dev Frees the bond of a final result and adds what it earned to the stake. A bond of an earlier epoch was freed
+    /// by the slash that ended the epoch.
+    function _release(address operator, uint32 epoch, uint96 bond, uint256 earned) internal {
+        Account memory account = _accounts[operator];
+
+        if (epoch == account.epoch) account.locked -= bond;
+        uint256 staked = account.staked + earned;
+        if (staked <= type(uint96).max) account.staked = uint96(staked);
+        else _credits[operator] += earned;
+        _accounts[operator] = account;
+    }
+
+    /// @dev Takes the bond of a proven lie, and frees the bonds of all else, which this voids.
+    function _slash(address operator, uint96 bond, address challenger, address requester) internal {
+        Account memory account = _accounts[operator];
+        uint256 reward = uint256(bond) * REWARD_PERCENT / 100;
+        // Rounded up: whoever is paid, at least 40 % are gone.
+        uint256 burned = (uint256(bond) * BURN_PERCENT + 99) / 100;
+
+        _slashedAt[operator][account.epoch] = block.timestamp;
+        _accounts[operator] = Account({staked: account.staked - bond, locked: 0, epoch: account.epoch + 1});
+        _credits[challenger] += reward;
+        _credits[requester] += bond - reward - burned;
+
+        emit OperatorSlashed(operator, challenger, bond, reward, burned, account.epoch + 1);
+
+        _send(BURN_ADDRESS, burned);
+    }
+
+    function _credit(address account, uint256 amount) internal {
+        if (amount != 0) _credits[account] += amount;
+    }
+
+    function _epochOf(address operator) internal view returns (uint32) {
+        return _accounts[operator].epoch;
+    }
+
+    function _send(address account, uint256 amount) private {
+        // Returned data is not copied: a large answer would cost the caller, not the account.
+        bool sent;
+        assembly ("memory-safe") {
+            sent := call(gas(), account, amount, 0, 0, 0, 0)
+        }
+        require(sent, WithdrawalFailed(account, amount));
+    }
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {ModelId} from "./IModelRegistry.sol";
+import {ModelTerms} from "../libraries/ModelTerms.sol";
+import {RequestId, Status} from "../libraries/RequestState.sol";
+
+/// @title Requests for inference, their results and their money
+/// @notice A request escrows a fee; an operator proposes an output and locks a bond; after the window the output is
+/// final, the fee is the operator's, and the consumer is called. A request that nobody answers expires and is refunded.
+///
+/// One storage slot a request. The rest is in events, and callers pass it back: a wrong field gives another id, so it
+/// meets a request that does not exist.
+///
+/// @dev Assumptions that break safety: the registry's terms of a model never change; `DISPUTES` slashes only what its
+/// referee convicted; block.timestamp never goes back. That break liveness only: events are kept by somebody; blocks
+/// have room for a transaction within a window; `DISPUTES` answers.
+interface IInferenceQueue {
+    /// @notice What a requester may choose.
+    /// @param operator Who alone may answer; zero for anyone. Choose one where transactions are public before they are
+    /// mined: an open request's answer can be copied by a faster bidder, who then stands behind it with their bond.
+    /// @param bond Wei that the operator loses if the output is proven wrong. Choose at least what a lie is worth.
+    /// @param window Seconds in which a proposed output can be challenged, before it is final.
+    /// @param timeout Seconds in which a proposal may come; afterwards the request expires.
+    /// @param callbackGas Gas for `onInference`, exactly; zero for no callback.
+    /// @param refundTo Who is credited if the request expires or the operator is slashed; zero for the consumer.
+    struct Options {
+        address operator;
+        uint96 bond;
+        uint32 window;
+        uint32 timeout;
+        uint32 callbackGas;
+        address refundTo;
+    }
+
+    /// @param terms The model's, as the registry had them.
+    /// @param fee Wei in escrow, the publisher's royalty included.
+    /// @param deadline Seconds: the first moment at which a proposal is too late.
+    /// @param nonce Zero, unless an equal request was made in the same second.
+    struct Request {
+        ModelId model;
+        ModelTerms terms;
+        address consumer;
+        address refundTo;
+        address operator;
+        uint96 fee;
+        uint96 bond;
+        uint64 createdAt;
+        uint64 deadline;
+        uint32 window;
+        uint32 callbackGas;
+        uint64 nonce;
+        bytes32 inputHash;
+    }
+
+    /// @param operator Who proposed.
+    /// @param epoch The operator's epoch then; a slash since voids the proposal unless it was final.
+    /// @param proposedAt Seconds.
+    /// @param settleAt Seconds: the first moment at which the output is final.
+    struct Proposal {
+        address operator;
+        uint32 epoch;
+        uint64 proposedAt;
+        uint64 settleAt;
+    }
+
+    /// @notice One item of `settleBatch`.
+    struct Settlement {
+        Request request;
+        Proposal proposal;
+        bytes output;
+    }
+
+    event RequestCreated(RequestId indexed id, ModelId indexed model, address indexed consumer, Request request, bytes input);
+    event ResultProposed(RequestId indexed id, address indexed operator, Proposal proposal, bytes output);
+    /// @param earned Wei added to the operator's stake: the fee without the royalty.
+    event RequestSettled(RequestId indexed id, address indexed operator, uint256 earned, bool isCallbackOwed);
+    /// @param reason The first bytes of what the consumer reverted with.
+    event CallbackFailed(RequestId indexed id, address indexed consumer, bytes reason);
+    event CallbackRetried(RequestId indexed id, address indexed consumer);
+    /// @notice The proposal is void, and an answer may be proposed again.
+    event RequestReopened(RequestId indexed id, address indexed operator);
+    event RequestExpired(RequestId indexed id, address indexed refundTo, uint256 refund);
+
+    error UnknownModel(ModelId model);
+    error WrongInputLength(ModelId model, uint256 length, uint256 needed);
+    error WrongOutputLength(RequestId id, uint256 length, uint256 needed);
+    /// @param offset Byte of the first float32 that is a negative zero or a NaN other than 0x7fc00000.
+    error NonCanonicalOutput(RequestId id, uint256 offset);
+    error FeeBelowRoyalty(uint256 fee, uint256 royalty);
+    error FeeTooLarge(uint256 fee, uint256 maximum);
+    error BondTooSmall(uint256 bond, uint256 minimum);
+    error WindowOutOfRange(uint256 window, uint256 minimum, uint256 maximum);
+    error TimeoutOutOfRange(uint256 timeout, uint256 minimum, uint256 maximum);
+    error CallbackGasTooHigh(uint256 callbackGas, uint256 maximum);
+    error WrongStatus(RequestId id, Status actual, Status needed);
+    error WrongProposal(RequestId id);
+    error NotChosenOperator(RequestId id, address caller, address chosen);
+    error DeadlinePassed(RequestId id, uint256 deadline);
+    error DeadlineNotPassed(RequestId id, uint256 deadline);
+    error WindowNotOver(RequestId id, uint256 settleAt);
+    error WindowOver(RequestId id, uint256 settleAt);
+    error ProposalVoid(RequestId id, address operator, uint32 epoch);
+    error ProposalNotVoid(RequestId id, address operator, uint32 epoch);
+    error NotEnoughGas(RequestId id, uint256 gasLeft, uint256 needed);
+    error NoCallbackOwed(RequestId id);
+    error NotDisputes(address caller, address disputes);
+    error LengthMismatch(uint256 requests, uint256 outputs);
+
+    /// @notice Asks for one inference and escrows the value sent as its fee. The caller is the consumer.
+    /// @param input The payload: the input tensors' elements, big-endian, in the signature's order, nothing between.
+    function request(ModelId model, bytes calldata input, Options calldata options)
+        external
+        payable
+        returns (RequestId id);
+
+    /// @notice Posts the output of a request and locks its bond out of the caller's free stake.
+    /// @dev Warning: wrong by one bit is enough to lose the bond.
+    function propose(Request calldata request_, bytes calldata output) external;
+
+    /// @notice `propose` for many, skipping requests that are no longer open, so that nobody can spoil a batch by
+    /// answering one of it first. Anything else that is wrong with one reverts them all.
+    function proposeBatch(Request[] calldata requests, bytes[] calldata outputs) external;
+
+    /// @notice Pays the operator and calls the consumer back, once the window is over. Anyone may call.
+    /// @dev Reverts with `NotEnoughGas` rather than call back with less gas than was asked for.
+    function settle(Request calldata request_, Proposal calldata proposal, bytes calldata output) external;
+
+    /// @notice `settle` for many, skipping those that are settled or void already.
+    function settleBatch(Settlement[] calldata settlements) external;
+
+    /// @notice Repeats a callback that failed, with all the gas that the caller gives but at least what was asked for.
+    function retryCallback(Request calldata request_, Proposal calldata proposal, bytes calldata output) external;
+
+    /// @notice Ends a request that nobody answered in time and credits the whole fee. Anyone may call.
+    function expire(Request calldata request_) external;
+
+    /// @notice Opens a request again whose proposal was voided by a slash, or ends it where its deadline has passed.
+    /// Anyone may call.
+    function reopen(Request calldata request_, Proposal calldata proposal, bytes32 outputHash) external;
+
+    /// @notice Slashes the operator of a wrong output and opens the request again. Only `DISPUTES`.
+    function slash(Request calldata request_, Proposal calldata proposal, bytes32 outputHash, address challenger)
+        external;
+
+    /// @notice The fee that covers the model's royalty and an operator's gas at `gasPrice`, from typical payloads.
+    /// @dev A floor to start from: which fee is enough is for operators to decide.
+    function quote(ModelId model, uint256 callbackGas, uint256 gasPrice) external view returns (uint256 fee);
+
+    /// @notice Reverts unless `output` is the final result of the request: settled, or its window is over.
+    function requireFinal(Request calldata request_, Proposal calldata proposal, bytes calldata output) external view;
+
+    /// @notice Reverts unless `output` stands as proposed, final or not.
+    /// @dev Warning: an output that is not final may be wrong, and be replaced by another. Show it; do not pay on it.
+    /// @return secondsLeft Until it is final; zero if it is.
+    function requireProposed(Request calldata request_, Proposal calldata proposal, bytes calldata output)
+        external
+        view
+        returns (uint256 secondsLeft);
+
+    function statusOf(RequestId id) external view returns (Status status, bool isCallbackOwed);
+
+    /// @notice The id of a request as the queue hashes it.
+    function idOf(Request calldata request_) external view returns (RequestId);
+
+    /// @notice The model registry.
+    function REGISTRY() external view returns (address);
+
+    /// @notice The only one who may slash; zero where there is none.
+    function DISPUTES() external view returns (address);
+
+    /// @notice Wei: the least bond of a request.
+    function MIN_BOND() external view returns (uint256);
+
+    /// @notice Seconds.
+    function MIN_WINDOW() external view returns (uint256);
+
+    /// @notice Seconds.
+    function MAX_WINDOW() external view returns (uint256);
+}

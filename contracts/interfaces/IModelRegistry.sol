@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {ModelTerms} from "../libraries/ModelTerms.sol";
+
+/// @dev The hash of everything in a model that can never change, its publisher included.
+type ModelId is bytes32;
+
+/// @title The models that may be asked
+/// @notice A model is published once and never changes: its id is the hash of all that it is. Nobody owns the registry,
+/// nobody may remove a model, and a model's publisher may only add hints: where its file lies, and what replaces it.
+interface IModelRegistry {
+    /// @dev How results are checked.
+    enum Assurance {
+        VANILLA, // onnxruntime with pinned options; no referee can judge it
+        EXACT // every output bit is defined by the law and can be proved
+    }
+
+    /// @dev ONNX's own codes (TensorProto.DataType). Only dtypes of a fixed size may stand in a signature.
+    enum DType {
+        UNDEFINED,
+        FLOAT,
+        UINT8,
+        INT8,
+        UINT16,
+        INT16,
+        INT32,
+        INT64,
+        STRING,
+        BOOL,
+        FLOAT16,
+        DOUBLE,
+        UINT32,
+        UINT64,
+        COMPLEX64,
+        COMPLEX128,
+        BFLOAT16
+    }
+
+    /// @param shape Static: a model with a free batch size is published once for each size. Empty for a scalar.
+    struct Tensor {
+        string name;
+        DType dtype;
+        uint32[] shape;
+    }
+
+    /// @param programRoot Root of the program's node descriptors and constants; zero for VANILLA.
+    /// @param fileHash SHA-256 of the .onnx file.
+    /// @param royalty Wei to the publisher out of each inference's fee, a whole number of gwei.
+    struct Model {
+        string name;
+        string version;
+        bytes32 programRoot;
+        bytes32 fileHash;
+        Tensor[] inputs;
+        Tensor[] outputs;
+        Assurance assurance;
+        uint256 royalty;
+    }
+
+    /// @param uri Where the file may lie; a hint, since the bytes are checked against `fileHash`. May be empty.
+    event ModelPublished(ModelId indexed id, address indexed publisher, Model model, string uri);
+    event ModelUriAdded(ModelId indexed id, address indexed publisher, string uri);
+    /// @param successor The model to use instead; zero where there is none.
+    event ModelDeprecated(ModelId indexed id, address indexed publisher, ModelId successor);
+
+    error ModelExists(ModelId id);
+    error UnknownModel(ModelId id);
+    error NotPublisher(ModelId id, address caller, address publisher);
+    error EmptyField(string field);
+    error WrongProgramRoot(Assurance assurance, bytes32 programRoot);
+    error UnsupportedDType(string tensor, DType dtype);
+    error EmptyTensor(string tensor);
+    error PayloadTooLarge(string tensor, uint256 length, uint256 maximum);
+    error RoyaltyNotWholeGwei(uint256 royalty);
+    error RoyaltyTooLarge(uint256 royalty, uint256 maximum);
+    error WrongSuccessor(ModelId id, ModelId successor);
+
+    /// @notice Publishes a model. Anyone may; the id holds the caller, so nobody can take another's model's id.
+    /// @dev Not checked: that the file exists, hashes to `fileHash` and lowers to `programRoot`. Whoever runs the model
+    /// checks that; a model that lies about its file can only go unanswered.
+    function publish(Model calldata model, string calldata uri) external returns (ModelId id);
+
+    /// @notice Adds a place where the file may lie. Only the publisher.
+    function addUri(ModelId id, string calldata uri) external;
+
+    /// @notice Says that a model should no longer be used, and which one should. Only the publisher; may be repeated.
+    /// @dev A word of advice: requests for a deprecated model go on as before, or a publisher could stop a live dApp.
+    /// @param successor A published model other than this, or zero.
+    function deprecate(ModelId id, ModelId successor) external;
+
+    /// @notice What the queue needs of a model, in one word; zero for an unknown model.
+    function termsOf(ModelId id) external view returns (ModelTerms);
+
+    function isDeprecated(ModelId id) external view returns (bool);
+
+    /// @notice The model to use instead of a deprecated one; zero where there is none.
+    function successorOf(ModelId id) external view returns (ModelId);
+
+    /// @notice The id that `publisher` gets for `model`. The same on every chain.
+    function idOf(address publisher, Model calldata model) external pure returns (ModelId);
+}
