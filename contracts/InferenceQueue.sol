@@ -6,6 +6,7 @@ import {IModelRegistry, ModelId} from "./interfaces/IModelRegistry.sol";
 import {Callback} from "./libraries/Callback.sol";
 import {Float32} from "./libraries/Float32.sol";
 import {ModelTerms} from "./libraries/ModelTerms.sol";
+import {Request, RequestLibrary} from "./libraries/Request.sol";
 import {RequestId, RequestState, RequestStateLibrary, Status} from "./libraries/RequestState.sol";
 import {OperatorStaking} from "./OperatorStaking.sol";
 
@@ -23,7 +24,7 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
 
     mapping(RequestId id => RequestState) private _states;
     /// @dev Counts requests that equal another of the same second.
-    uint64 private _twins;
+    uint128 private _twins;
 
     constructor(
         address registry,
@@ -51,7 +52,10 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         ModelTerms terms = IModelRegistry(REGISTRY).termsOf(model);
 
         require(terms.exists(), UnknownModel(model));
-        require(input.length == terms.inputLength(), WrongInputLength(model, input.length, terms.inputLength()));
+        require(
+            input.length == terms.inputLength(),
+            WrongInputLength(model, input.length, terms.inputLength())
+        );
         _requireValid(options);
         require(msg.value <= type(uint96).max, FeeTooLarge(msg.value, type(uint96).max));
         require(msg.value >= terms.royalty(), FeeBelowRoyalty(msg.value, terms.royalty()));
@@ -59,35 +63,31 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         Request memory request_ = Request({
             model: model,
             terms: terms,
-            consumer: msg.sender,
+            inputHash: keccak256(input),
+            consumerAndFee: RequestLibrary.pack(msg.sender, msg.value),
+            operatorAndBond: RequestLibrary.pack(options.operator, options.bond),
             refundTo: options.refundTo == address(0) ? msg.sender : options.refundTo,
-            operator: options.operator,
-            fee: uint96(msg.value),
-            bond: options.bond,
-            createdAt: uint64(block.timestamp),
-            deadline: uint64(block.timestamp) + options.timeout,
-            window: options.window,
-            callbackGas: options.callbackGas,
-            nonce: 0,
-            inputHash: keccak256(input)
+            timing: RequestLibrary.packTiming(
+                block.timestamp + options.timeout, options.window, options.callbackGas
+            )
         });
-        id = _idOf(request_);
+        id = request_.idInMemory();
         if (_states[id].status() != Status.None) {
             // The counter is paid for only here. Its value stands in no other request, so the id is new.
-            request_.nonce = ++_twins;
-            id = _idOf(request_);
+            request_.timing |= ++_twins;
+            id = request_.idInMemory();
         }
         _states[id] = RequestStateLibrary.requested();
 
-        emit RequestCreated(id, model, msg.sender, request_, input);
+        emit RequestCreated(id, model, request_, input);
     }
 
     /// @inheritdoc IInferenceQueue
     function expire(Request calldata request_) external {
-        RequestId id = idOf(request_);
+        RequestId id = request_.id();
 
         _requireStatus(id, Status.Requested);
-        require(block.timestamp >= request_.deadline, DeadlineNotPassed(id, request_.deadline));
+        require(block.timestamp >= request_.deadline(), DeadlineNotPassed(id, request_.deadline()));
 
         _expire(id, request_);
     }
@@ -96,10 +96,10 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
 
     /// @inheritdoc IInferenceQueue
     function propose(Request calldata request_, bytes calldata output) external {
-        RequestId id = idOf(request_);
+        RequestId id = request_.id();
 
         _requireStatus(id, Status.Requested);
-        require(block.timestamp < request_.deadline, DeadlinePassed(id, request_.deadline));
+        require(block.timestamp < request_.deadline(), DeadlinePassed(id, request_.deadline()));
 
         _propose(id, request_, output);
     }
@@ -109,15 +109,18 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         require(requests.length == outputs.length, LengthMismatch(requests.length, outputs.length));
 
         for (uint256 i; i < requests.length; ++i) {
-            RequestId id = idOf(requests[i]);
-            bool isOpen = _states[id].status() == Status.Requested && block.timestamp < requests[i].deadline;
+            RequestId id = requests[i].id();
+            bool isOpen = _states[id].status() == Status.Requested
+                && block.timestamp < requests[i].deadline();
             if (isOpen) _propose(id, requests[i], outputs[i]);
         }
     }
 
     /// @inheritdoc IInferenceQueue
-    function settle(Request calldata request_, Proposal calldata proposal, bytes calldata output) external {
-        RequestId id = idOf(request_);
+    function settle(Request calldata request_, Proposal calldata proposal, bytes calldata output)
+        external
+    {
+        RequestId id = request_.id();
 
         _requireStatus(id, Status.Proposed);
         bytes32 commitment = _requireProposal(id, proposal, keccak256(output));
@@ -130,39 +133,48 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
     function settleBatch(Settlement[] calldata settlements) external {
         for (uint256 i; i < settlements.length; ++i) {
             Settlement calldata item = settlements[i];
-            RequestId id = idOf(item.request);
+            RequestId id = item.request.id();
             bytes32 commitment = _commitmentOf(item.proposal, keccak256(item.output));
             RequestState state = _states[id];
             bool isOpen = state.status() == Status.Proposed && state.commitsTo(commitment);
-            if (isOpen && !_isVoid(item.proposal)) _settle(id, item.request, item.proposal, item.output, commitment);
+            if (isOpen && !_isVoid(item.proposal)) {
+                _settle(id, item.request, item.proposal, item.output, commitment);
+            }
         }
     }
 
     /// @inheritdoc IInferenceQueue
-    function retryCallback(Request calldata request_, Proposal calldata proposal, bytes calldata output) external {
-        RequestId id = idOf(request_);
+    function retryCallback(
+        Request calldata request_,
+        Proposal calldata proposal,
+        bytes calldata output
+    ) external {
+        RequestId id = request_.id();
 
         require(_states[id].isCallbackOwed(), NoCallbackOwed(id));
         bytes32 commitment = _requireProposal(id, proposal, keccak256(output));
 
         _states[id] = RequestStateLibrary.settled(commitment, false);
 
-        _requireGas(id, request_.callbackGas);
+        _requireGas(id, request_.callbackGas());
         uint256 callbackGas = gasleft() - Callback.RESERVE;
-        (bool delivered, bytes memory reason) = Callback.deliver(request_.consumer, callbackGas, id, output);
+        (bool delivered, bytes memory reason) =
+            Callback.deliver(request_.consumer(), callbackGas, id, output);
         if (delivered) {
-            emit CallbackRetried(id, request_.consumer);
+            emit CallbackRetried(id, request_.consumer());
         } else {
             _states[id] = RequestStateLibrary.settled(commitment, true);
-            emit CallbackFailed(id, request_.consumer, reason);
+            emit CallbackFailed(id, request_.consumer(), reason);
         }
     }
 
     /* FAULT */
 
     /// @inheritdoc IInferenceQueue
-    function reopen(Request calldata request_, Proposal calldata proposal, bytes32 outputHash) external {
-        RequestId id = idOf(request_);
+    function reopen(Request calldata request_, Proposal calldata proposal, bytes32 outputHash)
+        external
+    {
+        RequestId id = request_.id();
 
         _requireStatus(id, Status.Proposed);
         _requireProposal(id, proposal, outputHash);
@@ -172,10 +184,13 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
     }
 
     /// @inheritdoc IInferenceQueue
-    function slash(Request calldata request_, Proposal calldata proposal, bytes32 outputHash, address challenger)
-        external
-    {
-        RequestId id = idOf(request_);
+    function slash(
+        Request calldata request_,
+        Proposal calldata proposal,
+        bytes32 outputHash,
+        address challenger
+    ) external {
+        RequestId id = request_.id();
 
         require(msg.sender == DISPUTES, NotDisputes(msg.sender, DISPUTES));
         _requireStatus(id, Status.Proposed);
@@ -186,13 +201,17 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
 
         _reopen(id, request_, proposal.operator);
 
-        _slash(proposal.operator, request_.bond, challenger, request_.refundTo);
+        _slash(proposal.operator, request_.bond(), challenger, request_.refundTo);
     }
 
     /* VIEWS */
 
     /// @inheritdoc IInferenceQueue
-    function quote(ModelId model, uint256 callbackGas, uint256 gasPrice) external view returns (uint256 fee) {
+    function quote(ModelId model, uint256 callbackGas, uint256 gasPrice)
+        external
+        view
+        returns (uint256 fee)
+    {
         ModelTerms terms = IModelRegistry(REGISTRY).termsOf(model);
         require(terms.exists(), UnknownModel(model));
 
@@ -203,8 +222,12 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
     }
 
     /// @inheritdoc IInferenceQueue
-    function requireFinal(Request calldata request_, Proposal calldata proposal, bytes calldata output) external view {
-        RequestId id = idOf(request_);
+    function requireFinal(
+        Request calldata request_,
+        Proposal calldata proposal,
+        bytes calldata output
+    ) external view {
+        RequestId id = request_.id();
         RequestState state = _states[id];
         _requireProposal(id, proposal, keccak256(output));
         if (state.status() == Status.Settled) return;
@@ -215,12 +238,12 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
     }
 
     /// @inheritdoc IInferenceQueue
-    function requireProposed(Request calldata request_, Proposal calldata proposal, bytes calldata output)
-        external
-        view
-        returns (uint256 secondsLeft)
-    {
-        RequestId id = idOf(request_);
+    function requireProposed(
+        Request calldata request_,
+        Proposal calldata proposal,
+        bytes calldata output
+    ) external view returns (uint256 secondsLeft) {
+        RequestId id = request_.id();
         _requireProposal(id, proposal, keccak256(output));
         if (_states[id].status() == Status.Settled) return 0;
 
@@ -236,15 +259,15 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
     }
 
     /// @inheritdoc IInferenceQueue
-    function idOf(Request calldata request_) public view returns (RequestId) {
-        return RequestId.wrap(keccak256(abi.encode(block.chainid, address(this), request_)));
+    function idOf(Request calldata request_) external view returns (RequestId) {
+        return request_.id();
     }
 
-    function _idOf(Request memory request_) private view returns (RequestId) {
-        return RequestId.wrap(keccak256(abi.encode(block.chainid, address(this), request_)));
-    }
-
-    function _commitmentOf(Proposal memory proposal, bytes32 outputHash) private pure returns (bytes32) {
+    function _commitmentOf(Proposal memory proposal, bytes32 outputHash)
+        private
+        pure
+        returns (bytes32)
+    {
         return keccak256(abi.encode(proposal, outputHash));
     }
 
@@ -252,8 +275,8 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
 
     /// @dev The caller has checked that the request is open.
     function _propose(RequestId id, Request calldata request_, bytes calldata output) private {
-        bool isChosen = request_.operator == address(0) || request_.operator == msg.sender;
-        require(isChosen, NotChosenOperator(id, msg.sender, request_.operator));
+        bool isChosen = request_.operator() == address(0) || request_.operator() == msg.sender;
+        require(isChosen, NotChosenOperator(id, msg.sender, request_.operator()));
         uint256 needed = request_.terms.outputLength();
         require(output.length == needed, WrongOutputLength(id, output.length, needed));
         if (request_.terms.hasFloat32Output()) {
@@ -263,9 +286,9 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
 
         Proposal memory proposal = Proposal({
             operator: msg.sender,
-            epoch: _lock(msg.sender, request_.bond),
+            epoch: _lock(msg.sender, request_.bond()),
             proposedAt: uint64(block.timestamp),
-            settleAt: uint64(block.timestamp) + request_.window
+            settleAt: uint64(block.timestamp) + request_.window()
         });
         _states[id] = RequestStateLibrary.proposed(_commitmentOf(proposal, keccak256(output)));
 
@@ -283,27 +306,30 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         require(block.timestamp >= proposal.settleAt, WindowNotOver(id, proposal.settleAt));
 
         uint256 royalty = request_.terms.royalty();
-        uint256 earned = request_.fee - royalty;
+        uint256 earned = request_.fee() - royalty;
         _states[id] = RequestStateLibrary.settled(commitment, false);
-        _release(proposal.operator, proposal.epoch, request_.bond, earned);
+        _release(proposal.operator, proposal.epoch, request_.bond(), earned);
         _credit(request_.terms.publisher(), royalty);
 
-        bool isCallbackOwed = request_.callbackGas != 0 && !_callBack(id, request_, output);
+        bool isCallbackOwed = request_.callbackGas() != 0 && !_callBack(id, request_, output);
         if (isCallbackOwed) _states[id] = RequestStateLibrary.settled(commitment, true);
 
-        emit RequestSettled(id, proposal.operator, earned, isCallbackOwed);
+        emit RequestSettled(id, proposal.operator);
     }
 
-    function _callBack(RequestId id, Request calldata request_, bytes calldata output) private returns (bool) {
-        _requireGas(id, request_.callbackGas);
+    function _callBack(RequestId id, Request calldata request_, bytes calldata output)
+        private
+        returns (bool)
+    {
+        _requireGas(id, request_.callbackGas());
         (bool delivered, bytes memory reason) =
-            Callback.deliver(request_.consumer, request_.callbackGas, id, output);
-        if (!delivered) emit CallbackFailed(id, request_.consumer, reason);
+            Callback.deliver(request_.consumer(), request_.callbackGas(), id, output);
+        if (!delivered) emit CallbackFailed(id, request_.consumer(), reason);
         return delivered;
     }
 
     function _reopen(RequestId id, Request calldata request_, address operator) private {
-        if (block.timestamp >= request_.deadline) return _expire(id, request_);
+        if (block.timestamp >= request_.deadline()) return _expire(id, request_);
 
         _states[id] = RequestStateLibrary.requested();
 
@@ -312,9 +338,9 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
 
     function _expire(RequestId id, Request calldata request_) private {
         _states[id] = RequestStateLibrary.expired();
-        _credit(request_.refundTo, request_.fee);
+        _credit(request_.refundTo, request_.fee());
 
-        emit RequestExpired(id, request_.refundTo, request_.fee);
+        emit RequestExpired(id, request_.refundTo, request_.fee());
     }
 
     /* CHECKS */
@@ -330,7 +356,8 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
             TimeoutOutOfRange(options.timeout, MIN_TIMEOUT, MAX_TIMEOUT)
         );
         require(
-            options.callbackGas <= MAX_CALLBACK_GAS, CallbackGasTooHigh(options.callbackGas, MAX_CALLBACK_GAS)
+            options.callbackGas <= MAX_CALLBACK_GAS,
+            CallbackGasTooHigh(options.callbackGas, MAX_CALLBACK_GAS)
         );
     }
 

@@ -25,7 +25,10 @@ contract ModelRegistry is IModelRegistry {
         require(model.inputs.length != 0, EmptyField("inputs"));
         require(model.outputs.length != 0, EmptyField("outputs"));
         bool isExact = model.assurance == Assurance.EXACT;
-        require(isExact == (model.programRoot != 0), WrongProgramRoot(model.assurance, model.programRoot));
+        require(
+            isExact == (model.programRoot != 0),
+            WrongProgramRoot(model.assurance, model.programRoot)
+        );
         require(model.royalty % 1 gwei == 0, RoyaltyNotWholeGwei(model.royalty));
         uint256 maximum = ModelTermsLibrary.MAX_ROYALTY;
         require(model.royalty <= maximum, RoyaltyTooLarge(model.royalty, maximum));
@@ -55,7 +58,9 @@ contract ModelRegistry is IModelRegistry {
         _requirePublisher(id);
         bool hasSuccessor = ModelId.unwrap(successor) != 0;
         bool isOther = ModelId.unwrap(successor) != ModelId.unwrap(id);
-        require(!hasSuccessor || (isOther && _terms[successor].exists()), WrongSuccessor(id, successor));
+        require(
+            !hasSuccessor || (isOther && _terms[successor].exists()), WrongSuccessor(id, successor)
+        );
 
         _deprecations[id] = Deprecation(true, successor);
 

@@ -131,7 +131,8 @@ abstract contract OperatorStaking is IOperatorStaking {
         uint256 burned = (uint256(bond) * BURN_PERCENT + 99) / 100;
 
         _slashedAt[operator][account.epoch] = block.timestamp;
-        _accounts[operator] = Account({staked: account.staked - bond, locked: 0, epoch: account.epoch + 1});
+        _accounts[operator] =
+            Account({staked: account.staked - bond, locked: 0, epoch: account.epoch + 1});
         _credits[challenger] += reward;
         _credits[requester] += bond - reward - burned;
 

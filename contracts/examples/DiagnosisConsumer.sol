@@ -21,7 +21,11 @@ contract DiagnosisConsumer is InferenceConsumer {
     constructor(IInferenceQueue queue, ModelId model) InferenceConsumer(queue, model) {}
 
     function ask(bytes calldata sample) external payable returns (RequestId) {
-        return _request(sample, msg.value, IInferenceQueue.Options(address(0), 0.01 ether, 60, 1 hours, 60_000, msg.sender));
+        return _request(
+            sample,
+            msg.value,
+            IInferenceQueue.Options(address(0), 0.01 ether, 60, 1 hours, 60_000, msg.sender)
+        );
     }
 
     function _onInference(RequestId id, bytes calldata output) internal override {

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {ModelId} from "./IModelRegistry.sol";
-import {ModelTerms} from "../libraries/ModelTerms.sol";
+import {Request} from "../libraries/Request.sol";
 import {RequestId, Status} from "../libraries/RequestState.sol";
 
 /// @title Requests for inference, their results and their money
@@ -33,26 +33,6 @@ interface IInferenceQueue {
         address refundTo;
     }
 
-    /// @param terms The model's, as the registry had them.
-    /// @param fee Wei in escrow, the publisher's royalty included.
-    /// @param deadline Seconds: the first moment at which a proposal is too late.
-    /// @param nonce Zero, unless an equal request was made in the same second.
-    struct Request {
-        ModelId model;
-        ModelTerms terms;
-        address consumer;
-        address refundTo;
-        address operator;
-        uint96 fee;
-        uint96 bond;
-        uint64 createdAt;
-        uint64 deadline;
-        uint32 window;
-        uint32 callbackGas;
-        uint64 nonce;
-        bytes32 inputHash;
-    }
-
     /// @param operator Who proposed.
     /// @param epoch The operator's epoch then; a slash since voids the proposal unless it was final.
     /// @param proposedAt Seconds.
@@ -71,10 +51,11 @@ interface IInferenceQueue {
         bytes output;
     }
 
-    event RequestCreated(RequestId indexed id, ModelId indexed model, address indexed consumer, Request request, bytes input);
-    event ResultProposed(RequestId indexed id, address indexed operator, Proposal proposal, bytes output);
-    /// @param earned Wei added to the operator's stake: the fee without the royalty.
-    event RequestSettled(RequestId indexed id, address indexed operator, uint256 earned, bool isCallbackOwed);
+    event RequestCreated(RequestId indexed id, ModelId indexed model, Request request, bytes input);
+    event ResultProposed(
+        RequestId indexed id, address indexed operator, Proposal proposal, bytes output
+    );
+    event RequestSettled(RequestId indexed id, address indexed operator);
     /// @param reason The first bytes of what the consumer reverted with.
     event CallbackFailed(RequestId indexed id, address indexed consumer, bytes reason);
     event CallbackRetried(RequestId indexed id, address indexed consumer);
@@ -124,39 +105,57 @@ interface IInferenceQueue {
 
     /// @notice Pays the operator and calls the consumer back, once the window is over. Anyone may call.
     /// @dev Reverts with `NotEnoughGas` rather than call back with less gas than was asked for.
-    function settle(Request calldata request_, Proposal calldata proposal, bytes calldata output) external;
+    function settle(Request calldata request_, Proposal calldata proposal, bytes calldata output)
+        external;
 
     /// @notice `settle` for many, skipping those that are settled or void already.
     function settleBatch(Settlement[] calldata settlements) external;
 
     /// @notice Repeats a callback that failed, with all the gas that the caller gives but at least what was asked for.
-    function retryCallback(Request calldata request_, Proposal calldata proposal, bytes calldata output) external;
+    function retryCallback(
+        Request calldata request_,
+        Proposal calldata proposal,
+        bytes calldata output
+    ) external;
 
     /// @notice Ends a request that nobody answered in time and credits the whole fee. Anyone may call.
     function expire(Request calldata request_) external;
 
     /// @notice Opens a request again whose proposal was voided by a slash, or ends it where its deadline has passed.
     /// Anyone may call.
-    function reopen(Request calldata request_, Proposal calldata proposal, bytes32 outputHash) external;
+    function reopen(Request calldata request_, Proposal calldata proposal, bytes32 outputHash)
+        external;
 
     /// @notice Slashes the operator of a wrong output and opens the request again. Only `DISPUTES`.
-    function slash(Request calldata request_, Proposal calldata proposal, bytes32 outputHash, address challenger)
-        external;
+    function slash(
+        Request calldata request_,
+        Proposal calldata proposal,
+        bytes32 outputHash,
+        address challenger
+    ) external;
 
     /// @notice The fee that covers the model's royalty and an operator's gas at `gasPrice`, from typical payloads.
     /// @dev A floor to start from: which fee is enough is for operators to decide.
-    function quote(ModelId model, uint256 callbackGas, uint256 gasPrice) external view returns (uint256 fee);
+    function quote(ModelId model, uint256 callbackGas, uint256 gasPrice)
+        external
+        view
+        returns (uint256 fee);
 
     /// @notice Reverts unless `output` is the final result of the request: settled, or its window is over.
-    function requireFinal(Request calldata request_, Proposal calldata proposal, bytes calldata output) external view;
+    function requireFinal(
+        Request calldata request_,
+        Proposal calldata proposal,
+        bytes calldata output
+    ) external view;
 
     /// @notice Reverts unless `output` stands as proposed, final or not.
     /// @dev Warning: an output that is not final may be wrong, and be replaced by another. Show it; do not pay on it.
     /// @return secondsLeft Until it is final; zero if it is.
-    function requireProposed(Request calldata request_, Proposal calldata proposal, bytes calldata output)
-        external
-        view
-        returns (uint256 secondsLeft);
+    function requireProposed(
+        Request calldata request_,
+        Proposal calldata proposal,
+        bytes calldata output
+    ) external view returns (uint256 secondsLeft);
 
     function statusOf(RequestId id) external view returns (Status status, bool isCallbackOwed);
 

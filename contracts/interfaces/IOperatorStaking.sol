@@ -27,7 +27,12 @@ interface IOperatorStaking {
     event Withdrawn(address indexed account, uint256 amount);
     /// @param epoch The operator's epoch after the slash.
     event OperatorSlashed(
-        address indexed operator, address indexed challenger, uint256 bond, uint256 reward, uint256 burned, uint32 epoch
+        address indexed operator,
+        address indexed challenger,
+        uint256 bond,
+        uint256 reward,
+        uint256 burned,
+        uint32 epoch
     );
 
     error ZeroAmount();

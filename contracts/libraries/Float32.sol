@@ -8,7 +8,8 @@ library Float32 {
     uint32 internal constant NAN = 0x7fc00000;
     uint32 private constant INFINITY = 0x7f800000;
 
-    uint256 private constant LANES = 0x0000000100000001000000010000000100000001000000010000000100000001;
+    uint256 private constant LANES =
+        0x0000000100000001000000010000000100000001000000010000000100000001;
     uint256 private constant SIGNS = LANES << 31;
     /// @dev Added to a magnitude, sets the lane's top bit iff it is above infinity's: a NaN.
     uint256 private constant ABOVE_INFINITY = LANES * 0x007fffff;

@@ -24,8 +24,9 @@ library ModelTermsLibrary {
         bool hasFloat32Output_
     ) internal pure returns (ModelTerms) {
         return ModelTerms.wrap(
-            (uint256(uint160(publisher_)) << 96) | ((royalty_ / 1 gwei) << 56) | (inputLength_ << 32) | (outputLength_ << 8)
-                | (isExact_ ? EXACT : 0) | (hasFloat32Output_ ? FLOAT32_OUTPUT : 0)
+            (uint256(uint160(publisher_)) << 96) | ((royalty_ / 1 gwei) << 56)
+                | (inputLength_ << 32) | (outputLength_ << 8) | (isExact_ ? EXACT : 0)
+                | (hasFloat32Output_ ? FLOAT32_OUTPUT : 0)
         );
     }
 

@@ -22,9 +22,14 @@ library Payload {
         return _read(payload, offset, 1) != 0;
     }
 
-    function _read(bytes calldata payload, uint256 offset, uint256 size) private pure returns (uint256 value) {
+    function _read(bytes calldata payload, uint256 offset, uint256 size)
+        private
+        pure
+        returns (uint256 value)
+    {
         require(
-            offset <= payload.length && size <= payload.length - offset, BeyondPayload(offset, size, payload.length)
+            offset <= payload.length && size <= payload.length - offset,
+            BeyondPayload(offset, size, payload.length)
         );
         assembly ("memory-safe") {
             value := shr(sub(256, mul(8, size)), calldataload(add(payload.offset, offset)))

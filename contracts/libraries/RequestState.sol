@@ -37,7 +37,8 @@ library RequestStateLibrary {
 
     function settled(bytes32 commitment, bool callbackOwed) internal pure returns (RequestState) {
         return RequestState.wrap(
-            (uint256(commitment) & COMMITMENT) | uint256(Status.Settled) | (callbackOwed ? CALLBACK_OWED : 0)
+            (uint256(commitment) & COMMITMENT) | uint256(Status.Settled)
+                | (callbackOwed ? CALLBACK_OWED : 0)
         );
     }
 
