@@ -1,0 +1,190 @@
+"""Compiles the contracts into `oracle/chain/artifacts`, the same bytes on every machine.
+
+Each contract is compiled alone with what it imports, under fixed source names and the settings of
+foundry.toml, so that neither another contract nor a folder's name changes its code. The same input
+verifies it on a block explorer: `--standard-json NAME` prints it.
+"""
+
+import argparse
+import json
+import os
+import posixpath
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+ARTIFACTS = ROOT / "oracle/chain/artifacts"
+SOLC = os.environ.get("SOLC", str(ROOT / "scripts/solc.cjs"))
+
+# Each file holds a contract of its own name.
+SOURCES = (
+    "contracts/ModelRegistry.sol",
+    "contracts/InferenceQueue.sol",
+    "contracts/interfaces/IInferenceConsumer.sol",
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("contracts/examples/*.sol")),
+)
+
+OUTPUTS = (
+    "abi",
+    "evm.bytecode.object",
+    "evm.deployedBytecode.object",
+    "evm.deployedBytecode.immutableReferences",
+    "metadata",
+    "storageLayout",
+)
+
+IMPORT = re.compile(r'^\s*import\b[^;"]*"([^"]+)"\s*;', re.MULTILINE)
+NUMBERED_TYPE = re.compile(r"(t_(?:struct|enum|contract|userDefinedValueType)\(\w+\))\d+")
+
+
+class CompilationFailed(Exception):
+    pass
+
+
+def settings() -> dict[str, Any]:
+    profile = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
+    return {
+        "evmVersion": profile["evm_version"],
+        "metadata": {
+            "appendCBOR": profile["cbor_metadata"],
+            "bytecodeHash": profile["bytecode_hash"],
+            "useLiteralContent": False,
+        },
+        "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
+        "remappings": [],
+        "viaIR": profile["via_ir"],
+    }
+
+
+def read(name: str) -> str:
+    folder = ROOT / "node_modules" if name.startswith("@") else ROOT
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def closure(name: str, seen: dict[str, str] | None = None) -> dict[str, str]:
+    """The text of `name` and of all it imports, by source name."""
+    seen = {} if seen is None else seen
+    if name not in seen:
+        seen[name] = read(name)
+        for target in IMPORT.findall(seen[name]):
+            relative = target.startswith(".")
+            closure(
+                posixpath.normpath(f"{posixpath.dirname(name)}/{target}") if relative else target,
+                seen,
+            )
+    return seen
+
+
+def standard_json(source: str) -> dict[str, Any]:
+    contract = Path(source).stem
+    return {
+        "language": "Solidity",
+        "settings": settings()
+        | {"outputSelection": {source: {contract: list(OUTPUTS)}, "*": {"": ["ast"]}}},
+        "sources": {name: {"content": text} for name, text in sorted(closure(source).items())},
+    }
+
+
+def compiled(source: str) -> str:
+    """The artifact of one contract, as the text of its file."""
+    request = json.dumps(standard_json(source), sort_keys=True)
+    command = [SOLC, "--standard-json"]
+    solc = subprocess.run(command, input=request, capture_output=True, text=True, cwd=ROOT)
+    if solc.returncode:
+        raise CompilationFailed(solc.stderr.strip())
+    output = json.loads(solc.stdout)
+    errors = [e["formattedMessage"] for e in output.get("errors", ()) if e["severity"] == "error"]
+    if errors:
+        raise CompilationFailed("\n".join(errors))
+    contract = Path(source).stem
+    built = output["contracts"][source][contract]
+    metadata = json.loads(built["metadata"])
+    deployed = built["evm"]["deployedBytecode"]
+    immutables = deployed["immutableReferences"]
+    names = dict(names_by_id([s["ast"] for s in output["sources"].values()])) if immutables else {}
+    artifact = {
+        "abi": built["abi"],
+        "bytecode": "0x" + built["evm"]["bytecode"]["object"],
+        "compiler": metadata["compiler"]["version"],
+        "contractName": contract,
+        "deployedBytecode": "0x" + deployed["object"],
+        "immutableReferences": {names[int(i)]: places for i, places in immutables.items()},
+        "settings": settings(),
+        "sourceName": source,
+        "sources": {name: entry["keccak256"] for name, entry in metadata["sources"].items()},
+        "storageLayout": without_ids(built.get("storageLayout") or {}),
+    }
+    return json.dumps(artifact, indent=2, sort_keys=True) + "\n"
+
+
+def names_by_id(tree: object) -> Iterator[tuple[int, str]]:
+    if isinstance(tree, list):
+        for branch in tree:
+            yield from names_by_id(branch)
+    elif isinstance(tree, dict):
+        if tree.get("mutability") == "immutable":
+            yield tree["id"], tree["name"]
+        yield from names_by_id([branch for branch in tree.values() if branch])
+
+
+def without_ids(tree: Any) -> Any:
+    """The compiler numbers its syntax tree; those numbers would move with every edit elsewhere."""
+    if isinstance(tree, list):
+        return [without_ids(branch) for branch in tree]
+    if isinstance(tree, dict):
+        return {without_ids(k): without_ids(v) for k, v in tree.items() if k != "astId"}
+    return NUMBERED_TYPE.sub(r"\1", tree) if isinstance(tree, str) else tree
+
+
+def differences(fresh: dict[str, str], folder: Path) -> list[str]:
+    """Names of the files in `folder` that are not what `fresh` says, or are too many."""
+    found = {path.name: path.read_bytes() for path in folder.glob("*.json")}
+    wanted = {name: text.encode() for name, text in fresh.items()}
+    return sorted(n for n in found.keys() | wanted.keys() if found.get(n) != wanted.get(n))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="compare every byte, write nothing")
+    parser.add_argument("--standard-json", metavar="NAME", help="print the compiler's input")
+    parser.add_argument("--folder", type=Path, default=ARTIFACTS, help="default: %(default)s")
+    arguments = parser.parse_args()
+
+    if arguments.standard_json:
+        names = {Path(source).stem: source for source in SOURCES}
+        if arguments.standard_json not in names:
+            parser.error(f"no contract {arguments.standard_json}; there are {', '.join(names)}")
+        print(json.dumps(standard_json(names[arguments.standard_json]), indent=2))
+        return 0
+    try:
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            texts = list(pool.map(compiled, SOURCES))
+    except (CompilationFailed, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    fresh = {f"{Path(s).stem}.json": text for s, text in zip(SOURCES, texts, strict=True)}
+    different = differences(fresh, arguments.folder)
+    if arguments.check:
+        for name in different:
+            place = os.path.relpath(arguments.folder / name, ROOT)
+            print(f"{place} differs from what compiles: run ./dev artifacts", file=sys.stderr)
+        return 1 if different else 0
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for name in different:
+        if name in fresh:
+            (arguments.folder / name).write_text(fresh[name], encoding="utf-8", newline="\n")
+            print(f"wrote {name}", file=sys.stderr)
+        else:
+            (arguments.folder / name).unlink()
+            print(f"removed {name}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
