@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
-import {IInferenceQueue} from "./interfaces/IInferenceQueue.sol";
+import {IInferenceQueue, Options} from "./interfaces/IInferenceQueue.sol";
 import {ModelId} from "./interfaces/IModelRegistry.sol";
 import {RequestId} from "./libraries/RequestState.sol";
 
@@ -28,7 +28,7 @@ abstract contract InferenceConsumer is IInferenceConsumer {
 
     /// @dev Asks for one inference and pays `fee` out of this contract.
     /// @param input The payload: the input tensors' elements, big-endian, in the signature's order.
-    function _request(bytes memory input, uint256 fee, IInferenceQueue.Options memory options)
+    function _request(bytes memory input, uint256 fee, Options memory options)
         internal
         returns (RequestId)
     {

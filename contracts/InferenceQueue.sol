@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {IInferenceQueue} from "./interfaces/IInferenceQueue.sol";
+import {IInferenceQueue, Options} from "./interfaces/IInferenceQueue.sol";
 import {IModelRegistry, ModelId} from "./interfaces/IModelRegistry.sol";
 import {Callback} from "./libraries/Callback.sol";
 import {Float32} from "./libraries/Float32.sol";

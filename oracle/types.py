@@ -1,4 +1,4 @@
-"""The words that all parts share: ids, tensor types, signatures."""
+"""The words that all parts share: ids, tensor types, models, requests, proposals."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -98,3 +98,80 @@ class Signature:
     @property
     def output_length(self) -> int:
         return sum(tensor.nbytes for tensor in self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A published model: everything that its id is the hash of."""
+
+    publisher: Address
+    name: str
+    version: str
+    program_root: bytes  # 32 zero bytes for VANILLA
+    file_hash: bytes  # SHA-256 of the .onnx file
+    signature: Signature
+    assurance: Assurance
+    royalty: Wei
+
+
+class Status(IntEnum):
+    """Same order as `Status` in contracts/libraries/RequestState.sol."""
+
+    NONE = 0
+    REQUESTED = 1
+    PROPOSED = 2
+    SETTLED = 3
+    EXPIRED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTerms:
+    """What the queue needs of a model, as the registry packed it."""
+
+    publisher: Address
+    royalty: Wei
+    input_length: int
+    output_length: int
+    is_exact: bool
+    has_float32_output: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that a request is, as in contracts/libraries/Request.sol; times in seconds."""
+
+    model: ModelId
+    terms: ModelTerms
+    input_hash: bytes
+    consumer: Address
+    fee: Wei
+    operator: Address | None  # who alone may answer
+    bond: Wei
+    refund_to: Address
+    deadline: int
+    window: int
+    callback_gas: int
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Who answered a request and when, as in `IInferenceQueue.Proposal`; times in seconds."""
+
+    operator: Address
+    epoch: int
+    proposed_at: int
+    settle_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An operator's stake, as in `IOperatorStaking.Account`."""
+
+    staked: Wei
+    locked: Wei
+    epoch: int
+
+    @property
+    def free(self) -> Wei:
+        return Wei(self.staked - self.locked)

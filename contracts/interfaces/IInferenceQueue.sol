@@ -5,6 +5,23 @@ import {ModelId} from "./IModelRegistry.sol";
 import {Request} from "../libraries/Request.sol";
 import {RequestId, Status} from "../libraries/RequestState.sol";
 
+/// @notice What a requester may choose.
+/// @param operator Who alone may answer; zero for anyone. Choose one where transactions are public before they are
+/// mined: an open request's answer can be copied by a faster bidder, who then stands behind it with their bond.
+/// @param bond Wei that the operator loses if the output is proven wrong. Choose at least what a lie is worth.
+/// @param window Seconds in which a proposed output can be challenged, before it is final.
+/// @param timeout Seconds in which a proposal may come; afterwards the request expires.
+/// @param callbackGas Gas for `onInference`, exactly; zero for no callback.
+/// @param refundTo Who is credited if the request expires or the operator is slashed; zero for the consumer.
+struct Options {
+    address operator;
+    uint96 bond;
+    uint32 window;
+    uint32 timeout;
+    uint32 callbackGas;
+    address refundTo;
+}
+
 /// @title Requests for inference, their results and their money
 /// @notice A request escrows a fee; an operator proposes an output and locks a bond; after the window the output is
 /// final, the fee is the operator's, and the consumer is called. A request that nobody answers expires and is refunded.
@@ -16,23 +33,6 @@ import {RequestId, Status} from "../libraries/RequestState.sol";
 /// referee convicted; block.timestamp never goes back. That break liveness only: events are kept by somebody; blocks
 /// have room for a transaction within a window; `DISPUTES` answers.
 interface IInferenceQueue {
-    /// @notice What a requester may choose.
-    /// @param operator Who alone may answer; zero for anyone. Choose one where transactions are public before they are
-    /// mined: an open request's answer can be copied by a faster bidder, who then stands behind it with their bond.
-    /// @param bond Wei that the operator loses if the output is proven wrong. Choose at least what a lie is worth.
-    /// @param window Seconds in which a proposed output can be challenged, before it is final.
-    /// @param timeout Seconds in which a proposal may come; afterwards the request expires.
-    /// @param callbackGas Gas for `onInference`, exactly; zero for no callback.
-    /// @param refundTo Who is credited if the request expires or the operator is slashed; zero for the consumer.
-    struct Options {
-        address operator;
-        uint96 bond;
-        uint32 window;
-        uint32 timeout;
-        uint32 callbackGas;
-        address refundTo;
-    }
-
     /// @param operator Who proposed.
     /// @param epoch The operator's epoch then; a slash since voids the proposal unless it was final.
     /// @param proposedAt Seconds.

@@ -1,0 +1,1 @@
+"""Everything that speaks to a node; the only part that imports web3."""

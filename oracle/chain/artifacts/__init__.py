@@ -1,0 +1,41 @@
+"""The compiled contracts, as `./dev artifacts` wrote them and `./dev check` compares them."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    name: str
+    abi: list[dict[str, Any]]
+    bytecode: bytes  # creation code, without constructor arguments
+    deployed: bytes  # runtime code, with zeros where immutables go
+    immutables: tuple[tuple[int, int], ...]  # start and length of each, in `deployed`
+    compiler: str
+
+    def without_immutables(self, code: bytes) -> bytes:
+        """`code` with zeros where its immutables are, so that it can be compared with `deployed`."""
+        blank = bytearray(code)
+        for start, length in self.immutables:
+            blank[start : start + length] = bytes(length)
+        return bytes(blank)
+
+
+@cache
+def artifact(name: str) -> Artifact:
+    content = json.loads((files(__package__) / f"{name}.json").read_text())
+    return Artifact(
+        name=name,
+        abi=content["abi"],
+        bytecode=bytes.fromhex(content["bytecode"].removeprefix("0x")),
+        deployed=bytes.fromhex(content["deployedBytecode"].removeprefix("0x")),
+        immutables=tuple(
+            (place["start"], place["length"])
+            for places in content["immutableReferences"].values()
+            for place in places
+        ),
+        compiler=content["compiler"],
+    )

@@ -1,0 +1,170 @@
+"""Values to and from the words that the contracts hash and emit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from eth_utils import keccak, to_checksum_address
+
+from oracle.types import (
+    Address,
+    Assurance,
+    DType,
+    Model,
+    ModelId,
+    ModelTerms,
+    Proposal,
+    Request,
+    RequestId,
+    Signature,
+    TensorType,
+    Wei,
+)
+
+GWEI = 10**9
+ZERO_ADDRESS = Address("0x" + "0" * 40)
+
+RequestWords = tuple[bytes, int, bytes, int, int, str, int]
+
+
+def address_of(number: int) -> Address:
+    return Address(to_checksum_address(number.to_bytes(20, "big")))
+
+
+def bits(word: int, low: int, width: int) -> int:
+    return (word >> low) & ((1 << width) - 1)
+
+
+def terms_from_word(word: int) -> ModelTerms:
+    """The inverse of `ModelTermsLibrary.pack`."""
+    return ModelTerms(
+        publisher=address_of(bits(word, 96, 160)),
+        royalty=Wei(bits(word, 56, 40) * GWEI),
+        input_length=bits(word, 32, 24),
+        output_length=bits(word, 8, 24),
+        is_exact=bool(word & 1),
+        has_float32_output=bool(word & 2),
+    )
+
+
+def terms_word(terms: ModelTerms) -> int:
+    return (
+        int(terms.publisher, 16) << 96
+        | (terms.royalty // GWEI) << 56
+        | terms.input_length << 32
+        | terms.output_length << 8
+        | terms.has_float32_output << 1
+        | terms.is_exact
+    )
+
+
+def request_from_words(words: Sequence[Any]) -> Request:
+    """The seven words of `Request` in contracts/libraries/Request.sol, as web3 decodes them."""
+    model, terms, input_hash, consumer_and_fee, operator_and_bond, refund_to, timing = words
+    operator = bits(operator_and_bond, 96, 160)
+    return Request(
+        model=ModelId(model),
+        terms=terms_from_word(terms),
+        input_hash=input_hash,
+        consumer=address_of(bits(consumer_and_fee, 96, 160)),
+        fee=Wei(bits(consumer_and_fee, 0, 96)),
+        operator=address_of(operator) if operator else None,
+        bond=Wei(bits(operator_and_bond, 0, 96)),
+        refund_to=Address(refund_to),
+        deadline=bits(timing, 192, 64),
+        window=bits(timing, 160, 32),
+        callback_gas=bits(timing, 128, 32),
+        nonce=bits(timing, 0, 128),
+    )
+
+
+def request_words(request: Request) -> RequestWords:
+    return (
+        request.model,
+        terms_word(request.terms),
+        request.input_hash,
+        int(request.consumer, 16) << 96 | request.fee,
+        (int(request.operator, 16) if request.operator else 0) << 96 | request.bond,
+        request.refund_to,
+        request.deadline << 192
+        | request.window << 160
+        | request.callback_gas << 128
+        | request.nonce,
+    )
+
+
+def request_bytes(request: Request) -> bytes:
+    """The seven words as they are hashed: 224 bytes."""
+    return b"".join(
+        word if isinstance(word, bytes) else _number(word).to_bytes(32, "big")
+        for word in request_words(request)
+    )
+
+
+def request_from_bytes(data: bytes) -> Request:
+    """The inverse of `request_bytes`."""
+    words = [data[i : i + 32] for i in range(0, 224, 32)]
+    model, terms, input_hash, consumer, operator, refund_to, timing = words
+    number = int.from_bytes
+    return request_from_words(
+        (
+            model,
+            number(terms, "big"),
+            input_hash,
+            number(consumer, "big"),
+            number(operator, "big"),
+            address_of(number(refund_to, "big")),
+            number(timing, "big"),
+        )
+    )
+
+
+def request_id(request: Request, chain_id: int, queue: Address) -> RequestId:
+    """As `RequestLibrary.id` hashes it."""
+    domain = chain_id << 160 | int(queue, 16)
+    return RequestId(keccak(domain.to_bytes(32, "big") + keccak(request_bytes(request))))
+
+
+def _number(word: int | str) -> int:
+    return int(word, 16) if isinstance(word, str) else word
+
+
+def proposal_from_words(words: Sequence[Any]) -> Proposal:
+    operator, epoch, proposed_at, settle_at = words
+    return Proposal(Address(operator), epoch, proposed_at, settle_at)
+
+
+def proposal_words(proposal: Proposal) -> tuple[str, int, int, int]:
+    return (proposal.operator, proposal.epoch, proposal.proposed_at, proposal.settle_at)
+
+
+def model_from_words(publisher: Address, words: Sequence[Any]) -> Model:
+    """`IModelRegistry.Model`, as web3 decodes it."""
+    name, version, program_root, file_hash, inputs, outputs, assurance, royalty = words
+    return Model(
+        publisher=publisher,
+        name=name,
+        version=version,
+        program_root=program_root,
+        file_hash=file_hash,
+        signature=Signature(tuple(map(_tensor, inputs)), tuple(map(_tensor, outputs))),
+        assurance=Assurance(assurance),
+        royalty=Wei(royalty),
+    )
+
+
+def model_words(model: Model) -> tuple[Any, ...]:
+    return (
+        model.name,
+        model.version,
+        model.program_root,
+        model.file_hash,
+        [(tensor.name, tensor.dtype, tensor.shape) for tensor in model.signature.inputs],
+        [(tensor.name, tensor.dtype, tensor.shape) for tensor in model.signature.outputs],
+        model.assurance,
+        model.royalty,
+    )
+
+
+def _tensor(words: Sequence[Any]) -> TensorType:
+    name, dtype, shape = words
+    return TensorType(name, DType(dtype), tuple(shape))

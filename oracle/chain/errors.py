@@ -1,0 +1,55 @@
+"""What a contract reverted with, decoded to the error's name and values. Done here and nowhere else."""
+
+from functools import cache
+from typing import Any
+
+from eth_abi import decode
+from eth_abi.exceptions import DecodingError
+from eth_utils import keccak
+
+from oracle.chain.artifacts import artifact
+from oracle.errors import Reverted
+
+CONTRACTS = ("ModelRegistry", "InferenceQueue", "DiagnosisConsumer", "MinimalConsumer")
+_PANIC = keccak(text="Panic(uint256)")[:4]
+_ERROR = keccak(text="Error(string)")[:4]
+
+
+def reverted(data: bytes) -> Reverted:
+    """The error of `data`, the bytes that a call returned when it failed."""
+    selector, arguments = data[:4], data[4:]
+    try:
+        if selector == _PANIC:
+            return Reverted("Panic", {"code": decode(["uint256"], arguments)[0]})
+        if selector == _ERROR:
+            return Reverted("Error", {"reason": decode(["string"], arguments)[0]})
+        error = _errors().get(selector)
+        if error is None:
+            return Reverted("Unknown", {"data": "0x" + data.hex()})
+        inputs = error["inputs"]
+        values = decode([_type(each) for each in inputs], arguments)
+    except DecodingError:
+        return Reverted("Malformed", {"data": "0x" + data.hex()})
+    names = [each["name"] for each in inputs]
+    return Reverted(error["name"], dict(zip(names, map(_readable, values), strict=True)))
+
+
+@cache
+def _errors() -> dict[bytes, dict[str, Any]]:
+    return {
+        keccak(text=f"{entry['name']}({','.join(map(_type, entry['inputs']))})")[:4]: entry
+        for name in CONTRACTS
+        for entry in artifact(name).abi
+        if entry["type"] == "error"
+    }
+
+
+def _type(parameter: dict[str, Any]) -> str:
+    kind: str = parameter["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    return f"({','.join(map(_type, parameter['components']))}){kind.removeprefix('tuple')}"
+
+
+def _readable(value: object) -> object:
+    return "0x" + value.hex() if isinstance(value, bytes) else value

@@ -1,0 +1,249 @@
+"""A node, as the few questions that we ask it. Every failure leaves here as an OracleError."""
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from eth_tester.exceptions import TransactionFailed  # type: ignore[import-untyped]
+from eth_typing import BlockIdentifier
+from hexbytes import HexBytes
+from requests.exceptions import RequestException
+from web3 import EthereumTesterProvider, HTTPProvider, Web3
+from web3.exceptions import (
+    BlockNotFound,
+    ContractCustomError,
+    ContractLogicError,
+    TransactionNotFound,
+    Web3Exception,
+    Web3RPCError,
+)
+from web3.middleware import ExtraDataToPOAMiddleware
+from web3.types import LogReceipt
+
+from oracle.chain.errors import reverted
+from oracle.errors import ChainError, NotFound, RpcUnavailable
+from oracle.types import Address, Wei
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a transaction asks of a contract; `to` is None for a new contract."""
+
+    to: Address | None
+    data: bytes
+    value: Wei = Wei(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    number: int
+    hash: bytes
+    parent: bytes
+    time: int  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """Wei per gas. `priority` is None on a chain without EIP-1559, where `maximum` is the price."""
+
+    maximum: Wei
+    priority: Wei | None
+
+    def raised(self, percent: int) -> "Fees":
+        def raise_(wei: Wei) -> Wei:
+            return Wei(wei * (100 + percent) // 100 + 1)
+
+        return Fees(raise_(self.maximum), None if self.priority is None else raise_(self.priority))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    transaction: bytes
+    block: int
+    succeeded: bool
+    gas_used: int
+    gas_price: Wei
+    contract: Address | None
+    logs: Sequence[LogReceipt]
+
+
+class Chain:
+    """One node of one chain."""
+
+    def __init__(self, web3: Web3, name: str):
+        self.web3 = web3
+        self.name = name  # for messages: no credentials
+        with self._guarded():
+            self.id = web3.eth.chain_id
+
+    @property
+    def is_embedded(self) -> bool:
+        return isinstance(self.web3.provider, EthereumTesterProvider)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (ContractCustomError, ContractLogicError) as error:
+            raise reverted(_revert_data(error.data)) from error
+        except TransactionFailed as error:
+            raise reverted(_tester_revert_data(error)) from error
+        except (BlockNotFound, TransactionNotFound) as error:
+            raise NotFound(f"{self.name} does not know it: {error}") from error
+        except Web3RPCError as error:
+            data = _error_data(error)
+            if data is not None:
+                raise reverted(data) from error
+            raise ChainError(f"{self.name} refused: {_message(error)}") from error
+        except (RequestException, OSError) as error:
+            raise RpcUnavailable(
+                f"{self.name} does not answer ({type(error).__name__}); is the URL right, and the node up?"
+            ) from error
+        except Web3Exception as error:
+            raise ChainError(f"{self.name}: {_message(error)}") from error
+
+    def block(self, number: BlockIdentifier) -> Block:
+        with self._guarded():
+            block = self.web3.eth.get_block(number)
+        return Block(
+            block["number"], bytes(block["hash"]), bytes(block["parentHash"]), block["timestamp"]
+        )
+
+    def logs(self, addresses: Sequence[Address], first: int, last: int) -> Sequence[LogReceipt]:
+        """All logs of `addresses` in blocks `first` to `last`, both included."""
+        with self._guarded():
+            return self.web3.eth.get_logs(
+                {"address": list(addresses), "fromBlock": first, "toBlock": last}  # type: ignore[typeddict-item]
+            )
+
+    def call(self, call: Call, sender: Address | None = None) -> bytes:
+        with self._guarded():
+            return bytes(self.web3.eth.call(_fields(call, sender)))  # type: ignore[arg-type]
+
+    def estimate(self, call: Call, sender: Address) -> int:
+        """Gas; raises Reverted where the call would fail."""
+        with self._guarded():
+            return self.web3.eth.estimate_gas(_fields(call, sender))  # type: ignore[arg-type]
+
+    def broadcast(self, raw: bytes) -> None:
+        with self._guarded():
+            self.web3.eth.send_raw_transaction(raw)
+
+    def knows(self, transaction: bytes) -> bool:
+        """Whether the node has the transaction, mined or waiting."""
+        try:
+            with self._guarded():
+                self.web3.eth.get_transaction(HexBytes(transaction))
+        except NotFound:
+            return False
+        return True
+
+    def receipt(self, transaction: bytes) -> Receipt | None:
+        try:
+            with self._guarded():
+                receipt = self.web3.eth.get_transaction_receipt(HexBytes(transaction))
+        except NotFound:
+            return None
+        contract = receipt.get("contractAddress")
+        return Receipt(
+            transaction=transaction,
+            block=receipt["blockNumber"],
+            succeeded=receipt["status"] == 1,
+            gas_used=receipt["gasUsed"],
+            gas_price=Wei(receipt.get("effectiveGasPrice", 0)),
+            contract=Address(contract) if contract else None,
+            logs=receipt["logs"],
+        )
+
+    def transaction_input(self, transaction: bytes) -> bytes:
+        with self._guarded():
+            return bytes(self.web3.eth.get_transaction(HexBytes(transaction))["input"])
+
+    def nonce(self, account: Address) -> int:
+        """How many transactions of `account` are mined."""
+        with self._guarded():
+            return self.web3.eth.get_transaction_count(account, "latest")  # type: ignore[arg-type]
+
+    def fees(self) -> Fees:
+        with self._guarded():
+            base = self.web3.eth.get_block("latest").get("baseFeePerGas")
+            if base is None:
+                return Fees(Wei(self.web3.eth.gas_price), None)
+            priority = self.web3.eth.max_priority_fee
+            # Twice the base fee stays valid for six full blocks in a row.
+            return Fees(Wei(2 * base + priority), Wei(priority))
+
+    def code(self, account: Address) -> bytes:
+        with self._guarded():
+            return bytes(self.web3.eth.get_code(account))  # type: ignore[arg-type]
+
+    def balance(self, account: Address) -> Wei:
+        with self._guarded():
+            return Wei(self.web3.eth.get_balance(account))  # type: ignore[arg-type]
+
+
+def connect(url: str) -> Chain:
+    """`url` is http(s)://… or `embedded`, a fresh chain inside this process."""
+    if url == EMBEDDED:
+        return Chain(Web3(EthereumTesterProvider()), "the embedded chain")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise RpcUnavailable(f"{mask(url)!r} is no RPC URL: give http://host:port or https://host/….")
+    web3 = Web3(HTTPProvider(url, request_kwargs={"timeout": 30}))
+    # Chains with proof of authority put more into a block's extra data than web3 allows.
+    web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
+    return Chain(web3, f"the node at {mask(url)}")
+
+
+def mask(url: str) -> str:
+    """The URL without what may be a secret: user, password, path and query."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}"
+
+
+def _fields(call: Call, sender: Address | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"data": call.data, "value": call.value}
+    if call.to is not None:
+        fields["to"] = call.to
+    if sender is not None:
+        fields["from"] = sender
+    return fields
+
+
+def _message(error: Exception) -> str:
+    return str(getattr(error, "user_message", None) or getattr(error, "message", None) or error)
+
+
+def _revert_data(data: object) -> bytes:
+    if isinstance(data, Mapping):
+        data = data.get("data", "0x")
+    if not isinstance(data, str):
+        return b""
+    try:
+        return bytes(HexBytes(data))
+    except ValueError:
+        return b""
+
+
+def _error_data(error: Web3RPCError) -> bytes | None:
+    """A node that calls a revert an error like any other still sends what was reverted with."""
+    response = error.rpc_response
+    detail = response.get("error") if response else None
+    if isinstance(detail, Mapping) and isinstance(detail.get("data"), str):
+        return _revert_data(detail["data"])
+    return None
+
+
+def _tester_revert_data(error: TransactionFailed) -> bytes:
+    """eth-tester prints the bytes into its message and keeps them nowhere else."""
+    _, _, printed = str(error).partition("execution reverted: ")
+    if not printed.startswith(("b'", 'b"')):
+        return b""
+    data = ast.literal_eval(printed)
+    return data if isinstance(data, bytes) else b""
