@@ -7,11 +7,17 @@ OracleError
 │   ├── ModelMismatch         the bytes are not those of the id
 │   └── InferenceFailed       the run died, took too long, or ran out of memory
 ├── PayloadError              bytes or arrays that do not fit a signature
+│   ├── WrongPayloadLength    not as many bytes as the tensors take
+│   ├── WrongTensorCount      not as many arrays as the signature has tensors
+│   ├── WrongTensorShape
+│   ├── WrongTensorType       an array's dtype is not the tensor's, or no payload may hold it
+│   └── NotABool              a bool's byte is neither 0 nor 1
 ├── SecondOpinionDiffers      exact and onnxruntime disagree by more than float noise
 ├── ChainError
 │   ├── WrongChain            chain id, code hash or ABI is not what was expected
 │   ├── Reverted              a contract refused, with its error's name and values
 │   ├── RpcUnavailable
+│   ├── Reorganised           a block that we had acted on is no longer in the chain
 │   └── NotFound              a model, request or proposal that the chain does not know
 ├── KeyfileError
 └── ConfigError
@@ -65,6 +71,36 @@ class PayloadError(OracleError):
     pass
 
 
+class WrongPayloadLength(PayloadError):
+    def __init__(self, actual: int, needed: int):
+        self.actual, self.needed = actual, needed
+        super().__init__(f"The payload has {actual} bytes; the tensors take {needed}.")
+
+
+class WrongTensorCount(PayloadError):
+    def __init__(self, actual: int, needed: int):
+        self.actual, self.needed = actual, needed
+        super().__init__(f"{actual} arrays were given; the signature has {needed} tensors.")
+
+
+class WrongTensorShape(PayloadError):
+    def __init__(self, tensor: str, actual: tuple[int, ...], needed: tuple[int, ...]):
+        self.tensor, self.actual, self.needed = tensor, actual, needed
+        super().__init__(f"Tensor {tensor!r} has shape {actual}; it must have {needed}.")
+
+
+class WrongTensorType(PayloadError):
+    def __init__(self, tensor: str, actual: str, needed: str):
+        self.tensor, self.actual, self.needed = tensor, actual, needed
+        super().__init__(f"Tensor {tensor!r} has dtype {actual}; it must have {needed}.")
+
+
+class NotABool(PayloadError):
+    def __init__(self, tensor: str, index: int, byte: int):
+        self.tensor, self.index, self.byte = tensor, index, byte
+        super().__init__(f"Element {index} of bool tensor {tensor!r} is {byte}; it must be 0 or 1.")
+
+
 class SecondOpinionDiffers(OracleError):
     pass
 
@@ -86,6 +122,10 @@ class Reverted(ChainError):
 
 
 class RpcUnavailable(ChainError):
+    pass
+
+
+class Reorganised(ChainError):
     pass
 
 

@@ -23,11 +23,10 @@ contract DiagnosisConsumer is InferenceConsumer {
         WINDOW = window;
     }
 
-    function ask(bytes calldata sample, uint96 bond) external payable returns (RequestId) {
-        return
-            _request(
-                sample, msg.value, Options(address(0), bond, WINDOW, 1 hours, 60_000, msg.sender)
-            );
+    function ask(bytes calldata sample) external payable returns (RequestId) {
+        return _request(
+            sample, msg.value, Options(address(0), 0.01 ether, WINDOW, 1 hours, 60_000, msg.sender)
+        );
     }
 
     function _onInference(RequestId id, bytes calldata output) internal override {

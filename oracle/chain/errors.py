@@ -1,4 +1,4 @@
-"""What a contract reverted with, decoded to the error's name and values. Done here and nowhere else."""
+"""What a contract reverted with, decoded to the error's name and values; here and nowhere else."""
 
 from functools import cache
 from typing import Any

@@ -102,7 +102,7 @@ class Chain:
             raise ChainError(f"{self.name} refused: {_message(error)}") from error
         except (RequestException, OSError) as error:
             raise RpcUnavailable(
-                f"{self.name} does not answer ({type(error).__name__}); is the URL right, and the node up?"
+                f"{self.name} does not answer ({type(error).__name__}); is it up, is the URL right?"
             ) from error
         except Web3Exception as error:
             raise ChainError(f"{self.name}: {_message(error)}") from error
@@ -193,7 +193,9 @@ def connect(url: str) -> Chain:
         return Chain(Web3(EthereumTesterProvider()), "the embedded chain")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RpcUnavailable(f"{mask(url)!r} is no RPC URL: give http://host:port or https://host/….")
+        raise RpcUnavailable(
+            f"{mask(url)!r} is no RPC URL: give http://host:port or https://host/…."
+        )
     web3 = Web3(HTTPProvider(url, request_kwargs={"timeout": 30}))
     # Chains with proof of authority put more into a block's extra data than web3 allows.
     web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)

@@ -17,7 +17,7 @@ class Artifact:
     compiler: str
 
     def without_immutables(self, code: bytes) -> bytes:
-        """`code` with zeros where its immutables are, so that it can be compared with `deployed`."""
+        """`code` with zeros where its immutables are, to be compared with `deployed`."""
         blank = bytearray(code)
         for start, length in self.immutables:
             blank[start : start + length] = bytes(length)

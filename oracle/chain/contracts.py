@@ -1,0 +1,225 @@
+"""The contracts as Python calls: reads return values, the rest return a `Call` for a sender."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eth_abi import decode
+from web3 import Web3
+
+from oracle.chain.artifacts import artifact
+from oracle.chain.codec import (
+    ZERO_ADDRESS,
+    address_of,
+    model_words,
+    proposal_words,
+    request_id,
+    request_words,
+    terms_from_word,
+)
+from oracle.chain.deployment import QUEUE, REGISTRY, Deployment
+from oracle.chain.provider import Call, Chain
+from oracle.errors import NotFound
+from oracle.types import (
+    Account,
+    Address,
+    Model,
+    ModelId,
+    ModelTerms,
+    Proposal,
+    Request,
+    RequestId,
+    Status,
+    Wei,
+)
+
+_NO_MODEL = ModelId(bytes(32))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`Options` of contracts/interfaces/IInferenceQueue.sol; times in seconds."""
+
+    bond: Wei
+    window: int
+    timeout: int
+    operator: Address | None = None
+    callback_gas: int = 0
+    refund_to: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unstaking:
+    amount: Wei
+    available_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The queue's immutables; times in seconds."""
+
+    min_bond: Wei
+    min_window: int
+    max_window: int
+    withdrawal_delay: int
+    disputes: Address | None
+
+
+class Registry:
+    def __init__(self, chain: Chain, deployment: Deployment):
+        self.chain = chain
+        self.address = deployment.registry
+        self._contract = Web3().eth.contract(abi=artifact(REGISTRY).abi)
+
+    def publish(self, model: Model, uri: str) -> Call:
+        return self._call("publish", model_words(model), uri)
+
+    def add_uri(self, model: ModelId, uri: str) -> Call:
+        return self._call("addUri", model, uri)
+
+    def deprecate(self, model: ModelId, successor: ModelId | None) -> Call:
+        return self._call("deprecate", model, successor or _NO_MODEL)
+
+    def id_of(self, model: Model) -> ModelId:
+        call = self._call("idOf", model.publisher, model_words(model))
+        return ModelId(self.chain.call(call))
+
+    def terms_of(self, model: ModelId) -> ModelTerms:
+        word = int.from_bytes(self.chain.call(self._call("termsOf", model)), "big")
+        if not word:
+            raise NotFound(f"The registry knows no model 0x{model.hex()}.")
+        return terms_from_word(word)
+
+    def is_deprecated(self, model: ModelId) -> bool:
+        return bool(int.from_bytes(self.chain.call(self._call("isDeprecated", model)), "big"))
+
+    def _call(self, function: str, *arguments: Any) -> Call:
+        return _encode(self._contract, self.address, function, arguments)
+
+
+class Queue:
+    def __init__(self, chain: Chain, deployment: Deployment):
+        self.chain = chain
+        self.address = deployment.queue
+        self._contract = Web3().eth.contract(abi=artifact(QUEUE).abi)
+
+    def id_of(self, request: Request) -> RequestId:
+        return request_id(request, self.chain.id, self.address)
+
+    # What operators do.
+
+    def stake(self, amount: Wei) -> Call:
+        return self._call("stake", value=amount)
+
+    def unstake(self, amount: Wei) -> Call:
+        return self._call("unstake", amount)
+
+    def withdraw(self, account: Address) -> Call:
+        return self._call("withdraw", account)
+
+    def propose(self, answers: Sequence[tuple[Request, bytes]]) -> Call:
+        """One transaction for all; one that is no longer open does not stop the others."""
+        if len(answers) == 1:
+            [(request, output)] = answers
+            return self._call("propose", request_words(request), output)
+        requests = [request_words(request) for request, _ in answers]
+        return self._call("proposeBatch", requests, [output for _, output in answers])
+
+    def settle(self, results: Sequence[tuple[Request, Proposal, bytes]]) -> Call:
+        if len(results) == 1:
+            [(request, proposal, output)] = results
+            words = request_words(request), proposal_words(proposal)
+            return self._call("settle", *words, output)
+        items = [
+            (request_words(request), proposal_words(proposal), output)
+            for request, proposal, output in results
+        ]
+        return self._call("settleBatch", items)
+
+    # What requesters do.
+
+    def request(self, model: ModelId, payload: bytes, fee: Wei, options: Options) -> Call:
+        choices = (
+            options.operator or ZERO_ADDRESS,
+            options.bond,
+            options.window,
+            options.timeout,
+            options.callback_gas,
+            options.refund_to or ZERO_ADDRESS,
+        )
+        return self._call("request", model, payload, choices, value=fee)
+
+    def expire(self, request: Request) -> Call:
+        return self._call("expire", request_words(request))
+
+    def retry_callback(self, request: Request, proposal: Proposal, output: bytes) -> Call:
+        words = request_words(request), proposal_words(proposal)
+        return self._call("retryCallback", *words, output)
+
+    def reopen(self, request: Request, proposal: Proposal, output_hash: bytes) -> Call:
+        words = request_words(request), proposal_words(proposal)
+        return self._call("reopen", *words, output_hash)
+
+    # What anyone may see.
+
+    def quote(self, model: ModelId, callback_gas: int, gas_price: Wei) -> Wei:
+        return Wei(self._number("quote", model, callback_gas, gas_price))
+
+    def status_of(self, request: RequestId) -> tuple[Status, bool]:
+        """The status, and whether a callback is still owed."""
+        data = self.chain.call(self._call("statusOf", request))
+        status, is_callback_owed = decode(["uint8", "bool"], data)
+        return Status(status), is_callback_owed
+
+    def account_of(self, operator: Address) -> Account:
+        data = self.chain.call(self._call("accountOf", operator))
+        staked, locked, epoch = decode(["uint96", "uint96", "uint32"], data)
+        return Account(Wei(staked), Wei(locked), epoch)
+
+    def unstaking_of(self, operator: Address) -> Unstaking:
+        data = self.chain.call(self._call("unstakingOf", operator))
+        amount, available_at = decode(["uint96", "uint64"], data)
+        return Unstaking(Wei(amount), available_at)
+
+    def credit_of(self, account: Address) -> Wei:
+        return Wei(self._number("creditOf", account))
+
+    def limits(self) -> Limits:
+        disputes = address_of(self._number("DISPUTES"))
+        return Limits(
+            min_bond=Wei(self._number("MIN_BOND")),
+            min_window=self._number("MIN_WINDOW"),
+            max_window=self._number("MAX_WINDOW"),
+            withdrawal_delay=self._number("WITHDRAWAL_DELAY"),
+            disputes=None if disputes == ZERO_ADDRESS else disputes,
+        )
+
+    def _number(self, function: str, *arguments: Any) -> int:
+        return int.from_bytes(self.chain.call(self._call(function, *arguments)), "big")
+
+    def _call(self, function: str, *arguments: Any, value: int = 0) -> Call:
+        return _encode(self._contract, self.address, function, arguments, value)
+
+
+class Consumer:
+    """A consumer of ours on chain, one of contracts/examples."""
+
+    def __init__(self, chain: Chain, name: str, address: Address):
+        self.chain = chain
+        self.address = address
+        self._contract = Web3().eth.contract(abi=artifact(name).abi)
+
+    def ask(self, payload: bytes, fee: Wei) -> Call:
+        return _encode(self._contract, self.address, "ask", (payload,), fee)
+
+    def benign_probability(self, request: RequestId) -> int:
+        """What DiagnosisConsumer keeps, in units of 1e-18."""
+        call = _encode(self._contract, self.address, "benignProbability", (request,))
+        return int.from_bytes(self.chain.call(call), "big", signed=True)
+
+
+def _encode(
+    contract: Any, address: Address, function: str, arguments: Sequence[Any], value: int = 0
+) -> Call:
+    data = contract.encode_abi(function, list(arguments))
+    return Call(address, bytes.fromhex(data.removeprefix("0x")), Wei(value))

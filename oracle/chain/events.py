@@ -1,0 +1,113 @@
+"""Logs of the contracts, decoded to the events of `oracle.events`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from web3 import Web3
+from web3.exceptions import LogTopicError
+from web3.types import LogReceipt
+
+from oracle import events
+from oracle.chain.artifacts import artifact
+from oracle.chain.codec import model_from_words, proposal_from_words, request_from_words
+from oracle.chain.deployment import QUEUE, REGISTRY
+from oracle.events import Event, Where
+from oracle.types import Address, ModelId, RequestId, Wei
+
+Arguments = Mapping[str, Any]
+
+
+class Decoder:
+    def __init__(self) -> None:
+        abi = artifact(REGISTRY).abi + artifact(QUEUE).abi
+        contract = Web3().eth.contract(abi=abi)
+        self._events = {
+            bytes.fromhex(event.topic.removeprefix("0x")): (event, _BUILDERS[event.event_name])
+            for event in (contract.events[name]() for name in _BUILDERS)
+        }
+
+    def decode(self, log: LogReceipt, time: int) -> Event | None:
+        """None for a log that is none of ours. `time` is the block's."""
+        topics = log["topics"]
+        known = self._events.get(bytes(topics[0])) if topics else None
+        if known is None:
+            return None
+        event, build = known
+        try:
+            arguments = event.process_log(log)["args"]
+        except LogTopicError:
+            return None
+        where = Where(log["blockNumber"], log["logIndex"], bytes(log["transactionHash"]), time)
+        return build(where, arguments)
+
+
+def _request_id(arguments: Arguments) -> RequestId:
+    return RequestId(bytes(arguments["id"]))
+
+
+def _model_id(arguments: Arguments) -> ModelId:
+    return ModelId(bytes(arguments["id"]))
+
+
+def _words(arguments: Mapping[str, Any]) -> list[Any]:
+    """A struct that web3 decoded by name, by place again."""
+    return [_plain(value) for value in arguments.values()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _words(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+_BUILDERS: dict[str, Callable[[Where, Arguments], Event]] = {
+    "ModelPublished": lambda where, a: events.ModelPublished(
+        where,
+        _model_id(a),
+        model_from_words(Address(a["publisher"]), _words(a["model"])),
+        a["uri"],
+    ),
+    "ModelUriAdded": lambda where, a: events.ModelUriAdded(where, _model_id(a), a["uri"]),
+    "ModelDeprecated": lambda where, a: events.ModelDeprecated(
+        where, _model_id(a), ModelId(a["successor"]) if any(a["successor"]) else None
+    ),
+    "RequestCreated": lambda where, a: events.RequestCreated(
+        where, _request_id(a), request_from_words(_words(a["request"])), bytes(a["input"])
+    ),
+    "ResultProposed": lambda where, a: events.ResultProposed(
+        where, _request_id(a), proposal_from_words(_words(a["proposal"])), bytes(a["output"])
+    ),
+    "RequestSettled": lambda where, a: events.RequestSettled(
+        where, _request_id(a), Address(a["operator"])
+    ),
+    "CallbackFailed": lambda where, a: events.CallbackFailed(
+        where, _request_id(a), Address(a["consumer"]), bytes(a["reason"])
+    ),
+    "CallbackRetried": lambda where, a: events.CallbackRetried(
+        where, _request_id(a), Address(a["consumer"])
+    ),
+    "RequestReopened": lambda where, a: events.RequestReopened(
+        where, _request_id(a), Address(a["operator"])
+    ),
+    "RequestExpired": lambda where, a: events.RequestExpired(
+        where, _request_id(a), Address(a["refundTo"]), Wei(a["refund"])
+    ),
+    "StakeAdded": lambda where, a: events.StakeAdded(
+        where, Address(a["operator"]), Wei(a["amount"]), Wei(a["staked"])
+    ),
+    "UnstakeStarted": lambda where, a: events.UnstakeStarted(
+        where, Address(a["operator"]), Wei(a["amount"]), a["availableAt"]
+    ),
+    "Withdrawn": lambda where, a: events.Withdrawn(where, Address(a["account"]), Wei(a["amount"])),
+    "OperatorSlashed": lambda where, a: events.OperatorSlashed(
+        where,
+        Address(a["operator"]),
+        Address(a["challenger"]),
+        Wei(a["bond"]),
+        Wei(a["reward"]),
+        Wei(a["burned"]),
+        a["epoch"],
+    ),
+}

@@ -1,0 +1,67 @@
+"""Keys: encrypted keystore files, and what signs with them."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from oracle.errors import KeyfileError
+from oracle.types import Address
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Signer:
+    """An account that signs. Never printed: it holds the key."""
+
+    account: LocalAccount
+
+    def __repr__(self) -> str:
+        return f"Signer({self.address})"
+
+    @property
+    def address(self) -> Address:
+        return Address(self.account.address)
+
+    def sign(self, transaction: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """The raw transaction and its hash."""
+        signed = self.account.sign_transaction(dict(transaction))
+        return bytes(signed.raw_transaction), bytes(signed.hash)
+
+
+def from_key(key: bytes | str) -> Signer:
+    try:
+        return Signer(Account.from_key(key))
+    except Exception:  # eth-keys has no one error for a bad key; the key must not reach a message
+        raise KeyfileError("That is no private key: give 32 bytes as 64 hex digits.") from None
+
+
+def create(path: Path, password: str, key: bytes | str | None = None) -> Signer:
+    """Writes a new encrypted keystore file, readable by its owner alone; never over another."""
+    if not password:
+        raise KeyfileError("An empty password would leave the key open: choose another.")
+    signer = Signer(Account.create()) if key is None else from_key(key)
+    content = json.dumps(Account.encrypt(signer.account.key, password))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise KeyfileError(f"{path} exists already; choose another name.") from None
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content)
+    return signer
+
+
+def open_keystore(path: Path, password: str) -> Signer:
+    try:
+        return Signer(Account.from_key(Account.decrypt(json.loads(path.read_text()), password)))
+    except FileNotFoundError:
+        raise KeyfileError(f"There is no keystore at {path}; exactum keys new makes one.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        wrong = "MAC mismatch" in str(error)
+        why = "the password is wrong" if wrong else "it is no keystore file"
+        raise KeyfileError(f"{path} cannot be opened: {why}.") from None
