@@ -114,21 +114,26 @@ class Chain:
             block["number"], bytes(block["hash"]), bytes(block["parentHash"]), block["timestamp"]
         )
 
-    def logs(self, addresses: Sequence[Address], first: int, last: int) -> Sequence[LogReceipt]:
-        """All logs of `addresses` in blocks `first` to `last`, both included."""
+    def logs(
+        self, addresses: Sequence[Address], first: int, last: int, subject: bytes | None = None
+    ) -> Sequence[LogReceipt]:
+        """All logs of `addresses` in blocks `first` to `last`, both included; with `subject`, those
+        whose first indexed argument it is."""
+        query: dict[str, Any] = {"address": list(addresses), "fromBlock": first, "toBlock": last}
+        if subject is not None:
+            query["topics"] = [None, "0x" + subject.rjust(32, b"\0").hex()]
         with self._guarded():
-            return self.web3.eth.get_logs(
-                {"address": list(addresses), "fromBlock": first, "toBlock": last}  # type: ignore[typeddict-item]
-            )
+            return self.web3.eth.get_logs(query)  # type: ignore[arg-type]
 
     def call(self, call: Call, sender: Address | None = None) -> bytes:
         with self._guarded():
             return bytes(self.web3.eth.call(_fields(call, sender)))  # type: ignore[arg-type]
 
     def estimate(self, call: Call, sender: Address) -> int:
-        """Gas; raises Reverted where the call would fail."""
+        """Gas; raises Reverted where the call would fail in the next block."""
         with self._guarded():
-            return self.web3.eth.estimate_gas(_fields(call, sender))  # type: ignore[arg-type]
+            # Pending: where blocks are rare, the last one's time is long past.
+            return self.web3.eth.estimate_gas(_fields(call, sender), "pending")  # type: ignore[arg-type]
 
     def broadcast(self, raw: bytes) -> None:
         with self._guarded():
@@ -168,6 +173,11 @@ class Chain:
         """How many transactions of `account` are mined."""
         with self._guarded():
             return self.web3.eth.get_transaction_count(account, "latest")  # type: ignore[arg-type]
+
+    def gas_price(self) -> Wei:
+        """What a transaction pays now, per gas."""
+        with self._guarded():
+            return Wei(self.web3.eth.gas_price)
 
     def fees(self) -> Fees:
         with self._guarded():

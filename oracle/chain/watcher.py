@@ -38,8 +38,10 @@ class Watcher:
         self.span = 10 if chain.is_embedded else span
         self._decoder = Decoder()
 
-    def steps(self, cursor: Cursor | None) -> Iterator[Step]:
-        """What happened since `cursor`, in order; nothing if the chain has not moved."""
+    def steps(self, cursor: Cursor | None, subject: bytes | None = None) -> Iterator[Step]:
+        """What happened since `cursor`, in order; nothing if the chain has not moved.
+
+        With `subject`, only what is about that one id or account."""
         last = self.chain.block("latest").number - self.confirmations
         if cursor is not None:
             self._check(cursor)
@@ -49,7 +51,7 @@ class Watcher:
             end = min(last, first + span - 1)
             block = self.chain.block(end)
             try:
-                found = self.events(first, end)
+                found = self.events(first, end, subject)
             except RpcUnavailable:
                 raise
             except ChainError:
@@ -61,11 +63,11 @@ class Watcher:
             yield Step(Cursor(end, block.hash), found)
             first = end + 1
 
-    def events(self, first: int, last: int) -> list[Event]:
+    def events(self, first: int, last: int, subject: bytes | None = None) -> list[Event]:
         """All events in blocks `first` to `last`, both included, in order."""
         times: dict[int, int] = {}
         found = []
-        for log in self.chain.logs(self.addresses, first, last):
+        for log in self.chain.logs(self.addresses, first, last, subject):
             number = log["blockNumber"]
             if number not in times:
                 times[number] = self.chain.block(number).time

@@ -1,0 +1,139 @@
+"""What the chain says about one model or one request, from its logs alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from oracle.chain.deployment import Deployment
+from oracle.chain.provider import Chain
+from oracle.chain.watcher import Watcher
+from oracle.errors import NotFound
+from oracle.events import (
+    CallbackFailed,
+    CallbackRetried,
+    Event,
+    ModelDeprecated,
+    ModelPublished,
+    ModelUriAdded,
+    RequestCreated,
+    RequestExpired,
+    RequestReopened,
+    RequestSettled,
+    ResultProposed,
+)
+from oracle.types import Model, ModelId, RequestId, Status
+
+
+@dataclass(frozen=True, slots=True)
+class ModelHistory:
+    model_id: ModelId
+    model: Model
+    uris: tuple[str, ...]
+    is_deprecated: bool
+    successor: ModelId | None
+    published: ModelPublished
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHistory:
+    """A request and all that happened to it, in order."""
+
+    created: RequestCreated
+    events: tuple[Event, ...]
+
+    @property
+    def proposed(self) -> ResultProposed | None:
+        """The proposal that stands, or stood when the request ended; None while there is none."""
+        standing = None
+        for event in self.events:
+            match event:
+                case ResultProposed():
+                    standing = event
+                case RequestReopened():
+                    standing = None
+        return standing
+
+    @property
+    def status(self) -> Status:
+        for event in reversed(self.events):
+            match event:
+                case RequestSettled():
+                    return Status.SETTLED
+                case RequestExpired():
+                    return Status.EXPIRED
+                case ResultProposed():
+                    return Status.PROPOSED
+                case RequestReopened():
+                    return Status.REQUESTED
+        return Status.REQUESTED
+
+    @property
+    def callback_failed(self) -> CallbackFailed | None:
+        """The last failure of the callback; None if it never failed, or was repaired."""
+        failure = None
+        for event in self.events:
+            match event:
+                case CallbackFailed():
+                    failure = event
+                case CallbackRetried():
+                    failure = None
+        return failure
+
+
+class History:
+    def __init__(self, chain: Chain, deployment: Deployment):
+        self.chain = chain
+        self._watcher = Watcher(chain, deployment, confirmations=0)
+
+    def model(self, model_id: ModelId) -> ModelHistory:
+        found = self._models(self._about(model_id))
+        if not found:
+            raise NotFound(
+                f"{self.chain.name} knows no model 0x{model_id.hex()};"
+                " exactum model list shows all."
+            )
+        return found[0]
+
+    def models(self) -> list[ModelHistory]:
+        """All models, the oldest first."""
+        return self._models(list(self._all()))
+
+    def request(self, request_id: RequestId) -> RequestHistory:
+        found = self._about(request_id)
+        created = next((event for event in found if isinstance(event, RequestCreated)), None)
+        if created is None:
+            raise NotFound(
+                f"{self.chain.name} knows no request 0x{request_id.hex()} of this deployment."
+            )
+        return RequestHistory(created, tuple(event for event in found if event is not created))
+
+    def _models(self, events: Sequence[Event]) -> list[ModelHistory]:
+        return [
+            _model_history(event, events) for event in events if isinstance(event, ModelPublished)
+        ]
+
+    def _about(self, subject: bytes) -> list[Event]:
+        return list(self._all(subject))
+
+    def _all(self, subject: bytes | None = None) -> Iterator[Event]:
+        for step in self._watcher.steps(None, subject):
+            yield from step.events
+
+
+def _model_history(published: ModelPublished, events: Sequence[Event]) -> ModelHistory:
+    model_id = published.model_id
+    uris = [published.uri] if published.uri else []
+    deprecated: ModelDeprecated | None = None
+    for event in events:
+        match event:
+            case ModelUriAdded(model_id=of, uri=uri) if of == model_id:
+                uris.append(uri)
+            case ModelDeprecated(model_id=of) if of == model_id:
+                deprecated = event
+    return ModelHistory(
+        model_id=model_id,
+        model=published.model,
+        uris=tuple(dict.fromkeys(uris)),
+        is_deprecated=deprecated is not None,
+        successor=deprecated.successor if deprecated else None,
+        published=published,
+    )

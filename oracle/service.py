@@ -1,0 +1,253 @@
+"""The worker at work: events in by the watcher, duties kept by the store, transactions out."""
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Event as Flag
+from typing import Protocol
+
+import structlog
+
+from oracle.chain.contracts import Queue
+from oracle.chain.provider import Call, Chain
+from oracle.chain.sender import Sender
+from oracle.chain.watcher import Watcher
+from oracle.duties import Decline, Duty, Kind, State
+from oracle.errors import (
+    ModelError,
+    ModelUnavailable,
+    PayloadError,
+    Reverted,
+    RpcUnavailable,
+    SecondOpinionDiffers,
+)
+from oracle.events import Event, OperatorSlashed
+from oracle.store import Handled, Row, Store
+from oracle.types import Address, Model, ModelId, RequestId, Wei
+from oracle.worker import Policy, decide
+
+log = structlog.get_logger()
+
+MAX_BATCH = 50  # answers in one transaction: about 1 M gas
+RETRY = 10.0  # seconds until what may get better by itself is tried again
+
+
+class Inference(Protocol):
+    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the service is made of. Without a sender it is a dry run: it decides, infers and logs."""
+
+    chain: Chain
+    queue: Queue
+    watcher: Watcher
+    store: Store
+    inference: Inference
+    policy: Policy
+    sender: Sender | None
+    parallel: int = 2  # inferences at once
+    clock: Callable[[], float] = time.time
+
+
+class Service:
+    def __init__(self, setup: Setup):
+        self._setup = setup
+        self._store = setup.store
+        self._running: dict[int, Future[bytes]] = {}  # by duty
+        self._not_before: dict[int, float] = {}  # by duty: when to try again
+        self._reported: set[int] = set()  # duties that a dry run has told of
+
+    def run(self, stop: Flag, pause: float) -> None:
+        """Rounds until `stop` is set. A node that does not answer is waited for."""
+        wait = pause
+        while not stop.is_set():
+            try:
+                self.tick()
+                wait = pause
+            except RpcUnavailable as error:
+                wait = min(60.0, 2 * wait)
+                log.warning("the node does not answer", why=str(error), again_in=wait)
+            stop.wait(wait)
+
+    def tick(self) -> None:
+        """One round. Whatever it was doing when the process died, the next first round does again."""
+        now = self._setup.clock()
+        self._read()
+        chain_time = max(now, self._setup.chain.block("latest").time)
+        self._miss(chain_time)
+        self._infer(now)
+        self._send(now, chain_time)
+        if self._setup.sender is not None:
+            self._setup.sender.follow(now)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no inference runs and no transaction waits."""
+        return not self._running and not self._store.waiting()
+
+    # Events in.
+
+    def _read(self) -> None:
+        for step in self._setup.watcher.steps(self._store.cursor()):
+            gas_price = self._setup.chain.gas_price() if step.events else Wei(0)
+            handled = [self._handle(event, gas_price) for event in step.events]
+            self._store.advance(step.cursor, handled)
+
+    def _handle(self, event: Event, gas_price: Wei) -> Handled:
+        try:
+            policy = self._setup.policy
+            decisions = tuple(decide(event, policy, gas_price, self._store.request))
+        # One poisonous event must not cost us the deadlines of the rest.
+        except Exception:
+            log.error("an event is stuck", event=repr(event), exc_info=True)
+            return Handled(event, (), traceback.format_exc())
+        for decision in decisions:
+            _log_decision(decision)
+        if isinstance(event, OperatorSlashed) and event.operator == policy.operator:
+            log.error("we were slashed", bond=event.bond, challenger=event.challenger)
+        return Handled(event, decisions)
+
+    # Inference.
+
+    def _infer(self, now: float) -> None:
+        for duty_id, future in list(self._running.items()):
+            if future.done():
+                del self._running[duty_id]
+                self._take(duty_id, future, now)
+        for row in self._store.duties(State.OPEN, kind=Kind.PROPOSE):
+            if len(self._running) >= self._setup.parallel:
+                return
+            if self._may_start(row, now):
+                self._start(row, now)
+
+    def _may_start(self, row: Row, now: float) -> bool:
+        return (
+            row.id not in self._running
+            and self._not_before.get(row.id, 0) <= now
+            and self._store.output(RequestId(row.duty.subject)) is None
+        )
+
+    def _start(self, row: Row, now: float) -> None:
+        request_id = RequestId(row.duty.subject)
+        request = self._store.request(request_id)
+        model = None if request is None else self._store.model(request.model)
+        if request is None or model is None:
+            self._store.end(row.id, State.MISSED, "its request or model was never read")
+            return
+        uris = self._store.uris(ModelId(request.model))
+        payload = self._store.payload(request_id)
+        self._running[row.id] = self._setup.inference.submit(model, uris, payload)
+
+    def _take(self, duty_id: int, future: "Future[bytes]", now: float) -> None:
+        rows = {row.id: row for row in self._store.duties(State.OPEN, kind=Kind.PROPOSE)}
+        row = rows.get(duty_id)
+        if row is None:
+            return  # ended meanwhile
+        request = "0x" + row.duty.subject.hex()
+        try:
+            output = future.result()
+        except ModelUnavailable as error:
+            log.warning("the model cannot be had yet", request=request, why=str(error))
+            self._not_before[duty_id] = now + RETRY
+        except (ModelError, PayloadError, SecondOpinionDiffers) as error:
+            log.error("we do not answer", request=request, why=str(error))
+            self._store.end(duty_id, State.MISSED, str(error))
+        else:
+            self._store.keep_output(RequestId(row.duty.subject), output)
+            log.info("computed", request=request, output_bytes=len(output))
+
+    # Transactions out.
+
+    def _miss(self, chain_time: float) -> None:
+        for row in self._store.duties(State.OPEN):
+            if row.duty.deadline is not None and row.duty.deadline <= chain_time:
+                log.error("missed a deadline", kind=row.duty.kind, subject=row.duty.subject.hex())
+                self._store.end(row.id, State.MISSED, "its deadline passed")
+
+    def _send(self, now: float, chain_time: float) -> None:
+        ready = [
+            row
+            for row in self._store.duties(State.OPEN)
+            if row.duty.not_before <= chain_time and self._not_before.get(row.id, 0) <= now
+        ]
+        for kind in Kind:
+            rows = [row for row in ready if row.duty.kind is kind and self._is_ready(row)]
+            for start in range(0, len(rows), MAX_BATCH):
+                self._send_batch(kind, rows[start : start + MAX_BATCH], now)
+
+    def _is_ready(self, row: Row) -> bool:
+        if row.duty.kind is not Kind.PROPOSE:
+            return True
+        return self._store.output(RequestId(row.duty.subject)) is not None
+
+    def _send_batch(self, kind: Kind, rows: Sequence[Row], now: float) -> None:
+        """All in one transaction; where that would revert, one by one, to find out which does."""
+        sender = self._setup.sender
+        if sender is None:
+            self._report(kind, rows)
+            return
+        try:
+            sent = sender.send(self._call(kind, rows), tuple(row.id for row in rows), now)
+        except Reverted as error:
+            if len(rows) == 1:
+                self._refused(rows[0], error, now)
+                return
+            for row in rows:
+                self._send_batch(kind, [row], now)
+        else:
+            log.info("sent", kind=kind, duties=len(rows), transaction="0x" + sent.hash.hex())
+
+    def _report(self, kind: Kind, rows: Sequence[Row]) -> None:
+        for row in rows:
+            if row.id not in self._reported:
+                self._reported.add(row.id)
+                log.info(
+                    "would send, but there is no key", kind=kind, subject=row.duty.subject.hex()
+                )
+
+    def _call(self, kind: Kind, rows: Sequence[Row]) -> Call:
+        queue, store = self._setup.queue, self._store
+        ids = [RequestId(row.duty.subject) for row in rows]
+        match kind:
+            case Kind.PROPOSE:
+                answers = [(store.request(id_), store.output(id_)) for id_ in ids]
+                return queue.propose(
+                    [(r, o) for r, o in answers if r is not None and o is not None]
+                )
+            case Kind.SETTLE:
+                results = [(store.request(id_), store.proposal(id_)) for id_ in ids]
+                return queue.settle(
+                    [(r, p[0], p[1]) for r, p in results if r is not None and p is not None]
+                )
+            case Kind.WITHDRAW:
+                return queue.withdraw(Address(self._setup.policy.operator))
+
+    def _refused(self, row: Row, error: Reverted, now: float) -> None:
+        """What a revert in simulation means for a duty. Nothing was sent."""
+        subject = row.duty.subject.hex()
+        match error.name:
+            case "WindowNotOver":
+                pass  # the chain's clock is behind ours
+            case "WrongStatus" | "WrongProposal" | "NothingToWithdraw":
+                self._store.end(row.id, State.SUPERSEDED, str(error))
+            case "DeadlinePassed":
+                log.error("missed a deadline", kind=row.duty.kind, subject=subject)
+                self._store.end(row.id, State.MISSED, str(error))
+            case "InsufficientStake":
+                log.error("our free stake is too small: add to it", subject=subject, why=str(error))
+                self._not_before[row.id] = now + RETRY
+            case _:
+                log.error("cannot be sent", kind=row.duty.kind, subject=subject, why=str(error))
+                self._store.end(row.id, State.MISSED, str(error))
+
+
+def _log_decision(decision: object) -> None:
+    match decision:
+        case Duty(kind=kind, subject=subject, deadline=deadline):
+            log.info("took on a duty", kind=kind, subject=subject.hex(), deadline=deadline)
+        case Decline(request_id=request_id, reason=reason):
+            log.info("declined", request="0x" + request_id.hex(), why=reason)

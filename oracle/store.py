@@ -1,0 +1,509 @@
+"""What must survive a crash: cursor, models, requests, duties, transactions. SQL by SQLAlchemy."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
+
+from oracle.chain.codec import request_bytes, request_from_bytes
+from oracle.chain.provider import Call, Fees
+from oracle.chain.sender import Outcome, Sent
+from oracle.chain.watcher import Cursor
+from oracle.duties import Close, Decision, Decline, Duty, Kind, State
+from oracle.errors import ConfigError
+from oracle.events import Event, ModelPublished, ModelUriAdded, RequestCreated, ResultProposed
+from oracle.types import (
+    Address,
+    Assurance,
+    DType,
+    Model,
+    ModelId,
+    Proposal,
+    Request,
+    RequestId,
+    Signature,
+    TensorType,
+    Wei,
+)
+
+_metadata = MetaData()
+
+# The row that says whose state this is: another chain's or operator's must not be taken on.
+_identity = Table(
+    "identity",
+    _metadata,
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("queue", String(42), nullable=False),
+    Column("operator", String(42), nullable=False),
+)
+_cursor = Table(
+    "cursor",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+_models = Table(
+    "models",
+    _metadata,
+    Column("model_id", LargeBinary, primary_key=True),
+    Column("content", Text, nullable=False),
+)
+_uris = Table(
+    "uris",
+    _metadata,
+    Column("model_id", LargeBinary, primary_key=True),
+    Column("uri", Text, primary_key=True),
+)
+_requests = Table(
+    "requests",
+    _metadata,
+    Column("request_id", LargeBinary, primary_key=True),
+    Column("words", LargeBinary, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("output", LargeBinary),  # ours, computed
+    Column("declined", Text),
+)
+_proposals = Table(
+    "proposals",
+    _metadata,
+    Column("request_id", LargeBinary, primary_key=True),
+    Column("operator", String(42), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("proposed_at", BigInteger, nullable=False),
+    Column("settle_at", BigInteger, nullable=False),
+    Column("output", LargeBinary, nullable=False),
+)
+_duties = Table(
+    "duties",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("subject", LargeBinary, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("log_index", Integer, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("deadline", BigInteger),
+    Column("state", String(16), nullable=False, index=True),
+    Column("note", Text, nullable=False, default=""),
+    # The event that gave rise to it: reading a block twice makes no second duty.
+    UniqueConstraint("kind", "subject", "block", "log_index"),
+)
+_transactions = Table(
+    "transactions",
+    _metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("raw", LargeBinary, nullable=False),
+    Column("nonce", BigInteger, nullable=False),
+    Column("gas", BigInteger, nullable=False),
+    Column("maximum", String(78), nullable=False),  # wei: beyond 64 bits
+    Column("priority", String(78)),
+    Column("to", String(42)),
+    Column("data", LargeBinary, nullable=False),
+    Column("value", String(78), nullable=False),
+    Column("duties", Text, nullable=False),
+    Column("sent_at", Float, nullable=False),
+    Column("outcome", Integer, nullable=False, index=True),
+    Column("is_mined", Boolean, nullable=False, default=False),
+    Column("gas_used", BigInteger, nullable=False, default=0),
+)
+_stuck = Table(
+    "stuck",
+    _metadata,
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", Integer, primary_key=True, autoincrement=False),
+    Column("event", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A duty as stored."""
+
+    id: int
+    duty: Duty
+    state: State
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """An event and what was decided about it; or, if that failed, the traceback."""
+
+    event: Event
+    decisions: Sequence[Decision]
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """For health: how many duties stand where."""
+
+    duties: dict[State, int]
+    stuck: int
+    nearest_deadline: int | None
+
+
+class Store:
+    """One operator's state. `url` as SQLAlchemy writes it: sqlite:///… or postgresql+psycopg://…"""
+
+    def __init__(self, url: str, chain_id: int, queue: Address, operator: Address):
+        self._engine = _open(url)
+        with self._begin() as connection:
+            _metadata.create_all(connection)
+            found = connection.execute(select(_identity)).one_or_none()
+            if found is None:
+                values = {"chain_id": chain_id, "queue": queue, "operator": operator}
+                connection.execute(_identity.insert().values(values))
+            elif tuple(found) != (chain_id, queue, operator):
+                raise ConfigError(
+                    f"This state belongs to operator {found.operator} on chain {found.chain_id}"
+                    f" (queue {found.queue}); give --state another file."
+                )
+
+    def close_engine(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    # Events in.
+
+    def cursor(self) -> Cursor | None:
+        with self._begin() as connection:
+            row = connection.execute(select(_cursor)).one_or_none()
+        return None if row is None else Cursor(row.number, row.hash)
+
+    def advance(self, cursor: Cursor, handled: Iterable[Handled]) -> None:
+        """Takes on what was decided and moves the cursor, all or nothing."""
+        with self._begin() as connection:
+            for each in handled:
+                self._remember(connection, each.event)
+                if each.traceback is not None:
+                    self._set_stuck(connection, each.event, each.traceback)
+                for decision in each.decisions:
+                    self._apply(connection, each.event, decision)
+            values = {"id": 1, "number": cursor.number, "hash": cursor.hash}
+            if connection.execute(update(_cursor).values(values)).rowcount == 0:
+                connection.execute(_cursor.insert().values(values))
+
+    def _remember(self, connection: Connection, what: Event) -> None:
+        match what:
+            case ModelPublished(model_id=model_id, model=model, uri=uri):
+                self._insert(connection, _models, model_id=model_id, content=_dump(model))
+                if uri:
+                    self._insert(connection, _uris, model_id=model_id, uri=uri)
+            case ModelUriAdded(model_id=model_id, uri=uri):
+                self._insert(connection, _uris, model_id=model_id, uri=uri)
+            case RequestCreated(request_id=request_id, request=request, payload=payload):
+                self._insert(
+                    connection,
+                    _requests,
+                    request_id=request_id,
+                    words=request_bytes(request),
+                    payload=payload,
+                )
+            case ResultProposed(request_id=request_id, proposal=proposal, output=output):
+                connection.execute(_proposals.delete().where(_proposals.c.request_id == request_id))
+                self._insert(
+                    connection,
+                    _proposals,
+                    request_id=request_id,
+                    operator=proposal.operator,
+                    epoch=proposal.epoch,
+                    proposed_at=proposal.proposed_at,
+                    settle_at=proposal.settle_at,
+                    output=output,
+                )
+
+    def _apply(self, connection: Connection, what: Event, decision: Decision) -> None:
+        match decision:
+            case Duty(kind, subject, not_before, deadline):
+                self._insert(
+                    connection,
+                    _duties,
+                    kind=kind,
+                    subject=subject,
+                    block=what.where.block,
+                    log_index=what.where.index,
+                    not_before=not_before,
+                    deadline=deadline,
+                    state=State.OPEN,
+                    note="",
+                )
+            case Close(kind, subject, state, note):
+                connection.execute(
+                    update(_duties)
+                    .where(_duties.c.kind == kind, _duties.c.subject == subject)
+                    .where(_duties.c.state.in_((State.OPEN, State.SENT)))
+                    .values(state=state, note=note)
+                )
+            case Decline(request_id, reason):
+                connection.execute(
+                    update(_requests)
+                    .where(_requests.c.request_id == request_id)
+                    .values(declined=reason)
+                )
+
+    def _set_stuck(self, connection: Connection, what: Event, traceback: str) -> None:
+        self._insert(
+            connection,
+            _stuck,
+            block=what.where.block,
+            log_index=what.where.index,
+            event=repr(what),
+            traceback=traceback,
+        )
+
+    def _insert(self, connection: Connection, table: Table, **values: object) -> None:
+        """Or nothing, where the row is there already: events may be read twice."""
+        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(table).values(values).on_conflict_do_nothing())
+
+    # What is known.
+
+    def model(self, model_id: ModelId) -> Model | None:
+        with self._begin() as connection:
+            query = select(_models.c.content).where(_models.c.model_id == model_id)
+            content = connection.execute(query).scalar_one_or_none()
+        return None if content is None else _load(content)
+
+    def uris(self, model_id: ModelId) -> list[str]:
+        with self._begin() as connection:
+            query = select(_uris.c.uri).where(_uris.c.model_id == model_id)
+            return list(connection.execute(query).scalars())
+
+    def request(self, request_id: RequestId) -> Request | None:
+        with self._begin() as connection:
+            query = select(_requests.c.words).where(_requests.c.request_id == request_id)
+            words = connection.execute(query).scalar_one_or_none()
+        return None if words is None else request_from_bytes(words)
+
+    def payload(self, request_id: RequestId) -> bytes:
+        with self._begin() as connection:
+            query = select(_requests.c.payload).where(_requests.c.request_id == request_id)
+            return bytes(connection.execute(query).scalar_one())
+
+    def proposal(self, request_id: RequestId) -> tuple[Proposal, bytes] | None:
+        """The last proposal and its output."""
+        with self._begin() as connection:
+            query = select(_proposals).where(_proposals.c.request_id == request_id)
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        operator = Address(row.operator)
+        return Proposal(operator, row.epoch, row.proposed_at, row.settle_at), row.output
+
+    def declined(self, request_id: RequestId) -> str | None:
+        with self._begin() as connection:
+            query = select(_requests.c.declined).where(_requests.c.request_id == request_id)
+            return connection.execute(query).scalar_one_or_none()
+
+    def output(self, request_id: RequestId) -> bytes | None:
+        """What we computed, if we have."""
+        with self._begin() as connection:
+            query = select(_requests.c.output).where(_requests.c.request_id == request_id)
+            return connection.execute(query).scalar_one_or_none()
+
+    def keep_output(self, request_id: RequestId, output: bytes) -> None:
+        with self._begin() as connection:
+            connection.execute(
+                update(_requests).where(_requests.c.request_id == request_id).values(output=output)
+            )
+
+    # Duties.
+
+    def duties(self, *states: State, kind: Kind | None = None) -> list[Row]:
+        """The nearest deadline first."""
+        query = select(_duties).where(_duties.c.state.in_(states))
+        if kind is not None:
+            query = query.where(_duties.c.kind == kind)
+        # A missing deadline sorts last in PostgreSQL and first in SQLite.
+        query = query.order_by(_duties.c.deadline.is_(None), _duties.c.deadline, _duties.c.id)
+        with self._begin() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Row(
+                row.id,
+                Duty(Kind(row.kind), row.subject, row.not_before, row.deadline),
+                State(row.state),
+                row.note,
+            )
+            for row in rows
+        ]
+
+    def end(self, duty: int, state: State, note: str) -> None:
+        """Ends a duty that is still open or sent."""
+        with self._begin() as connection:
+            connection.execute(
+                update(_duties)
+                .where(_duties.c.id == duty, _duties.c.state.in_((State.OPEN, State.SENT)))
+                .values(state=state, note=note)
+            )
+
+    def counts(self) -> Counts:
+        with self._begin() as connection:
+            by_state = connection.execute(
+                select(_duties.c.state, func.count()).group_by(_duties.c.state)
+            ).all()
+            stuck = connection.execute(select(func.count()).select_from(_stuck)).scalar_one()
+            nearest = connection.execute(
+                select(func.min(_duties.c.deadline)).where(
+                    _duties.c.state.in_((State.OPEN, State.SENT))
+                )
+            ).scalar_one()
+        return Counts({State(state): count for state, count in by_state}, stuck, nearest)
+
+    # Transactions: the sender's Outbox.
+
+    def record(self, sent: Sent) -> None:
+        """The transaction and its duties' new state, both or neither."""
+        priority = sent.fees.priority
+        with self._begin() as connection:
+            connection.execute(
+                _transactions.insert().values(
+                    hash=sent.hash,
+                    raw=sent.raw,
+                    nonce=sent.nonce,
+                    gas=sent.gas,
+                    maximum=str(sent.fees.maximum),
+                    priority=None if priority is None else str(priority),
+                    to=sent.call.to,
+                    data=sent.call.data,
+                    value=str(sent.call.value),
+                    duties=json.dumps(sent.duties),
+                    sent_at=sent.sent_at,
+                    outcome=Outcome.WAITING,
+                )
+            )
+            connection.execute(
+                update(_duties)
+                .where(_duties.c.id.in_(sent.duties), _duties.c.state == State.OPEN)
+                .values(state=State.SENT)
+            )
+
+    def waiting(self) -> list[Sent]:
+        query = (
+            select(_transactions)
+            .where(_transactions.c.outcome == Outcome.WAITING)
+            .order_by(_transactions.c.nonce, _transactions.c.sent_at)
+        )
+        with self._begin() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Sent(
+                hash=row.hash,
+                raw=row.raw,
+                nonce=row.nonce,
+                gas=row.gas,
+                fees=Fees(
+                    Wei(int(row.maximum)), None if row.priority is None else Wei(int(row.priority))
+                ),
+                call=Call(
+                    None if row.to is None else Address(row.to), row.data, Wei(int(row.value))
+                ),
+                duties=tuple(json.loads(row.duties)),
+                sent_at=row.sent_at,
+            )
+            for row in rows
+        ]
+
+    def close(self, nonce: int, outcome: Outcome, mined: bytes | None, gas_used: int) -> None:
+        """A duty whose transaction succeeded stays SENT until its event is read; any other is
+        open again."""
+        open_ones = (_transactions.c.nonce == nonce) & (_transactions.c.outcome == Outcome.WAITING)
+        with self._begin() as connection:
+            lists = connection.execute(select(_transactions.c.duties).where(open_ones)).scalars()
+            duties = {duty for each in lists for duty in json.loads(each)}
+            connection.execute(update(_transactions).where(open_ones).values(outcome=outcome))
+            connection.execute(
+                update(_transactions)
+                .where(_transactions.c.hash == mined)
+                .values(is_mined=True, gas_used=gas_used)
+            )
+            if outcome is not Outcome.SUCCEEDED:
+                connection.execute(
+                    update(_duties)
+                    .where(_duties.c.id.in_(duties), _duties.c.state == State.SENT)
+                    .values(state=State.OPEN)
+                )
+
+
+def _open(url: str) -> Engine:
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _durable(connection: object, _: object) -> None:
+            cursor = connection.cursor()  # type: ignore[attr-defined]
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.close()
+
+    try:
+        engine.connect().close()
+    except OperationalError as error:
+        raise ConfigError(f"The state cannot be opened: {error.orig}.") from error
+    return engine
+
+
+def _dump(model: Model) -> str:
+    def tensors(types: Sequence[TensorType]) -> list[list[object]]:
+        return [[tensor.name, tensor.dtype, tensor.shape] for tensor in types]
+
+    return json.dumps(
+        {
+            "publisher": model.publisher,
+            "name": model.name,
+            "version": model.version,
+            "program_root": model.program_root.hex(),
+            "file_hash": model.file_hash.hex(),
+            "inputs": tensors(model.signature.inputs),
+            "outputs": tensors(model.signature.outputs),
+            "assurance": model.assurance,
+            "royalty": model.royalty,
+        }
+    )
+
+
+def _load(content: str) -> Model:
+    def tensors(types: Sequence[tuple[str, int, list[int]]]) -> tuple[TensorType, ...]:
+        return tuple(TensorType(name, DType(dtype), tuple(shape)) for name, dtype, shape in types)
+
+    fields = json.loads(content)
+    return Model(
+        publisher=Address(fields["publisher"]),
+        name=fields["name"],
+        version=fields["version"],
+        program_root=bytes.fromhex(fields["program_root"]),
+        file_hash=bytes.fromhex(fields["file_hash"]),
+        signature=Signature(tensors(fields["inputs"]), tensors(fields["outputs"])),
+        assurance=Assurance(fields["assurance"]),
+        royalty=Wei(fields["royalty"]),
+    )

@@ -1,0 +1,104 @@
+"""What an operator owes: events in, duties out. Sends nothing, stores nothing, knows no clock."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from oracle.duties import Close, Decision, Decline, Duty, Kind, State
+from oracle.events import (
+    Event,
+    RequestCreated,
+    RequestExpired,
+    RequestReopened,
+    RequestSettled,
+    ResultProposed,
+    UnstakeStarted,
+    Withdrawn,
+)
+from oracle.types import Address, ModelId, Request, RequestId, Wei
+
+# Gas of propose and settle together without payload and callback, and for each byte of an output,
+# which stands in two transactions and an event: `./dev bench gas`. The queue's `quote` agrees.
+ANSWER_GAS = 100_000
+GAS_PER_OUTPUT_BYTE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator answers. `margin` is the least profit in percent of the gas spent."""
+
+    operator: Address
+    models: frozenset[ModelId] | None = None  # None: any
+    answers_vanilla: bool = False  # whose results no referee can judge, so nobody need believe them
+    max_bond: Wei | None = None
+    margin: int = 20
+
+
+def decide(
+    event: Event,
+    policy: Policy,
+    gas_price: Wei,
+    request_of: Callable[[RequestId], Request | None],
+) -> Iterator[Decision]:
+    """What `event` obliges the operator to do, and which duties it ends."""
+    me = policy.operator
+    match event:
+        case RequestCreated(request_id=request_id, request=request):
+            yield _answer(request_id, request, policy, gas_price)
+
+        case ResultProposed(request_id=request_id, proposal=proposal):
+            if proposal.operator == me:
+                yield Close(Kind.PROPOSE, request_id, State.DONE)
+                yield Duty(Kind.SETTLE, request_id, not_before=proposal.settle_at)
+            else:
+                note = f"answered by {proposal.operator}"
+                yield Close(Kind.PROPOSE, request_id, State.SUPERSEDED, note)
+
+        case RequestSettled(request_id=request_id):
+            yield Close(Kind.SETTLE, request_id, State.DONE)
+
+        case RequestReopened(request_id=request_id, operator=operator):
+            yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "the proposal was voided")
+            request = request_of(request_id)
+            # Whoever was slashed for a request has nothing better to say about it.
+            if request is not None and operator != me:
+                yield _answer(request_id, request, policy, gas_price)
+
+        case RequestExpired(request_id=request_id):
+            yield Close(Kind.PROPOSE, request_id, State.MISSED, "the request expired")
+            yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "the request expired")
+
+        case UnstakeStarted(operator=operator, available_at=available_at) if operator == me:
+            # A second unstake starts the delay anew for both, so one withdrawal does for all.
+            account = bytes.fromhex(me[2:])
+            yield Close(Kind.WITHDRAW, account, State.SUPERSEDED, "more was unstaked")
+            yield Duty(Kind.WITHDRAW, account, not_before=available_at)
+
+        case Withdrawn(account=account) if account == me:
+            yield Close(Kind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE)
+
+
+def _answer(
+    request_id: RequestId, request: Request, policy: Policy, gas_price: Wei
+) -> Duty | Decline:
+    reason = objection(request, policy, gas_price)
+    if reason is not None:
+        return Decline(request_id, reason)
+    return Duty(Kind.PROPOSE, request_id, deadline=request.deadline)
+
+
+def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
+    """Why the operator does not answer `request`; None if it does."""
+    if request.operator not in (None, policy.operator):
+        return f"it is for {request.operator}"
+    if policy.models is not None and request.model not in policy.models:
+        return "we do not serve its model"
+    if not request.terms.is_exact and not policy.answers_vanilla:
+        return "its model is VANILLA, and we answer EXACT models only"
+    if policy.max_bond is not None and request.bond > policy.max_bond:
+        return f"its bond of {request.bond} wei is above our {policy.max_bond}"
+    earned = request.fee - request.terms.royalty
+    gas = ANSWER_GAS + GAS_PER_OUTPUT_BYTE * request.terms.output_length + request.callback_gas
+    needed = gas * gas_price * (100 + policy.margin) // 100
+    if earned < needed:
+        return f"it earns {earned} wei, below the {needed} wei that gas and margin need now"
+    return None
