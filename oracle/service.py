@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Event as Flag
@@ -23,10 +23,10 @@ from oracle.errors import (
     RpcUnavailable,
     SecondOpinionDiffers,
 )
-from oracle.events import Event, OperatorSlashed
+from oracle.events import Event, OperatorSlashed, RequestCreated
 from oracle.store import Handled, Row, Store
-from oracle.types import Address, Model, ModelId, RequestId, Wei
-from oracle.worker import Policy, decide
+from oracle.types import Address, Model, ModelId, Request, RequestId, Wei
+from oracle.worker import Policy, RequestOf, decide
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ class Inference(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the service is made of. Without a sender it is a dry run: it decides, infers and logs."""
+    """What the service is made of. Without a sender it is a dry run: it infers, sends nothing."""
 
     chain: Chain
     queue: Queue
@@ -74,7 +74,7 @@ class Service:
             stop.wait(wait)
 
     def tick(self) -> None:
-        """One round. Whatever it was doing when the process died, the next first round does again."""
+        """One round. Whatever it was doing when the process died, the next round does again."""
         now = self._setup.clock()
         self._read()
         chain_time = max(now, self._setup.chain.block("latest").time)
@@ -94,13 +94,21 @@ class Service:
     def _read(self) -> None:
         for step in self._setup.watcher.steps(self._store.cursor()):
             gas_price = self._setup.chain.gas_price() if step.events else Wei(0)
-            handled = [self._handle(event, gas_price) for event in step.events]
+            # Requests of this very step are not in the store yet.
+            fresh = {e.request_id: e.request for e in step.events if isinstance(e, RequestCreated)}
+
+            def request_of(
+                request_id: RequestId, fresh: Mapping[RequestId, Request] = fresh
+            ) -> Request | None:
+                return fresh.get(request_id) or self._store.request(request_id)
+
+            handled = [self._handle(event, gas_price, request_of) for event in step.events]
             self._store.advance(step.cursor, handled)
 
-    def _handle(self, event: Event, gas_price: Wei) -> Handled:
+    def _handle(self, event: Event, gas_price: Wei, request_of: RequestOf) -> Handled:
         try:
             policy = self._setup.policy
-            decisions = tuple(decide(event, policy, gas_price, self._store.request))
+            decisions = tuple(decide(event, policy, gas_price, request_of))
         # One poisonous event must not cost us the deadlines of the rest.
         except Exception:
             log.error("an event is stuck", event=repr(event), exc_info=True)
@@ -205,9 +213,8 @@ class Service:
         for row in rows:
             if row.id not in self._reported:
                 self._reported.add(row.id)
-                log.info(
-                    "would send, but there is no key", kind=kind, subject=row.duty.subject.hex()
-                )
+                subject = row.duty.subject.hex()
+                log.info("would send, but there is no key", kind=kind, subject=subject)
 
     def _call(self, kind: Kind, rows: Sequence[Row]) -> Call:
         queue, store = self._setup.queue, self._store
@@ -215,14 +222,10 @@ class Service:
         match kind:
             case Kind.PROPOSE:
                 answers = [(store.request(id_), store.output(id_)) for id_ in ids]
-                return queue.propose(
-                    [(r, o) for r, o in answers if r is not None and o is not None]
-                )
+                return queue.propose([(r, o) for r, o in answers if r and o is not None])
             case Kind.SETTLE:
                 results = [(store.request(id_), store.proposal(id_)) for id_ in ids]
-                return queue.settle(
-                    [(r, p[0], p[1]) for r, p in results if r is not None and p is not None]
-                )
+                return queue.settle([(r, *proposed) for r, proposed in results if r and proposed])
             case Kind.WITHDRAW:
                 return queue.withdraw(Address(self._setup.policy.operator))
 

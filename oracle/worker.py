@@ -22,6 +22,9 @@ ANSWER_GAS = 100_000
 GAS_PER_OUTPUT_BYTE = 50
 
 
+RequestOf = Callable[[RequestId], Request | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the operator answers. `margin` is the least profit in percent of the gas spent."""
@@ -37,7 +40,7 @@ def decide(
     event: Event,
     policy: Policy,
     gas_price: Wei,
-    request_of: Callable[[RequestId], Request | None],
+    request_of: RequestOf,
 ) -> Iterator[Decision]:
     """What `event` obliges the operator to do, and which duties it ends."""
     me = policy.operator
@@ -58,10 +61,10 @@ def decide(
 
         case RequestReopened(request_id=request_id, operator=operator):
             yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "the proposal was voided")
-            request = request_of(request_id)
+            known = request_of(request_id)
             # Whoever was slashed for a request has nothing better to say about it.
-            if request is not None and operator != me:
-                yield _answer(request_id, request, policy, gas_price)
+            if known is not None and operator != me:
+                yield _answer(request_id, known, policy, gas_price)
 
         case RequestExpired(request_id=request_id):
             yield Close(Kind.PROPOSE, request_id, State.MISSED, "the request expired")
