@@ -1,0 +1,208 @@
+"""Builds a program primitive by primitive: checks types, folds constants, keeps to the limits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oracle.exact.ops import PRIMITIVES
+from oracle.exact.primitive import Outside
+from oracle.exact.program import MAX_RANK, Constant, Kind, Node, Op, Operand, Program, ValueType
+from oracle.tensor import Array, canonical, dtype_of
+from oracle.types import DType, Signature, TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model may ask of whoever lowers or runs it."""
+
+    file_bytes: int = 1 << 31
+    nodes: int = 1 << 17
+    elements: int = 1 << 28
+    """Of one tensor."""
+    live_bytes: int = 1 << 33
+    """Of all constants, and of the values alive at once."""
+    work: int = 1 << 41
+    """Multiply-adds, or what takes as long, of one run."""
+
+
+class OverLimit(Outside):
+    """Ends the lowering at once."""
+
+
+class Builder:
+    """`program` gives what was emitted and is needed. All methods may raise Outside."""
+
+    def __init__(self, inputs: Sequence[TensorType], limits: Limits):
+        self.limits = limits
+        self.node_name = ""  # of the ONNX node at work
+        self._inputs = tuple(inputs)
+        self._nodes: list[Node] = []
+        self._constants: list[Constant] = []
+        self._small: dict[tuple[ValueType, bytes], int] = {}
+        self._work = 0
+        self._constant_bytes = 0
+
+    def input(self, index: int) -> Operand:
+        type_ = self._inputs[index]
+        return Operand(Kind.INPUT, index, self._checked(ValueType(type_.dtype, type_.shape)))
+
+    def constant(self, array: Array) -> Operand:
+        """A constant, canonical and read-only from here on."""
+        array = np.ascontiguousarray(canonical(array))
+        type_ = self._checked(ValueType(dtype_of(array), array.shape))
+        key = (type_, array.tobytes()) if array.nbytes <= 64 else None
+        if key in self._small:
+            return Operand(Kind.CONSTANT, self._small[key], type_)
+        self._constant_bytes += array.nbytes
+        if self._constant_bytes > self.limits.live_bytes:
+            raise OverLimit(
+                f"its constants take more than {self.limits.live_bytes} bytes", "use a smaller model"
+            )
+        array.flags.writeable = False
+        self._constants.append(Constant(array, type_))
+        if key:
+            self._small[key] = len(self._constants) - 1
+        return Operand(Kind.CONSTANT, len(self._constants) - 1, type_)
+
+    def scalar(self, value: float, dtype: DType = DType.FLOAT) -> Operand:
+        from oracle.tensor import numpy_dtype
+
+        return self.constant(np.array(value, numpy_dtype(dtype)))
+
+    def known(self, operand: Operand) -> Array | None:
+        """What the operand holds, if that does not depend on the inputs."""
+        if operand.kind is not Kind.CONSTANT:
+            return None
+        return self._constants[operand.index].array.reshape(operand.type.shape)
+
+    def reshape(self, operand: Operand, shape: tuple[int, ...]) -> Operand:
+        """The same elements read with another shape: no node."""
+        type_ = self._checked(ValueType(operand.type.dtype, shape))
+        if type_.elements != operand.type.elements:
+            raise Outside(
+                f"a tensor of shape {operand.type.shape} cannot be read as {shape}",
+                "fix the shape, or the dims given",
+            )
+        return Operand(operand.kind, operand.index, type_)
+
+    def emit(self, op: Op, operands: Sequence[Operand], *attributes: int) -> Operand:
+        """The primitive's output: a constant where all operands are."""
+        primitive = PRIMITIVES[op]
+        type_ = self._checked(primitive.infer([operand.type for operand in operands], attributes))
+        node = Node(op, tuple(operands), type_, attributes, self.node_name)
+        self._work += primitive.cost(node) + 1
+        if self._work > self.limits.work:
+            raise OverLimit(
+                f"a run would take more than {self.limits.work} multiply-adds",
+                "use a smaller model or a smaller batch",
+            )
+        known = [self.known(operand) for operand in operands]
+        arrays = [array for array in known if array is not None]
+        if len(arrays) == len(known):
+            # The law gives the same bits to everybody, so folding is part of no one's machine.
+            with np.errstate(all="ignore"):
+                return self.constant(primitive.prepare(node, known)(*arrays))
+        if len(self._nodes) >= self.limits.nodes:
+            raise OverLimit(
+                f"it takes more than {self.limits.nodes} primitives", "use a smaller model"
+            )
+        self._nodes.append(node)
+        return Operand(Kind.VALUE, len(self._nodes) - 1, type_)
+
+    def transpose(self, operand: Operand, perm: Sequence[int]) -> Operand:
+        """Axes moved; nothing is emitted where no element moves, and two in a row are one."""
+        shape = operand.type.shape
+        if sorted(perm) != list(range(len(shape))):
+            raise Outside(f"perm {tuple(perm)} does not permute {len(shape)} axes", "fix perm")
+        moved = tuple(shape[axis] for axis in perm)
+        moving = [axis for axis in perm if shape[axis] != 1]
+        if moving == sorted(moving) or operand.type.elements == 0:
+            return self.reshape(operand, moved)
+        if operand.kind is Kind.VALUE:
+            source = self._nodes[operand.index]
+            if source.op is Op.TRANSPOSE and source.output == operand.type:
+                both = [source.attributes[axis] for axis in perm]
+                return self.transpose(source.operands[0], both)
+        return self.emit(Op.TRANSPOSE, (operand,), *perm)
+
+    def copy(self, operand: Operand) -> Operand:
+        """The operand as a node's value, as a program's output must be."""
+        if operand.kind is Kind.VALUE:
+            return operand
+        type_ = operand.type
+        axes = tuple(range(len(type_.shape)))
+        self._nodes.append(Node(Op.TRANSPOSE, (operand,), type_, axes, self.node_name))
+        return Operand(Kind.VALUE, len(self._nodes) - 1, type_)
+
+    def program(
+        self,
+        names: Sequence[str],
+        outputs: Sequence[Operand],
+        labels: tuple[str | int, ...] = (),
+    ) -> Program:
+        """The nodes and constants that the outputs need, in order."""
+        outputs = [self.copy(output) for output in outputs]
+        needed = {output.index for output in outputs}
+        for index in range(len(self._nodes) - 1, -1, -1):
+            if index in needed:
+                operands = self._nodes[index].operands
+                needed |= {o.index for o in operands if o.kind is Kind.VALUE}
+        places = {old: new for new, old in enumerate(sorted(needed))}
+        nodes = [self._nodes[old] for old in places]
+        read = dict.fromkeys(
+            operand.index
+            for node in nodes
+            for operand in node.operands
+            if operand.kind is Kind.CONSTANT
+        )
+        constants = {old: new for new, old in enumerate(read)}
+
+        def renumbered(operand: Operand) -> Operand:
+            numbers = {Kind.VALUE: places, Kind.CONSTANT: constants}.get(operand.kind)
+            index = numbers[operand.index] if numbers is not None else operand.index
+            return Operand(operand.kind, index, operand.type)
+
+        final = tuple(
+            Node(node.op, tuple(map(renumbered, node.operands)), node.output, node.attributes, node.name)
+            for node in nodes
+        )
+        self._check_live_bytes(final, [self._constants[old] for old in constants])
+        types = zip(names, outputs, strict=True)
+        return Program(
+            Signature(
+                self._inputs,
+                tuple(TensorType(name, o.type.dtype, o.type.shape) for name, o in types),
+            ),
+            final,
+            tuple(self._constants[old] for old in constants),
+            tuple(map(renumbered, outputs)),
+            labels,
+        )
+
+    def _checked(self, type_: ValueType) -> ValueType:
+        if len(type_.shape) > MAX_RANK:
+            raise Outside(f"a tensor of rank {len(type_.shape)}", f"use {MAX_RANK} axes or fewer")
+        if any(dim < 0 for dim in type_.shape):
+            raise Outside(f"a negative dim in {type_.shape}", "fix the shape")
+        if type_.elements > self.limits.elements or any(d >= 1 << 31 for d in type_.shape):
+            raise OverLimit(
+                f"a tensor of shape {type_.shape} has more than {self.limits.elements} elements",
+                "use smaller tensors",
+            )
+        return type_
+
+    def _check_live_bytes(self, nodes: Sequence[Node], constants: Sequence[Constant]) -> None:
+        last = {o.index: at for at, node in enumerate(nodes) for o in node.operands if o.kind is Kind.VALUE}
+        fixed = sum(constant.array.nbytes for constant in constants)
+        fixed += sum(type_.nbytes for type_ in self._inputs)
+        live = 0
+        for at, node in enumerate(nodes):
+            live += node.output.nbytes
+            if fixed + live > self.limits.live_bytes:
+                raise OverLimit(
+                    f"a run would hold more than {self.limits.live_bytes} bytes of tensors at once",
+                    "use a smaller model or a smaller batch",
+                )
+            read = {operand.index for operand in node.operands if operand.kind is Kind.VALUE}
+            live -= sum(nodes[index].output.nbytes for index in read if last[index] == at)

@@ -1,0 +1,162 @@
+"""K neighbours in, one element out: exact sums and means, extrema, ArgMax.
+
+The input is read as [outer, K] and reduced over K; a lowering transposes what is not so laid out.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from oracle.exact import float32
+from oracle.exact.ops.elementwise import from_words, limits, maximum, minimum, words
+from oracle.exact.ops.linear import special_sum
+from oracle.exact.primitive import (
+    FLOAT,
+    NUMBERS,
+    Kernel,
+    Outside,
+    Primitive,
+    input_size,
+    same_dtype,
+)
+from oracle.exact.program import Node, Op, ValueType
+from oracle.exact.sums import UNIT, decided, rounded_means, rounded_sums
+from oracle.tensor import Array
+from oracle.types import DType
+
+SUMMED = (FLOAT, DType.INT64, DType.INT32)
+
+
+def _infer_sum(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    return ValueType(same_dtype(types, SUMMED), types[0].shape[:1])
+
+
+def _infer_mean(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    return ValueType(same_dtype(types, (FLOAT,)), _outer(types[0]))
+
+
+def _infer_extremum(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    return ValueType(same_dtype(types, NUMBERS), types[0].shape[:1])
+
+
+def _infer_arg(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    same_dtype(types, NUMBERS)
+    return ValueType(DType.INT64, _outer(types[0]))
+
+
+def _outer(type_: ValueType) -> tuple[int]:
+    outer, k = type_.shape
+    if k == 0 and outer:
+        raise Outside("it reduces an axis of size zero", "such an axis has no mean and no maximum")
+    return (outer,)
+
+
+def sum_of(row: Sequence[int], divisor: int = 1) -> int:
+    """Σ / divisor, rounded once; on bits."""
+    specials = {word for word in row if not float32.is_finite(word)}
+    if specials:
+        return special_sum(specials)
+    total = sum(float32.scaled(word) for word in row)
+    return float32.of_ratio(total, divisor << 149)
+
+
+def extremum(row: Sequence[int], dtype: DType, largest: bool) -> int:
+    """Of no elements: the one that all others beat."""
+    if dtype is FLOAT:
+        best = float32.INF | float32.SIGN if largest else float32.INF
+        for word in row:
+            best = maximum(best, word) if largest else minimum(best, word)
+        return best
+    low, high = limits(dtype)
+    return max(row, default=low) if largest else min(row, default=high)
+
+
+def arg_max(row: Sequence[int], dtype: DType, last: bool) -> int:
+    """The first (or last) place of the maximum; NaN is above +∞."""
+    keys = [_rank(word) if dtype is FLOAT else word for word in row]
+    best = max(keys)
+    return len(keys) - 1 - keys[::-1].index(best) if last else keys.index(best)
+
+
+def _rank(word: int) -> int:
+    return word if float32.is_nan(word) else float32.ordered(word)
+
+
+def _plain(node: Node, arrays: Sequence[Array]) -> Array:
+    # INPUTS
+    values = words(arrays[0])
+    dtype = node.operands[0].type.dtype
+    # SHAPE
+    outer, k = node.operands[0].type.shape
+    rows = [values[at * k : at * k + k] for at in range(outer)]
+    # COMPUTE
+    match node.op:
+        case Op.REDUCE_SUM if dtype is FLOAT:
+            out = [sum_of(row) for row in rows]
+        case Op.REDUCE_SUM:
+            out = [sum(row) for row in rows]
+        case Op.REDUCE_MEAN:
+            out = [sum_of(row, k) for row in rows]
+        case Op.REDUCE_MAX | Op.REDUCE_MIN:
+            out = [extremum(row, dtype, node.op is Op.REDUCE_MAX) for row in rows]
+        case _:
+            out = [arg_max(row, dtype, bool(node.attributes[0])) for row in rows]
+    # OUTPUT
+    return from_words(out, node.output)
+
+
+def _prepare_sum(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    if node.output.dtype is FLOAT:
+        return _float_sum
+    return lambda x: np.add.reduce(x, axis=1, dtype=x.dtype)
+
+
+def _float_sum(x: Array) -> Array:
+    x64 = x.astype(np.float64)
+    error = np.add.reduce(np.abs(x64), axis=1) * ((x.shape[1] + 16) * UNIT * (1 + 2.0**-10))
+    out, undecided = decided(np.add.reduce(x64, axis=1), error)
+    if undecided.size:
+        out[undecided] = rounded_sums(x64[undecided])
+    return out
+
+
+def _float_mean(x: Array) -> Array:
+    k = x.shape[1]
+    x64 = x.astype(np.float64)
+    error = np.add.reduce(np.abs(x64), axis=1) * ((k + 16) * UNIT * (1 + 2.0**-10) / max(k, 1))
+    out, undecided = decided(np.add.reduce(x64, axis=1) / max(k, 1), error)
+    if undecided.size:
+        out[undecided] = rounded_means(x64[undecided])
+    return out
+
+
+def _prepare_mean(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    return _float_mean
+
+
+def _prepare_extremum(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    ufunc = np.maximum if node.op is Op.REDUCE_MAX else np.minimum
+    outer, k = node.operands[0].type.shape
+    if k == 0:
+        worst = extremum((), node.output.dtype, node.op is Op.REDUCE_MAX)
+        nothing = from_words([worst] * outer, node.output)
+        return lambda x: nothing
+    return lambda x: ufunc.reduce(x, axis=1)
+
+
+def _prepare_arg(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    outer, k = node.operands[0].type.shape
+    if k == 0:
+        return lambda x: np.zeros(outer, np.int64)
+    if node.attributes[0]:
+        return lambda x: k - 1 - np.argmax(x[:, ::-1], axis=1)
+    return lambda x: np.argmax(x, axis=1)
+
+
+PRIMITIVES = (
+    Primitive(Op.REDUCE_SUM, _infer_sum, _plain, _prepare_sum, input_size),
+    Primitive(Op.REDUCE_MEAN, _infer_mean, _plain, _prepare_mean, input_size),
+    Primitive(Op.REDUCE_MAX, _infer_extremum, _plain, _prepare_extremum, input_size),
+    Primitive(Op.REDUCE_MIN, _infer_extremum, _plain, _prepare_extremum, input_size),
+    Primitive(Op.ARG_MAX, _infer_arg, _plain, _prepare_arg, input_size),
+)

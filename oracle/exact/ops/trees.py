@@ -1,0 +1,97 @@
+"""TREE_WALK: from the root of each tree to a leaf, by one comparison a step.
+
+Leaf weights are then fetched by GATHER and added by REDUCE_SUM; so one element of this op is one
+path through one tree, which is what a referee can walk.
+
+A node is eight int32, one EVM word:
+
+    0 feature   1 threshold (float32 bits)   2 next where x ≤ threshold   3 next where x > threshold
+    4 next where x is NaN   5 what a leaf gives   6, 7 zero
+
+A leaf is its own successor in all three. Else successors stand behind the node, so a walk ends.
+The other comparisons of ONNX are turned into this one when lowering.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from oracle.exact import float32
+from oracle.exact.primitive import FLOAT, Kernel, Primitive, same_dtype
+from oracle.exact.program import Node, Op, ValueType
+from oracle.tensor import Array
+from oracle.types import DType
+
+FEATURE, THRESHOLD, BELOW, ABOVE, MISSING, LEAF, WIDTH = 0, 1, 2, 3, 4, 5, 8
+
+
+def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    """x [N, F], nodes int32 [M, 8], roots int32 [T] give int32 [N, T]. One attribute: the most
+    steps that a walk takes."""
+    same_dtype(types[:1], (FLOAT,))
+    same_dtype(types[1:], (DType.INT32,))
+    return ValueType(DType.INT32, (types[0].shape[0], types[2].shape[0]))
+
+
+def _plain(node: Node, arrays: Sequence[Array]) -> Array:
+    # INPUTS
+    x = float32.bits(arrays[0])
+    nodes: list[list[int]] = arrays[1].tolist()
+    roots: list[int] = arrays[2].tolist()
+    # SHAPE
+    rows, features = node.operands[0].type.shape
+    # COMPUTE
+    out = [
+        walk(x[row * features : (row + 1) * features], nodes, root)
+        for row in range(rows)
+        for root in roots
+    ]
+    # OUTPUT
+    return np.array(out, np.int32).reshape(node.output.shape)
+
+
+def walk(x: Sequence[int], nodes: Sequence[Sequence[int]], at: int) -> int:
+    """What the leaf gives that the row `x` (bits) comes to from node `at`."""
+    while nodes[at][BELOW] != at:
+        value = x[nodes[at][FEATURE]]
+        if float32.is_nan(value):
+            at = nodes[at][MISSING]
+        else:
+            threshold = nodes[at][THRESHOLD] & 0xFFFFFFFF
+            below = float32.ordered(value) <= float32.ordered(threshold)
+            at = nodes[at][BELOW if below else ABOVE]
+    return nodes[at][LEAF]
+
+
+def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    (steps,) = node.attributes
+    rows, features = node.operands[0].type.shape
+    assert constants[1] is not None and constants[2] is not None
+    nodes = constants[1]
+    roots = constants[2].astype(np.intp)
+    feature = nodes[:, FEATURE].astype(np.intp)
+    threshold = np.ascontiguousarray(nodes[:, THRESHOLD]).view(np.float32)
+    nexts = nodes[:, [BELOW, ABOVE]].astype(np.intp).ravel()
+    missing = nodes[:, MISSING].astype(np.intp)
+    leaf = np.ascontiguousarray(nodes[:, LEAF])
+    start = np.broadcast_to(roots, (rows, roots.size))
+    first_feature = np.arange(rows, dtype=np.intp)[:, None] * features
+
+    def kernel(x: Array, _nodes: Array, _roots: Array) -> Array:
+        flat = x.reshape(-1)
+        nan = bool(np.isnan(flat).any())
+        at = start
+        for _ in range(steps):
+            value = flat.take(feature.take(at) + first_feature)
+            onward = nexts.take(2 * at + (value > threshold.take(at)))
+            at = np.where(np.isnan(value), missing.take(at), onward) if nan else onward
+        return leaf.take(at)
+
+    return kernel
+
+
+def _cost(node: Node) -> int:
+    return node.output.elements * node.attributes[0] * 8
+
+
+PRIMITIVES = (Primitive(Op.TREE_WALK, _infer, _plain, _prepare, _cost),)

@@ -1,0 +1,91 @@
+"""What a primitive is: a type rule, the plain kernel that is the law, and the fast one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TypeAlias
+
+from oracle.exact.program import Node, Op, Operand, ValueType
+from oracle.tensor import Array
+from oracle.types import DType
+
+Kernel: TypeAlias = Callable[..., Array]
+"""Takes a node's operands in order, each with its operand's shape, and gives its output. Arrays
+passed in have no −0; NaNs may have any payload. What comes out keeps to that, may share memory with
+an argument, and writes to none."""
+
+FLOAT = DType.FLOAT
+INTEGERS = (DType.INT64, DType.INT32, DType.INT8, DType.UINT8)
+NUMBERS = (FLOAT, *INTEGERS)
+DTYPES = (*NUMBERS, DType.BOOL)
+
+
+class Outside(Exception):
+    """Raised while lowering: the law does not cover this. Becomes a `Reason`."""
+
+    def __init__(self, why: str, advice: str):
+        super().__init__(why)
+        self.why = why
+        self.advice = advice
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """`infer` gives the output's type from the operands' and the attributes, or raises Outside.
+    `prepare` is called once a program, with the constants among the operands (None for others).
+    `cost` counts multiply-adds or work like it, for limits."""
+
+    op: Op
+    infer: Callable[[Sequence[ValueType], Sequence[int]], ValueType]
+    plain: Callable[[Node, Sequence[Array]], Array]
+    prepare: Callable[[Node, Sequence[Array | None]], Kernel]
+    cost: Callable[[Node], int]
+
+
+def output_size(node: Node) -> int:
+    return node.output.elements
+
+
+def input_size(node: Node) -> int:
+    return sum(operand.type.elements for operand in node.operands)
+
+
+def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """numpy's rule: align at the right, stretch ones."""
+    rank = max(map(len, shapes))
+    out = []
+    for axis in range(-rank, 0):
+        dims = {shape[axis] for shape in shapes if len(shape) >= -axis}
+        dims.discard(1)
+        if len(dims) > 1:
+            raise Outside(
+                f"the shapes {', '.join(map(str, shapes))} do not broadcast",
+                "fix the shapes of its inputs, or the dims given",
+            )
+        out.append(dims.pop() if dims else 1)
+    return tuple(out)
+
+
+def flat_index(shape: tuple[int, ...], operand: Operand) -> list[int]:
+    """For each element of `shape`, in C order, the place of the element of a broadcast operand."""
+    dims = (1,) * (len(shape) - len(operand.type.shape)) + operand.type.shape
+    places = [0]
+    for axis, size in enumerate(shape):
+        stride = prod(dims[axis + 1 :]) if dims[axis] != 1 else 0
+        places = [place + stride * step for place in places for step in range(size)]
+    return places
+
+
+def same_dtype(types: Sequence[ValueType], allowed: Sequence[DType]) -> DType:
+    """The one dtype of all operands."""
+    dtypes = {type_.dtype for type_ in types}
+    if len(dtypes) > 1:
+        names = ", ".join(sorted(dtype.name.lower() for dtype in dtypes))
+        raise Outside(f"its inputs have different dtypes: {names}", "insert a Cast")
+    dtype = dtypes.pop()
+    if dtype not in allowed:
+        raise Outside(
+            f"dtype {dtype.name.lower()} is not covered",
+            "Cast to one of " + ", ".join(d.name.lower() for d in allowed),
+        )
+    return dtype

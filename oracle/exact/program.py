@@ -1,0 +1,196 @@
+"""A program: what an ONNX file means under the law, and the root that commits to it.
+
+The root is `merkle.records_root` over the header and then the nodes in order. A record is a row of
+32-byte big-endian words, so that a referee reads it with shifts and fixed offsets:
+
+    type        dtype (8 bits) ‖ rank (8) ‖ 7 dims (32 each, unused ones zero) ‖ 16 zero bits
+    reference   kind (8 bits) ‖ index (32) ‖ 216 zero bits
+
+    header      0  keccak256("exactum.program")
+                1  law version (64 bits) ‖ nodes (64) ‖ inputs (64) ‖ outputs (64)
+                2… one type an input; then, for each output, the index of its node and its type
+                   (two words); then zero words up to five
+    node        0  keccak256("exactum.node")
+                1  op (32 bits) ‖ own index (64) ‖ operands (32) ‖ attributes (32) ‖ 96 zero bits
+                2  the output's type
+                3… three words an operand: reference, type, root; the root is that of the
+                   constant's tensor, and zero for other kinds
+                …  one word an attribute, as a two's complement number
+
+Node `i` gives value `i` and reads values below `i` only. An operand carries its own shape: it may
+differ from the producer's in all but the number of elements, which is what a Reshape is; so that
+op costs nothing and leaves no trace. Names bind nothing here: a model's id holds them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from math import prod
+
+from oracle import merkle
+from oracle.tensor import Array
+from oracle.types import DType, Signature
+
+LAW_VERSION = 1
+MAX_RANK = 7
+
+_HEADER_TAG = merkle.keccak256(b"exactum.program")
+_NODE_TAG = merkle.keccak256(b"exactum.node")
+
+
+class Op(IntEnum):
+    """The primitives. The high byte is the family, which is also the file: `ops/<family>.py`."""
+
+    # linear
+    DOT = 0x0100
+    # elementwise
+    ADD = 0x0200
+    SUB = 0x0201
+    MUL = 0x0202
+    DIV = 0x0203
+    NEG = 0x0204
+    ABS = 0x0205
+    SQRT = 0x0206
+    MAX = 0x0207
+    MIN = 0x0208
+    LESS = 0x0209
+    WHERE = 0x020A
+    CAST = 0x020B
+    # transcendental
+    EXP = 0x0300
+    LOG = 0x0301
+    SIGMOID = 0x0302
+    TANH = 0x0303
+    ERF = 0x0304
+    # reduce
+    REDUCE_SUM = 0x0400
+    REDUCE_MEAN = 0x0401
+    REDUCE_MAX = 0x0402
+    REDUCE_MIN = 0x0403
+    ARG_MAX = 0x0404
+    # movement
+    TRANSPOSE = 0x0500
+    CONCAT = 0x0501
+    GATHER = 0x0502
+    # trees
+    TREE_WALK = 0x0700
+
+
+class Kind(IntEnum):
+    """Where an operand comes from."""
+
+    INPUT = 0
+    CONSTANT = 1
+    VALUE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """Element type and static shape."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.elements * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.dtype.name.lower()}[{','.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """`index` counts inputs, constants or nodes, by `kind`; `type` is the shape it is read with."""
+
+    kind: Kind
+    index: int
+    type: ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One primitive. `name` is the ONNX node it comes from: for people, bound by nothing."""
+
+    op: Op
+    operands: tuple[Operand, ...]
+    output: ValueType
+    attributes: tuple[int, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A read-only canonical array."""
+
+    array: Array
+    type: ValueType
+
+    @cached_property
+    def root(self) -> bytes:
+        return merkle.tensor_root(self.array)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """`outputs` are operands of kind VALUE. `labels` are a classifier's classes, by index where
+    they are strings, else empty."""
+
+    signature: Signature
+    nodes: tuple[Node, ...]
+    constants: tuple[Constant, ...]
+    outputs: tuple[Operand, ...]
+    labels: tuple[str | int, ...] = ()
+    law_version: int = field(default=LAW_VERSION)
+
+    @cached_property
+    def records(self) -> tuple[bytes, ...]:
+        """The header and the nodes, as the root commits to them."""
+        nodes = (self._node_record(index, node) for index, node in enumerate(self.nodes))
+        return (self._header_record(), *nodes)
+
+    @cached_property
+    def root(self) -> bytes:
+        """32 bytes that bind the law's version, inputs, nodes, constants and outputs."""
+        return merkle.records_root(self.records)
+
+    def _header_record(self) -> bytes:
+        counts = (self.law_version, len(self.nodes), len(self.signature.inputs), len(self.outputs))
+        words = [
+            _HEADER_TAG,
+            b"".join(count.to_bytes(8, "big") for count in counts),
+            *(_type_word(ValueType(t.dtype, t.shape)) for t in self.signature.inputs),
+        ]
+        for output in self.outputs:
+            words += [output.index.to_bytes(32, "big"), _type_word(output.type)]
+        return b"".join(words).ljust(160, b"\0")
+
+    def _node_record(self, index: int, node: Node) -> bytes:
+        head = (
+            node.op.to_bytes(4, "big")
+            + index.to_bytes(8, "big")
+            + len(node.operands).to_bytes(4, "big")
+            + len(node.attributes).to_bytes(4, "big")
+            + bytes(12)
+        )
+        words = [_NODE_TAG, head, _type_word(node.output)]
+        for operand in node.operands:
+            words += self._operand_words(operand)
+        words += [value.to_bytes(32, "big", signed=True) for value in node.attributes]
+        return b"".join(words)
+
+    def _operand_words(self, operand: Operand) -> Sequence[bytes]:
+        reference = bytes([operand.kind]) + operand.index.to_bytes(4, "big") + bytes(27)
+        constant = operand.kind is Kind.CONSTANT
+        root = self.constants[operand.index].root if constant else bytes(32)
+        return reference, _type_word(operand.type), root
+
+
+def _type_word(type_: ValueType) -> bytes:
+    dims = b"".join(dim.to_bytes(4, "big") for dim in type_.shape)
+    return bytes([type_.dtype, len(type_.shape)]) + dims.ljust(30, b"\0")

@@ -1,0 +1,153 @@
+"""Exact sums of float64 terms, rounded once to float32: what a filter leaves undecided ends here.
+
+Terms are float32 numbers or products of two, so each is a multiple of 2^−298 below 2^256: no sum,
+difference or error term in this file overflows or underflows.
+
+Sources: TwoSum is Knuth's, TAOCP 2, 4.2.2; TwoProduct is Dekker's with Veltkamp's splitting, 1971;
+the error of a sum in any order, γ_n·Σ|x|, is Higham, *Accuracy and Stability*, 4.2; rounding to odd
+before rounding to nearest is Boldo and Melquiond, *Emulation of FMA*, 2008.
+"""
+
+import math
+
+import numpy as np
+
+from oracle.exact import float32
+from oracle.tensor import Array
+
+_SCALE = -298  # exponent of the smallest product of two float32
+UNIT = 2.0**-53
+# Rows are worked off in blocks of about so many terms, to bound memory.
+BLOCK = 1 << 21
+
+
+def decided(value: Array, error: Array) -> tuple[Array, Array]:
+    """float32 of `value`, and the flat indices where an exact number within `error` of it could
+    round otherwise. `error` must cover the rounding of `value ± error` itself. NaN is undecided.
+    """
+    # Rounding is monotone: if both ends round alike, so does all between. −0 and +0 are alike.
+    low: Array = np.asarray((value - error).astype(np.float32))
+    high = (value + error).astype(np.float32)
+    undecided = np.flatnonzero(low != high)
+    low += np.float32(0)
+    return low, undecided
+
+
+def rounded_sums(terms: Array) -> Array:
+    """The float32 nearest to the exact sum of each row of `terms` (float64 [n, K]).
+
+    Infinities and NaN follow IEEE: NaN among the terms, or both infinities, give NaN.
+    """
+    out = np.empty(len(terms), np.float32)
+    for block in _blocks(*terms.shape):
+        out[block] = _rounded_block(terms[block])
+    return out
+
+
+def rounded_means(terms: Array) -> Array:
+    """As `rounded_sums`, divided by the number of terms K ≥ 1 before the one rounding."""
+    out = np.empty(len(terms), np.float32)
+    for block in _blocks(*terms.shape):
+        out[block] = _mean_block(terms[block])
+    return out
+
+
+def to_odd(value: Array, beyond: Array) -> Array:
+    """float64 numbers that round to float32 as the exact `value + tiny·beyond` does, where `beyond`
+    has the sign of what is missing (0: nothing is).
+
+    Of the two doubles around an inexact number this takes the one with an odd last bit, which is
+    never a float32 nor halfway between two, since those end in zeros.
+    """
+    even = (value.view(np.int64) & 1) == 0
+    moved = np.nextafter(value, np.where(beyond > 0, np.inf, -np.inf))
+    odd: Array = np.where(even & (beyond != 0), moved, value)
+    return odd
+
+
+def _blocks(rows: int, columns: int) -> list[slice]:
+    step = max(1, BLOCK // max(1, columns))
+    return [slice(at, at + step) for at in range(0, rows, step)]
+
+
+def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """s = fl(a + b) and e with a + b = s + e exactly."""
+    s = a + b
+    t = s - a
+    return s, (a - (s - t)) + (b - t)
+
+
+def _summed(terms: Array) -> tuple[Array, Array, Array]:
+    """(s, e, bound): each row's exact sum is s + e within bound; bound 0 means s alone is exact."""
+    n, k = terms.shape
+    if k == 0:
+        return np.zeros(n), np.zeros(n), np.zeros(n)
+    s, error, size = terms, np.zeros(n), np.zeros(n)
+    while s.shape[1] > 1:
+        half = s.shape[1] // 2
+        pairs, errors = _two_sum(s[:, :half], s[:, half : 2 * half])
+        error += errors.sum(axis=1)
+        size += np.abs(errors).sum(axis=1)
+        s = np.concatenate([pairs, s[:, 2 * half :]], axis=1)
+    # Fewer than K error terms, added in some order: γ_K·Σ|e|, doubled to cover `size`'s own error.
+    return s[:, 0], error, size * (2 * (k + 64) * UNIT)
+
+
+def _rounded_block(terms: Array) -> Array:
+    total, error, bound = _summed(terms)
+    s, error = _two_sum(total, error)
+    # The exact number is s + error ± bound. Where nothing is missing, or the side on which it lies
+    # is known, rounding to odd decides, provided that it lies short of s's neighbour.
+    sure = (bound == 0) | ((np.abs(error) > bound) & (bound < np.abs(s) * (UNIT / 8)))
+    # Finite terms cannot overflow: a sum that is not finite has an infinity or NaN among its terms,
+    # and IEEE addition of those does not depend on the order.
+    finite = np.isfinite(total)
+    out: Array = np.where(finite, to_odd(s, error), total).astype(np.float32)
+    for row in np.flatnonzero(finite & ~sure):
+        out[row] = _rounded_row(terms[row])
+    return out
+
+
+def _rounded_row(terms: Array) -> np.float32:
+    numbers = terms.tolist()
+    total = math.fsum(numbers)
+    missing = math.fsum([*numbers, -total])  # correctly rounded, so its sign is right
+    return np.float32(to_odd(np.array([total]), np.array([missing]))[0])
+
+
+def _mean_block(terms: Array) -> Array:
+    k = terms.shape[1]
+    total, _, bound = _summed(terms)
+    q = total / k
+    # The remainder of a correctly rounded quotient is a double, and total and q·k are within a
+    # factor of two, so both subtractions are exact.
+    product, rest = _two_product(q, float(k))
+    finite = np.isfinite(total)
+    out: Array = np.where(finite, to_odd(q, (total - product) - rest), total).astype(np.float32)
+    for row in np.flatnonzero(finite & (bound != 0)):
+        out[row] = _mean_row(terms[row])
+    return out
+
+
+def _two_product(a: Array, b: float) -> tuple[Array, Array]:
+    """p = fl(a·b) and e with a·b = p + e exactly."""
+    p = a * b
+    c = a * 134217729.0
+    a_high = c - (c - a)
+    a_low = a - a_high
+    d = b * 134217729.0
+    b_high = d - (d - b)
+    b_low = b - b_high
+    return p, a_low * b_low - (((p - a_high * b_high) - a_low * b_high) - a_high * b_low)
+
+
+def _mean_row(terms: Array) -> np.float32:
+    numerator = sum(_scaled(term) for term in terms.tolist())
+    word = float32.of_ratio(numerator, len(terms) << -_SCALE)
+    return np.uint32(word).view(np.float32)
+
+
+def _scaled(term: float) -> int:
+    """term / 2^−298, an integer."""
+    n, d = term.as_integer_ratio()
+    return (n << -_SCALE) // d

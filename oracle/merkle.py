@@ -1,0 +1,152 @@
+"""Merkle trees over tensors and programs, mirrored by `contracts/libraries/Merkle.sol`.
+
+The tree of a tensor
+    data      its elements, canonical and big-endian, in C order; `length` bytes, fixed by the type
+    leaves    data in pieces of 128 bytes (four EVM words), the last padded with zero bytes;
+              max(1, ⌈length / 128⌉) of them, so a scalar has one and an empty tensor has one, zero
+    depth     the least d with 2^d ≥ leaves; positions beyond the last leaf hold a zero leaf
+    leaf      keccak256(128 bytes)
+    inner     keccak256(left ‖ right), 64 bytes
+    index     leaf i is at position i, from the left; sibling paths go from the leaf upwards
+
+The tree of a program has records (`oracle.exact.program`) in place of leaves: a record is a whole
+number of 32-byte words and at least 160 bytes, its hash is keccak256(record), and positions beyond
+the last record hold 32 zero bytes. Depth as above.
+
+Why no prefix byte: what tells a leaf from an inner node from a record is the *length* of the
+preimage (128, 64, ≥ 160), which a verifier fixes itself and never reads from the proof. The sets of
+preimages are disjoint, as with a prefix, so one read as another needs a keccak collision; and in
+the EVM a leaf is four aligned words straight from calldata and an inner node is the scratch space
+0x00–0x40, with no shifting of bytes.
+
+A verifier must take the depth from the static type, demand index < leaves, and demand that the
+padding of the last leaf is zero. `verify` does the first two; `padding_is_zero` the third. A prover
+is thus free in nothing: one tensor has one root.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sha3 import keccak_256  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+from oracle.tensor import Array, to_bytes
+
+LEAF = 128
+ZERO_LEAF = bytes(LEAF)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One leaf and the hashes beside its path, lowest first."""
+
+    index: int
+    leaf: bytes
+    siblings: tuple[bytes, ...]
+
+
+def keccak256(data: bytes) -> bytes:
+    digest: bytes = keccak_256(data).digest()
+    return digest
+
+
+def leaf_count(length: int) -> int:
+    """Leaves of a tensor of `length` bytes."""
+    return max(1, -(-length // LEAF))
+
+
+def depth_of(count: int) -> int:
+    """Levels above `count` ≥ 1 leaves or records."""
+    return (count - 1).bit_length()
+
+
+def leaves_of(data: bytes) -> tuple[bytes, ...]:
+    """`data` in pieces of 128 bytes, the last padded with zeros; never none."""
+    padded = data.ljust(leaf_count(len(data)) * LEAF, b"\0")
+    return tuple(padded[at : at + LEAF] for at in range(0, len(padded), LEAF))
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """The root over 128-byte leaves."""
+    return _levels([keccak256(leaf) for leaf in leaves], keccak256(ZERO_LEAF))[-1][0]
+
+
+def tensor_root(array: Array) -> bytes:
+    """The root that commits to every bit of a tensor whose type the verifier knows."""
+    return root(leaves_of(to_bytes(array)))
+
+
+def records_root(records: Sequence[bytes]) -> bytes:
+    """The root over a program's records."""
+    return _levels([_record_hash(record) for record in records], bytes(32))[-1][0]
+
+
+def open(leaves: Sequence[bytes], index: int) -> Opening:
+    """The proof that `leaves[index]` is at that place under `root(leaves)`."""
+    levels = _levels([keccak256(leaf) for leaf in leaves], keccak256(ZERO_LEAF))
+    return Opening(index, leaves[index], _siblings(levels, index, keccak256(ZERO_LEAF)))
+
+
+def open_record(records: Sequence[bytes], index: int) -> Opening:
+    """The proof that `records[index]` is at that place under `records_root(records)`."""
+    levels = _levels([_record_hash(record) for record in records], bytes(32))
+    return Opening(index, records[index], _siblings(levels, index, bytes(32)))
+
+
+def verify(root: bytes, length: int, opening: Opening) -> bool:
+    """Whether `opening` is a leaf of the tensor of `length` bytes whose root is `root`."""
+    return len(opening.leaf) == LEAF and _leads_to(root, leaf_count(length), opening)
+
+
+def verify_record(root: bytes, count: int, opening: Opening) -> bool:
+    """Whether `opening` is one of the `count` records under `root`."""
+    return _is_record(opening.leaf) and _leads_to(root, count, opening)
+
+
+def padding_is_zero(length: int, opening: Opening) -> bool:
+    """Whether the bytes of the leaf beyond the tensor's `length` are zero."""
+    return not any(opening.leaf[max(0, length - opening.index * LEAF) :])
+
+
+def _is_record(record: bytes) -> bool:
+    return len(record) >= 160 and len(record) % 32 == 0
+
+
+def _record_hash(record: bytes) -> bytes:
+    assert _is_record(record), len(record)
+    return keccak256(record)
+
+
+def _levels(hashes: list[bytes], padding: bytes) -> list[list[bytes]]:
+    """All levels from the lowest up; only real nodes are held, the padding beside them is implied
+    by its height.
+    """
+    levels = [hashes]
+    while len(levels[-1]) > 1:
+        level = levels[-1]
+        if len(level) % 2:
+            level = [*level, padding]
+        levels.append(
+            [keccak256(level[at] + level[at + 1]) for at in range(0, len(level), 2)]
+        )
+        padding = keccak256(padding + padding)
+    return levels
+
+
+def _siblings(levels: list[list[bytes]], index: int, padding: bytes) -> tuple[bytes, ...]:
+    siblings = []
+    for level in levels[:-1]:
+        beside = index ^ 1
+        siblings.append(level[beside] if beside < len(level) else padding)
+        padding = keccak256(padding + padding)
+        index >>= 1
+    return tuple(siblings)
+
+
+def _leads_to(root: bytes, count: int, opening: Opening) -> bool:
+    if not 0 <= opening.index < count or len(opening.siblings) != depth_of(count):
+        return False
+    node, index = keccak256(opening.leaf), opening.index
+    for sibling in opening.siblings:
+        node = keccak256(sibling + node if index & 1 else node + sibling)
+        index >>= 1
+    return node == root
