@@ -21,7 +21,7 @@ from web3.exceptions import (
     Web3RPCError,
 )
 from web3.middleware import ExtraDataToPOAMiddleware
-from web3.types import LogReceipt
+from web3.types import LogReceipt, RPCEndpoint
 
 from oracle.chain.errors import reverted
 from oracle.errors import ChainError, NotFound, RpcUnavailable
@@ -78,7 +78,7 @@ class Chain:
     def __init__(self, web3: Web3, name: str):
         self.web3 = web3
         self.name = name  # for messages: no credentials
-        with self._guarded():
+        with self.guarded():
             self.id = web3.eth.chain_id
 
     @property
@@ -86,7 +86,8 @@ class Chain:
         return isinstance(self.web3.provider, EthereumTesterProvider)
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def guarded(self) -> Iterator[None]:
+        """Around every use of web3: its errors become ours."""
         try:
             yield
         except (ContractCustomError, ContractLogicError) as error:
@@ -107,8 +108,16 @@ class Chain:
         except Web3Exception as error:
             raise ChainError(f"{self.name}: {_message(error)}") from error
 
+    def rpc(self, method: str, parameters: list[Any]) -> Any:
+        """A method of this kind of node alone, such as `evm_mine`."""
+        with self.guarded():
+            response = self.web3.provider.make_request(RPCEndpoint(method), parameters)
+        if "error" in response:
+            raise ChainError(f"{self.name} refused {method}: {response['error']}.")
+        return response.get("result")
+
     def block(self, number: BlockIdentifier) -> Block:
-        with self._guarded():
+        with self.guarded():
             block = self.web3.eth.get_block(number)
         return Block(
             block["number"], bytes(block["hash"]), bytes(block["parentHash"]), block["timestamp"]
@@ -122,27 +131,27 @@ class Chain:
         query: dict[str, Any] = {"address": list(addresses), "fromBlock": first, "toBlock": last}
         if subject is not None:
             query["topics"] = [None, "0x" + subject.rjust(32, b"\0").hex()]
-        with self._guarded():
+        with self.guarded():
             return self.web3.eth.get_logs(query)  # type: ignore[arg-type]
 
     def call(self, call: Call, sender: Address | None = None) -> bytes:
-        with self._guarded():
+        with self.guarded():
             return bytes(self.web3.eth.call(_fields(call, sender)))  # type: ignore[arg-type]
 
     def estimate(self, call: Call, sender: Address) -> int:
         """Gas; raises Reverted where the call would fail in the next block."""
-        with self._guarded():
+        with self.guarded():
             # Pending: where blocks are rare, the last one's time is long past.
             return self.web3.eth.estimate_gas(_fields(call, sender), "pending")  # type: ignore[arg-type]
 
     def broadcast(self, raw: bytes) -> None:
-        with self._guarded():
+        with self.guarded():
             self.web3.eth.send_raw_transaction(raw)
 
     def knows(self, transaction: bytes) -> bool:
         """Whether the node has the transaction, mined or waiting."""
         try:
-            with self._guarded():
+            with self.guarded():
                 self.web3.eth.get_transaction(HexBytes(transaction))
         except NotFound:
             return False
@@ -150,7 +159,7 @@ class Chain:
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         try:
-            with self._guarded():
+            with self.guarded():
                 receipt = self.web3.eth.get_transaction_receipt(HexBytes(transaction))
         except NotFound:
             return None
@@ -166,21 +175,21 @@ class Chain:
         )
 
     def transaction_input(self, transaction: bytes) -> bytes:
-        with self._guarded():
+        with self.guarded():
             return bytes(self.web3.eth.get_transaction(HexBytes(transaction))["input"])
 
     def nonce(self, account: Address) -> int:
         """How many transactions of `account` are mined."""
-        with self._guarded():
+        with self.guarded():
             return self.web3.eth.get_transaction_count(account, "latest")  # type: ignore[arg-type]
 
     def gas_price(self) -> Wei:
         """What a transaction pays now, per gas."""
-        with self._guarded():
+        with self.guarded():
             return Wei(self.web3.eth.gas_price)
 
     def fees(self) -> Fees:
-        with self._guarded():
+        with self.guarded():
             base = self.web3.eth.get_block("latest").get("baseFeePerGas")
             if base is None:
                 return Fees(Wei(self.web3.eth.gas_price), None)
@@ -189,11 +198,11 @@ class Chain:
             return Fees(Wei(2 * base + priority), Wei(priority))
 
     def code(self, account: Address) -> bytes:
-        with self._guarded():
+        with self.guarded():
             return bytes(self.web3.eth.get_code(account))  # type: ignore[arg-type]
 
     def balance(self, account: Address) -> Wei:
-        with self._guarded():
+        with self.guarded():
             return Wei(self.web3.eth.get_balance(account))  # type: ignore[arg-type]
 
 

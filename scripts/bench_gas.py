@@ -1,0 +1,164 @@
+"""Gas of the happy path: whole transactions on anvil, second request by the same actors.
+
+Payloads are 32 non-zero bytes in and out unless said otherwise, the consumer is
+contracts/examples/MinimalConsumer.sol with a callback that does nothing. Batches are per inference.
+With --json the last line is one JSON object.
+"""
+
+import argparse
+import json
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.table import Table
+
+from oracle.chain import signer as signers
+from oracle.chain.contracts import Consumer, Queue, Registry
+from oracle.chain.deployment import Deployment, Parameters, create, deploy
+from oracle.chain.devnet import anvil, fund, skip_time
+from oracle.chain.events import Decoder
+from oracle.chain.provider import Chain, Receipt, connect
+from oracle.chain.sender import transact
+from oracle.chain.signer import Signer
+from oracle.events import RequestCreated, ResultProposed
+from oracle.types import Assurance, DType, Model, Signature, TensorType, Wei
+
+T = TypeVar("T")
+
+ETHER = 10**18
+WINDOW = 60
+
+# DESIGN §6.
+BARS = {
+    "request": 68_000,
+    "propose": 50_000,
+    "settle": 47_000,
+    "total": 160_000,
+    "request_1k": 95_000,
+    "total_1k": 250_000,
+    "request_4k": 200_000,
+    "batch_100": 35_000,
+}
+
+
+class Bench:
+    """One operator, one requester, and a consumer and model for each payload size."""
+
+    def __init__(self, chain: Chain, deployment: Deployment, user: Signer, operator: Signer):
+        self.chain = chain
+        self.queue = Queue(chain, deployment)
+        self.registry = Registry(chain, deployment)
+        self.user = user
+        self.operator = operator
+        self.decoder = Decoder()
+
+    def consumer(self, size: int) -> Consumer:
+        tensor = (TensorType("data", DType.FLOAT, (size // 4,)),)
+        model = Model(
+            publisher=self.user.address,
+            name=f"bench-{size}",
+            version="1",
+            program_root=secrets.token_bytes(32),
+            file_hash=secrets.token_bytes(32),
+            signature=Signature(tensor, tensor),
+            assurance=Assurance.EXACT,
+            royalty=Wei(0),
+        )
+        transact(self.chain, self.user, self.registry.publish(model, ""))
+        arguments = (self.queue.address, self.registry.id_of(model), WINDOW)
+        deployed = create(self.chain, self.user, "MinimalConsumer", arguments)
+        return Consumer(self.chain, "MinimalConsumer", deployed.address)
+
+    def request(self, consumer: Consumer, size: int) -> tuple[int, RequestCreated]:
+        fee = Wei(ETHER // 100 + 123_456_789)
+        receipt = transact(self.chain, self.user, consumer.ask(payload(size), fee))
+        [created] = self.events(receipt, RequestCreated)
+        return receipt.gas_used, created
+
+    def propose(self, asked: list[RequestCreated], size: int) -> tuple[int, list[ResultProposed]]:
+        answers = [(each.request, payload(size)) for each in asked]
+        receipt = transact(self.chain, self.operator, self.queue.propose(answers))
+        return receipt.gas_used, self.events(receipt, ResultProposed)
+
+    def settle(self, asked: list[RequestCreated], proposed: list[ResultProposed]) -> int:
+        skip_time(self.chain, WINDOW)
+        results = [
+            (request.request, result.proposal, result.output)
+            for request, result in zip(asked, proposed, strict=True)
+        ]
+        return transact(self.chain, self.operator, self.queue.settle(results)).gas_used
+
+    def single(self, size: int) -> dict[str, int]:
+        """Gas of each transaction of the second request."""
+        consumer = self.consumer(size)
+        gas: dict[str, int] = {}
+        for _ in range(2):
+            gas["request"], created = self.request(consumer, size)
+            gas["propose"], proposed = self.propose([created], size)
+            gas["settle"] = self.settle([created], proposed)
+        return gas | {"total": sum(gas.values())}
+
+    def batch(self, count: int, size: int = 32) -> int:
+        """Gas of propose and settle for one inference of `count`."""
+        consumer = self.consumer(size)
+        asked = [self.request(consumer, size)[1] for _ in range(count)]
+        gas, proposed = self.propose(asked, size)
+        return (gas + self.settle(asked, proposed)) // count
+
+    def events(self, receipt: Receipt, kind: type[T]) -> list[T]:
+        found = (self.decoder.decode(log, 0) for log in receipt.logs)
+        return [event for event in found if isinstance(event, kind)]
+
+
+def payload(size: int) -> bytes:
+    """Random finite float32s, no byte of them zero."""
+    return bytes(1 + secrets.randbelow(126) for _ in range(size))
+
+
+def measure(url: str) -> dict[str, int]:
+    chain = connect(url)
+    user, operator = (signers.from_key(secrets.token_bytes(32)) for _ in range(2))
+    for each in (user, operator):
+        fund(chain, each.address, Wei(100 * ETHER))
+    with tempfile.TemporaryDirectory() as folder:
+        parameters = Parameters(min_window=1)
+        deployment = deploy(chain, user, parameters, Path(folder) / "deployment.json")
+    bench = Bench(chain, deployment, user, operator)
+    transact(chain, operator, bench.queue.stake(Wei(50 * ETHER)))
+
+    small, large = bench.single(32), bench.single(1024)
+    return {
+        **small,
+        "request_1k": large["request"],
+        "total_1k": large["total"],
+        "request_4k": bench.single(4096)["request"],
+        "batch_10": bench.batch(10),
+        "batch_100": bench.batch(100),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, prog="./dev bench gas")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, last")
+    arguments = parser.parse_args()
+
+    with anvil() as url:
+        gas = measure(url)
+
+    table = Table("what", "gas", "bar", title="Gas on anvil, whole transactions")
+    for name, used in gas.items():
+        bar = BARS.get(name)
+        style = "red" if bar is not None and used > bar else None
+        table.add_row(name, f"{used:,}", f"≤ {bar:,}" if bar else "", style=style)
+    Console(stderr=arguments.json).print(table)
+    if arguments.json:
+        print(json.dumps(gas))
+    return int(any(gas[name] > bar for name, bar in BARS.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
