@@ -19,7 +19,7 @@ from oracle.chain.codec import (
 )
 from oracle.chain.deployment import QUEUE, REGISTRY, Deployment
 from oracle.chain.provider import Call, Chain
-from oracle.errors import NotFound
+from oracle.errors import NotFound, Reverted
 from oracle.types import (
     Account,
     Address,
@@ -170,6 +170,15 @@ class Queue:
         data = self.chain.call(self._call("statusOf", request))
         status, is_callback_owed = decode(["uint8", "bool"], data)
         return Status(status), is_callback_owed
+
+    def is_final(self, request: Request, proposal: Proposal, output: bytes) -> bool:
+        """As `requireFinal` says it: settled, or the window is over and no slash voided it."""
+        words = request_words(request), proposal_words(proposal)
+        try:
+            self.chain.call(self._call("requireFinal", *words, output))
+        except Reverted:
+            return False
+        return True
 
     def account_of(self, operator: Address) -> Account:
         data = self.chain.call(self._call("accountOf", operator))

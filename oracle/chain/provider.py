@@ -75,9 +75,10 @@ class Receipt:
 class Chain:
     """One node of one chain."""
 
-    def __init__(self, web3: Web3, name: str):
+    def __init__(self, web3: Web3, url: str, name: str):
         self.web3 = web3
-        self.name = name  # for messages: no credentials
+        self.url = url  # may hold credentials: for a child process, never for a message
+        self.name = name
         with self.guarded():
             self.id = web3.eth.chain_id
 
@@ -209,7 +210,7 @@ class Chain:
 def connect(url: str) -> Chain:
     """`url` is http(s)://… or `embedded`, a fresh chain inside this process."""
     if url == EMBEDDED:
-        return Chain(Web3(EthereumTesterProvider()), "the embedded chain")
+        return Chain(Web3(EthereumTesterProvider()), url, "the embedded chain")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise RpcUnavailable(
@@ -218,7 +219,7 @@ def connect(url: str) -> Chain:
     web3 = Web3(HTTPProvider(url, request_kwargs={"timeout": 30}))
     # Chains with proof of authority put more into a block's extra data than web3 allows.
     web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
-    return Chain(web3, f"the node at {mask(url)}")
+    return Chain(web3, url, f"the node at {mask(url)}")
 
 
 def mask(url: str) -> str:

@@ -1,0 +1,85 @@
+"""`exactum keys`: encrypted keystores."""
+
+import json
+from pathlib import Path
+
+import click
+
+from oracle.chain import signer as signers
+from oracle.cli import show
+from oracle.cli.options import json_option
+from oracle.cli.session import keystore_path, read_password
+from oracle.config import Settings
+
+_password = click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the password."
+    " [default: $EXACTUM_PASSWORD_FILE, $EXACTUM_PASSWORD, or a prompt]",
+)
+
+
+@click.group()
+def keys() -> None:
+    """Makes and lists keys, each in a file encrypted with a password.
+
+    \b
+    Files lie in $EXACTUM_HOME/keys (~/.exactum/keys), in the format that geth,
+    Foundry and most wallets read.
+    """
+
+
+@keys.command()
+@click.argument("name", default="default")
+@_password
+@json_option
+def new(name: str, password_file: Path | None, as_json: bool) -> None:
+    """Makes a new key and keeps it under NAME.
+
+    \b
+    Example:
+      exactum keys new operator
+    """
+    _create(name, password_file, None, as_json)
+
+
+@keys.command(name="import")
+@click.argument("name", default="default")
+@_password
+@json_option
+def import_(name: str, password_file: Path | None, as_json: bool) -> None:
+    """Keeps a private key that you have under NAME; it is asked for, or read from a pipe.
+
+    \b
+    Example:
+      exactum keys import operator < key.hex
+    """
+    key: str = click.prompt("Private key", hide_input=True, err=True, prompt_suffix=": ")
+    _create(name, password_file, key.strip(), as_json)
+
+
+def _create(name: str, password_file: Path | None, key: str | None, as_json: bool) -> None:
+    settings = Settings()
+    path = keystore_path(settings, name)
+    password = read_password(settings, password_file, confirm=True)
+    signer = signers.create(path, password, key)
+    if as_json:
+        show.print_json({"name": name, "address": signer.address, "file": str(path)})
+    else:
+        show.out.print(f"{signer.address} is kept in {path}; whoever has file and password has it.")
+
+
+@keys.command(name="list")
+@json_option
+def list_(as_json: bool) -> None:
+    """Lists the keys by name, with their addresses."""
+    found = {
+        path.stem: "0x" + json.loads(path.read_text()).get("address", "")
+        for path in sorted(Settings().keys.glob("*.json"))
+    }
+    if as_json:
+        show.print_json(found)
+    elif found:
+        show.print_fields("Keys", found)
+    else:
+        show.out.print("There are no keys yet: exactum keys new makes one.")

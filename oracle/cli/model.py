@@ -1,0 +1,242 @@
+"""`exactum model`: publish models, and look at those that are published."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from oracle.chain.history import ModelHistory
+from oracle.cli import show
+from oracle.cli.options import DIM, MODEL, MONEY, chain_options, json_option, key_options
+from oracle.cli.session import model_files, open_key, open_session
+from oracle.config import Settings
+from oracle.errors import ConfigError
+from oracle.exact.lower import lower
+from oracle.native import Native
+from oracle.types import Assurance, Model, ModelId, Wei
+
+
+@click.group()
+def model() -> None:
+    """Publishes ONNX models and shows those that are published.
+
+    A model is published once: its id is the hash of everything in it, the file included.
+    """
+
+
+@model.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--name", required=True, help="What people call the model.")
+@click.option("--version", required=True, help="Of the model; another version has another id.")
+@click.option("--uri", default="", help="Where the file can be had: https://… or ipfs://….")
+@click.option(
+    "--assurance",
+    type=click.Choice(["exact", "vanilla"]),
+    default="exact",
+    show_default=True,
+    help="exact: every result is defined bit by bit and can be proved wrong on chain."
+    " vanilla: onnxruntime's result, which no referee can judge.",
+)
+@click.option(
+    "--royalty",
+    type=MONEY,
+    default="0wei",
+    show_default=True,
+    help="What you get out of the fee of each inference.",
+)
+@click.option(
+    "--dim",
+    "dims",
+    type=DIM,
+    multiple=True,
+    help="Size of a dimension that the file leaves open. May be repeated.",
+)
+@chain_options
+@key_options
+@json_option
+def publish(
+    file: Path,
+    name: str,
+    version: str,
+    uri: str,
+    assurance: str,
+    royalty: Wei,
+    dims: Sequence[tuple[str, int]],
+    rpc: str | None,
+    deployments: Path | None,
+    key: str | None,
+    password_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Publishes the ONNX model in FILE.
+
+    The file stays with you: put it where operators can fetch it, and give its URI. Whoever fetches
+    it checks it against the hash in the model's id. A model with an op outside the law is refused,
+    with every reason at once; nothing is sent then.
+
+    \b
+    Example:
+      exactum model publish iris.onnx --name iris --version 1 --dim batch=1 \\
+        --uri https://models.example/iris.onnx --key publisher
+    """
+    data = file.read_bytes()
+    signer = open_key(key, password_file)
+    session = open_session(rpc, deployments)
+    if assurance == "exact":
+        with show.err.status("Lowering the model to its program…"):
+            program = lower(data, dict(dims))
+        root, signature, kind = program.root, program.signature, Assurance.EXACT
+    else:
+        native = Native(data, dict(dims))
+        root, signature, kind = bytes(32), native.signature, Assurance.VANILLA
+    what = Model(
+        publisher=signer.address,
+        name=name,
+        version=version,
+        program_root=root,
+        file_hash=hashlib.sha256(data).digest(),
+        signature=signature,
+        assurance=kind,
+        royalty=royalty,
+    )
+    receipt = session.transact(signer, session.registry.publish(what, uri))
+    model_id = session.registry.id_of(what)
+    model_files(session.settings, allow_local=False).add(data)
+    if as_json:
+        show.print_json({"model_id": model_id, "gas_used": receipt.gas_used, "model": what})
+        return
+    show.out.print(f"Published [bold]{show.hex_(model_id)}[/], {receipt.gas_used:,} gas.")
+    show.out.print(f"It takes {show.signature(signature.inputs)}")
+    show.out.print(f"and gives {show.signature(signature.outputs)}.")
+    if not uri:
+        show.err.print("Operators cannot fetch it yet: exactum model add-uri says where it is.")
+
+
+@model.command(name="add-uri")
+@click.argument("model_id", type=MODEL, metavar="MODEL")
+@click.argument("uri")
+@chain_options
+@key_options
+def add_uri(
+    model_id: ModelId,
+    uri: str,
+    rpc: str | None,
+    deployments: Path | None,
+    key: str | None,
+    password_file: Path | None,
+) -> None:
+    """Says where MODEL's file can be had as well. Only its publisher may."""
+    session = open_session(rpc, deployments)
+    session.transact(open_key(key, password_file), session.registry.add_uri(model_id, uri))
+    show.out.print("Added.")
+
+
+@model.command()
+@click.argument("model_id", type=MODEL, metavar="MODEL")
+@click.option("--successor", type=MODEL, help="The model to use instead.")
+@chain_options
+@key_options
+def deprecate(
+    model_id: ModelId,
+    successor: ModelId | None,
+    rpc: str | None,
+    deployments: Path | None,
+    key: str | None,
+    password_file: Path | None,
+) -> None:
+    """Says that MODEL should no longer be used. Only its publisher may.
+
+    It goes on working: a publisher cannot stop a contract that uses it.
+    """
+    session = open_session(rpc, deployments)
+    session.transact(open_key(key, password_file), session.registry.deprecate(model_id, successor))
+    show.out.print("Deprecated.")
+
+
+@model.command(name="show")
+@click.argument("model_id", type=MODEL, metavar="MODEL")
+@chain_options
+@json_option
+def show_(model_id: ModelId, rpc: str | None, deployments: Path | None, as_json: bool) -> None:
+    """Shows everything in MODEL's id, and where its file may lie."""
+    found = open_session(rpc, deployments).history.model(model_id)
+    if as_json:
+        show.print_json(_machine(found))
+        return
+    what, where = found.model, found.published.where
+    rows: dict[str, object] = {
+        "id": show.hex_(found.model_id),
+        "publisher": what.publisher,
+        "inputs": show.signature(what.signature.inputs),
+        "outputs": show.signature(what.signature.outputs),
+        "assurance": what.assurance.name,
+        "program root": show.hex_(what.program_root),
+        "file SHA-256": what.file_hash.hex(),
+        "royalty": show.ether(what.royalty),
+        "URIs": "\n".join(found.uris) or "none",
+        "published": f"block {where.block}, {show.when(where.time)}",
+    }
+    if found.is_deprecated:
+        use = f"use {show.hex_(found.successor)}" if found.successor else "no successor named"
+        rows["deprecated"] = use
+    show.print_fields(f"{what.name} {what.version}", rows)
+
+
+@model.command(name="list")
+@chain_options
+@json_option
+def list_(rpc: str | None, deployments: Path | None, as_json: bool) -> None:
+    """Lists the models that are published, the oldest first."""
+    session = open_session(rpc, deployments)
+    with show.err.status("Reading the chain…"):
+        found = session.history.models()
+    if as_json:
+        show.print_json([_machine(each) for each in found])
+        return
+    table = show.Table("id", "name", "assurance", "inputs", "outputs", "royalty", "deprecated")
+    for each in found:
+        what = each.model
+        table.add_row(
+            show.hex_(each.model_id),
+            f"{what.name} {what.version}",
+            what.assurance.name,
+            show.signature(what.signature.inputs),
+            show.signature(what.signature.outputs),
+            show.ether(what.royalty),
+            "yes" if each.is_deprecated else "",
+        )
+    show.out.print(table)
+
+
+@model.command(name="add-file")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def add_file(file: Path) -> None:
+    """Puts FILE into the local cache, where worker and audit look before they fetch."""
+    digest = model_files(Settings(), allow_local=False).add(file.read_bytes())
+    show.out.print(f"Kept {digest.hex()}.")
+
+
+def _machine(found: ModelHistory) -> dict[str, object]:
+    return {
+        "model_id": found.model_id,
+        "model": found.model,
+        "uris": found.uris,
+        "is_deprecated": found.is_deprecated,
+        "successor": found.successor,
+        "block": found.published.where.block,
+    }
+
+
+def model_data(found: ModelHistory, file: Path | None, settings: Settings) -> bytes:
+    """The model's file, checked against its hash: `file`, else the cache, else its URIs."""
+    if file is None:
+        path = model_files(settings, allow_local=False).fetch(found.model.file_hash, found.uris)
+        return path.read_bytes()
+    data = file.read_bytes()
+    if hashlib.sha256(data).digest() != found.model.file_hash:
+        raise ConfigError(
+            f"{file} is not the model's file: its SHA-256 is {hashlib.sha256(data).hexdigest()},"
+            f" the model's {found.model.file_hash.hex()}."
+        )
+    return data

@@ -1,0 +1,147 @@
+"""`exactum operator`: the money behind an operator's results."""
+
+from pathlib import Path
+
+import click
+
+from oracle.cli import show
+from oracle.cli.options import (
+    ACCOUNT,
+    MONEY,
+    chain_options,
+    json_option,
+    key_options,
+)
+from oracle.cli.session import Session, open_key, open_session
+from oracle.types import Address, Wei
+
+
+@click.group()
+def operator() -> None:
+    """Stakes for an operator, shows its account, and takes money out again.
+
+    An operator's stake is one balance: each proposal locks a bond out of it until its result is
+    settled, and fees are added to it.
+    """
+
+
+@operator.command()
+@click.argument("amount", type=MONEY)
+@chain_options
+@key_options
+@json_option
+def stake(
+    amount: Wei,
+    rpc: str | None,
+    deployments: Path | None,
+    key: str | None,
+    password_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Adds AMOUNT to the stake.
+
+    \b
+    Example:
+      exactum operator stake 1ether --key operator
+    """
+    session = open_session(rpc, deployments)
+    signer = open_key(key, password_file)
+    session.transact(signer, session.queue.stake(amount))
+    _show(session, signer.address, as_json)
+
+
+@operator.command()
+@click.argument("amount", type=MONEY)
+@chain_options
+@key_options
+@json_option
+def unstake(
+    amount: Wei,
+    rpc: str | None,
+    deployments: Path | None,
+    key: str | None,
+    password_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Takes AMOUNT out of the free stake; exactum operator withdraw pays it after the delay."""
+    session = open_session(rpc, deployments)
+    signer = open_key(key, password_file)
+    session.transact(signer, session.queue.unstake(amount))
+    _show(session, signer.address, as_json)
+
+
+@operator.command()
+@click.option("--account", type=ACCOUNT, help="Whose money. [default: the key's]")
+@chain_options
+@key_options
+@json_option
+def withdraw(
+    account: Address | None,
+    rpc: str | None,
+    deployments: Path | None,
+    key: str | None,
+    password_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Pays out all that is due: unstaked wei whose delay is over, refunds, royalties.
+
+    With --account the money goes to that account, a consumer contract for example; it never goes
+    anywhere else.
+    """
+    session = open_session(rpc, deployments)
+    signer = open_key(key, password_file)
+    of = account or signer.address
+    session.transact(signer, session.queue.withdraw(of))
+    _show(session, of, as_json)
+
+
+@operator.command()
+@click.argument("address", type=ACCOUNT, required=False)
+@chain_options
+@click.option("--key", metavar="NAME", help="Whose account, if no ADDRESS is given.")
+@json_option
+def status(
+    address: Address | None,
+    rpc: str | None,
+    deployments: Path | None,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Shows what an operator has staked, locked and earned."""
+    session = open_session(rpc, deployments)
+    _show(session, address or open_key(key, None).address, as_json)
+
+
+def _show(session: Session, address: Address, as_json: bool) -> None:
+    account = session.queue.account_of(address)
+    unstaking = session.queue.unstaking_of(address)
+    credit = session.queue.credit_of(address)
+    balance = session.chain.balance(address)
+    if as_json:
+        show.print_json(
+            {
+                "address": address,
+                "staked": str(account.staked),
+                "locked": str(account.locked),
+                "free": str(account.free),
+                "epoch": account.epoch,
+                "unstaking": str(unstaking.amount),
+                "available_at": unstaking.available_at,
+                "credit": str(credit),
+                "balance": str(balance),
+            }
+        )
+        return
+    rows: dict[str, object] = {
+        "staked": show.ether(account.staked),
+        "locked in bonds": show.ether(account.locked),
+        "free": show.ether(account.free),
+        "slashed": f"{account.epoch} times",
+        "credit": f"{show.ether(credit)} (exactum operator withdraw pays it)",
+        "balance": f"{show.ether(balance)} (outside the contracts, pays for gas)",
+    }
+    if unstaking.amount:
+        rows["unstaking"] = (
+            f"{show.ether(unstaking.amount)}, from {show.when(unstaking.available_at)}"
+        )
+    show.print_fields(address, rows)

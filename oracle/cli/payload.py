@@ -1,0 +1,79 @@
+"""Payloads as a person writes and reads them: JSON arrays in, tables of elements out."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oracle.cli import show
+from oracle.errors import PayloadError
+from oracle.tensor import Array, decode, encode, numpy_dtype
+from oracle.types import Signature, TensorType
+
+SHOWN = 20  # elements of a tensor in a table
+
+
+def parse(text: str, signature: Signature) -> bytes:
+    """The input payload of `text`: JSON, @FILE with JSON, or the payload itself as 0x….
+
+    One input: nested lists. Several: an object with a value for each name."""
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PayloadError(f"The input cannot be read: {error}.") from error
+    text = text.strip()
+    if text.startswith("0x"):
+        try:
+            payload = bytes.fromhex(text[2:])
+        except ValueError:
+            raise PayloadError("The input begins with 0x but is not hexadecimal.") from None
+        decode(payload, signature.inputs)
+        return payload
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise PayloadError(f"The input is no JSON: {error}.") from error
+    return encode(
+        [_array(values, tensor, signature) for tensor in signature.inputs], signature.inputs
+    )
+
+
+def _array(values: Any, tensor: TensorType, signature: Signature) -> Array:
+    if isinstance(values, dict):
+        if tensor.name not in values:
+            names = ", ".join(each.name for each in signature.inputs)
+            raise PayloadError(f"The input lacks {tensor.name!r}; the model takes {names}.")
+        values = values[tensor.name]
+    elif len(signature.inputs) > 1:
+        names = ", ".join(each.name for each in signature.inputs)
+        raise PayloadError(f"The model takes {names}: give an object with a value for each.")
+    try:
+        exact = np.asarray(values)
+        array = np.asarray(values, dtype=numpy_dtype(tensor.dtype))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise PayloadError(f"{tensor.name!r} does not hold {tensor}: {error}.") from error
+    if array.dtype.kind in "iub" and exact.size and not np.array_equal(exact, array):
+        raise PayloadError(f"{tensor.name!r} holds values that are no {tensor.dtype.name.lower()}.")
+    if array.size != tensor.elements:
+        raise PayloadError(
+            f"{tensor.name!r} has {array.size} elements, {tensor} {tensor.elements}."
+        )
+    return array.reshape(tensor.shape)
+
+
+def elements(payload: bytes, tensors: Sequence[TensorType]) -> dict[str, Any]:
+    """For JSON: each tensor by name, as nested lists."""
+    arrays = decode(payload, tensors)
+    return {tensor.name: array.tolist() for tensor, array in zip(tensors, arrays, strict=True)}
+
+
+def print_elements(title: str, payload: bytes, tensors: Sequence[TensorType]) -> None:
+    table = show.Table("tensor", "values", title=title, title_justify="left")
+    for tensor, array in zip(tensors, decode(payload, tensors), strict=True):
+        shown = ", ".join(str(value) for value in array.ravel()[:SHOWN])
+        more = f" … {array.size - SHOWN} more" if array.size > SHOWN else ""
+        table.add_row(str(tensor), shown + more)
+    show.out.print(table)

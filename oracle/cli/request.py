@@ -1,0 +1,259 @@
+"""`exactum request`, `result`, `expire` and `retry-callback`: the life of one request."""
+
+import time
+from pathlib import Path
+
+import click
+from eth_utils import keccak
+
+from oracle.chain.contracts import Options
+from oracle.chain.events import Decoder
+from oracle.chain.history import RequestHistory
+from oracle.cli import payload as payloads
+from oracle.cli import show
+from oracle.cli.options import (
+    ACCOUNT,
+    DURATION,
+    MODEL,
+    MONEY,
+    REQUEST,
+    chain_options,
+    json_option,
+    key_options,
+)
+from oracle.cli.session import Session, open_key, open_session
+from oracle.errors import ChainError, ConfigError
+from oracle.events import RequestCreated
+from oracle.types import Address, ModelId, RequestId, Status, Wei
+
+POLL = 0.5  # seconds
+
+
+@click.command()
+@click.argument("model_id", type=MODEL, metavar="MODEL")
+@click.option(
+    "--input",
+    "text",
+    required=True,
+    metavar="JSON|@FILE|0xHEX",
+    help="One input: nested lists. Several: an object by name. Or the payload in hexadecimal.",
+)
+@click.option("--fee", type=MONEY, help="What you pay. [default: twice the quote]")
+@click.option("--bond", type=MONEY, help="What the operator risks. [default: the least]")
+@click.option("--window", type=DURATION, help="For challenges. [default: the shortest]")
+@click.option(
+    "--timeout",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="After which the request expires and you are refunded.",
+)
+@click.option("--operator", type=ACCOUNT, help="Who alone may answer. [default: anyone]")
+@click.option("--wait", is_flag=True, help="Wait until the result is final, and show it.")
+@chain_options
+@key_options
+@json_option
+def request(
+    model_id: ModelId,
+    text: str,
+    fee: Wei | None,
+    bond: Wei | None,
+    window: int | None,
+    timeout: int,
+    operator: Address | None,
+    wait: bool,
+    rpc: str | None,
+    deployments: Path | None,
+    key: str | None,
+    password_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Asks MODEL for one inference and escrows the fee.
+
+    \b
+    Examples:
+      exactum request 0x1f… --input '[[5.1, 3.5, 1.4, 0.2]]' --wait
+      exactum request 0x1f… --input @row.json --fee 0.01ether --bond 0.1ether
+    """
+    session = open_session(rpc, deployments)
+    found = session.history.model(model_id)
+    if found.is_deprecated:
+        use = f"; its publisher says to use {show.hex_(found.successor)}" if found.successor else ""
+        show.err.print(f"[yellow]The model is deprecated{use}.[/]")
+    data = payloads.parse(text, found.model.signature)
+    signer = open_key(key, password_file)
+    limits = session.queue.limits()
+    options = Options(
+        bond=limits.min_bond if bond is None else bond,
+        window=limits.min_window if window is None else window,
+        timeout=timeout,
+        operator=operator,
+    )
+    if fee is None:
+        fee = Wei(2 * session.queue.quote(model_id, 0, session.chain.gas_price()))
+    receipt = session.transact(signer, session.queue.request(model_id, data, fee, options))
+    decoded = (Decoder().decode(log, 0) for log in receipt.logs)
+    created = next((event for event in decoded if isinstance(event, RequestCreated)), None)
+    if created is None:
+        raise ChainError("The transaction went through but made no request: is it a proxy?")
+    if not as_json:
+        show.out.print(f"Request [bold]{show.hex_(created.request_id)}[/]")
+        show.out.print(f"fee {show.ether(fee)}, {receipt.gas_used:,} gas")
+    if wait:
+        _show_result(session, created.request_id, True, as_json)
+    elif as_json:
+        show.print_json(
+            {
+                "request_id": created.request_id,
+                "request": created.request,
+                "gas_used": receipt.gas_used,
+                "transaction": receipt.transaction,
+            }
+        )
+
+
+@click.command()
+@click.argument("request_id", type=REQUEST, metavar="REQUEST")
+@click.option("--wait", is_flag=True, help="Wait until the result is final, or none can come.")
+@chain_options
+@json_option
+def result(
+    request_id: RequestId, wait: bool, rpc: str | None, deployments: Path | None, as_json: bool
+) -> None:
+    """Shows the result of REQUEST, and whether it is final.
+
+    A result that is not final may still be wrong and be replaced: show it, but do not pay on it.
+    Exits with 2 while there is no result, and with 3 while it is not final.
+    """
+    code = _show_result(open_session(rpc, deployments), request_id, wait, as_json)
+    click.get_current_context().exit(code)
+
+
+@click.command()
+@click.argument("request_id", type=REQUEST, metavar="REQUEST")
+@chain_options
+@key_options
+@json_option
+def expire(
+    request_id: RequestId,
+    rpc: str | None,
+    deployments: Path | None,
+    key: str | None,
+    password_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Ends REQUEST, which nobody answered in time, and credits the whole fee.
+
+    Anyone may do this. exactum operator withdraw --account then pays the fee out.
+    """
+    session = open_session(rpc, deployments)
+    asked = session.history.request(request_id).created.request
+    receipt = session.transact(open_key(key, password_file), session.queue.expire(asked))
+    if as_json:
+        show.print_json(
+            {"refund_to": asked.refund_to, "refund": asked.fee, "gas_used": receipt.gas_used}
+        )
+    else:
+        show.out.print(f"Expired: {show.ether(asked.fee)} credited to {asked.refund_to}.")
+
+
+@click.command(name="retry-callback")
+@click.argument("request_id", type=REQUEST, metavar="REQUEST")
+@chain_options
+@key_options
+def retry_callback(
+    request_id: RequestId,
+    rpc: str | None,
+    deployments: Path | None,
+    key: str | None,
+    password_file: Path | None,
+) -> None:
+    """Repeats the callback of REQUEST, which failed when it was settled."""
+    session = open_session(rpc, deployments)
+    found = session.history.request(request_id)
+    if found.proposed is None:
+        raise ConfigError("The request has no result, so there is nothing to call back with.")
+    call = session.queue.retry_callback(
+        found.created.request, found.proposed.proposal, found.proposed.output
+    )
+    session.transact(open_key(key, password_file), call)
+    failure = session.history.request(request_id).callback_failed
+    if failure is not None:
+        raise ChainError(f"The consumer failed again, with 0x{failure.reason.hex()}.")
+    show.out.print("Delivered.")
+
+
+def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: bool) -> int:
+    found = session.history.request(request_id)
+    if wait:
+        with show.err.status("Waiting for the result…") as status:
+            while not _is_over(session, found):
+                status.update(f"Waiting: {_state(session, found)}")
+                time.sleep(POLL)
+                found = session.history.request(request_id)
+    is_final = _is_final(session, found)
+    tensors = session.history.model(found.created.request.model).model.signature.outputs
+    proposed = found.proposed
+    if as_json:
+        show.print_json(
+            {
+                "request_id": request_id,
+                "status": found.status,
+                "is_final": is_final,
+                "operator": proposed.proposal.operator if proposed else None,
+                "settle_at": proposed.proposal.settle_at if proposed else None,
+                "output": proposed.output if proposed else None,
+                "output_hash": keccak(proposed.output) if proposed else None,
+                "values": payloads.elements(proposed.output, tensors) if proposed else None,
+                "callback_failed": found.callback_failed is not None,
+            }
+        )
+    else:
+        show.out.print(_state(session, found))
+        if proposed is not None:
+            payloads.print_elements(f"by {proposed.proposal.operator}", proposed.output, tensors)
+    if proposed is None:
+        return 2
+    return 0 if is_final else 3
+
+
+def _is_over(session: Session, found: RequestHistory) -> bool:
+    if found.status is Status.REQUESTED:
+        return session.chain.block("latest").time >= found.created.request.deadline
+    return found.status in (Status.SETTLED, Status.EXPIRED) or _is_final(session, found)
+
+
+def _is_final(session: Session, found: RequestHistory) -> bool:
+    """Settled, or the window is over: finality needs no transaction."""
+    if found.status is Status.SETTLED:
+        return True
+    proposed = found.proposed
+    if found.status is not Status.PROPOSED or proposed is None:
+        return False
+    over = session.chain.block("latest").time >= proposed.proposal.settle_at
+    # Only the contract knows whether a slash voided the proposal meanwhile.
+    return over and session.queue.is_final(
+        found.created.request, proposed.proposal, proposed.output
+    )
+
+
+def _state(session: Session, found: RequestHistory) -> str:
+    now = session.chain.block("latest").time
+    asked = found.created.request
+    match found.status:
+        case Status.REQUESTED if now >= asked.deadline:
+            return "[red]Nobody answered in time: exactum expire refunds the fee.[/]"
+        case Status.REQUESTED:
+            return f"Nobody has answered yet; {asked.deadline - now} s are left."
+        case Status.PROPOSED if _is_final(session, found):
+            return "[green]FINAL[/], and not settled yet: the callback is still to come."
+        case Status.PROPOSED:
+            settle_at = found.proposed.proposal.settle_at if found.proposed else now
+            left = max(0, settle_at - now)
+            return f"[yellow]NOT FINAL[/]: it can be challenged for {left} s; do not pay on it."
+        case Status.SETTLED if found.callback_failed is not None:
+            return "[green]FINAL[/], settled; the callback failed: exactum retry-callback."
+        case Status.SETTLED:
+            return "[green]FINAL[/], settled."
+        case _:
+            return "Expired: nobody answered in time, the fee was credited back."

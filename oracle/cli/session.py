@@ -1,0 +1,87 @@
+"""What a command works with: a chain, its deployment, a key; made from options and settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from oracle.chain import deployment as deployments
+from oracle.chain import signer as signers
+from oracle.chain.contracts import Queue, Registry
+from oracle.chain.deployment import Deployment
+from oracle.chain.history import History
+from oracle.chain.provider import Call, Chain, Receipt, connect
+from oracle.chain.sender import transact
+from oracle.chain.signer import Signer
+from oracle.config import Settings
+from oracle.errors import ConfigError, KeyfileError
+from oracle.models import ModelFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A chain that runs the contracts that we know."""
+
+    settings: Settings
+    chain: Chain
+    deployment: Deployment
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.chain, self.deployment)
+
+    @property
+    def queue(self) -> Queue:
+        return Queue(self.chain, self.deployment)
+
+    @property
+    def history(self) -> History:
+        return History(self.chain, self.deployment)
+
+    def transact(self, signer: Signer, call: Call) -> Receipt:
+        return transact(self.chain, signer, call)
+
+
+def open_session(rpc: str | None, folder: Path | None) -> Session:
+    """Connects, and checks that the contracts are there and are ours."""
+    settings = Settings()
+    chain = connect(rpc or settings.rpc)
+    deployment = deployments.load(deployment_path(settings, chain, folder))
+    deployments.verify(chain, deployment)
+    return Session(settings, chain, deployment)
+
+
+def deployment_path(settings: Settings, chain: Chain, folder: Path | None) -> Path:
+    return (folder or settings.deployments) / f"{chain.id}.json"
+
+
+def keystore_path(settings: Settings, name: str) -> Path:
+    """`name` is a name of ours, or the path of a keystore file."""
+    if "/" in name or name.endswith(".json"):
+        return Path(name)
+    return settings.keys / f"{name}.json"
+
+
+def open_key(key: str | None, password_file: Path | None) -> Signer:
+    settings = Settings()
+    path = keystore_path(settings, key or settings.key)
+    if not path.exists():
+        raise KeyfileError(f"There is no keystore at {path}: exactum keys new makes one.")
+    return signers.open_keystore(path, read_password(settings, password_file, confirm=False))
+
+
+def read_password(settings: Settings, password_file: Path | None, confirm: bool) -> str:
+    path = password_file or settings.password_file
+    if path is not None:
+        try:
+            return path.read_text().rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"The password file cannot be read: {error}.") from error
+    if settings.password is not None:
+        return settings.password
+    prompted: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
+    return prompted
+
+
+def model_files(settings: Settings, allow_local: bool) -> ModelFiles:
+    return ModelFiles(settings.models, allow_local=allow_local)
