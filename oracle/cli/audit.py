@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from rich.table import Table
 
 from oracle.chain.history import ModelHistory, RequestHistory
 from oracle.cli import show
@@ -114,7 +115,7 @@ def _print(
     found: RequestHistory, model: ModelHistory, elements: list[Element], wrong: list[Element]
 ) -> None:
     shown = wrong or elements
-    table = show.Table("element", "claimed", "recomputed", "claimed bits", "recomputed bits", "")
+    table = Table("element", "claimed", "recomputed", "claimed bits", "recomputed bits", "")
     for element in shown[:SHOWN]:
         table.add_row(
             f"{element.tensor}[{element.index}]",

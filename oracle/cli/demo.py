@@ -15,6 +15,7 @@ from typing import Protocol
 import click
 from eth_utils import keccak
 from rich.panel import Panel
+from rich.table import Table
 
 from oracle.answers import Answers
 from oracle.chain import deployment as deployments
@@ -306,7 +307,7 @@ class Play:
         account = queue.account_of(self.cast.operator.address)
         royalties = queue.credit_of(self.cast.publisher.address)
         held = self.chain.balance(session.deployment.queue)
-        table = show.Table("who", "what", "amount")
+        table = Table("who", "what", "amount")
         table.add_row("operator", "stake, fees included", show.ether(account.staked))
         table.add_row("operator", "of it locked in bonds", show.ether(account.locked))
         table.add_row("publisher", "royalties, to withdraw", show.ether(royalties))

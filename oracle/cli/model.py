@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from rich.table import Table
 
 from oracle.chain.history import ModelHistory
 from oracle.cli import show
@@ -194,7 +195,7 @@ def list_(rpc: str | None, deployments: Path | None, as_json: bool) -> None:
     if as_json:
         show.print_json([_machine(each) for each in found])
         return
-    table = show.Table("id", "name", "assurance", "inputs", "outputs", "royalty", "deprecated")
+    table = Table("id", "name", "assurance", "inputs", "outputs", "royalty", "deprecated")
     for each in found:
         what = each.model
         table.add_row(

@@ -141,7 +141,6 @@ def _show(session: Session, address: Address, as_json: bool) -> None:
         "balance": f"{show.ether(balance)} (outside the contracts, pays for gas)",
     }
     if unstaking.amount:
-        rows["unstaking"] = (
-            f"{show.ether(unstaking.amount)}, from {show.when(unstaking.available_at)}"
-        )
+        available = show.when(unstaking.available_at)
+        rows["unstaking"] = f"{show.ether(unstaking.amount)}, from {available}"
     show.print_fields(address, rows)

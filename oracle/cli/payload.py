@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from oracle.cli import show
 from oracle.errors import PayloadError
@@ -71,7 +72,7 @@ def elements(payload: bytes, tensors: Sequence[TensorType]) -> dict[str, Any]:
 
 
 def print_elements(title: str, payload: bytes, tensors: Sequence[TensorType]) -> None:
-    table = show.Table("tensor", "values", title=title, title_justify="left")
+    table = Table("tensor", "values", title=title, title_justify="left")
     for tensor, array in zip(tensors, decode(payload, tensors), strict=True):
         shown = ", ".join(str(value) for value in array.ravel()[:SHOWN])
         more = f" … {array.size - SHOWN} more" if array.size > SHOWN else ""
