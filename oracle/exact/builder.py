@@ -8,7 +8,7 @@ import numpy as np
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.primitive import Outside
 from oracle.exact.program import MAX_RANK, Constant, Kind, Node, Op, Operand, Program, ValueType
-from oracle.tensor import Array, canonical, dtype_of
+from oracle.tensor import Array, canonical, dtype_of, numpy_dtype
 from oracle.types import DType, Signature, TensorType
 
 
@@ -42,6 +42,8 @@ class Builder:
         self._small: dict[tuple[ValueType, bytes], int] = {}
         self._work = 0
         self._constant_bytes = 0
+        self._texts: set[tuple[Kind, int]] = set()
+        self.labels: tuple[str | int, ...] = ()
 
     def input(self, index: int) -> Operand:
         type_ = self._inputs[index]
@@ -57,7 +59,8 @@ class Builder:
         self._constant_bytes += array.nbytes
         if self._constant_bytes > self.limits.live_bytes:
             raise OverLimit(
-                f"its constants take more than {self.limits.live_bytes} bytes", "use a smaller model"
+                f"its constants take more than {self.limits.live_bytes} bytes",
+                "use a smaller model",
             )
         array.flags.writeable = False
         self._constants.append(Constant(array, type_))
@@ -66,9 +69,29 @@ class Builder:
         return Operand(Kind.CONSTANT, len(self._constants) - 1, type_)
 
     def scalar(self, value: float, dtype: DType = DType.FLOAT) -> Operand:
-        from oracle.tensor import numpy_dtype
-
         return self.constant(np.array(value, numpy_dtype(dtype)))
+
+    def text(self, texts: Sequence[str], shape: tuple[int, ...]) -> Operand:
+        """A constant of strings: each is its place in the list, which are the model's labels."""
+        self.note_labels(texts)
+        places = np.arange(len(texts), dtype=np.int64).reshape(shape)
+        type_ = self._checked(ValueType(DType.INT64, shape))
+        self._constants.append(Constant(places, type_))
+        return self.mark_text(Operand(Kind.CONSTANT, len(self._constants) - 1, type_))
+
+    def mark_text(self, operand: Operand) -> Operand:
+        """Says that the integers in it stand for strings, so that nobody counts with them."""
+        self._texts.add((operand.kind, operand.index))
+        return operand
+
+    def is_text(self, operand: Operand) -> bool:
+        return (operand.kind, operand.index) in self._texts
+
+    def note_labels(self, labels: Sequence[str | int]) -> None:
+        """The model's classes, of which it may have one list."""
+        if self.labels and self.labels != tuple(labels):
+            raise Outside("the model has two different lists of labels", "keep one classifier")
+        self.labels = tuple(labels)
 
     def known(self, operand: Operand) -> Array | None:
         """What the operand holds, if that does not depend on the inputs."""
@@ -139,7 +162,6 @@ class Builder:
         self,
         names: Sequence[str],
         outputs: Sequence[Operand],
-        labels: tuple[str | int, ...] = (),
     ) -> Program:
         """The nodes and constants that the outputs need, in order."""
         outputs = [self.copy(output) for output in outputs]
@@ -164,7 +186,13 @@ class Builder:
             return Operand(operand.kind, index, operand.type)
 
         final = tuple(
-            Node(node.op, tuple(map(renumbered, node.operands)), node.output, node.attributes, node.name)
+            Node(
+                node.op,
+                tuple(map(renumbered, node.operands)),
+                node.output,
+                node.attributes,
+                node.name,
+            )
             for node in nodes
         )
         self._check_live_bytes(final, [self._constants[old] for old in constants])
@@ -177,7 +205,7 @@ class Builder:
             final,
             tuple(self._constants[old] for old in constants),
             tuple(map(renumbered, outputs)),
-            labels,
+            self.labels,
         )
 
     def _checked(self, type_: ValueType) -> ValueType:
@@ -193,7 +221,12 @@ class Builder:
         return type_
 
     def _check_live_bytes(self, nodes: Sequence[Node], constants: Sequence[Constant]) -> None:
-        last = {o.index: at for at, node in enumerate(nodes) for o in node.operands if o.kind is Kind.VALUE}
+        last = {
+            o.index: at
+            for at, node in enumerate(nodes)
+            for o in node.operands
+            if o.kind is Kind.VALUE
+        }
         fixed = sum(constant.array.nbytes for constant in constants)
         fixed += sum(type_.nbytes for type_ in self._inputs)
         live = 0

@@ -86,14 +86,16 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
     """float64 BLAS, and an error bound that decides the rounding of nearly every element.
 
     Products of float32 are exact in float64. However the sum of K + 1 terms is ordered or fused,
-    its error is at most γ_{K+1}·Σ|terms| (Higham 4.2), and by Cauchy and Schwarz Σ|a_k·b_k| ≤ |a|·|b|.
+    its error is at most γ_{K+1}·Σ|terms| (Higham 4.2); by Cauchy and Schwarz Σ|a_k·b_k| ≤ |a|·|b|.
     The constant has room for the rounding of the norms, of the bound, and of s ± error.
     """
     k = node.operands[0].type.shape[-1]
     unit = (k + 16) * UNIT * (1 + 2.0**-10)
     shape = node.output.shape
     b_known = None if constants[1] is None else _with_norms(constants[1], unit)
-    bias_known = None if len(constants) < 3 or constants[2] is None else _with_size(constants[2], unit)
+    bias_known = (
+        None if len(constants) < 3 or constants[2] is None else _with_size(constants[2], unit)
+    )
 
     def kernel(a: Array, b: Array, bias: Array | None = None) -> Array:
         a64 = a.astype(np.float64)
@@ -109,9 +111,7 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
             _redo(out, undecided, a64, b64, None if bias is None else bias64)
         return out
 
-    def _redo(
-        out: Array, undecided: Array, a64: Array, b64: Array, bias64: Array | None
-    ) -> None:
+    def _redo(out: Array, undecided: Array, a64: Array, b64: Array, bias64: Array | None) -> None:
         a_rows = np.broadcast_to(a64, (*shape[:-2], *a64.shape[-2:]))
         b_rows = np.broadcast_to(b64, (*shape[:-2], *b64.shape[-2:]))
         step = max(1, BLOCK // max(1, k))

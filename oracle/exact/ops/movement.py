@@ -1,4 +1,4 @@
-"""Elements move and none changes: Transpose, Concat, Gather. (A Reshape is in an operand's type.)"""
+"""Elements move and none changes: TRANSPOSE, CONCAT, GATHER. (A Reshape is an operand's type.)"""
 
 from collections.abc import Sequence
 from math import prod

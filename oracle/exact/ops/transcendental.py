@@ -1,4 +1,4 @@
-"""Exp, Log, Sigmoid, Tanh, Erf: correctly rounded, by intervals that are narrowed until they decide.
+"""Exp, Log, Sigmoid, Tanh, Erf: correctly rounded, by intervals narrowed until they decide.
 
 The plain kernels evaluate in integers, scaled by 2^p, and bound every truncation; both ends of the
 interval are rounded, and if they differ p doubles (Ziv's strategy, ACM TOMS 17(3), 1991).

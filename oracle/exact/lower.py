@@ -1,0 +1,343 @@
+"""From an ONNX file to a program: checks the file, freezes its dims, lowers node by node.
+
+The file is hostile until proven otherwise: nothing is allocated by what it claims before the claim
+is checked, and every reason against it is reported at once.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+
+from oracle.errors import ModelRefused, Reason
+from oracle.exact.builder import Builder, Limits, OverLimit
+from oracle.exact.lowering import ONNX, ONNX_ML
+from oracle.exact.primitive import DTYPES, Outside
+from oracle.exact.program import Operand, Program
+from oracle.exact.source import Source, tensor_array
+from oracle.types import DType, TensorType
+
+OPSETS = range(7, 29)
+ML_OPSETS = range(1, 6)
+
+# What may be done with strings, which are read as places in a list.
+_TEXT_OPS = (
+    "ArrayFeatureExtractor",
+    "Gather",
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+)
+
+
+def lower(
+    model: bytes, dims: Mapping[str, int] | None = None, limits: Limits | None = None
+) -> Program:
+    """The program that the file means, the same for everybody. Raises ModelRefused.
+
+    `dims` gives symbolic dims by name; a dim without a name is called INPUT.AXIS. Where it says
+    nothing, the first dim of an input (the batch) is 1, and any other is a reason to refuse.
+    """
+    limits = limits or Limits()
+    try:
+        return _Lowering(_parsed(model, limits), dict(dims or {}), limits).program()
+    except UnicodeDecodeError:
+        raise ModelRefused([_of_file("a name in it is not UTF-8", "fix the file")]) from None
+
+
+def _parsed(model: bytes, limits: Limits) -> ModelProto:
+    if len(model) > limits.file_bytes:
+        why = f"the file has {len(model)} bytes; the limit is {limits.file_bytes}"
+        raise ModelRefused([_of_file(why, "use a smaller model")])
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(model)
+    except DecodeError:
+        raise ModelRefused([_of_file("it is not an ONNX file", "give a .onnx file")]) from None
+    if not proto.HasField("graph"):
+        raise ModelRefused([_of_file("it is not an ONNX file", "give a .onnx file")])
+    return proto
+
+
+def _of_file(why: str, advice: str) -> Reason:
+    return Reason("", "", why, advice)
+
+
+class _Lowering:
+    """One file's way to a program; `reasons` grows, and any ends it."""
+
+    def __init__(self, model: ModelProto, dims: Mapping[str, int], limits: Limits):
+        self.graph = model.graph
+        self.dims = dims
+        self.limits = limits
+        self.reasons: list[Reason] = []
+        self.opset, self.ml_opset = self._opsets(model)
+        self.tensors = self._initializers()
+        self.values: dict[str, Operand | None] = {}
+        """By name; None for what could not be lowered, which is no reason against its readers."""
+
+    def program(self) -> Program:
+        inputs = self._inputs()
+        self._end_if_refused()
+        self.builder = Builder(inputs, self.limits)
+        try:
+            for index, input_ in enumerate(inputs):
+                self.values[input_.name] = self.builder.input(index)
+        except Outside as outside:
+            self._refuse(outside.why, outside.advice)
+        if len(self.graph.node) > self.limits.nodes:
+            self._refuse(f"it has more than {self.limits.nodes} nodes", "use a smaller model")
+            self._end_if_refused()
+        for node in self.graph.node:
+            if not self._node(node):
+                break
+        self._end_if_refused()
+        outputs = self._outputs()
+        self._end_if_refused()
+        try:
+            return self.builder.program([name for name, _ in outputs], [o for _, o in outputs])
+        except Outside as outside:
+            self._refuse(outside.why, outside.advice)
+            raise ModelRefused(self.reasons) from None
+
+    def _refuse(self, why: str, advice: str, node: str = "", op: str = "") -> None:
+        self.reasons.append(Reason(node, op, why, advice))
+
+    def _end_if_refused(self) -> None:
+        if self.reasons:
+            raise ModelRefused(self.reasons)
+
+    # The file
+
+    def _opsets(self, model: ModelProto) -> tuple[int, int]:
+        """Versions of the two domains; 0 where the file does not import one."""
+        versions: dict[str, int] = {}
+        for entry in model.opset_import:
+            domain = "" if entry.domain == "ai.onnx" else entry.domain
+            if versions.setdefault(domain, entry.version) != entry.version:
+                self._refuse(f"it imports two opsets of domain {domain!r}", "fix the file")
+        for domain, known in (("", OPSETS), ("ai.onnx.ml", ML_OPSETS)):
+            if domain in versions and versions[domain] not in known:
+                self._refuse(
+                    f"opset {versions[domain]} of domain {domain or 'ai.onnx'} is not covered",
+                    f"export with {known.start} to {known.stop - 1}",
+                )
+        if model.functions:
+            self._refuse("it has functions of its own", "inline them (onnx.inliner)")
+        if self.graph.sparse_initializer:
+            self._refuse("it has sparse initializers", "make them dense")
+        return versions.get("", 0), versions.get("ai.onnx.ml", 0)
+
+    def _initializers(self) -> dict[str, TensorProto]:
+        tensors: dict[str, TensorProto] = {}
+        for tensor in self.graph.initializer:
+            if not tensor.name or tensor.name in tensors:
+                self._refuse(f"two initializers are named {tensor.name!r}", "fix the file")
+            tensors[tensor.name] = tensor
+            if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+                self._refuse(
+                    f"the data of tensor {tensor.name!r} is outside the file",
+                    "save the model with its weights inside",
+                )
+        return tensors
+
+    # Inputs and outputs
+
+    def _inputs(self) -> list[TensorType]:
+        """Those of the graph that are not initializers, with all dims frozen."""
+        infos = [info for info in self.graph.input if info.name not in self.tensors]
+        names = [info.name for info in infos]
+        if len(set(names)) != len(names) or "" in names:
+            self._refuse("two inputs have one name, or one has none", "fix the file")
+        if not infos:
+            self._refuse("it has no inputs", "give a model that computes something")
+        known = self._frozen(infos)
+        types = [self._input(info, known) for info in infos]
+        return [type_ for type_ in types if type_ is not None]
+
+    def _frozen(self, infos: Sequence[ValueInfoProto]) -> dict[str, int]:
+        """All symbolic dims by name: the given ones, and 1 for a leading one that is not given."""
+        symbols = {name: axis for info in infos for axis, name in _symbols(info)}
+        for info in infos:
+            symbols |= {name: axis for axis, name in _symbols(info) if axis == 0}
+        for name, value in self.dims.items():
+            if name not in symbols:
+                names = ", ".join(map(repr, symbols)) or "none"
+                self._refuse(f"no symbolic dim is named {name!r}", f"its symbolic dims: {names}")
+            elif not 0 < value < 1 << 31:
+                self._refuse(f"dim {name!r} is given as {value}", "give a positive number")
+        return {name: 1 for name, axis in symbols.items() if axis == 0} | dict(self.dims)
+
+    def _input(self, info: ValueInfoProto, known: Mapping[str, int]) -> TensorType | None:
+        if info.type.WhichOneof("value") != "tensor_type":
+            self._refuse(f"input {info.name!r} is not a tensor", "give tensors")
+            return None
+        tensor = info.type.tensor_type
+        if tensor.elem_type not in DTYPES:
+            name = _dtype_name(tensor.elem_type)
+            self._refuse(f"input {info.name!r} is of {name}", "use float32, integers or bool")
+            return None
+        if not tensor.HasField("shape"):
+            self._refuse(f"input {info.name!r} has no shape", "export it with a shape")
+            return None
+        names = dict(_symbols(info))
+        shape = []
+        for axis, dim in enumerate(tensor.shape.dim):
+            if axis not in names:
+                shape.append(dim.dim_value)
+            elif names[axis] in known:
+                shape.append(known[names[axis]])
+            else:
+                self._refuse(
+                    f"dim {names[axis]!r} of input {info.name!r} is not frozen",
+                    f"give --dim {names[axis]}=VALUE",
+                )
+                return None
+        if any(not 0 < size < 1 << 31 for size in shape):
+            self._refuse(f"input {info.name!r} has dims {tuple(shape)}", "give positive dims")
+            return None
+        return TensorType(info.name, DType(tensor.elem_type), tuple(shape))
+
+    def _outputs(self) -> list[tuple[str, Operand]]:
+        outputs: list[tuple[str, Operand]] = []
+        if not self.graph.output:
+            self._refuse("it has no outputs", "give a model that computes something")
+        for info in self.graph.output:
+            try:
+                operand = self._value(info.name)
+            except Outside as outside:
+                self._refuse(f"output {info.name!r}: {outside.why}", outside.advice)
+                continue
+            if operand is None:
+                continue
+            if any(info.name == name for name, _ in outputs):
+                self._refuse(f"two outputs are named {info.name!r}", "fix the file")
+            if operand.type.elements == 0:
+                self._refuse(f"output {info.name!r} is {operand.type}", "give it elements")
+            stated = info.type.tensor_type.elem_type if _is_tensor(info.type) else 0
+            text = stated == TensorProto.STRING and self.builder.is_text(operand)
+            if stated not in (0, operand.type.dtype) and not text:
+                self._refuse(
+                    f"output {info.name!r} is said to be {_dtype_name(stated)} but is "
+                    f"{operand.type.dtype.name.lower()}",
+                    "fix the file",
+                )
+            outputs.append((info.name, operand))
+        return outputs
+
+    # Nodes
+
+    def _node(self, node: NodeProto) -> bool:
+        """Lowers one node; says whether to go on to the next."""
+        self.builder.node_name = name = node.name or (node.output[0] if node.output else "")
+        results: Sequence[Operand | None] = [None] * len(node.output)
+        try:
+            results = self._lowered(node)
+        except OverLimit as over:
+            self._refuse(over.why, over.advice, name, node.op_type)
+            return False
+        except Outside as outside:
+            self._refuse(outside.why, outside.advice, name, node.op_type)
+        for output, operand in zip(node.output, results, strict=False):
+            if output in self.values or output in self.tensors:
+                self._refuse(f"two values are named {output!r}", "fix the file", name, node.op_type)
+            if output:
+                self.values[output] = operand
+        return True
+
+    def _lowered(self, node: NodeProto) -> Sequence[Operand | None]:
+        ml = node.domain == "ai.onnx.ml"
+        if ml and node.op_type == "ZipMap":
+            return self._zip_map(node)
+        table = ONNX_ML if ml else ONNX if node.domain in ("", "ai.onnx") else {}
+        lowering = table.get(node.op_type)
+        if lowering is None:
+            domain = f"{node.domain}." if node.domain else ""
+            raise Outside(
+                f"the op {domain}{node.op_type} is outside the law",
+                "replace it by ops that docs/exact.md covers, or publish as VANILLA",
+            )
+        opset = self.ml_opset if ml else self.opset
+        if not opset:
+            raise Outside(f"the file imports no opset of domain {node.domain!r}", "fix the file")
+        inputs = [self._value(name) if name else None for name in node.input]
+        if any(name and operand is None for name, operand in zip(node.input, inputs, strict=True)):
+            return [None] * len(node.output)
+        source = Source(
+            node.op_type, opset, tuple(inputs), _attributes(node.attribute), len(node.output)
+        )
+        text = [operand for operand in inputs if operand and self.builder.is_text(operand)]
+        if text and node.op_type not in _TEXT_OPS:
+            raise Outside("it computes with strings", "end the graph before it")
+        results = lowering(self.builder, source)
+        if unread := sorted(set(source.attributes) - source.read):
+            raise Outside(f"its attributes {', '.join(unread)} are not known", "remove them")
+        if len(node.output) > len(results):
+            raise Outside(
+                f"it has {len(node.output)} outputs in place of {len(results)}", "fix the file"
+            )
+        if text and inputs[0] in text:
+            results = [self.builder.mark_text(operand) for operand in results]
+        return results
+
+    def _zip_map(self, node: NodeProto) -> Sequence[Operand | None]:
+        """The tensor itself; the keys are the program's labels."""
+        attributes = _attributes(node.attribute)
+        source = Source("ZipMap", self.ml_opset, (), attributes, 1)
+        labels = source.integers("classlabels_int64s", ()) or source.texts("classlabels_strings")
+        if len(node.input) != 1:
+            raise Outside(f"it has {len(node.input)} inputs in place of 1", "fix the file")
+        operand = self._value(node.input[0])
+        if operand is not None:
+            if len(labels) != (operand.type.shape or (1,))[-1]:
+                raise Outside(f"it has {len(labels)} labels for {operand.type}", "fix the file")
+            self.builder.note_labels(labels)
+        return [operand]
+
+    def _value(self, name: str) -> Operand | None:
+        """The operand of that name; an initializer becomes a constant when first read."""
+        if name in self.values:
+            return self.values[name]
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            raise Outside(
+                f"its input {name!r} is not defined before it",
+                "sort the nodes topologically; a cycle has no meaning",
+            )
+        self.values[name] = None  # a refused tensor is one reason, not one a reader
+        self.values[name] = self._constant(tensor)
+        return self.values[name]
+
+    def _constant(self, tensor: TensorProto) -> Operand:
+        if tensor.data_type == TensorProto.STRING:
+            if tuple(tensor.dims) != (len(tensor.string_data),):
+                raise Outside(f"strings {tensor.name!r} are not a list", "fix the file")
+            texts = [text.decode() for text in tensor.string_data]
+            return self.builder.text(texts, (len(texts),))
+        return self.builder.constant(tensor_array(tensor, self.limits.elements))
+
+
+def _is_tensor(type_: TypeProto) -> bool:
+    return bool(type_.WhichOneof("value") == "tensor_type")
+
+
+def _symbols(info: ValueInfoProto) -> Iterator[tuple[int, str]]:
+    """(axis, name) of each dim without a value."""
+    for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+        if dim.WhichOneof("value") != "dim_value":
+            yield axis, dim.dim_param or f"{info.name}.{axis}"
+
+
+def _attributes(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProto]:
+    named = {attribute.name: attribute for attribute in attributes}
+    if len(named) != len(attributes):
+        raise Outside("it has an attribute twice", "fix the file")
+    if any(attribute.ref_attr_name for attribute in attributes):
+        raise Outside("an attribute refers to a function's", "inline functions (onnx.inliner)")
+    return named
+
+
+def _dtype_name(code: int) -> str:
+    return DType(code).name.lower() if code in list(DType) else f"dtype {code}"

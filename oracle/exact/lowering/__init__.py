@@ -1,0 +1,32 @@
+"""From ONNX ops to primitives: one file a family, each with a table from op type to lowering.
+
+To cover an op, write its lowering and add a line to its family's table; nothing else changes.
+"""
+
+from oracle.exact.lowering import (
+    elementwise,
+    linear,
+    movement,
+    preprocessing,
+    reduce,
+    transcendental,
+    trees,
+)
+from oracle.exact.source import Lowering
+
+ONNX: dict[str, Lowering] = {
+    **linear.ONNX,
+    **elementwise.ONNX,
+    **transcendental.ONNX,
+    **reduce.ONNX,
+    **movement.ONNX,
+}
+"""The default domain."""
+
+ONNX_ML: dict[str, Lowering] = {
+    **linear.ONNX_ML,
+    **movement.ONNX_ML,
+    **preprocessing.ONNX_ML,
+    **trees.ONNX_ML,
+}
+"""ai.onnx.ml. ZipMap is not here: it makes no tensor, so the graph walker drops it."""

@@ -1,0 +1,30 @@
+"""A classifier's classes: integers stand for themselves, strings for their place in the list."""
+
+import numpy as np
+
+from oracle.exact.builder import Builder
+from oracle.exact.lowering.movement import gather
+from oracle.exact.primitive import Outside
+from oracle.exact.program import Operand
+from oracle.exact.source import Source
+
+Labels = tuple[str, ...] | tuple[int, ...]
+
+
+def classes(node: Source, integers: str) -> Labels:
+    """The labels, from the attribute named `integers` or from `classlabels_strings`."""
+    numbers, texts = node.integers(integers, ()), node.texts("classlabels_strings")
+    if bool(numbers) == bool(texts):
+        raise Outside("it must have labels of one kind", "give integers or strings")
+    return numbers or texts
+
+
+def labelled(b: Builder, winner: Operand, labels: Labels) -> Operand:
+    """The label of class `winner` (int64 [N]): itself an int64, or the place of a string."""
+    b.note_labels(labels)
+    if isinstance(labels[0], str):
+        b.mark_text(winner)
+        return winner
+    if labels == tuple(range(len(labels))):
+        return winner
+    return gather(b, b.constant(np.array(labels, np.int64)), winner, 0)

@@ -1,0 +1,101 @@
+"""Arithmetic, comparison, choice and Cast."""
+
+from functools import reduce
+
+import numpy as np
+
+from oracle.exact.builder import Builder
+from oracle.exact.primitive import Outside
+from oracle.exact.program import Op, Operand
+from oracle.exact.source import Lowering, Source
+from oracle.types import DType
+
+
+def _primitive(op: Op, arity: int) -> Lowering:
+    def lowering(b: Builder, node: Source) -> list[Operand]:
+        return [b.emit(op, node.exactly(arity))]
+
+    return lowering
+
+
+def _variadic(op: Op) -> Lowering:
+    """From the left, rounded at each step."""
+
+    def lowering(b: Builder, node: Source) -> list[Operand]:
+        operands = [node.input(index) for index in range(len(node.inputs))]
+        if not operands:
+            raise Outside("it has no inputs", "fix the file")
+        return [reduce(lambda x, y: b.emit(op, (x, y)), operands)]
+
+    return lowering
+
+
+def _greater(b: Builder, node: Source) -> list[Operand]:
+    x, y = node.exactly(2)
+    return [b.emit(Op.LESS, (y, x))]
+
+
+def _relu(b: Builder, node: Source) -> list[Operand]:
+    (x,) = node.exactly(1)
+    return [b.emit(Op.MAX, (x, b.scalar(0, x.type.dtype)))]
+
+
+def _clip(b: Builder, node: Source) -> list[Operand]:
+    """min(max(x, low), high); a bound left out does not clamp, infinities included."""
+    x = node.input(0)
+    if node.opset < 11:
+        low = b.scalar(node.real("min")) if node.has("min") else None
+        high = b.scalar(node.real("max")) if node.has("max") else None
+    else:
+        low, high = node.optional(1), node.optional(2)
+    if low is not None:
+        x = b.emit(Op.MAX, (x, b.reshape(low, ())))
+    if high is not None:
+        x = b.emit(Op.MIN, (x, b.reshape(high, ())))
+    return [x]
+
+
+def _reciprocal(b: Builder, node: Source) -> list[Operand]:
+    (x,) = node.exactly(1)
+    return [b.emit(Op.DIV, (b.scalar(1, x.type.dtype), x))]
+
+
+def _cast(b: Builder, node: Source) -> list[Operand]:
+    (x,) = node.exactly(1)
+    if node.opset >= 19:
+        node.integer("saturate", 1)  # for float8 only
+    target = node.integer("to")
+    if target == DType.STRING:
+        raise Outside("a Cast to string is not covered", "end the graph before it")
+    return [cast(b, x, target)]
+
+
+def cast(b: Builder, x: Operand, target: int) -> Operand:
+    """`x` as another dtype: itself where it is of that dtype."""
+    return x if x.type.dtype == target else b.emit(Op.CAST, (x,), target)
+
+
+def is_zero(b: Builder, x: Operand) -> Operand:
+    """bool; NaN is not zero. What is below the smallest number in size is zero."""
+    smallest = b.scalar(float(np.float32(2.0**-149)))
+    return b.emit(Op.LESS, (b.emit(Op.ABS, (x,)), smallest))
+
+
+ONNX: dict[str, Lowering] = {
+    "Add": _primitive(Op.ADD, 2),
+    "Sub": _primitive(Op.SUB, 2),
+    "Mul": _primitive(Op.MUL, 2),
+    "Div": _primitive(Op.DIV, 2),
+    "Neg": _primitive(Op.NEG, 1),
+    "Abs": _primitive(Op.ABS, 1),
+    "Sqrt": _primitive(Op.SQRT, 1),
+    "Reciprocal": _reciprocal,
+    "Max": _variadic(Op.MAX),
+    "Min": _variadic(Op.MIN),
+    "Relu": _relu,
+    "Clip": _clip,
+    "Less": _primitive(Op.LESS, 2),
+    "Greater": _greater,
+    "Where": _primitive(Op.WHERE, 3),
+    "Cast": _cast,
+}

@@ -1,0 +1,131 @@
+"""Matrix products and the linear models of ai.onnx.ml."""
+
+from math import prod
+
+from oracle.exact.builder import Builder
+from oracle.exact.lowering.classes import classes, labelled
+from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.transcendental import post_transform
+from oracle.exact.primitive import Outside
+from oracle.exact.program import Op, Operand
+from oracle.exact.source import Lowering, Source
+from oracle.tensor import Array
+from oracle.types import DType
+
+
+def _matmul(b: Builder, node: Source) -> list[Operand]:
+    x, y = node.exactly(2)
+    if not x.type.shape or not y.type.shape:
+        raise Outside("it multiplies a scalar", "use Mul")
+    left, right = x.type.shape, y.type.shape
+    if len(left) == 1:
+        x = b.reshape(x, (1, *left))
+    if len(right) == 1:
+        y = b.reshape(y, (*right, 1))
+    out = matmul(b, x, _swapped(b, y))
+    shape = out.type.shape
+    if len(right) == 1:
+        shape = shape[:-1]
+    if len(left) == 1:
+        shape = (
+            *shape[: len(shape) - 1 - (len(right) > 1)],
+            *shape[len(shape) - (len(right) > 1) :],
+        )
+    return [b.reshape(out, shape)]
+
+
+def matmul(b: Builder, x: Operand, y: Operand, bias: Operand | None = None) -> Operand:
+    """x [*, M, K] · y [*, N, K]ᵀ + bias, one exact sum an element. One matrix y serves all rows of
+    x at once."""
+    shape = x.type.shape
+    rest = () if bias is None else (bias,)
+    if len(y.type.shape) == 2 and len(shape) > 2 and bias is None:
+        rows = b.reshape(x, (prod(shape[:-1]), shape[-1]))
+        out = b.emit(Op.DOT, (rows, y))
+        return b.reshape(out, (*shape[:-1], y.type.shape[0]))
+    return b.emit(Op.DOT, (x, y, *rest))
+
+
+def _swapped(b: Builder, x: Operand) -> Operand:
+    """The last two axes exchanged."""
+    rank = len(x.type.shape)
+    return b.transpose(x, (*range(rank - 2), rank - 1, rank - 2))
+
+
+def _gemm(b: Builder, node: Source) -> list[Operand]:
+    """alpha = 1: one exact sum with beta·C, rounded before, in it. Else alpha·(A·B) + beta·C, each
+    step rounded."""
+    x, y, c = node.input(0), node.input(1), node.optional(2)
+    if len(x.type.shape) != 2 or len(y.type.shape) != 2:
+        raise Outside(f"it multiplies {x.type} by {y.type}", "give it two matrices")
+    alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
+    x = _swapped(b, x) if node.integer("transA", 0) else x
+    y = y if node.integer("transB", 0) else _swapped(b, y)
+    if beta == 0:
+        c = None
+    if c is not None and beta != 1:
+        c = b.emit(Op.MUL, (c, b.scalar(beta)))
+    if alpha == 1:
+        return [matmul(b, x, y, c)]
+    out = b.emit(Op.MUL, (matmul(b, x, y), b.scalar(alpha)))
+    return [out if c is None else b.emit(Op.ADD, (out, c))]
+
+
+def _linear_regressor(b: Builder, node: Source) -> list[Operand]:
+    targets = node.integer("targets", 1)
+    x = rows(b, node.exactly(1)[0])
+    scores = _scores(b, x, node.reals("coefficients"), node.reals("intercepts"), targets)
+    return [post_transform(b, node.text("post_transform", "NONE"), scores)]
+
+
+def _linear_classifier(b: Builder, node: Source) -> list[Operand]:
+    """Label, scores. One score for two classes s: the label is the second where s > 0, and the
+    scores are [1 − s, s], whatever the post_transform; as onnxruntime has it."""
+    node.integer("multi_class", 0)  # has no effect, as in onnxruntime
+    transform = node.text("post_transform", "NONE")
+    x = rows(b, node.exactly(1)[0])
+    labels = classes(node, "classlabels_ints")
+    coefficients = node.reals("coefficients")
+    count = coefficients.size // max(1, x.type.shape[1])
+    if count != len(labels) and not (count == 1 and len(labels) == 2):
+        raise Outside(
+            f"it has {count} rows of coefficients for {len(labels)} labels", "fix the file"
+        )
+    scores = _scores(b, x, coefficients, node.reals("intercepts"), count)
+    if count > 1:
+        winner = b.reshape(b.emit(Op.ARG_MAX, (scores,), 0), (x.type.shape[0],))
+        return [labelled(b, winner, labels), post_transform(b, transform, scores)]
+    positive = b.reshape(b.emit(Op.LESS, (b.scalar(0), scores)), (x.type.shape[0],))
+    other = b.emit(Op.SUB, (b.scalar(1), scores))
+    both = b.emit(Op.CONCAT, (other, scores))
+    return [labelled(b, cast(b, positive, DType.INT64), labels), both]
+
+
+def _scores(b: Builder, x: Operand, weights: Array, intercepts: Array, count: int) -> Operand:
+    features = x.type.shape[1]
+    if count < 1 or weights.size != count * features:
+        raise Outside(
+            f"it has {weights.size} coefficients for {count} rows of {features}", "fix the file"
+        )
+    if intercepts.size not in (0, count):
+        raise Outside(f"it has {intercepts.size} intercepts for {count} rows", "fix the file")
+    matrix = b.constant(weights.reshape(count, features))
+    bias = b.constant(intercepts) if intercepts.size else None
+    return matmul(b, x, matrix, bias)
+
+
+def rows(b: Builder, x: Operand) -> Operand:
+    """The input of an ai.onnx.ml op as float32 [N, F]; one dimension is one row."""
+    if x.type.dtype not in (DType.FLOAT, DType.INT64, DType.INT32):
+        raise Outside(f"its input is {x.type}", "give it float32, int64 or int32")
+    shape = x.type.shape
+    if len(shape) not in (1, 2):
+        raise Outside(f"its input is {x.type}", "give it rows of features")
+    return cast(b, b.reshape(x, shape if len(shape) == 2 else (1, *shape)), DType.FLOAT)
+
+
+ONNX: dict[str, Lowering] = {"MatMul": _matmul, "Gemm": _gemm}
+ONNX_ML: dict[str, Lowering] = {
+    "LinearRegressor": _linear_regressor,
+    "LinearClassifier": _linear_classifier,
+}

@@ -1,0 +1,316 @@
+"""Tree ensembles: every comparison becomes x ≤ t, every leaf a row of a table of weights.
+
+TREE_WALK gives each row's leaf in each tree, GATHER that leaf's weights, REDUCE_SUM the exact sum.
+Base values are one more tree of a single leaf, so that they are in the same sum.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oracle.exact.builder import Builder
+from oracle.exact.lowering.classes import classes, labelled
+from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.linear import rows
+from oracle.exact.lowering.transcendental import post_transform
+from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, LEAF, MISSING, THRESHOLD, WIDTH
+from oracle.exact.primitive import Outside
+from oracle.exact.program import Op, Operand
+from oracle.exact.source import Lowering, Source
+from oracle.tensor import Array, canonical
+from oracle.types import DType
+
+_MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "LEAF")
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """A node as the file has it; children are places in the list of nodes, −1 for a leaf's."""
+
+    mode: str
+    feature: int
+    threshold: float
+    then: int
+    other: int
+    missing_is_true: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Forest:
+    """`steps` is the longest walk; `leaves` maps (tree id, node id) to a row of weights."""
+
+    nodes: Array
+    roots: Array
+    steps: int
+    leaves: dict[tuple[int, int], int]
+
+
+def _regressor(b: Builder, node: Source) -> list[Operand]:
+    x = rows(b, node.exactly(1)[0])
+    targets = node.integer("n_targets")
+    base = _base(node, targets)
+    forest = _forest(node, x.type.shape[1])
+    aggregate = node.text("aggregate_function", "SUM")
+    weights, given = _weights(b, node, "target", forest, targets)
+    if aggregate == "SUM":
+        scores = _aggregated(b, Op.REDUCE_SUM, x, forest, weights, base)
+    else:
+        op = {"AVERAGE": Op.REDUCE_MEAN, "MIN": Op.REDUCE_MIN, "MAX": Op.REDUCE_MAX}.get(aggregate)
+        if op is None:
+            raise Outside(f"aggregate_function {aggregate} is unknown", "fix the file")
+        if op is not Op.REDUCE_MEAN and not given.all():
+            raise Outside(
+                f"with {aggregate}, a leaf without a weight has no meaning",
+                "give every leaf a weight for every target",
+            )
+        scores = _aggregated(b, op, x, forest, weights, np.zeros(0, np.float32))
+        if base.any():
+            scores = b.emit(Op.ADD, (scores, b.constant(base)))
+    return [post_transform(b, node.text("post_transform", "NONE"), scores)]
+
+
+def _classifier(b: Builder, node: Source) -> list[Operand]:
+    """Label, scores; the cases of two classes as onnxruntime has them."""
+    x = rows(b, node.exactly(1)[0])
+    labels = classes(node, "classlabels_int64s")
+    transform = node.text("post_transform", "NONE")
+    ids = set(node.integers("class_ids"))
+    forest = _forest(node, x.type.shape[1])
+    if len(labels) < 2:
+        raise Outside("a classifier of one class", "give it two classes or more")
+    if len(labels) == 2 and len(ids) == 1:
+        return _one_column(b, node, x, forest, labels, transform, ids)
+    base = _base(node, len(labels))
+    weights, _ = _weights(b, node, "class", forest, len(labels))
+    scores = _aggregated(b, Op.REDUCE_SUM, x, forest, weights, base)
+    winner = b.emit(Op.ARG_MAX, (scores,), 0)
+    return [labelled(b, winner, labels), post_transform(b, transform, scores)]
+
+
+def _one_column(
+    b: Builder,
+    node: Source,
+    x: Operand,
+    forest: _Forest,
+    labels: tuple[str, ...] | tuple[int, ...],
+    transform: str,
+    ids: set[int],
+) -> list[Operand]:
+    """Two classes and one score s. No negative weight: s is a probability, [1 − s, s], and the
+    second class wins above a half. Else s is a margin, [−s, s], and wins above zero."""
+    if ids != {0}:
+        raise Outside(f"two classes, and weights for class id {min(ids)} alone", "use class id 0")
+    base = _base(node, 1)
+    weights, _ = _weights(b, node, "class", forest, 1)
+    s = _aggregated(b, Op.REDUCE_SUM, x, forest, weights, base)
+    margin = bool((weights < 0).any())
+    wins = b.emit(Op.LESS, (b.scalar(0 if margin else 0.5), s))
+    label = labelled(b, cast(b, b.reshape(wins, wins.type.shape[:1]), DType.INT64), labels)
+    if transform == "PROBIT":
+        post_transform(b, transform, s)
+    other = b.emit(Op.NEG, (s,)) if margin else b.emit(Op.SUB, (b.scalar(1), s))
+    both = b.emit(Op.CONCAT, (other, s))
+    return [label, b.emit(Op.SIGMOID, (both,)) if margin and transform == "LOGISTIC" else both]
+
+
+def _base(node: Source, count: int) -> Array:
+    base = node.reals("base_values")
+    if base.size not in (0, count):
+        raise Outside(
+            f"it has {base.size} base values for {count} scores", "give none, or one each"
+        )
+    return base
+
+
+def _aggregated(
+    b: Builder, op: Op, x: Operand, forest: _Forest, weights: Array, base: Array
+) -> Operand:
+    """[N, C] from leaf weights [leaves, C]. The sum runs over neighbours: [C, N, trees]."""
+    nodes, roots = forest.nodes, forest.roots
+    if base.size:
+        last = np.zeros((1, WIDTH), np.int32)
+        last[0, [BELOW, ABOVE, MISSING]] = len(nodes)
+        last[0, LEAF] = len(weights)
+        nodes, roots = np.concatenate([nodes, last]), np.append(roots, np.int32(len(nodes)))
+        weights = np.concatenate([weights, base[None]])
+    n, trees, count = x.type.shape[0], len(roots), weights.shape[1]
+    walked = b.emit(Op.TREE_WALK, (x, b.constant(nodes), b.constant(roots)), forest.steps)
+    table = b.constant(weights.T.reshape(count, -1, 1))
+    picked = b.emit(Op.GATHER, (table, b.reshape(walked, (n * trees,))))
+    totals = b.emit(op, (b.reshape(picked, (count * n, trees)),))
+    return b.transpose(b.reshape(totals, (count, n)), (1, 0))
+
+
+def _weights(
+    b: Builder, node: Source, prefix: str, forest: _Forest, count: int
+) -> tuple[Array, Array]:
+    """Leaf weights [leaves, count], zero where the file gives none, and where it gives one."""
+    trees, nodes = node.integers(f"{prefix}_treeids"), node.integers(f"{prefix}_nodeids")
+    ids, values = node.integers(f"{prefix}_ids"), canonical(node.reals(f"{prefix}_weights"))
+    if not len(trees) == len(nodes) == len(ids) == values.size:
+        raise Outside(
+            f"its {prefix} attributes have lengths {len(trees)}, {len(nodes)}, {len(ids)} and "
+            f"{values.size}",
+            "fix the file",
+        )
+    if count < 1 or len(forest.leaves) * count > b.limits.elements:
+        raise Outside(f"{len(forest.leaves)} leaves by {count} {prefix} ids", "use a smaller model")
+    weights = np.zeros((len(forest.leaves), count), np.float32)
+    given = np.zeros(weights.shape, np.bool_)
+    for tree, number, id_, value in zip(trees, nodes, ids, values, strict=True):
+        leaf = forest.leaves.get((tree, number))
+        if leaf is None:
+            raise Outside(f"a weight for node {number} of tree {tree}, no leaf", "fix the file")
+        if not 0 <= id_ < count:
+            raise Outside(f"{prefix} id {id_} is not below {count}", "fix the file")
+        if given[leaf, id_]:
+            raise Outside(f"two weights for one leaf and {prefix} id {id_}", "fix the file")
+        weights[leaf, id_], given[leaf, id_] = value, True
+    return weights, given
+
+
+def _forest(node: Source, features: int) -> _Forest:
+    branches, keys = _branches(node, features)
+    roots = _roots(branches, keys)
+    return _laid_out(branches, keys, roots)
+
+
+def _branches(node: Source, features: int) -> tuple[list[_Branch], list[tuple[int, int]]]:
+    trees, numbers = node.integers("nodes_treeids"), node.integers("nodes_nodeids")
+    modes = node.texts("nodes_modes")
+    columns: dict[str, Sequence[int]] = {
+        name: node.integers(f"nodes_{name}")
+        for name in ("featureids", "truenodeids", "falsenodeids")
+    }
+    missing = node.integers("nodes_missing_value_tracks_true", ()) or (0,) * len(modes)
+    values = canonical(node.reals("nodes_values"))
+    node.reals("nodes_hitrates")  # says how often, not where
+    lengths = {len(trees), len(numbers), len(modes), values.size, len(missing)}
+    lengths |= {len(column) for column in columns.values()}
+    if len(lengths) > 1:
+        raise Outside(f"its nodes attributes have lengths {sorted(lengths)}", "fix the file")
+    keys = list(zip(trees, numbers, strict=True))
+    places = {key: place for place, key in enumerate(keys)}
+    if not keys or len(places) != len(keys):
+        raise Outside("it has no nodes, or two with one id", "fix the file")
+    branches = []
+    for place, (tree, _) in enumerate(keys):
+        mode, feature = modes[place], columns["featureids"][place]
+        if mode not in _MODES:
+            raise Outside(f"mode {mode!r} is unknown", "fix the file")
+        if mode == "LEAF":
+            branches.append(_Branch(mode, 0, 0.0, -1, -1, False))
+            continue
+        then = places.get((tree, columns["truenodeids"][place]))
+        other = places.get((tree, columns["falsenodeids"][place]))
+        if then is None or other is None:
+            raise Outside(
+                f"a child of node {keys[place][1]} of tree {tree} is not there", "fix the file"
+            )
+        if not 0 <= feature < features:
+            raise Outside(f"feature {feature} of {features}", "fix the file, or the input's shape")
+        branches.append(
+            _Branch(mode, feature, float(values[place]), then, other, bool(missing[place]))
+        )
+    return branches, keys
+
+
+def _roots(branches: Sequence[_Branch], keys: Sequence[tuple[int, int]]) -> list[int]:
+    """The one node of each tree that is nobody's child, in the order of the trees' first nodes."""
+    is_child = [False] * len(branches)
+    for branch in branches:
+        for child in (branch.then, branch.other) if branch.mode != "LEAF" else ():
+            if is_child[child]:
+                raise Outside(
+                    f"node {keys[child][1]} of tree {keys[child][0]} has two parents",
+                    "fix the file",
+                )
+            is_child[child] = True
+    roots: dict[int, int] = {}
+    for place, (tree, _) in enumerate(keys):
+        if not is_child[place]:
+            if tree in roots:
+                raise Outside(f"tree {tree} has two roots", "fix the file")
+            roots[tree] = place
+    for tree, _ in keys:
+        if tree not in roots:
+            raise Outside(f"tree {tree} is a cycle", "fix the file")
+    order = dict.fromkeys(tree for tree, _ in keys)
+    return [roots[tree] for tree in order]
+
+
+def _laid_out(
+    branches: Sequence[_Branch], keys: Sequence[tuple[int, int]], roots: Sequence[int]
+) -> _Forest:
+    """Nodes of TREE_WALK, each behind its parent; an EQ or NEQ takes two."""
+    order, depths = [], []
+    stack = [(root, 0) for root in reversed(roots)]
+    while stack:
+        place, depth = stack.pop()
+        order.append(place)
+        depths.append(depth)
+        branch = branches[place]
+        if branch.mode != "LEAF":
+            steps = _comparisons(branch)
+            stack += [(branch.other, depth + steps), (branch.then, depth + steps)]
+    if len(order) != len(branches):
+        raise Outside("a tree has nodes in a cycle, out of reach of its root", "fix the file")
+    at, size = [0] * len(branches), 0
+    for place in order:
+        at[place] = size
+        size += _comparisons(branches[place])
+    nodes = np.zeros((size, WIDTH), np.int32)
+    leaves: dict[tuple[int, int], int] = {}
+    for place in order:
+        row, branch = at[place], branches[place]
+        if branch.mode == "LEAF":
+            nodes[row, [BELOW, ABOVE, MISSING]] = row
+            nodes[row, LEAF] = leaves[keys[place]] = len(leaves)
+        else:
+            _write(nodes, row, branch, at[branch.then], at[branch.other])
+    return _Forest(nodes, np.array([at[root] for root in roots], np.int32), max(depths), leaves)
+
+
+def _comparisons(branch: _Branch) -> int:
+    return 2 if branch.mode in ("BRANCH_EQ", "BRANCH_NEQ") else 1
+
+
+def _write(nodes: Array, row: int, branch: _Branch, then: int, other: int) -> None:
+    """The comparison as x ≤ t. x < t is x ≤ the float32 below t; NaN compares false, but for ≠."""
+    nodes[row, FEATURE] = branch.feature
+    false_for_nan = then if branch.mode == "BRANCH_NEQ" else other
+    missing = then if branch.missing_is_true else false_for_nan
+    t = np.float32(branch.threshold)
+    below_t = np.nextafter(t, np.float32(-np.inf))
+    match branch.mode:
+        case _ if np.isnan(t):
+            _compare(nodes, row, np.float32(0), false_for_nan, false_for_nan, missing)
+            if _comparisons(branch) == 2:  # never come to
+                _compare(nodes, row + 1, np.float32(0), then, other, missing)
+        case "BRANCH_LEQ":
+            _compare(nodes, row, t, then, other, missing)
+        case "BRANCH_GT":
+            _compare(nodes, row, t, other, then, missing)
+        case "BRANCH_LT":
+            _compare(nodes, row, below_t, other if t == -np.inf else then, other, missing)
+        case "BRANCH_GTE":
+            _compare(nodes, row, below_t, then if t == -np.inf else other, then, missing)
+        case _:
+            equal, unequal = (then, other) if branch.mode == "BRANCH_EQ" else (other, then)
+            _compare(nodes, row, t, row + 1, unequal, missing)
+            nodes[row + 1, FEATURE] = branch.feature
+            _compare(nodes, row + 1, below_t, equal if t == -np.inf else unequal, equal, missing)
+
+
+def _compare(
+    nodes: Array, row: int, threshold: np.float32, below: int, above: int, missing: int
+) -> None:
+    bits = int(canonical(np.array(threshold, np.float32)).view(np.int32))
+    nodes[row, [THRESHOLD, BELOW, ABOVE, MISSING]] = bits, below, above, missing
+
+
+ONNX_ML: dict[str, Lowering] = {
+    "TreeEnsembleRegressor": _regressor,
+    "TreeEnsembleClassifier": _classifier,
+}
