@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {IModelRegistry, ModelId} from "../../contracts/interfaces/IModelRegistry.sol";
+import {ModelTerms, ModelTermsLibrary} from "../../contracts/libraries/ModelTerms.sol";
+import {Fixture} from "./Fixture.sol";
+
+abstract contract RegistryFixture is Fixture {
+    IModelRegistry.Model internal _draft;
+
+    function setUp() public virtual override {
+        super.setUp();
+        _draft = _model();
+        _draft.name = "draft";
+    }
+
+    function _sameId(ModelId left, ModelId right) internal pure {
+        vm.assertEq(ModelId.unwrap(left), ModelId.unwrap(right));
+    }
+
+    function _expectNotPublisher() internal {
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IModelRegistry.NotPublisher.selector, model, stranger, address(publisher)
+            )
+        );
+        vm.prank(stranger);
+    }
+
+    function _expectUnknown(ModelId id) internal {
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.UnknownModel.selector, id));
+    }
+}
+
+contract PublishTest is RegistryFixture {
+    function test_publish_storesTerms() external view {
+        ModelTerms terms = registry.termsOf(model);
+        vm.assertTrue(terms.exists());
+        vm.assertEq(terms.publisher(), address(publisher));
+        vm.assertEq(terms.royalty(), ROYALTY);
+        vm.assertEq(terms.inputLength(), 32);
+        vm.assertEq(terms.outputLength(), 32);
+        vm.assertTrue(terms.isExact());
+        vm.assertTrue(terms.hasFloat32Output());
+    }
+
+    function test_publish_storesTermsOfAMixedModel() external view {
+        ModelTerms terms = registry.termsOf(mixedModel);
+        vm.assertEq(terms.royalty(), 0);
+        vm.assertEq(terms.outputLength(), 16);
+        vm.assertFalse(terms.isExact());
+        vm.assertFalse(terms.hasFloat32Output());
+    }
+
+    function test_publish_returnsIdOf() external {
+        ModelId expected = registry.idOf(stranger, _draft);
+        vm.prank(stranger);
+        _sameId(registry.publish(_draft, ""), expected);
+    }
+
+    function test_publish_emitsModelPublished() external {
+        ModelId id = registry.idOf(stranger, _draft);
+        vm.expectEmit(address(registry));
+        emit IModelRegistry.ModelPublished(id, stranger, _draft, "ipfs://x");
+        vm.prank(stranger);
+        registry.publish(_draft, "ipfs://x");
+    }
+
+    function test_publish_givesOthersAnotherId() external {
+        vm.prank(stranger);
+        ModelId copy = registry.publish(_model(), "");
+        vm.assertNotEq(ModelId.unwrap(copy), ModelId.unwrap(model));
+    }
+
+    /// @dev Each code's size by ONNX; zero where it may not stand in a signature.
+    function test_publish_knowsTheSizeOfEveryDType() external {
+        uint8[17] memory sizes = [0, 4, 1, 1, 2, 2, 4, 8, 0, 1, 2, 8, 4, 8, 0, 0, 2];
+        for (uint8 code; code < 17; ++code) {
+            IModelRegistry.DType dtype = IModelRegistry.DType(code);
+            _draft.inputs[0].dtype = dtype;
+            if (sizes[code] == 0) {
+                vm.expectRevert(
+                    abi.encodeWithSelector(IModelRegistry.UnsupportedDType.selector, "x", dtype)
+                );
+                registry.publish(_draft, "");
+            } else {
+                ModelId id = registry.publish(_draft, "");
+                vm.assertEq(registry.termsOf(id).inputLength(), 8 * sizes[code]);
+            }
+        }
+    }
+
+    function test_publish_takesAScalar() external {
+        _draft.outputs[0].shape = new uint32[](0);
+        vm.assertEq(registry.termsOf(registry.publish(_draft, "")).outputLength(), 4);
+    }
+
+    function test_publish_takesTheLargestPayload() external {
+        _setShape(1, 0xffffff);
+        _draft.inputs[0].dtype = IModelRegistry.DType.UINT8;
+        ModelId id = registry.publish(_draft, "");
+        vm.assertEq(registry.termsOf(id).inputLength(), 0xffffff);
+    }
+
+    function test_publish_takesTheLargestRoyalty() external {
+        _draft.royalty = ModelTermsLibrary.MAX_ROYALTY;
+        ModelId id = registry.publish(_draft, "");
+        vm.assertEq(registry.termsOf(id).royalty(), ModelTermsLibrary.MAX_ROYALTY);
+    }
+
+    function test_publish_addsUpTheTensors() external {
+        _draft.inputs.push(_tensors("z", IModelRegistry.DType.INT64, 3, 5)[0]);
+        vm.assertEq(registry.termsOf(registry.publish(_draft, "")).inputLength(), 32 + 120);
+    }
+
+    function test_publish_revertsWhenModelExists() external {
+        IModelRegistry.Model memory again = _model();
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelExists.selector, model));
+        publisher.publish(again, "elsewhere");
+    }
+
+    function test_publish_revertsWhenNameIsEmpty() external {
+        _draft.name = "";
+        _expectEmpty("name");
+    }
+
+    function test_publish_revertsWhenVersionIsEmpty() external {
+        _draft.version = "";
+        _expectEmpty("version");
+    }
+
+    function test_publish_revertsWhenFileHashIsEmpty() external {
+        _draft.fileHash = 0;
+        _expectEmpty("fileHash");
+    }
+
+    function test_publish_revertsWhenInputsAreEmpty() external {
+        delete _draft.inputs;
+        _expectEmpty("inputs");
+    }
+
+    function test_publish_revertsWhenOutputsAreEmpty() external {
+        delete _draft.outputs;
+        _expectEmpty("outputs");
+    }
+
+    function test_publish_revertsWhenExactWithoutProgramRoot() external {
+        _draft.programRoot = 0;
+        _expectWrongProgramRoot();
+    }
+
+    function test_publish_revertsWhenVanillaWithProgramRoot() external {
+        _draft.assurance = IModelRegistry.Assurance.VANILLA;
+        _expectWrongProgramRoot();
+    }
+
+    function testFuzz_publish_revertsWhenRoyaltyIsNotWholeGwei(uint256 royalty) external {
+        if (royalty % 1 gwei == 0) royalty |= 1;
+        _draft.royalty = royalty;
+        vm.expectRevert(
+            abi.encodeWithSelector(IModelRegistry.RoyaltyNotWholeGwei.selector, royalty)
+        );
+        registry.publish(_draft, "");
+    }
+
+    function test_publish_revertsWhenRoyaltyIsTooLarge() external {
+        uint256 maximum = ModelTermsLibrary.MAX_ROYALTY;
+        _draft.royalty = maximum + 1 gwei;
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IModelRegistry.RoyaltyTooLarge.selector, maximum + 1 gwei, maximum
+            )
+        );
+        registry.publish(_draft, "");
+    }
+
+    function test_publish_revertsWhenAnAxisIsZero() external {
+        _setShape(0, 8);
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.EmptyTensor.selector, "x"));
+        registry.publish(_draft, "");
+    }
+
+    function test_publish_revertsWhenATensorIsTooLarge() external {
+        _setShape(1 << 11, 1 << 11);
+        _expectTooLarge("x", 1 << 24);
+    }
+
+    function test_publish_revertsWhenGiganticDims() external {
+        _setShape(type(uint32).max, type(uint32).max);
+        _expectTooLarge("x", 4 * uint256(type(uint32).max));
+    }
+
+    function test_publish_revertsWhenTensorsTogetherAreTooLarge() external {
+        _setShape(1 << 11, 1 << 10);
+        IModelRegistry.Tensor memory tensor = _draft.inputs[0];
+        tensor.name = "z";
+        _draft.inputs.push(tensor);
+        _expectTooLarge("z", 1 << 24);
+    }
+
+    function _setShape(uint32 rows, uint32 columns) private {
+        (_draft.inputs[0].shape[0], _draft.inputs[0].shape[1]) = (rows, columns);
+    }
+
+    function _expectTooLarge(string memory name, uint256 length) private {
+        vm.expectRevert(
+            abi.encodeWithSelector(IModelRegistry.PayloadTooLarge.selector, name, length, 0xffffff)
+        );
+        registry.publish(_draft, "");
+    }
+
+    function _expectEmpty(string memory field) private {
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.EmptyField.selector, field));
+        registry.publish(_draft, "");
+    }
+
+    function _expectWrongProgramRoot() private {
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IModelRegistry.WrongProgramRoot.selector, _draft.assurance, _draft.programRoot
+            )
+        );
+        registry.publish(_draft, "");
+    }
+}
+
+contract AddUriTest is RegistryFixture {
+    function test_addUri_emitsModelUriAdded() external {
+        vm.expectEmit(address(registry));
+        emit IModelRegistry.ModelUriAdded(model, address(publisher), "https://elsewhere");
+        vm.prank(address(publisher));
+        registry.addUri(model, "https://elsewhere");
+    }
+
+    function test_addUri_revertsWhenNotPublisher() external {
+        _expectNotPublisher();
+        registry.addUri(model, "https://elsewhere");
+    }
+
+    function test_addUri_revertsWhenUnknown() external {
+        ModelId unknown = ModelId.wrap(keccak256("unknown"));
+        _expectUnknown(unknown);
+        registry.addUri(unknown, "https://elsewhere");
+    }
+
+    function test_addUri_revertsWhenEmpty() external {
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.EmptyField.selector, "uri"));
+        vm.prank(address(publisher));
+        registry.addUri(model, "");
+    }
+}
+
+contract DeprecateTest is RegistryFixture {
+    ModelId internal constant NONE = ModelId.wrap(0);
+
+    function test_deprecate_startsFalse() external view {
+        vm.assertFalse(registry.isDeprecated(model));
+        _sameId(registry.successorOf(model), NONE);
+    }
+
+    function test_deprecate_setsSuccessor() external {
+        _deprecate(mixedModel);
+        vm.assertTrue(registry.isDeprecated(model));
+        _sameId(registry.successorOf(model), mixedModel);
+    }
+
+    function test_deprecate_takesNoSuccessor() external {
+        _deprecate(NONE);
+        vm.assertTrue(registry.isDeprecated(model));
+        _sameId(registry.successorOf(model), NONE);
+    }
+
+    function test_deprecate_replacesSuccessorWhenRepeated() external {
+        _deprecate(mixedModel);
+        _deprecate(NONE);
+        _sameId(registry.successorOf(model), NONE);
+    }
+
+    function test_deprecate_leavesRequestsAlone() external {
+        _deprecate(mixedModel);
+        _propose(_ask());
+    }
+
+    function test_deprecate_emitsModelDeprecated() external {
+        vm.expectEmit(address(registry));
+        emit IModelRegistry.ModelDeprecated(model, address(publisher), mixedModel);
+        _deprecate(mixedModel);
+    }
+
+    function test_deprecate_revertsWhenNotPublisher() external {
+        _expectNotPublisher();
+        registry.deprecate(model, NONE);
+    }
+
+    function test_deprecate_revertsWhenUnknown() external {
+        ModelId unknown = ModelId.wrap(keccak256("unknown"));
+        _expectUnknown(unknown);
+        registry.deprecate(unknown, NONE);
+    }
+
+    function test_deprecate_revertsWhenItsOwnSuccessor() external {
+        _expectWrongSuccessor(model);
+        _deprecate(model);
+    }
+
+    function test_deprecate_revertsWhenSuccessorIsUnknown() external {
+        ModelId unknown = ModelId.wrap(keccak256("unknown"));
+        _expectWrongSuccessor(unknown);
+        _deprecate(unknown);
+    }
+
+    function _deprecate(ModelId successor) private {
+        vm.prank(address(publisher));
+        registry.deprecate(model, successor);
+    }
+
+    function _expectWrongSuccessor(ModelId successor) private {
+        vm.expectRevert(
+            abi.encodeWithSelector(IModelRegistry.WrongSuccessor.selector, model, successor)
+        );
+    }
+}
+
+/// @dev A model's id binds every word of it.
+contract ModelIdOfTest is RegistryFixture {
+    ModelId internal _id;
+
+    function setUp() public override {
+        super.setUp();
+        _id = registry.idOf(stranger, _draft);
+    }
+
+    function test_idOf_isTheHashOfPublisherAndModel() external view {
+        vm.assertEq(ModelId.unwrap(_id), keccak256(abi.encode(stranger, _draft)));
+    }
+
+    function test_idOf_bindsPublisher() external view {
+        _differs(registry.idOf(challenger, _draft));
+    }
+
+    function test_idOf_bindsName() external {
+        _draft.name = "draft2";
+        _differs();
+    }
+
+    function test_idOf_bindsVersion() external {
+        _draft.version = "2";
+        _differs();
+    }
+
+    function test_idOf_bindsProgramRoot() external {
+        _draft.programRoot = 0;
+        _differs();
+    }
+
+    function test_idOf_bindsFileHash() external {
+        _draft.fileHash = sha256("another file");
+        _differs();
+    }
+
+    function test_idOf_bindsInputs() external {
+        _draft.inputs[0].shape[1] = 9;
+        _differs();
+    }
+
+    function test_idOf_bindsOutputs() external {
+        _draft.outputs[0].name = "z";
+        _differs();
+    }
+
+    function test_idOf_bindsAssurance() external {
+        _draft.assurance = IModelRegistry.Assurance.VANILLA;
+        _differs();
+    }
+
+    function test_idOf_bindsRoyalty() external {
+        _draft.royalty = 0;
+        _differs();
+    }
+
+    function _differs() private view {
+        _differs(registry.idOf(stranger, _draft));
+    }
+
+    function _differs(ModelId other) private view {
+        vm.assertNotEq(ModelId.unwrap(other), ModelId.unwrap(_id));
+    }
+}
