@@ -125,9 +125,7 @@ def _levels(hashes: list[bytes], padding: bytes) -> list[list[bytes]]:
         level = levels[-1]
         if len(level) % 2:
             level = [*level, padding]
-        levels.append(
-            [keccak256(level[at] + level[at + 1]) for at in range(0, len(level), 2)]
-        )
+        levels.append([keccak256(level[at] + level[at + 1]) for at in range(0, len(level), 2)])
         padding = keccak256(padding + padding)
     return levels
 

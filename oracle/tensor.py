@@ -73,7 +73,9 @@ def encode(arrays: Sequence[Array], types: Sequence[TensorType]) -> bytes:
     """
     if len(arrays) != len(types):
         raise WrongTensorCount(len(arrays), len(types))
-    return b"".join(to_bytes(_fitting(array, type_)) for array, type_ in zip(arrays, types, strict=True))
+    return b"".join(
+        to_bytes(_fitting(array, type_)) for array, type_ in zip(arrays, types, strict=True)
+    )
 
 
 def decode(data: bytes, types: Sequence[TensorType]) -> tuple[Array, ...]:

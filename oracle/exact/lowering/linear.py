@@ -5,7 +5,7 @@ from math import prod
 from oracle.exact.builder import Builder
 from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
-from oracle.exact.lowering.transcendental import post_transform
+from oracle.exact.lowering.transcendental import post_transform, two_scores
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 from oracle.exact.source import Lowering, Source
@@ -79,8 +79,7 @@ def _linear_regressor(b: Builder, node: Source) -> list[Operand]:
 
 
 def _linear_classifier(b: Builder, node: Source) -> list[Operand]:
-    """Label, scores. One score for two classes s: the label is the second where s > 0, and the
-    scores are [1 − s, s], whatever the post_transform; as onnxruntime has it."""
+    """Label, scores. With one score s for two classes, the second wins where s > 0."""
     node.integer("multi_class", 0)  # has no effect, as in onnxruntime
     transform = node.text("post_transform", "NONE")
     x = rows(b, node.exactly(1)[0])
@@ -96,8 +95,7 @@ def _linear_classifier(b: Builder, node: Source) -> list[Operand]:
         winner = b.reshape(b.emit(Op.ARG_MAX, (scores,), 0), (x.type.shape[0],))
         return [labelled(b, winner, labels), post_transform(b, transform, scores)]
     positive = b.reshape(b.emit(Op.LESS, (b.scalar(0), scores)), (x.type.shape[0],))
-    other = b.emit(Op.SUB, (b.scalar(1), scores))
-    both = b.emit(Op.CONCAT, (other, scores))
+    both = two_scores(b, scores, transform, margin=False)
     return [labelled(b, cast(b, positive, DType.INT64), labels), both]
 
 

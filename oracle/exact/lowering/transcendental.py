@@ -69,6 +69,18 @@ def post_transform(b: Builder, name: str, scores: Operand) -> Operand:
     raise Outside(f"post_transform {name} is not covered", "use NONE, LOGISTIC or SOFTMAX")
 
 
+def two_scores(b: Builder, s: Operand, transform: str, margin: bool) -> Operand:
+    """Both classes' scores [N, 2] from the second's, s [N, 1], as onnxruntime has them: LOGISTIC,
+    σ(−s) and σ(s); else s with −s where it is a margin, with 1 − s where it is a probability.
+    """
+    if transform not in ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"):
+        return post_transform(b, transform, s)
+    if margin or transform == "LOGISTIC":
+        both = b.emit(Op.CONCAT, (b.emit(Op.NEG, (s,)), s))
+        return post_transform(b, "LOGISTIC", both) if transform == "LOGISTIC" else both
+    return b.emit(Op.CONCAT, (b.emit(Op.SUB, (b.scalar(1), s)), s))
+
+
 ONNX: dict[str, Lowering] = {
     "Exp": _unary(Op.EXP),
     "Log": _unary(Op.LOG),

@@ -13,7 +13,7 @@ from oracle.exact.builder import Builder
 from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.linear import rows
-from oracle.exact.lowering.transcendental import post_transform
+from oracle.exact.lowering.transcendental import post_transform, two_scores
 from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, LEAF, MISSING, THRESHOLD, WIDTH
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
@@ -79,7 +79,7 @@ def _classifier(b: Builder, node: Source) -> list[Operand]:
     forest = _forest(node, x.type.shape[1])
     if len(labels) < 2:
         raise Outside("a classifier of one class", "give it two classes or more")
-    if len(labels) == 2 and len(ids) == 1:
+    if len(labels) == 2:
         return _one_column(b, node, x, forest, labels, transform, ids)
     base = _base(node, len(labels))
     weights, _ = _weights(b, node, "class", forest, len(labels))
@@ -97,21 +97,21 @@ def _one_column(
     transform: str,
     ids: set[int],
 ) -> list[Operand]:
-    """Two classes and one score s. No negative weight: s is a probability, [1 − s, s], and the
-    second class wins above a half. Else s is a margin, [−s, s], and wins above zero."""
+    """Two classes and one score s. Where no weight is negative, s is a probability, and the second
+    class wins above a half; else it is a margin, and the second class wins above zero."""
     if ids != {0}:
-        raise Outside(f"two classes, and weights for class id {min(ids)} alone", "use class id 0")
+        # onnxruntime then answers 0 or 1, whatever the labels, and reads base values as it likes.
+        raise Outside(
+            f"two classes with weights for class ids {sorted(ids)}, which has no agreed meaning",
+            "give weights for class id 0 alone, as scikit-learn's converter does",
+        )
     base = _base(node, 1)
     weights, _ = _weights(b, node, "class", forest, 1)
     s = _aggregated(b, Op.REDUCE_SUM, x, forest, weights, base)
     margin = bool((weights < 0).any())
     wins = b.emit(Op.LESS, (b.scalar(0 if margin else 0.5), s))
     label = labelled(b, cast(b, b.reshape(wins, wins.type.shape[:1]), DType.INT64), labels)
-    if transform == "PROBIT":
-        post_transform(b, transform, s)
-    other = b.emit(Op.NEG, (s,)) if margin else b.emit(Op.SUB, (b.scalar(1), s))
-    both = b.emit(Op.CONCAT, (other, s))
-    return [label, b.emit(Op.SIGMOID, (both,)) if margin and transform == "LOGISTIC" else both]
+    return [label, two_scores(b, s, transform, margin)]
 
 
 def _base(node: Source, count: int) -> Array:
