@@ -282,7 +282,8 @@ def _write(nodes: Array, row: int, branch: _Branch, then: int, other: int) -> No
     false_for_nan = then if branch.mode == "BRANCH_NEQ" else other
     missing = then if branch.missing_is_true else false_for_nan
     t = np.float32(branch.threshold)
-    below_t = np.nextafter(t, np.float32(-np.inf))
+    with np.errstate(over="ignore"):
+        below_t = np.nextafter(t, np.float32(-np.inf))
     match branch.mode:
         case _ if np.isnan(t):
             _compare(nodes, row, np.float32(0), false_for_nan, false_for_nan, missing)
