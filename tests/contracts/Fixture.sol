@@ -6,6 +6,7 @@ import {IModelRegistry, ModelId} from "../../contracts/interfaces/IModelRegistry
 import {IOperatorStaking} from "../../contracts/interfaces/IOperatorStaking.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {RequestId, Status} from "../../contracts/libraries/RequestState.sol";
+import {Cheats} from "./Cheats.sol";
 import {RecordingConsumer, TestConsumer} from "./actors/Consumers.sol";
 import {HonestOperator} from "./actors/HonestOperator.sol";
 import {Publisher} from "./actors/Publisher.sol";
@@ -13,15 +14,6 @@ import {Test, Vm} from "./Test.sol";
 
 /// @dev The two interfaces of the one account.
 interface Queue is IInferenceQueue, IOperatorStaking {}
-
-/// @dev Cheatcodes that `Vm` does not name.
-interface Cheats {
-    function chainId(uint256 id) external;
-    function deployCode(string calldata artifact, bytes calldata arguments)
-        external
-        returns (address);
-    function getBlockTimestamp() external view returns (uint256);
-}
 
 /// @title Fixture
 /// @notice A registry, a queue and people around them. Contracts are deployed from their artifacts, so that a change in

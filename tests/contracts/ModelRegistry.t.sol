@@ -6,12 +6,9 @@ import {ModelTerms, ModelTermsLibrary} from "../../contracts/libraries/ModelTerm
 import {Fixture} from "./Fixture.sol";
 
 abstract contract RegistryFixture is Fixture {
-    IModelRegistry.Model internal _draft;
-
-    function setUp() public virtual override {
-        super.setUp();
-        _draft = _model();
-        _draft.name = "draft";
+    function _draft() internal pure returns (IModelRegistry.Model memory draft) {
+        draft = _model();
+        draft.name = "draft";
     }
 
     function _sameId(ModelId left, ModelId right) internal pure {
@@ -53,17 +50,19 @@ contract PublishTest is RegistryFixture {
     }
 
     function test_publish_returnsIdOf() external {
-        ModelId expected = registry.idOf(stranger, _draft);
+        IModelRegistry.Model memory draft = _draft();
+        ModelId expected = registry.idOf(stranger, draft);
         vm.prank(stranger);
-        _sameId(registry.publish(_draft, ""), expected);
+        _sameId(registry.publish(draft, ""), expected);
     }
 
     function test_publish_emitsModelPublished() external {
-        ModelId id = registry.idOf(stranger, _draft);
+        IModelRegistry.Model memory draft = _draft();
+        ModelId id = registry.idOf(stranger, draft);
         vm.expectEmit(address(registry));
-        emit IModelRegistry.ModelPublished(id, stranger, _draft, "ipfs://x");
+        emit IModelRegistry.ModelPublished(id, stranger, draft, "ipfs://x");
         vm.prank(stranger);
-        registry.publish(_draft, "ipfs://x");
+        registry.publish(draft, "ipfs://x");
     }
 
     function test_publish_givesOthersAnotherId() external {
@@ -74,43 +73,48 @@ contract PublishTest is RegistryFixture {
 
     /// @dev Each code's size by ONNX; zero where it may not stand in a signature.
     function test_publish_knowsTheSizeOfEveryDType() external {
+        IModelRegistry.Model memory draft = _draft();
         uint8[17] memory sizes = [0, 4, 1, 1, 2, 2, 4, 8, 0, 1, 2, 8, 4, 8, 0, 0, 2];
         for (uint8 code; code < 17; ++code) {
             IModelRegistry.DType dtype = IModelRegistry.DType(code);
-            _draft.inputs[0].dtype = dtype;
+            draft.inputs[0].dtype = dtype;
             if (sizes[code] == 0) {
                 vm.expectRevert(
                     abi.encodeWithSelector(IModelRegistry.UnsupportedDType.selector, "x", dtype)
                 );
-                registry.publish(_draft, "");
+                registry.publish(draft, "");
             } else {
-                ModelId id = registry.publish(_draft, "");
+                ModelId id = registry.publish(draft, "");
                 vm.assertEq(registry.termsOf(id).inputLength(), 8 * sizes[code]);
             }
         }
     }
 
     function test_publish_takesAScalar() external {
-        _draft.outputs[0].shape = new uint32[](0);
-        vm.assertEq(registry.termsOf(registry.publish(_draft, "")).outputLength(), 4);
+        IModelRegistry.Model memory draft = _draft();
+        draft.outputs[0].shape = new uint32[](0);
+        vm.assertEq(registry.termsOf(registry.publish(draft, "")).outputLength(), 4);
     }
 
     function test_publish_takesTheLargestPayload() external {
-        _setShape(1, 0xffffff);
-        _draft.inputs[0].dtype = IModelRegistry.DType.UINT8;
-        ModelId id = registry.publish(_draft, "");
+        IModelRegistry.Model memory draft = _draft();
+        _shape(draft, 1, 0xffffff);
+        draft.inputs[0].dtype = IModelRegistry.DType.UINT8;
+        ModelId id = registry.publish(draft, "");
         vm.assertEq(registry.termsOf(id).inputLength(), 0xffffff);
     }
 
     function test_publish_takesTheLargestRoyalty() external {
-        _draft.royalty = ModelTermsLibrary.MAX_ROYALTY;
-        ModelId id = registry.publish(_draft, "");
+        IModelRegistry.Model memory draft = _draft();
+        draft.royalty = ModelTermsLibrary.MAX_ROYALTY;
+        ModelId id = registry.publish(draft, "");
         vm.assertEq(registry.termsOf(id).royalty(), ModelTermsLibrary.MAX_ROYALTY);
     }
 
     function test_publish_addsUpTheTensors() external {
-        _draft.inputs.push(_tensors("z", IModelRegistry.DType.INT64, 3, 5)[0]);
-        vm.assertEq(registry.termsOf(registry.publish(_draft, "")).inputLength(), 32 + 120);
+        IModelRegistry.Model memory draft = _draft();
+        draft.inputs = _two(draft.inputs[0], _tensors("z", IModelRegistry.DType.INT64, 3, 5)[0]);
+        vm.assertEq(registry.termsOf(registry.publish(draft, "")).inputLength(), 32 + 120);
     }
 
     function test_publish_revertsWhenModelExists() external {
@@ -120,107 +124,130 @@ contract PublishTest is RegistryFixture {
     }
 
     function test_publish_revertsWhenNameIsEmpty() external {
-        _draft.name = "";
-        _expectEmpty("name");
+        IModelRegistry.Model memory draft = _draft();
+        draft.name = "";
+        _expectEmpty(draft, "name");
     }
 
     function test_publish_revertsWhenVersionIsEmpty() external {
-        _draft.version = "";
-        _expectEmpty("version");
+        IModelRegistry.Model memory draft = _draft();
+        draft.version = "";
+        _expectEmpty(draft, "version");
     }
 
     function test_publish_revertsWhenFileHashIsEmpty() external {
-        _draft.fileHash = 0;
-        _expectEmpty("fileHash");
+        IModelRegistry.Model memory draft = _draft();
+        draft.fileHash = 0;
+        _expectEmpty(draft, "fileHash");
     }
 
     function test_publish_revertsWhenInputsAreEmpty() external {
-        delete _draft.inputs;
-        _expectEmpty("inputs");
+        IModelRegistry.Model memory draft = _draft();
+        draft.inputs = new IModelRegistry.Tensor[](0);
+        _expectEmpty(draft, "inputs");
     }
 
     function test_publish_revertsWhenOutputsAreEmpty() external {
-        delete _draft.outputs;
-        _expectEmpty("outputs");
+        IModelRegistry.Model memory draft = _draft();
+        draft.outputs = new IModelRegistry.Tensor[](0);
+        _expectEmpty(draft, "outputs");
     }
 
     function test_publish_revertsWhenExactWithoutProgramRoot() external {
-        _draft.programRoot = 0;
-        _expectWrongProgramRoot();
+        IModelRegistry.Model memory draft = _draft();
+        draft.programRoot = 0;
+        _expectWrongProgramRoot(draft);
     }
 
     function test_publish_revertsWhenVanillaWithProgramRoot() external {
-        _draft.assurance = IModelRegistry.Assurance.VANILLA;
-        _expectWrongProgramRoot();
+        IModelRegistry.Model memory draft = _draft();
+        draft.assurance = IModelRegistry.Assurance.VANILLA;
+        _expectWrongProgramRoot(draft);
     }
 
     function testFuzz_publish_revertsWhenRoyaltyIsNotWholeGwei(uint256 royalty) external {
+        IModelRegistry.Model memory draft = _draft();
         if (royalty % 1 gwei == 0) royalty |= 1;
-        _draft.royalty = royalty;
+        draft.royalty = royalty;
         vm.expectRevert(
             abi.encodeWithSelector(IModelRegistry.RoyaltyNotWholeGwei.selector, royalty)
         );
-        registry.publish(_draft, "");
+        registry.publish(draft, "");
     }
 
     function test_publish_revertsWhenRoyaltyIsTooLarge() external {
+        IModelRegistry.Model memory draft = _draft();
         uint256 maximum = ModelTermsLibrary.MAX_ROYALTY;
-        _draft.royalty = maximum + 1 gwei;
+        draft.royalty = maximum + 1 gwei;
         vm.expectRevert(
             abi.encodeWithSelector(
                 IModelRegistry.RoyaltyTooLarge.selector, maximum + 1 gwei, maximum
             )
         );
-        registry.publish(_draft, "");
+        registry.publish(draft, "");
     }
 
     function test_publish_revertsWhenAnAxisIsZero() external {
-        _setShape(0, 8);
+        IModelRegistry.Model memory draft = _draft();
+        _shape(draft, 0, 8);
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.EmptyTensor.selector, "x"));
-        registry.publish(_draft, "");
+        registry.publish(draft, "");
     }
 
     function test_publish_revertsWhenATensorIsTooLarge() external {
-        _setShape(1 << 11, 1 << 11);
-        _expectTooLarge("x", 1 << 24);
+        IModelRegistry.Model memory draft = _draft();
+        _shape(draft, 1 << 11, 1 << 11);
+        _expectTooLarge(draft, "x", 1 << 24);
     }
 
     function test_publish_revertsWhenGiganticDims() external {
-        _setShape(type(uint32).max, type(uint32).max);
-        _expectTooLarge("x", 4 * uint256(type(uint32).max));
+        IModelRegistry.Model memory draft = _draft();
+        _shape(draft, type(uint32).max, type(uint32).max);
+        _expectTooLarge(draft, "x", 4 * uint256(type(uint32).max));
     }
 
     function test_publish_revertsWhenTensorsTogetherAreTooLarge() external {
-        _setShape(1 << 11, 1 << 10);
-        IModelRegistry.Tensor memory tensor = _draft.inputs[0];
-        tensor.name = "z";
-        _draft.inputs.push(tensor);
-        _expectTooLarge("z", 1 << 24);
+        IModelRegistry.Model memory draft = _draft();
+        _shape(draft, 1 << 11, 1 << 10);
+        draft.inputs =
+            _two(draft.inputs[0], _tensors("z", IModelRegistry.DType.FLOAT, 1 << 11, 1 << 10)[0]);
+        _expectTooLarge(draft, "z", 1 << 24);
     }
 
-    function _setShape(uint32 rows, uint32 columns) private {
-        (_draft.inputs[0].shape[0], _draft.inputs[0].shape[1]) = (rows, columns);
+    function _two(IModelRegistry.Tensor memory first, IModelRegistry.Tensor memory second)
+        private
+        pure
+        returns (IModelRegistry.Tensor[] memory tensors)
+    {
+        tensors = new IModelRegistry.Tensor[](2);
+        (tensors[0], tensors[1]) = (first, second);
     }
 
-    function _expectTooLarge(string memory name, uint256 length) private {
+    function _shape(IModelRegistry.Model memory draft, uint32 rows, uint32 columns) private pure {
+        (draft.inputs[0].shape[0], draft.inputs[0].shape[1]) = (rows, columns);
+    }
+
+    function _expectTooLarge(IModelRegistry.Model memory draft, string memory name, uint256 length)
+        private
+    {
         vm.expectRevert(
             abi.encodeWithSelector(IModelRegistry.PayloadTooLarge.selector, name, length, 0xffffff)
         );
-        registry.publish(_draft, "");
+        registry.publish(draft, "");
     }
 
-    function _expectEmpty(string memory field) private {
+    function _expectEmpty(IModelRegistry.Model memory draft, string memory field) private {
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.EmptyField.selector, field));
-        registry.publish(_draft, "");
+        registry.publish(draft, "");
     }
 
-    function _expectWrongProgramRoot() private {
+    function _expectWrongProgramRoot(IModelRegistry.Model memory draft) private {
         vm.expectRevert(
             abi.encodeWithSelector(
-                IModelRegistry.WrongProgramRoot.selector, _draft.assurance, _draft.programRoot
+                IModelRegistry.WrongProgramRoot.selector, draft.assurance, draft.programRoot
             )
         );
-        registry.publish(_draft, "");
+        registry.publish(draft, "");
     }
 }
 
@@ -326,60 +353,67 @@ contract ModelIdOfTest is RegistryFixture {
     ModelId internal _id;
 
     function setUp() public override {
+        IModelRegistry.Model memory draft = _draft();
         super.setUp();
-        _id = registry.idOf(stranger, _draft);
+        _id = registry.idOf(stranger, draft);
     }
 
     function test_idOf_isTheHashOfPublisherAndModel() external view {
-        vm.assertEq(ModelId.unwrap(_id), keccak256(abi.encode(stranger, _draft)));
+        IModelRegistry.Model memory draft = _draft();
+        vm.assertEq(ModelId.unwrap(_id), keccak256(abi.encode(stranger, draft)));
     }
 
     function test_idOf_bindsPublisher() external view {
-        _differs(registry.idOf(challenger, _draft));
+        IModelRegistry.Model memory draft = _draft();
+        _differs(registry.idOf(challenger, draft));
     }
 
-    function test_idOf_bindsName() external {
-        _draft.name = "draft2";
-        _differs();
+    function test_idOf_bindsName() external view {
+        IModelRegistry.Model memory draft = _draft();
+        draft.name = "draft2";
+        _differs(registry.idOf(stranger, draft));
     }
 
-    function test_idOf_bindsVersion() external {
-        _draft.version = "2";
-        _differs();
+    function test_idOf_bindsVersion() external view {
+        IModelRegistry.Model memory draft = _draft();
+        draft.version = "2";
+        _differs(registry.idOf(stranger, draft));
     }
 
-    function test_idOf_bindsProgramRoot() external {
-        _draft.programRoot = 0;
-        _differs();
+    function test_idOf_bindsProgramRoot() external view {
+        IModelRegistry.Model memory draft = _draft();
+        draft.programRoot = 0;
+        _differs(registry.idOf(stranger, draft));
     }
 
-    function test_idOf_bindsFileHash() external {
-        _draft.fileHash = sha256("another file");
-        _differs();
+    function test_idOf_bindsFileHash() external view {
+        IModelRegistry.Model memory draft = _draft();
+        draft.fileHash = sha256("another file");
+        _differs(registry.idOf(stranger, draft));
     }
 
-    function test_idOf_bindsInputs() external {
-        _draft.inputs[0].shape[1] = 9;
-        _differs();
+    function test_idOf_bindsInputs() external view {
+        IModelRegistry.Model memory draft = _draft();
+        draft.inputs[0].shape[1] = 9;
+        _differs(registry.idOf(stranger, draft));
     }
 
-    function test_idOf_bindsOutputs() external {
-        _draft.outputs[0].name = "z";
-        _differs();
+    function test_idOf_bindsOutputs() external view {
+        IModelRegistry.Model memory draft = _draft();
+        draft.outputs[0].name = "z";
+        _differs(registry.idOf(stranger, draft));
     }
 
-    function test_idOf_bindsAssurance() external {
-        _draft.assurance = IModelRegistry.Assurance.VANILLA;
-        _differs();
+    function test_idOf_bindsAssurance() external view {
+        IModelRegistry.Model memory draft = _draft();
+        draft.assurance = IModelRegistry.Assurance.VANILLA;
+        _differs(registry.idOf(stranger, draft));
     }
 
-    function test_idOf_bindsRoyalty() external {
-        _draft.royalty = 0;
-        _differs();
-    }
-
-    function _differs() private view {
-        _differs(registry.idOf(stranger, _draft));
+    function test_idOf_bindsRoyalty() external view {
+        IModelRegistry.Model memory draft = _draft();
+        draft.royalty = 0;
+        _differs(registry.idOf(stranger, draft));
     }
 
     function _differs(ModelId other) private view {

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Request, RequestLibrary} from "../../../contracts/libraries/Request.sol";
 import {RequestId} from "../../../contracts/libraries/RequestState.sol";
-import {Cheats} from "../Fixture.sol";
+import {Cheats} from "../Cheats.sol";
 import {Test} from "../Test.sol";
 
 contract RequestHarness {
