@@ -63,8 +63,7 @@ def settings() -> dict[str, Any]:
 
 
 def read(name: str) -> str:
-    folder = ROOT / "node_modules" if name.startswith("@") else ROOT
-    return (folder / name).read_text(encoding="utf-8")
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def closure(name: str, seen: dict[str, str] | None = None) -> dict[str, str]:
@@ -73,11 +72,7 @@ def closure(name: str, seen: dict[str, str] | None = None) -> dict[str, str]:
     if name not in seen:
         seen[name] = read(name)
         for target in IMPORT.findall(seen[name]):
-            relative = target.startswith(".")
-            closure(
-                posixpath.normpath(f"{posixpath.dirname(name)}/{target}") if relative else target,
-                seen,
-            )
+            closure(posixpath.normpath(f"{posixpath.dirname(name)}/{target}"), seen)
     return seen
 
 

@@ -33,7 +33,7 @@ def test_closure_names_sources_from_the_root_of_the_repository() -> None:
     names = closure("contracts/InferenceQueue.sol")
 
     assert "contracts/interfaces/IInferenceQueue.sol" in names
-    assert all(name.startswith(("contracts/", "@openzeppelin/")) for name in names)
+    assert all(name.startswith("contracts/") for name in names)
 
 
 def test_without_ids_keeps_the_length_of_an_array() -> None:

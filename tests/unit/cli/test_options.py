@@ -1,0 +1,70 @@
+"""What the values of options mean, and what is said of those that mean nothing."""
+
+import click
+import pytest
+
+from oracle.cli.options import ACCOUNT, DIM, DURATION, MODEL, MONEY
+
+
+@pytest.mark.parametrize(
+    ("text", "wei"),
+    [
+        ("1ether", 10**18),
+        ("0.05 ether", 5 * 10**16),
+        ("1eth", 10**18),
+        ("20gwei", 20 * 10**9),
+        ("0wei", 0),
+        ("0.000000000000000001ether", 1),
+    ],
+)
+def test_money_is_read_in_its_unit(text: str, wei: int) -> None:
+    assert MONEY.convert(text, None, None) == wei
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "ether", "-1ether", "0.5wei", "1.2.3ether", "1e3wei", "0.1gweis", "nanether", ""]
+)
+def test_money_is_refused_when_it_is_no_whole_number_of_wei(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no amount"):
+        MONEY.convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("24h", 86400), ("7d", 604800)]
+)
+def test_duration_is_read_in_its_unit(text: str, seconds: int) -> None:
+    assert DURATION.convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1w", "-5s", "1.5h", "s"])
+def test_duration_is_refused_when_it_is_none(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no duration"):
+        DURATION.convert(text, None, None)
+
+
+def test_account_is_checksummed() -> None:
+    address = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+
+    assert ACCOUNT.convert(address, None, None) == "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+
+
+@pytest.mark.parametrize("text", ["", "0x12", "f39fd6e51aad88f6f4ce6ab8827279cfffb9226g"])
+def test_account_is_refused_when_it_is_no_address(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no address"):
+        ACCOUNT.convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["", "0x12", "12" * 32, "0x" + "g" * 64])
+def test_id_is_refused_when_it_is_not_32_bytes(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no model id"):
+        MODEL.convert(text, None, None)
+
+
+def test_dim_is_a_name_and_a_size() -> None:
+    assert DIM.convert("batch=4", None, None) == ("batch", 4)
+
+
+@pytest.mark.parametrize("text", ["batch", "batch=0", "=4", "batch=-1", "batch=x"])
+def test_dim_is_refused_when_it_is_no_size(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no dimension"):
+        DIM.convert(text, None, None)

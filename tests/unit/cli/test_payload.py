@@ -1,0 +1,66 @@
+"""Payloads as a person writes them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oracle.cli.payload import elements, parse
+from oracle.errors import PayloadError
+from oracle.types import DType, Signature, TensorType
+
+ONE = Signature((TensorType("x", DType.FLOAT, (1, 2)),), (TensorType("y", DType.INT64, (1,)),))
+TWO = Signature(
+    (TensorType("ids", DType.INT32, (2,)), TensorType("mask", DType.BOOL, (2,))), ONE.outputs
+)
+
+
+def test_parse_reads_nested_lists_when_the_model_takes_one_input() -> None:
+    assert parse("[[1, 2.5]]", ONE) == np.array([1, 2.5], ">f4").tobytes()
+
+
+def test_parse_reads_a_flat_list_when_the_number_of_elements_fits() -> None:
+    assert parse("[1, 2.5]", ONE) == parse("[[1, 2.5]]", ONE)
+
+
+def test_parse_reads_an_object_by_name() -> None:
+    text = '{"mask": [true, false], "ids": [1, -2]}'
+
+    assert parse(text, TWO).hex() == "00000001fffffffe0100"
+
+
+def test_parse_reads_a_file(tmp_path: Path) -> None:
+    (tmp_path / "row.json").write_text("[[1, 2.5]]")
+
+    assert parse(f"@{tmp_path}/row.json", ONE) == parse("[[1, 2.5]]", ONE)
+
+
+def test_parse_takes_the_payload_itself() -> None:
+    assert parse("0x3f80000040200000", ONE) == parse("[[1, 2.5]]", ONE)
+
+
+@pytest.mark.parametrize(
+    ("text", "signature", "why"),
+    [
+        ("[[1, 2", ONE, "no JSON"),
+        ("[[1, 2, 3]]", ONE, "3 elements"),
+        ('[["a", "b"]]', ONE, "does not hold"),
+        ("[[1], [2, 3]]", ONE, "does not hold"),
+        ("null", ONE, "does not hold|elements"),
+        ("[1, 2]", TWO, "give an object"),
+        ('{"ids": [1, 2]}', TWO, "lacks 'mask'"),
+        ('{"ids": [1.5, 2], "mask": [true, true]}', TWO, "no int32"),
+        ('{"ids": [99999999999, 2], "mask": [true, true]}', TWO, "does not hold|no int32"),
+        ('{"ids": [1, 2], "mask": [2, 0]}', TWO, "no bool"),
+        ("@/nonexistent.json", ONE, "cannot be read"),
+        ("0xzz", ONE, "not hexadecimal"),
+        ("0x00", ONE, "."),
+    ],
+)
+def test_parse_says_what_is_wrong(text: str, signature: Signature, why: str) -> None:
+    with pytest.raises(PayloadError, match=why):
+        parse(text, signature)
+
+
+def test_elements_are_lists_by_name() -> None:
+    assert elements(bytes(7) + b"\x05", ONE.outputs) == {"y": [5]}
