@@ -1,0 +1,157 @@
+"""One inference: from a model's file and its terms to an engine, from a payload to a payload."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
+from onnx import ModelProto
+
+from oracle.errors import InferenceFailed, ModelMismatch, ModelRefused, ModelUnavailable
+from oracle.exact.lower import lower
+from oracle.exact.run import Runner
+from oracle.native import Native, SecondOpinion, real_inputs, symbols
+from oracle.tensor import decode, encode
+from oracle.types import Assurance, Signature, TensorType
+
+
+class Terms(Protocol):
+    """What of a model's id decides its results. A Model has it, and so has a Job."""
+
+    @property
+    def file_hash(self) -> bytes: ...
+    @property
+    def program_root(self) -> bytes: ...
+    @property
+    def signature(self) -> Signature: ...
+    @property
+    def assurance(self) -> Assurance: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One inference to do: a model's file and terms, and the input."""
+
+    path: Path
+    file_hash: bytes
+    program_root: bytes  # 32 zero bytes for VANILLA
+    signature: Signature
+    assurance: Assurance
+    payload: bytes
+
+
+class Engine(Protocol):
+    """A model, loaded and checked."""
+
+    def infer(self, payload: bytes) -> bytes:
+        """The output's payload. Raises PayloadError, InferenceFailed or SecondOpinionDiffers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """The law's result; with a second opinion, only where onnxruntime agrees."""
+
+    runner: Runner
+    opinion: SecondOpinion | None
+
+    def infer(self, payload: bytes) -> bytes:
+        if self.opinion is None:
+            return self.runner.infer(payload)
+        signature = self.runner.program.signature
+        inputs = decode(payload, signature.inputs)
+        outputs = self.runner.run(inputs)
+        self.opinion.check(inputs, outputs)
+        return encode(outputs, signature.outputs)
+
+
+def load(data: bytes, model: Terms, *, second_opinion: bool = False) -> Engine:
+    """The engine of `model`, whose file is `data`. Raises ModelMismatch where they do not belong
+    together, and ModelRefused.
+
+    Who posts results wants the second opinion, and a child process: a hostile model can kill the
+    process that onnxruntime runs in. Who audits needs neither, for the law needs no second.
+    """
+    file_hash = hashlib.sha256(data).digest()
+    if file_hash != model.file_hash:
+        raise ModelMismatch(
+            f"The model's file has SHA-256 {file_hash.hex()}; the model's id says"
+            f" {model.file_hash.hex()}."
+        )
+    dims = dims_of(data, model.signature)
+    if model.assurance is Assurance.VANILLA:
+        native = Native(data, dims)
+        _check_signature(native.signature, model.signature)
+        return native
+    program = lower(data, dims)
+    _check_signature(program.signature, model.signature)
+    if program.root != model.program_root:
+        raise ModelMismatch(
+            f"The file's program has root 0x{program.root.hex()}; the model's id says"
+            f" 0x{model.program_root.hex()}."
+        )
+    opinion = None
+    if second_opinion:
+        try:
+            opinion = SecondOpinion(data, program.signature, dims, program.labels)
+        except ModelRefused as error:
+            raise InferenceFailed(f"There is no second opinion to be had: {error}") from error
+    return Exact(Runner(program), opinion)
+
+
+def dims_of(data: bytes, signature: Signature) -> dict[str, int]:
+    """What the symbolic dims of a file were frozen to when it was published."""
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except DecodeError:
+        return {}  # the loader says what is wrong with it
+    shapes = {tensor.name: tensor.shape for tensor in signature.inputs}
+    return {
+        name: shapes[info.name][axis]
+        for info in real_inputs(proto.graph)
+        for axis, name in symbols(info)
+        if axis < len(shapes.get(info.name, ()))
+    }
+
+
+class Engines:
+    """The engines used last, ready to infer again."""
+
+    def __init__(self, keep: int):
+        self._keep = keep
+        self._engines: OrderedDict[tuple[object, ...], Engine] = OrderedDict()
+
+    def infer(self, job: Job) -> bytes:
+        """The output's payload, second opinion heard. Raises what `load` and engines raise."""
+        key = (job.file_hash, job.program_root, job.signature, job.assurance)
+        engine = self._engines.get(key)
+        if engine is None:
+            engine = load(_read(job.path), job, second_opinion=True)
+            self._engines[key] = engine
+            if len(self._engines) > self._keep:
+                self._engines.popitem(last=False)
+        self._engines.move_to_end(key)
+        return engine.infer(job.payload)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelUnavailable(f"The model's file {path} cannot be read: {error}.") from error
+
+
+def _check_signature(actual: Signature, needed: Signature) -> None:
+    if actual != needed:
+        raise ModelMismatch(
+            f"The file takes {_list(actual.inputs)} and gives {_list(actual.outputs)}; the model's"
+            f" id says {_list(needed.inputs)} and {_list(needed.outputs)}."
+        )
+
+
+def _list(tensors: Sequence[TensorType]) -> str:
+    return ", ".join(map(str, tensors))
