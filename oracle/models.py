@@ -198,7 +198,7 @@ def masked(uri: str) -> str:
     try:
         parts = urlsplit(uri)
     except ValueError:
-        return f"{uri[:40]!r}…"
+        return f"{uri.partition(':')[0]}:…"
     if parts.netloc:
         user, at, host = parts.netloc.rpartition("@")
         parts = parts._replace(netloc=f"***{at}{host}" if user else parts.netloc)
