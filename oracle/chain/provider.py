@@ -141,9 +141,11 @@ class Chain:
 
     def estimate(self, call: Call, sender: Address) -> int:
         """Gas; raises Reverted where the call would fail in the next block."""
+        # Pending: where blocks are rare, the last one's time is long past. eth-tester knows no
+        # such block, and means it by the latest.
+        block = "latest" if self.is_embedded else "pending"
         with self.guarded():
-            # Pending: where blocks are rare, the last one's time is long past.
-            return self.web3.eth.estimate_gas(_fields(call, sender), "pending")  # type: ignore[arg-type]
+            return self.web3.eth.estimate_gas(_fields(call, sender), block)  # type: ignore[arg-type]
 
     def broadcast(self, raw: bytes) -> None:
         with self.guarded():
