@@ -81,8 +81,8 @@ class Executor:
             try:
                 return child.infer(job, self._time_limit)
             except _Lost as lost:
-                # Other models may be to blame, by what they left in memory: a fresh child knows.
-                if not child.models - {job.file_hash} and lost.has_begun:
+                # An earlier job may be to blame, by what it left in memory: a fresh child knows.
+                if lost.has_begun and not child.has_answered:
                     raise
             child = self._replaced(child)
             return child.infer(job, self._time_limit)
@@ -166,6 +166,7 @@ class _Child:
 
     def __init__(self, memory_limit: int, keep: int):
         self.models: set[bytes] = set()
+        self.has_answered = False
         self.is_lost = False
         self._is_ready = False
         self._memory_limit = memory_limit
@@ -205,8 +206,10 @@ class _Child:
         outcome, data = self._receive(max(job.signature.output_length, MAX_ERROR))
         match outcome:
             case Outcome.OUTPUT if len(data) == job.signature.output_length:
+                self.has_answered = True
                 return data
             case Outcome.ERROR:
+                self.has_answered = True
                 raise unpacked(data)
             case Outcome.OUT_OF_MEMORY:
                 mebibytes = self._memory_limit / 2**20
