@@ -115,13 +115,13 @@ def _print(
     found: RequestHistory, model: ModelHistory, elements: list[Element], wrong: list[Element]
 ) -> None:
     shown = wrong or elements
-    table = Table("element", "claimed", "recomputed", "claimed bits", "recomputed bits", "")
+    table = Table("element", "claimed", "bits", "recomputed", "bits", "")
     for element in shown[:SHOWN]:
         table.add_row(
             f"{element.tensor}[{element.index}]",
             element.claimed,
-            element.recomputed,
             element.claimed_bits,
+            element.recomputed,
             element.recomputed_bits,
             "[green]equal[/]" if element.matches else "[red]DIFFERENT[/]",
         )

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
+import structlog
 from eth_utils import keccak
 from rich.panel import Panel
 from rich.table import Table
@@ -75,8 +76,8 @@ def demo(rpc: str | None) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="exactum-demo-")))
         settings = Settings(home=folder, deployments=folder / "deployments")
-        play = Play(connect(rpc or EMBEDDED), settings, stack)
-        play.run()
+        structlog.configure(processors=[_narrate], logger_factory=Stage)
+        Play(connect(rpc or EMBEDDED), settings, stack).run()
     show.out.print(f"\nDone in {time.monotonic() - started:.0f} s.")
 
 
@@ -340,6 +341,32 @@ class Play:
             return
         with show.out.status(f"Waiting {seconds} s…"):
             time.sleep(seconds)
+
+
+def _narrate(_: Any, level: str, fields: Any) -> str:
+    """A line of the worker's log as a line of the play."""
+    sentence = fields.pop("event")
+    values = (f"{name} {_brief(value)}" for name, value in fields.items() if value is not None)
+    return f"worker {sentence}: {', '.join(values)}"
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    if len(text) < 60:
+        return text
+    return show.short(text if text.startswith("0x") else "0x" + text)
+
+
+class Stage:
+    """Prints beside the status line, without breaking it."""
+
+    def __init__(self, *_: Any):
+        pass
+
+    def msg(self, line: str) -> None:
+        show.out.print(f"  [dim]{line}[/]", soft_wrap=True)
+
+    debug = info = warning = error = critical = msg
 
 
 def rows_of_both_classes(sample: Sample) -> list[int]:

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from oracle.types import TensorType
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def ether(wei: int) -> str:
