@@ -3,6 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from eth_abi.codec import ABICodec
+from eth_abi.decoding import StringDecoder
+from eth_abi.registry import BaseEquals
+from eth_abi.registry import registry as default_registry
 from web3 import Web3
 from web3.exceptions import LogTopicError
 from web3.types import LogReceipt
@@ -17,10 +21,29 @@ from oracle.types import Address, ModelId, RequestId, Wei
 Arguments = Mapping[str, Any]
 
 
+class _AnyText(StringDecoder):
+    """Solidity's strings are any bytes, and strangers choose them: whoever could write one that
+    cannot be read or stored could blind every worker."""
+
+    @staticmethod
+    def decoder_fn(data: bytes, _: str = "") -> str:
+        return data.decode(errors="replace").replace("\0", "\ufffd")
+
+
+def _codec() -> ABICodec:
+    registry = default_registry.copy()  # type: ignore[no-untyped-call]
+    registry.unregister_decoder("string")
+    is_text = BaseEquals("string", with_sub=False)  # type: ignore[no-untyped-call]
+    registry.register_decoder(is_text, _AnyText, label="string")
+    return ABICodec(registry)
+
+
 class Decoder:
     def __init__(self) -> None:
         abi = artifact(REGISTRY).abi + artifact(QUEUE).abi
-        contract = Web3().eth.contract(abi=abi)
+        web3 = Web3()
+        web3.codec = _codec()
+        contract = web3.eth.contract(abi=abi)
         self._events = {
             bytes.fromhex(event.topic.removeprefix("0x")): (event, _BUILDERS[event.event_name])
             for event in (contract.events[name]() for name in _BUILDERS)
