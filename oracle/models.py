@@ -92,8 +92,10 @@ class ModelFiles:
         of each.
         """
         with self._fetching[file_hash]:
-            path = self.path(file_hash)
-            return path if path is not None else self._fetch(file_hash, uris)
+            try:
+                return self.path(file_hash) or self._fetch(file_hash, uris)
+            except OSError as error:
+                raise ModelUnavailable(f"{self._root} cannot be used: {error}.") from error
 
     def _fetch(self, file_hash: bytes, uris: Sequence[str]) -> Path:
         failures: list[str] = []
@@ -119,10 +121,14 @@ class ModelFiles:
         self._root.mkdir(parents=True, exist_ok=True)
         path = self._root / f"{file_hash.hex()}.onnx"
         with tempfile.NamedTemporaryFile(dir=self._root, prefix=".", delete=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, path)
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
         return path
 
     # URIs
@@ -168,8 +174,6 @@ class ModelFiles:
             return asyncio.run(self._stream(url, guard))
         except TimeoutError:
             raise _Unreadable(f"it took more than {self._timeout:g} s") from None
-        except FileNotFoundError:
-            raise _Unreadable("not found") from None
         except aiohttp.ClientResponseError as error:
             raise _Unreadable(f"HTTP status {error.status}") from None
         except aiohttp.ClientConnectorError as error:
@@ -275,6 +279,7 @@ async def _http(guard: _Guard | None) -> AsyncIterator[HTTPFileSystem]:
         # Undecoded, for a small body may inflate to a huge one.
         return aiohttp.ClientSession(
             connector=connector,
+            raise_for_status=True,  # which closes the connection; fsspec would leave it open
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -126,6 +126,11 @@ def test_path_hashes_a_file_once(tmp_path, monkeypatch):
     assert files.path(HASH) is not None
 
 
+def test_fetch_says_that_the_folder_cannot_be_used(tmp_path):
+    (tmp_path / "folder").write_bytes(b"a file")
+    assert "folder cannot be used" in why(ModelFiles(tmp_path / "folder"), "data:,x")
+
+
 # URIs
 
 
@@ -192,7 +197,7 @@ def test_fetch_says_what_a_server_answered(tmp_path):
     with server({"/broken": broken}) as http:
         files = ModelFiles(tmp_path, allow_local=True)
         text = why(files, f"{http.url}/gone", f"{http.url}/broken")
-    assert "/gone: not found; " in text
+    assert "/gone: HTTP status 404; " in text
     assert "/broken: HTTP status 503." in text
 
 
