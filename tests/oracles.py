@@ -122,8 +122,8 @@ def function(op: Op) -> Callable[[float], int]:
             return _AT_INFINITY[op][x < 0]
         if op is Op.LOG and x == 0:
             return 0xFF800000
-        if op is Op.EXP and abs(x) > 200:
-            return 0x7F800000 if x > 0 else 0
+        if op in (Op.EXP, Op.SIGMOID) and abs(x) > 200:
+            return _AT_INFINITY[op][x < 0]
         with mpmath.workprec(400):
             value = _MPMATH[op](mpmath.mpf(x))
             sign, mantissa, exponent, _ = value._mpf_

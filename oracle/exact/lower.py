@@ -41,10 +41,7 @@ def lower(
     nothing, the first dim of an input (the batch) is 1, and any other is a reason to refuse.
     """
     limits = limits or Limits()
-    try:
-        return _Lowering(_parsed(model, limits), dict(dims or {}), limits).program()
-    except UnicodeDecodeError:
-        raise ModelRefused([_of_file("a name in it is not UTF-8", "fix the file")]) from None
+    return _Lowering(_parsed(model, limits), dict(dims or {}), limits).program()
 
 
 def _parsed(model: bytes, limits: Limits) -> ModelProto:
@@ -58,7 +55,24 @@ def _parsed(model: bytes, limits: Limits) -> ModelProto:
         raise ModelRefused([_of_file("it is not an ONNX file", "give a .onnx file")]) from None
     if not proto.HasField("graph"):
         raise ModelRefused([_of_file("it is not an ONNX file", "give a .onnx file")])
+    # Of a name that is not UTF-8, protobuf hands out the bytes.
+    if not all(isinstance(name, str) for name in _names(proto)):
+        raise ModelRefused([_of_file("a name in it is not UTF-8", "fix the file")])
     return proto
+
+
+def _names(model: ModelProto) -> Iterator[object]:
+    """Every string of the file that is read, but for those in attributes and tensors of strings."""
+    graph = model.graph
+    yield from (entry.domain for entry in model.opset_import)
+    yield from (tensor.name for tensor in graph.initializer)
+    for info in (*graph.input, *graph.output):
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
 
 
 def _of_file(why: str, advice: str) -> Reason:
@@ -314,7 +328,10 @@ class _Lowering:
         if tensor.data_type == TensorProto.STRING:
             if tuple(tensor.dims) != (len(tensor.string_data),):
                 raise Outside(f"strings {tensor.name!r} are not a list", "fix the file")
-            texts = [text.decode() for text in tensor.string_data]
+            try:
+                texts = [text.decode() for text in tensor.string_data]
+            except UnicodeDecodeError:
+                raise Outside(f"strings {tensor.name!r} are not UTF-8", "fix the file") from None
             return self.builder.text(texts, (len(texts),))
         return self.builder.constant(tensor_array(tensor, self.limits.elements))
 

@@ -1,0 +1,159 @@
+"""Trees: the walk, every comparison of ONNX, every aggregate, and the classifiers' special cases,
+against onnxruntime."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oracle.exact.lower import lower
+from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, LEAF, MISSING, THRESHOLD, WIDTH
+from oracle.exact.program import Op
+from oracle.exact.run import run
+from oracle.tensor import canonical
+from tests.oracles import fast, plain, same
+from tests.unit.exact.files import classifier, file, ml_node, regressor, stumps, tensor
+
+MODES = ["LEQ", "LT", "GTE", "GT", "EQ", "NEQ"]
+X = np.array(
+    [[-1], [1], [0], [np.nan], [np.inf], [-np.inf], [2.0**-149], [-(2.0**-149)]], np.float32
+)
+
+
+def opinions(model: bytes, x: np.ndarray = X) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Ours (having checked that fast = plain) and onnxruntime's."""
+    program = lower(model)
+    ours = run(program, [x])
+    assert all(map(same, ours, run(program, [x], plain=True)))
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return list(ours), session.run(None, {"x": x})
+
+
+def agree(model: bytes, x: np.ndarray = X) -> None:
+    for ours, theirs in zip(*opinions(model, x), strict=True):
+        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.5, -np.inf, np.inf, 3.4028235e38, -3.4028235e38])
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("mode", MODES)
+def test_every_comparison_takes_onnxruntimes_path(mode, missing, threshold):
+    nodes = stumps(f"BRANCH_{mode}", missing=missing, threshold=threshold)
+    agree(file([regressor(**nodes)], [tensor("x", [len(X), 1])], ["y"]))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_comparison_is_defined_when_the_threshold_is_nan(mode):
+    nodes = stumps(f"BRANCH_{mode}", threshold=float("nan"))
+    agree(file([regressor(**nodes)], [tensor("x", [len(X), 1])], ["y"]))
+
+
+@pytest.mark.parametrize("base", [None, [0.5, -1.0]])
+@pytest.mark.parametrize("aggregate", ["SUM", "AVERAGE", "MIN", "MAX"])
+@pytest.mark.parametrize("transform", ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"])
+def test_every_aggregate_and_transform_agrees_with_onnxruntime(aggregate, base, transform):
+    changes = {"aggregate_function": aggregate, "post_transform": transform}
+    if base:
+        changes["base_values"] = base
+    agree(file([regressor(**changes)], [tensor("x", [len(X), 1])], ["y"]))
+
+
+@pytest.mark.parametrize("transform", ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"])
+@pytest.mark.parametrize("base", [None, [0.25]])
+@pytest.mark.parametrize("low", [0.2, -0.2])
+def test_two_classes_and_one_score_agree_with_onnxruntime(low, base, transform):
+    changes = {"post_transform": transform} | ({"base_values": base} if base else {})
+    model = classifier([0, 0], [low, 0.9], **changes)
+    agree(file([model], [tensor("x", [len(X), 1])], ["label", "y"]))
+
+
+@pytest.mark.parametrize("transform", ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"])
+@pytest.mark.parametrize("base", [None, [0.1, 0.2, 0.9]])
+def test_three_classes_agree_with_onnxruntime(base, transform):
+    changes = {"post_transform": transform, "classlabels_int64s": [7, -1, 2**40]}
+    if base:
+        changes["base_values"] = base
+    model = classifier([0, 1, 2] * 2, [0.8, -0.2, 0, -0.3, 0.7, 0.1], **changes)
+    agree(file([model], [tensor("x", [len(X), 1])], ["label", "y"]))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32])
+def test_trees_read_integers_as_float32(dtype):
+    x = np.array([[-5], [0], [1], [2**24 + 1]], dtype)
+    code = 7 if dtype is np.int64 else 6
+    (ours,) = run(lower(file([regressor()], [tensor("x", [4, 1], code)], ["y"])), [x])
+    wanted = lower(file([regressor()], [tensor("x", [4, 1])], ["y"]))
+    assert same(ours, run(wanted, [x.astype(np.float32)])[0])
+
+
+def test_the_exact_sum_is_rounded_once_with_its_base_value():
+    weights = [2.0**24, 0, 0, 0, 1.0, 0, 0, 0]
+    model = regressor(target_weights=weights, base_values=[2.0**-40, 0.0])
+    (y,) = run(lower(file([model], [tensor("x", [1, 1])], ["y"])), [np.zeros((1, 1), np.float32)])
+    assert y[0, 0] == 2.0**24 + 2
+
+
+def test_one_tree_of_one_leaf_is_a_constant():
+    one = {name: value[:1] for name, value in stumps("LEAF").items()}
+    targets = {
+        "target_treeids": [0],
+        "target_nodeids": [0],
+        "target_ids": [0],
+        "target_weights": [4.0],
+    }
+    agree(file([regressor(**one, **targets, n_targets=1)], [tensor("x", [len(X), 1])], ["y"]))
+
+
+@given(st.data())
+def test_tree_walk_agrees_with_the_plain_kernel(data):
+    """Random forests in the primitive's own form, and rows with every kind of number."""
+    inner = data.draw(st.integers(0, 6))
+    leaves = inner + 1
+    nodes = np.zeros((inner + leaves, WIDTH), np.int32)
+    for at in range(inner):
+        onward = st.integers(at + 1, inner + leaves - 1)
+        nodes[at, [BELOW, ABOVE, MISSING]] = [data.draw(onward) for _ in range(3)]
+        nodes[at, FEATURE] = data.draw(st.integers(0, 2))
+        threshold = data.draw(st.sampled_from([0.0, 1.0, -1.0, np.inf, -np.inf, 1e-40]))
+        nodes[at, THRESHOLD] = np.float32(threshold).view(np.int32)
+    for leaf in range(leaves):
+        nodes[inner + leaf, [BELOW, ABOVE, MISSING]] = inner + leaf
+        nodes[inner + leaf, LEAF] = leaf
+    roots = np.array(data.draw(st.lists(st.integers(0, len(nodes) - 1), max_size=4)), np.int32)
+    values = st.sampled_from([0.0, 1.0, -1.0, np.nan, np.inf, -np.inf, 1e-40, 2.0])
+    x = canonical(np.array([[data.draw(values) for _ in range(3)] for _ in range(3)], np.float32))
+    arrays = [x, nodes, roots]
+    assert same(plain(Op.TREE_WALK, arrays, inner), fast(Op.TREE_WALK, arrays, inner, known=(1, 2)))
+
+
+@pytest.mark.parametrize("norm", ["MAX", "L1", "L2"])
+def test_normalizer_agrees_with_onnxruntime(norm):
+    x = np.array([[1, -2, 3], [-1, -2, -3], [0, 0, 0], [0, -5, 0], [1e-30, 0, 0]], np.float32)
+    model = ml_node("Normalizer", ["x"], ["y"], norm=norm)
+    program = lower(file([model], [tensor("x", [5, 3])], ["y"]))
+    (ours,) = run(program, [x])
+    session = onnxruntime.InferenceSession(
+        file([model], [tensor("x", [5, 3])], [tensor("y", [5, 3])]),
+        providers=["CPUExecutionProvider"],
+    )
+    rows = 4 if norm == "L2" else 5  # 1e-60 is no float32: there onnxruntime and we give 1e-30
+    np.testing.assert_allclose(ours[:rows], session.run(None, {"x": x})[0][:rows], rtol=1e-6)
+
+
+@pytest.mark.parametrize("transform", ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_linear_classifier_agrees_with_onnxruntime(rows, transform):
+    labels = [3, 5] if rows == 1 else [3, 5, 7]
+    model = ml_node(
+        "LinearClassifier",
+        ["x"],
+        ["label", "y"],
+        coefficients=[1.5, -1.0, 0.5][:rows],
+        intercepts=[0.25, 0.0, 0.0][:rows],
+        classlabels_ints=labels,
+        post_transform=transform,
+    )
+    finite = X[np.isfinite(X[:, 0])]
+    agree(file([model], [tensor("x", [len(finite), 1])], ["label", "y"]), finite)

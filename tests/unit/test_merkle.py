@@ -1,0 +1,121 @@
+"""Trees: pinned roots, openings that verify, and every way to bend one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oracle import merkle
+from oracle.merkle import keccak256
+
+
+def leaf(place: int) -> bytes:
+    return bytes([place]) * merkle.LEAF
+
+
+def test_keccak256_is_the_evms_and_not_sha3():
+    assert keccak256(b"").hex() == (
+        "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+    )
+
+
+def test_root_follows_the_specification_when_there_are_three_leaves():
+    a, b, c, zero = (keccak256(data) for data in (leaf(1), leaf(2), leaf(3), bytes(128)))
+    wanted = keccak256(keccak256(a + b) + keccak256(c + zero))
+    assert merkle.root([leaf(1), leaf(2), leaf(3)]) == wanted
+
+
+def test_tensor_root_of_nothing_and_of_a_scalar_is_one_leaf():
+    assert merkle.tensor_root(np.zeros((0, 3), np.float32)) == keccak256(bytes(128))
+    scalar = np.array(1, np.float32)
+    assert merkle.tensor_root(scalar) == keccak256(bytes.fromhex("3f800000").ljust(128, b"\0"))
+
+
+def test_tensor_root_reads_the_canonical_form():
+    zeros = np.array([0.0, -0.0], np.float32)
+    assert merkle.tensor_root(zeros) == merkle.tensor_root(np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("length", "count"), [(0, 1), (1, 1), (128, 1), (129, 2), (256, 2), (257, 3)]
+)
+def test_leaf_count_is_that_of_the_length(length, count):
+    assert merkle.leaf_count(length) == count == len(merkle.leaves_of(bytes(length)))
+
+
+@pytest.mark.parametrize(
+    ("count", "depth"), [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (1 << 20, 20)]
+)
+def test_depth_is_fixed_by_the_count(count, depth):
+    assert merkle.depth_of(count) == depth
+
+
+@given(st.binary(max_size=1500), st.data())
+def test_every_leaf_opens(data, draw):
+    leaves = merkle.leaves_of(data)
+    index = draw.draw(st.integers(0, len(leaves) - 1))
+    opening = merkle.open(leaves, index)
+    assert merkle.verify(merkle.root(leaves), len(data), opening)
+    assert merkle.padding_is_zero(len(data), opening)
+
+
+def test_verify_refuses_every_bent_opening():
+    data = bytes(range(256)) * 3
+    leaves, root = merkle.leaves_of(data), merkle.root(merkle.leaves_of(data))
+    opening = merkle.open(leaves, 2)
+    bent = [
+        replace(opening, index=3),
+        replace(opening, index=-2),
+        replace(opening, index=2 + 8),
+        replace(opening, leaf=opening.leaf[:-1]),
+        replace(opening, leaf=opening.leaf + b"\0"),
+        replace(opening, leaf=bytes(128)),
+        replace(opening, siblings=opening.siblings[:-1]),
+        replace(opening, siblings=(*opening.siblings, bytes(32))),
+        replace(opening, siblings=opening.siblings[::-1]),
+    ]
+    assert merkle.verify(root, len(data), opening)
+    assert not any(merkle.verify(root, len(data), one) for one in bent)
+    assert not merkle.verify(bytes(32), len(data), opening)
+
+
+def test_verify_refuses_an_index_beyond_the_shape():
+    """The padding is really there, but no element is."""
+    leaves = merkle.leaves_of(bytes(128 * 5))
+    padding = merkle.Opening(5, bytes(128), merkle.open([*leaves, bytes(128)], 5).siblings)
+    assert merkle.verify(merkle.root(leaves), 128 * 6, padding)
+    assert not merkle.verify(merkle.root(leaves), 128 * 5, padding)
+
+
+def test_verify_refuses_an_inner_node_as_a_leaf():
+    """64 bytes are no leaf, and as 128 they hash otherwise."""
+    leaves = [leaf(place) for place in range(4)]
+    left = keccak256(leaf(0)) + keccak256(leaf(1))
+    top = merkle.open(leaves, 0).siblings[1:]
+    for fake in (left, left.ljust(128, b"\0")):
+        assert not merkle.verify(merkle.root(leaves), 256, merkle.Opening(0, fake, top))
+
+
+def test_verify_refuses_another_depth():
+    leaves = [leaf(place) for place in range(4)]
+    opening = merkle.open(leaves, 1)
+    assert not merkle.verify(merkle.root(leaves), 128 * 2, opening)
+    assert not merkle.verify(merkle.root(leaves), 128 * 5, opening)
+
+
+def test_padding_is_zero_only_when_it_is():
+    assert merkle.padding_is_zero(129, merkle.Opening(1, b"\1" + bytes(127), ()))
+    assert not merkle.padding_is_zero(129, merkle.Opening(1, b"\1\1" + bytes(126), ()))
+    assert not merkle.padding_is_zero(0, merkle.Opening(0, b"\1" + bytes(127), ()))
+
+
+@given(st.lists(st.integers(5, 9), min_size=1, max_size=9), st.data())
+def test_every_record_opens_and_no_other_verifies(sizes, draw):
+    records = [bytes([place + 1]) * 32 * size for place, size in enumerate(sizes)]
+    index = draw.draw(st.integers(0, len(records) - 1))
+    opening, root = merkle.open_record(records, index), merkle.records_root(records)
+    assert merkle.verify_record(root, len(records), opening)
+    assert not merkle.verify_record(root, len(records), replace(opening, leaf=bytes(160)))
+    assert not merkle.verify_record(root, len(records), replace(opening, leaf=bytes(64)))
