@@ -32,12 +32,14 @@ class Duty:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Ends every open duty of `kind` about `subject`."""
+    """Ends every open duty of `kind` about `subject`; with `due_by`, in seconds, those alone that
+    could be done by then."""
 
     kind: Kind
     subject: bytes
     state: State
     note: str = ""
+    due_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,13 +257,15 @@ class Store:
                     state=State.OPEN,
                     note="",
                 )
-            case Close(kind, subject, state, note):
-                connection.execute(
+            case Close(kind, subject, state, note, due_by):
+                ended = (
                     update(_duties)
                     .where(_duties.c.kind == kind, _duties.c.subject == subject)
                     .where(_duties.c.state.in_((State.OPEN, State.SENT)))
-                    .values(state=state, note=note)
                 )
+                if due_by is not None:
+                    ended = ended.where(_duties.c.not_before <= due_by)
+                connection.execute(ended.values(state=state, note=note))
             case Decline(request_id, reason):
                 connection.execute(
                     update(_requests)

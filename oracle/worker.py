@@ -20,7 +20,7 @@ from oracle.types import Address, ModelId, Request, RequestId, Wei
 # which stands in two transactions and an event: `./dev bench gas`. The queue's `quote` agrees.
 ANSWER_GAS = 100_000
 GAS_PER_OUTPUT_BYTE = 50
-
+MAX_OUTPUT = 100_000  # bytes: nodes take no transaction above 128 KiB
 
 RequestOf = Callable[[RequestId], Request | None]
 
@@ -76,8 +76,9 @@ def decide(
             yield Close(Kind.WITHDRAW, account, State.SUPERSEDED, "more was unstaked")
             yield Duty(Kind.WITHDRAW, account, not_before=available_at)
 
-        case Withdrawn(account=account) if account == me:
-            yield Close(Kind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE)
+        case Withdrawn(where=where, account=account) if account == me:
+            # Anyone may call withdraw for us; before the delay is over it pays credits alone.
+            yield Close(Kind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE, due_by=where.time)
 
 
 def _answer(
@@ -87,6 +88,12 @@ def _answer(
     if reason is not None:
         return Decline(request_id, reason)
     return Duty(Kind.PROPOSE, request_id, deadline=request.deadline)
+
+
+def answer_gas(request: Request) -> int:
+    """What propose and settle take together, the callback included; each alone takes less."""
+    output = GAS_PER_OUTPUT_BYTE * request.terms.output_length
+    return ANSWER_GAS + output + request.callback_gas
 
 
 def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
@@ -99,9 +106,10 @@ def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
         return "its model is VANILLA, and we answer EXACT models only"
     if policy.max_bond is not None and request.bond > policy.max_bond:
         return f"its bond of {request.bond} wei is above our {policy.max_bond}"
+    if request.terms.output_length > MAX_OUTPUT:
+        return f"its output of {request.terms.output_length} bytes fits no transaction"
     earned = request.fee - request.terms.royalty
-    gas = ANSWER_GAS + GAS_PER_OUTPUT_BYTE * request.terms.output_length + request.callback_gas
-    needed = gas * gas_price * (100 + policy.margin) // 100
+    needed = answer_gas(request) * gas_price * (100 + policy.margin) // 100
     if earned < needed:
         return f"it earns {earned} wei, below the {needed} wei that gas and margin need now"
     return None
