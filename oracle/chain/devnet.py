@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oracle.chain.embedded import EmbeddedChain
 from oracle.chain.provider import Chain, connect
 from oracle.chain.sender import wait
 from oracle.errors import ChainError, ConfigError, RpcUnavailable
@@ -74,10 +75,8 @@ def fund(chain: Chain, account: Address, amount: Wei) -> None:
 
 def skip_time(chain: Chain, seconds: int) -> None:
     """Moves a devnet's clock forward and mines a block there."""
-    if chain.is_embedded:
-        tester = chain.web3.provider.ethereum_tester  # type: ignore[attr-defined]
-        tester.time_travel(chain.block("latest").time + seconds)
-        tester.mine_blocks(1)
+    if isinstance(chain, EmbeddedChain):
+        chain.skip_time(seconds)
         return
     for method, parameters in (("evm_increaseTime", [seconds]), ("evm_mine", [])):
         chain.rpc(method, parameters)

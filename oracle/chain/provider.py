@@ -1,17 +1,15 @@
 """A node, as the few questions that we ask it. Every failure leaves here as an OracleError."""
 
-import ast
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from eth_tester.exceptions import TransactionFailed  # type: ignore[import-untyped]
 from eth_typing import BlockIdentifier
 from hexbytes import HexBytes
 from requests.exceptions import RequestException
-from web3 import EthereumTesterProvider, HTTPProvider, Web3
+from web3 import HTTPProvider, Web3
 from web3.exceptions import (
     BlockNotFound,
     ContractCustomError,
@@ -75,16 +73,17 @@ class Receipt:
 class Chain:
     """One node of one chain."""
 
+    # Where blocks are rare, the last one's time is long past.
+    estimation_block: BlockIdentifier = "pending"
+    log_span = 2000  # blocks in one query for logs
+    is_embedded = False
+
     def __init__(self, web3: Web3, url: str, name: str):
         self.web3 = web3
         self.url = url  # may hold credentials: for a child process, never for a message
         self.name = name
         with self.guarded():
             self.id = web3.eth.chain_id
-
-    @property
-    def is_embedded(self) -> bool:
-        return isinstance(self.web3.provider, EthereumTesterProvider)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -93,8 +92,6 @@ class Chain:
             yield
         except (ContractCustomError, ContractLogicError) as error:
             raise reverted(_revert_data(error.data)) from error
-        except TransactionFailed as error:
-            raise reverted(_tester_revert_data(error)) from error
         except (BlockNotFound, TransactionNotFound) as error:
             raise NotFound(f"{self.name} does not know it: {error}") from error
         except Web3RPCError as error:
@@ -141,11 +138,9 @@ class Chain:
 
     def estimate(self, call: Call, sender: Address) -> int:
         """Gas; raises Reverted where the call would fail in the next block."""
-        # Pending: where blocks are rare, the last one's time is long past. eth-tester knows no
-        # such block, and means it by the latest.
-        block = "latest" if self.is_embedded else "pending"
+        fields = _fields(call, sender)
         with self.guarded():
-            return self.web3.eth.estimate_gas(_fields(call, sender), block)  # type: ignore[arg-type]
+            return self.web3.eth.estimate_gas(fields, self.estimation_block)  # type: ignore[arg-type]
 
     def broadcast(self, raw: bytes) -> None:
         with self.guarded():
@@ -212,7 +207,10 @@ class Chain:
 def connect(url: str) -> Chain:
     """`url` is http(s)://… or `embedded`, a fresh chain inside this process."""
     if url == EMBEDDED:
-        return Chain(Web3(EthereumTesterProvider()), url, "the embedded chain")
+        # Half a second of imports that no other chain needs.
+        from oracle.chain.embedded import EmbeddedChain
+
+        return EmbeddedChain()
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise RpcUnavailable(
@@ -262,12 +260,3 @@ def _error_data(error: Web3RPCError) -> bytes | None:
     if isinstance(detail, Mapping) and isinstance(detail.get("data"), str):
         return _revert_data(detail["data"])
     return None
-
-
-def _tester_revert_data(error: TransactionFailed) -> bytes:
-    """eth-tester prints the bytes into its message and keeps them nowhere else."""
-    _, _, printed = str(error).partition("execution reverted: ")
-    if not printed.startswith(("b'", 'b"')):
-        return b""
-    data = ast.literal_eval(printed)
-    return data if isinstance(data, bytes) else b""

@@ -29,13 +29,12 @@ class Step:
 class Watcher:
     """`confirmations` blocks at the head are left alone, for they may still be replaced."""
 
-    def __init__(self, chain: Chain, deployment: Deployment, confirmations: int, span: int = 2000):
+    def __init__(self, chain: Chain, deployment: Deployment, confirmations: int, span: int = 0):
         self.chain = chain
         self.addresses = (deployment.registry, deployment.queue)
         self.first_block = deployment.first_block
         self.confirmations = confirmations
-        # eth-tester reads every block for every query: 10 blocks take 70 ms, 200 take 6 s.
-        self.span = 10 if chain.is_embedded else span
+        self.span = span or chain.log_span
         self._decoder = Decoder()
 
     def steps(self, cursor: Cursor | None, subject: bytes | None = None) -> Iterator[Step]:

@@ -8,13 +8,14 @@ from rich.table import Table
 
 from oracle.chain.history import ModelHistory, RequestHistory
 from oracle.cli import show
-from oracle.cli.model import model_data
+from oracle.cli.files import model_path
 from oracle.cli.options import REQUEST, chain_options, json_option
 from oracle.cli.session import open_session
 from oracle.errors import NotFound
-from oracle.inference import load
+from oracle.executor import Executor
+from oracle.inference import Job, load
 from oracle.tensor import Array, decode
-from oracle.types import Assurance, RequestId, TensorType
+from oracle.types import Assurance, Model, RequestId, TensorType
 
 SHOWN = 30  # rows of the table
 
@@ -63,10 +64,9 @@ def audit(
     if found.proposed is None:
         raise NotFound("There is nothing to audit: no result is proposed for this request.")
     model = history.model(found.created.request.model)
-    data = model_data(model, file, session.settings)
+    path = model_path(model, file, session.settings)
     with show.err.status("Running the model…"):
-        engine = load(data, model.model)
-        output = engine.infer(found.created.payload)
+        output = rerun(path, model.model, found.created.payload)
     elements = compare(found.proposed.output, output, model.model.signature.outputs)
     wrong = [element for element in elements if not element.matches]
     if as_json:
@@ -84,6 +84,16 @@ def audit(
     else:
         _print(found, model, elements, wrong)
     click.get_current_context().exit(1 if wrong else 0)
+
+
+def rerun(path: Path, model: Model, payload: bytes) -> bytes:
+    """The output as we compute it."""
+    if model.assurance is Assurance.EXACT:
+        return load(path.read_bytes(), model).infer(payload)
+    # A hostile file can kill the process that onnxruntime runs in.
+    with Executor(processes=1) as executor:
+        terms = (model.file_hash, model.program_root, model.signature, model.assurance)
+        return executor.infer(Job(path, *terms, payload))
 
 
 def compare(claimed: bytes, recomputed: bytes, tensors: tuple[TensorType, ...]) -> list[Element]:

@@ -29,7 +29,8 @@ from oracle.chain.provider import EMBEDDED, Call, Chain, Receipt, connect
 from oracle.chain.signer import Signer
 from oracle.cli import payload as payloads
 from oracle.cli import show
-from oracle.cli.audit import compare
+from oracle.cli.audit import compare, rerun
+from oracle.cli.files import model_files
 from oracle.cli.session import Session
 from oracle.cli.worker import build
 from oracle.config import Settings
@@ -37,8 +38,6 @@ from oracle.errors import ChainError
 from oracle.events import RequestCreated
 from oracle.exact.lower import lower
 from oracle.executor import Executor
-from oracle.inference import load
-from oracle.models import ModelFiles
 from oracle.samples import Sample, breast_cancer, gradient_boosting
 from oracle.store import Store
 from oracle.types import Assurance, Model, ModelId, RequestId, Status, Wei
@@ -109,7 +108,7 @@ class Play:
         self.settings = settings
         self.stack = stack
         self.cast = Cast(*(signers.from_key(secrets.token_bytes(32)) for _ in range(3)))
-        self.files = ModelFiles(settings.models, allow_local=True)
+        self.files = model_files(settings)
         self.decoder = Decoder()
         self.gas: dict[str, int] = {}
 
@@ -279,8 +278,7 @@ class Play:
         found = session.history.request(request_id)
         model = session.history.model(found.created.request.model).model
         assert found.proposed is not None
-        path = self.files.fetch(model.file_hash, ())
-        output = load(path.read_bytes(), model).infer(found.created.payload)
+        output = rerun(self.files.fetch(model.file_hash, ()), model, found.created.payload)
         elements = compare(found.proposed.output, output, model.signature.outputs)
         if not all(element.matches for element in elements):
             raise ChainError(f"The audit of 0x{request_id.hex()} found a mismatch.")
@@ -412,7 +410,7 @@ def working_here(session: Session, operator: Signer) -> Iterator[Work]:
         session.deployment.queue,
         operator.address,
     )
-    answers = Answers(ModelFiles(settings.models, allow_local=True), Executor(processes=1))
+    answers = Answers(model_files(settings), Executor(processes=1))
     try:
         service = build(session, store, answers, Policy(operator.address), operator)
         yield Here(service.tick)

@@ -1,23 +1,44 @@
 """The command's root: groups the commands, and turns expected errors into one sentence."""
 
 import sys
+from importlib import import_module
 from importlib.metadata import version
 
 import click
 
 from oracle.cli import show
-from oracle.cli.audit import audit
-from oracle.cli.demo import demo
-from oracle.cli.deploy import deploy
-from oracle.cli.keys import keys
-from oracle.cli.model import model
-from oracle.cli.operator import operator
-from oracle.cli.request import expire, request, result, retry_callback
-from oracle.cli.worker import worker
 from oracle.errors import ModelRefused, OracleError
 
+# Each command by the module that has it, in the order of --help. A module is imported when its
+# command is called: the libraries of all together take over a second.
+_COMMANDS = {
+    "demo": "demo",
+    "deploy": "deploy",
+    "keys": "keys",
+    "model": "model",
+    "operator": "operator",
+    "worker": "worker",
+    "request": "request",
+    "result": "request",
+    "expire": "request",
+    "retry-callback": "request",
+    "audit": "audit",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"oracle.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("exactum"))
 def exactum() -> None:
     """Verifiable AI inference for contracts on any EVM chain.
@@ -32,22 +53,6 @@ def exactum() -> None:
     Every command takes --rpc, or reads $EXACTUM_RPC; --help shows the rest. Expected errors are one
     sentence on standard error and exit code 1.
     """
-
-
-for command in (
-    demo,
-    deploy,
-    keys,
-    model,
-    operator,
-    worker,
-    request,
-    result,
-    expire,
-    retry_callback,
-    audit,
-):
-    exactum.add_command(command)
 
 
 def main() -> None:

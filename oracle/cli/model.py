@@ -9,10 +9,10 @@ from rich.table import Table
 
 from oracle.chain.history import ModelHistory
 from oracle.cli import show
+from oracle.cli.files import model_files
 from oracle.cli.options import DIM, MODEL, MONEY, chain_options, json_option, key_options
-from oracle.cli.session import model_files, open_key, open_session
+from oracle.cli.session import open_key, open_session
 from oracle.config import Settings
-from oracle.errors import ConfigError
 from oracle.exact.lower import lower
 from oracle.native import Native
 from oracle.types import Assurance, Model, ModelId, Wei
@@ -103,7 +103,7 @@ def publish(
     )
     receipt = session.transact(signer, session.registry.publish(what, uri))
     model_id = session.registry.id_of(what)
-    model_files(session.settings, allow_local=False).add(data)
+    model_files(session.settings).add(data)
     if as_json:
         show.print_json({"model_id": model_id, "gas_used": receipt.gas_used, "model": what})
         return
@@ -214,7 +214,7 @@ def list_(rpc: str | None, deployments: Path | None, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def add_file(file: Path) -> None:
     """Puts FILE into the local cache, where worker and audit look before they fetch."""
-    digest = model_files(Settings(), allow_local=False).add(file.read_bytes())
+    digest = model_files(Settings()).add(file.read_bytes())
     show.out.print(f"Kept {digest.hex()}.")
 
 
@@ -227,17 +227,3 @@ def _machine(found: ModelHistory) -> dict[str, object]:
         "successor": found.successor,
         "block": found.published.where.block,
     }
-
-
-def model_data(found: ModelHistory, file: Path | None, settings: Settings) -> bytes:
-    """The model's file, checked against its hash: `file`, else the cache, else its URIs."""
-    if file is None:
-        path = model_files(settings, allow_local=False).fetch(found.model.file_hash, found.uris)
-        return path.read_bytes()
-    data = file.read_bytes()
-    if hashlib.sha256(data).digest() != found.model.file_hash:
-        raise ConfigError(
-            f"{file} is not the model's file: its SHA-256 is {hashlib.sha256(data).hexdigest()},"
-            f" the model's {found.model.file_hash.hex()}."
-        )
-    return data

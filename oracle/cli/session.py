@@ -15,7 +15,6 @@ from oracle.chain.sender import transact
 from oracle.chain.signer import Signer
 from oracle.config import Settings
 from oracle.errors import ConfigError, KeyfileError
-from oracle.models import ModelFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,3 @@ def read_password(settings: Settings, password_file: Path | None, confirm: bool)
         return settings.password
     prompted: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
     return prompted
-
-
-def model_files(settings: Settings, allow_local: bool) -> ModelFiles:
-    return ModelFiles(settings.models, allow_local=allow_local)

@@ -15,8 +15,9 @@ from oracle.chain.sender import Sender
 from oracle.chain.signer import Signer
 from oracle.chain.watcher import Watcher
 from oracle.cli import show
+from oracle.cli.files import model_files
 from oracle.cli.options import ACCOUNT, DURATION, MODEL, MONEY, chain_options, key_options
-from oracle.cli.session import Session, model_files, open_key, open_session
+from oracle.cli.session import Session, open_key, open_session
 from oracle.executor import Executor
 from oracle.service import Service, Setup
 from oracle.store import Store

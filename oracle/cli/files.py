@@ -1,0 +1,26 @@
+"""Model files for a command: from the cache, or from where the chain says they are."""
+
+import hashlib
+from pathlib import Path
+
+from oracle.chain.history import ModelHistory
+from oracle.config import Settings
+from oracle.errors import ConfigError
+from oracle.models import ModelFiles
+
+
+def model_files(settings: Settings, allow_local: bool = False) -> ModelFiles:
+    return ModelFiles(settings.models, allow_local=allow_local, ipfs_gateway=settings.ipfs_gateway)
+
+
+def model_path(found: ModelHistory, file: Path | None, settings: Settings) -> Path:
+    """Where the model's file is, checked against its hash: `file`, the cache, or its URIs."""
+    if file is None:
+        return model_files(settings).fetch(found.model.file_hash, found.uris)
+    actual = hashlib.sha256(file.read_bytes()).digest()
+    if actual != found.model.file_hash:
+        raise ConfigError(
+            f"{file} is not the model's file: its SHA-256 is {actual.hex()},"
+            f" the model's {found.model.file_hash.hex()}."
+        )
+    return file

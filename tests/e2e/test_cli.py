@@ -1,0 +1,315 @@
+"""The command line as people use it: each command a process, against one anvil."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from oracle import samples
+from oracle.chain import devnet, signer
+from oracle.chain.contracts import Queue
+from oracle.chain.deployment import load
+from oracle.chain.history import History
+from oracle.chain.provider import connect
+from oracle.chain.sender import transact
+from oracle.types import RequestId, Wei
+from tests import chains
+
+ETHER = 10**18
+PASSWORD = "correct horse"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A folder with keys, models and deployments, and a chain: what one person works with."""
+
+    home: Path
+    url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "EXACTUM_HOME": str(self.home),
+            "EXACTUM_DEPLOYMENTS": str(self.home / "deployments"),
+            "EXACTUM_RPC": self.url,
+            "EXACTUM_PASSWORD": PASSWORD,
+            "COLUMNS": "200",
+        }
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "oracle.cli", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def json(self, *arguments: str, code: int = 0) -> dict:
+        return json.loads(self.run(*arguments, "--json", code=code).stdout)
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        command = [sys.executable, "-m", "oracle.cli", "worker", "--key", "operator"]
+        log = (self.home / "worker.log").open("ab")
+        process = subprocess.Popen(
+            [*command, "--poll", "0.1", "--json-logs"], env=self.environment, stderr=log
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+            log.close()
+
+    def fund(self, name: str) -> None:
+        address = self.json("keys", "new", name)["address"]
+        devnet.fund(connect(self.url), address, Wei(10 * ETHER))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Contracts deployed, a model published, an operator staked; all by the command line."""
+    chains.require_anvil()
+    with devnet.anvil() as url:
+        desk = Desk(tmp_path_factory.mktemp("desk"), url)
+        for name in ("publisher", "operator", "requester"):
+            desk.fund(name)
+        times = ("--min-window", "1s", "--withdrawal-delay", "1s")
+        desk.run("deploy", "--key", "publisher", *times)
+        (desk.home / "model.onnx").write_bytes(samples.breast_cancer().onnx)
+        desk.run("operator", "stake", "1ether", "--key", "operator")
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def model(desk: Desk) -> str:
+    names = ("--name", "cancer", "--version", "1", "--key", "publisher")
+    file = str(desk.home / "model.onnx")
+    return desk.json("model", "publish", file, *names)["model_id"]
+
+
+def row(index: int) -> str:
+    return json.dumps(samples.breast_cancer().rows[index].tolist())
+
+
+def ask(desk: Desk, model: str, *options: str) -> str:
+    asked = desk.json("request", model, "--input", row(0), "--key", "requester", *options)
+    return asked["request_id"]
+
+
+def eventually(desk: Desk, request: str, status: str) -> dict:
+    deadline = time.monotonic() + 60
+    while True:
+        done = subprocess.run(
+            [sys.executable, "-m", "oracle.cli", "result", request, "--json"],
+            env=desk.environment,
+            capture_output=True,
+            text=True,
+        )
+        found = json.loads(done.stdout)
+        if found["status"] == status:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+
+
+def test_deploy_is_free_when_all_is_there(desk: Desk) -> None:
+    again = ("deploy", "--key", "publisher", "--min-window", "1s", "--withdrawal-delay", "1s")
+    before = connect(desk.url).block("latest").number
+
+    assert "already there" in desk.run(*again).stderr
+    assert connect(desk.url).block("latest").number == before
+
+
+def test_model_show_says_what_was_published(desk: Desk, model: str) -> None:
+    shown = desk.json("model", "show", model)
+
+    assert shown["model"]["name"] == "cancer"
+    assert [shown["model"]["assurance"], shown["is_deprecated"]] == ["exact", False]
+    assert model in desk.run("model", "list").stdout
+
+
+def test_model_deprecate_warns_who_asks_and_stops_nobody(desk: Desk) -> None:
+    file = str(desk.home / "model.onnx")
+    names = ("--name", "old", "--version", "1", "--key", "publisher")
+    old = desk.json("model", "publish", file, *names)["model_id"]
+    desk.run("model", "deprecate", old, "--key", "publisher")
+
+    asked = desk.run("request", old, "--input", row(0), "--key", "requester")
+
+    assert "deprecated" in asked.stderr
+
+
+def test_request_is_answered_settled_and_audited(desk: Desk, model: str) -> None:
+    with desk.worker():
+        request = ask(desk, model)
+        found = eventually(desk, request, "settled")
+
+    assert found["is_final"]
+    assert found["values"]["label"] in ([0], [1])
+    audited = desk.json("audit", request)
+    assert audited["matches"] and audited["elements"] == 3
+
+
+def test_request_waits_for_the_final_result(desk: Desk, model: str) -> None:
+    with desk.worker():
+        waited = desk.run("request", model, "--input", row(1), "--key", "requester", "--wait")
+
+    assert "FINAL" in waited.stdout and "NOT FINAL" not in waited.stdout.splitlines()[-1]
+
+
+def test_audit_shows_a_result_that_is_off_by_one_ulp(desk: Desk, model: str) -> None:
+    chain = connect(desk.url)
+    deployment = load(desk.home / "deployments" / f"{chain.id}.json")
+    with desk.worker():
+        honest = eventually(desk, ask(desk, model), "settled")["output"]
+    request = ask(desk, model)
+    found = History(chain, deployment).request(RequestId(bytes.fromhex(request[2:])))
+    lie = (int(honest, 16) + 1).to_bytes(16, "big")
+    liar = signer.open_keystore(desk.home / "keys" / "operator.json", PASSWORD)
+    transact(chain, liar, Queue(chain, deployment).propose([(found.created.request, lie)]))
+
+    audited = desk.json("audit", request, code=1)
+
+    assert [m["tensor"] for m in audited["mismatches"]] == ["probabilities"]
+    assert "MISMATCH" in desk.run("audit", request, code=1).stdout
+
+
+def test_expire_refunds_what_nobody_answered(desk: Desk, model: str) -> None:
+    nobody = "0x00000000000000000000000000000000000000AA"
+    request = ask(desk, model, "--operator", nobody, "--timeout", "1s", "--fee", "0.5ether")
+    devnet.skip_time(connect(desk.url), 2)
+
+    assert desk.json("expire", request, "--key", "requester")["refund"] == str(ETHER // 2)
+    assert desk.json("operator", "withdraw", "--key", "requester")["credit"] == "0"
+    assert desk.json("result", request, code=2)["status"] == "expired"
+
+
+def test_operator_gets_its_stake_back(desk: Desk) -> None:
+    desk.run("operator", "unstake", "0.1ether", "--key", "operator")
+    devnet.skip_time(connect(desk.url), 2)
+
+    account = desk.json("operator", "withdraw", "--key", "operator")
+
+    assert account["unstaking"] == "0"
+
+
+def test_worker_sends_nothing_when_it_is_a_dry_run(desk: Desk, model: str) -> None:
+    operator = desk.json("keys", "list")["operator"]
+    state = f"sqlite:///{desk.home}/dry.db"
+    request = ask(desk, model)
+
+    dry = desk.run("worker", "--dry-run", operator, "--state", state, "--once", "--json-logs")
+
+    assert "would send" in dry.stderr
+    assert desk.json("result", request, code=2)["status"] == "requested"
+
+
+def test_publish_refuses_a_model_outside_the_law_with_every_reason(desk: Desk) -> None:
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], ["a"], name="noise"),
+        helper.make_node("Bernoulli", ["a"], ["y"], name="coin"),
+    ]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", value[:1], value[1:])
+    opsets = [helper.make_opsetid("", 17)]
+    data = helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+    (desk.home / "odd.onnx").write_bytes(data)
+
+    names = ("--name", "odd", "--version", "1", "--key", "publisher")
+    refused = desk.run("model", "publish", str(desk.home / "odd.onnx"), *names, code=1).stderr
+
+    assert "RandomNormalLike" in refused and "Bernoulli" in refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("result", "0x" + "11" * 32), "knows no request"),
+        (("model", "show", "0x" + "11" * 32), "knows no model"),
+        (("audit", "0x" + "11" * 32), "knows no request"),
+        (("operator", "stake", "1ether", "--key", "nobody"), "no keystore"),
+        (("operator", "stake", "99ether", "--key", "operator"), "funds|refused|insufficient"),
+        (("operator", "unstake", "99ether", "--key", "operator"), "InsufficientStake"),
+        (("request", "0x" + "11" * 32, "--input", "[1]"), "knows no model"),
+        (("--rpc-is-elsewhere",), "No such option"),
+        (("result", "0x" + "11" * 32, "--rpc", "http://127.0.0.1:1"), "does not answer"),
+        (("result", "0x" + "11" * 32, "--rpc", "ftp://x"), "no RPC URL"),
+        (("result", "0x" + "11" * 32, "--deployments", "/nonexistent"), "exactum deploy"),
+        (("keys", "new", "operator"), "exists already"),
+    ],
+)
+def test_errors_are_one_sentence(desk: Desk, arguments: tuple[str, ...], why: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "oracle.cli", *arguments],
+        env=desk.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert re.search(why, done.stderr), done.stderr
+
+
+def test_errors_show_no_secrets_of_the_rpc_url(desk: Desk) -> None:
+    url = "http://user:hunter2@127.0.0.1:1/v3/apikey123?token=abc"
+
+    said = desk.run("result", "0x" + "11" * 32, "--rpc", url, code=1).stderr
+
+    assert not re.search("hunter2|apikey123|abc", said)
+
+
+def test_open_keystore_is_refused_when_the_password_is_wrong(desk: Desk) -> None:
+    (desk.home / "wrong").write_text("battery staple\n")
+    file = str(desk.home / "wrong")
+    stake = ("operator", "stake", "1ether", "--key", "operator", "--password-file", file)
+
+    assert "password is wrong" in desk.run(*stake, code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (),
+        ("demo",),
+        ("deploy",),
+        ("keys", "new"),
+        ("keys", "import"),
+        ("model", "publish"),
+        ("model", "deprecate"),
+        ("operator", "status"),
+        ("worker",),
+        ("request",),
+        ("result",),
+        ("expire",),
+        ("retry-callback",),
+        ("audit",),
+    ],
+)
+def test_help_teaches(desk: Desk, command: tuple[str, ...]) -> None:
+    said = desk.run(*command, "--help").stdout
+
+    assert len(said.splitlines()) > 5
+
+
+def test_demo_runs_against_a_node_with_processes_of_its_own(desk: Desk) -> None:
+    done = desk.run("demo", "--rpc", desk.url)
+
+    assert done.stdout.count("MATCH: all") == 3
+    assert "credited to the patient, and withdrawn" in done.stdout
