@@ -1,6 +1,7 @@
 """What must survive a crash: cursor, models, requests, duties, transactions. SQL by SQLAlchemy."""
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from oracle.chain.codec import request_bytes, request_from_bytes
 from oracle.chain.provider import Call, Fees
@@ -458,7 +459,10 @@ class Store:
 
 
 def _open(url: str) -> Engine:
-    engine = create_engine(url)
+    try:
+        engine = create_engine(url)
+    except (ArgumentError, ImportError) as error:
+        raise ConfigError(f"The state cannot be opened: {_first_line(error)}.") from error
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
@@ -470,9 +474,14 @@ def _open(url: str) -> Engine:
 
     try:
         engine.connect().close()
-    except OperationalError as error:
-        raise ConfigError(f"The state cannot be opened: {error.orig}.") from error
+    except (DBAPIError, sqlite3.DatabaseError) as error:
+        cause = getattr(error, "orig", error)
+        raise ConfigError(f"The state cannot be opened: {_first_line(cause)}.") from error
     return engine
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
 
 
 def _dump(model: Model) -> str:
