@@ -11,8 +11,10 @@ import {Fixture} from "./Fixture.sol";
 /// metered.
 contract GasTest is Fixture {
     MinimalConsumer internal minimal;
-    Request[] internal _requests;
+    Request[] internal _open;
     bytes[] internal _outputs;
+    Request[] internal _answered;
+    IInferenceQueue.Proposal internal _proposal;
 
     function setUp() public override {
         super.setUp();
@@ -20,8 +22,10 @@ contract GasTest is Fixture {
         Request memory first = _askMinimal();
         _settle(first, _propose(first));
         for (uint256 i; i < 10; ++i) {
-            _requests.push(_askMinimal());
+            _open.push(_askMinimal());
             _outputs.push(OUTPUT);
+            _answered.push(_askMinimal());
+            _proposal = _propose(_answered[i]);
         }
     }
 
@@ -31,15 +35,15 @@ contract GasTest is Fixture {
 
     function test_gas_propose() external {
         vm.pauseGasMetering();
-        Request memory request = _requests[0];
+        Request memory request = _open[0];
         vm.resumeGasMetering();
         operator.propose(request, OUTPUT);
     }
 
     function test_gas_settle() external {
         vm.pauseGasMetering();
-        Request memory request = _requests[0];
-        IInferenceQueue.Proposal memory proposal = _propose(request);
+        Request memory request = _answered[0];
+        IInferenceQueue.Proposal memory proposal = _proposal;
         vm.warp(proposal.settleAt);
         vm.resumeGasMetering();
         queue.settle(request, proposal, OUTPUT);
@@ -47,7 +51,7 @@ contract GasTest is Fixture {
 
     function test_gas_expire() external {
         vm.pauseGasMetering();
-        Request memory request = _requests[0];
+        Request memory request = _open[0];
         vm.warp(_deadlineOf(request));
         vm.resumeGasMetering();
         queue.expire(request);
@@ -55,7 +59,7 @@ contract GasTest is Fixture {
 
     function test_gas_proposeBatchOf10() external {
         vm.pauseGasMetering();
-        Request[] memory requests = _requests;
+        Request[] memory requests = _open;
         bytes[] memory outputs = _outputs;
         vm.resumeGasMetering();
         operator.proposeBatch(requests, outputs);
@@ -65,9 +69,9 @@ contract GasTest is Fixture {
         vm.pauseGasMetering();
         IInferenceQueue.Settlement[] memory items = new IInferenceQueue.Settlement[](10);
         for (uint256 i; i < 10; ++i) {
-            items[i] = _settlements(_requests[i], _propose(_requests[i]))[0];
+            items[i] = _settlements(_answered[i], _proposal)[0];
         }
-        vm.warp(items[0].proposal.settleAt);
+        vm.warp(_proposal.settleAt);
         vm.resumeGasMetering();
         queue.settleBatch(items);
     }
