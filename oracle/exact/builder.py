@@ -18,12 +18,14 @@ class Limits:
 
     file_bytes: int = 1 << 31
     nodes: int = 1 << 17
-    elements: int = 1 << 28
+    elements: int = 1 << 26
     """Of one tensor."""
-    live_bytes: int = 1 << 33
+    live_bytes: int = 1 << 32
     """Of all constants, and of the values alive at once."""
     work: int = 1 << 41
     """Multiply-adds, or what takes as long, of one run."""
+    folded_work: int = 1 << 30
+    """The same, of what is computed from constants alone while lowering."""
 
 
 class OverLimit(Outside):
@@ -41,6 +43,7 @@ class Builder:
         self._constants: list[Constant] = []
         self._small: dict[tuple[ValueType, bytes], int] = {}
         self._work = 0
+        self._folded_work = 0
         self._constant_bytes = 0
         self._texts: set[tuple[Kind, int]] = set()
         self.labels: tuple[str | int, ...] = ()
@@ -114,18 +117,24 @@ class Builder:
         primitive = PRIMITIVES[op]
         type_ = self._checked(primitive.infer([operand.type for operand in operands], attributes))
         node = Node(op, tuple(operands), type_, attributes, self.node_name)
+        known = [self.known(operand) for operand in operands]
+        arrays = [array for array in known if array is not None]
+        if len(arrays) == len(known):
+            self._folded_work += primitive.cost(node) + 1
+            if self._folded_work > self.limits.folded_work:
+                raise OverLimit(
+                    f"its constants take more than {self.limits.folded_work} multiply-adds to fold",
+                    "fold the constants before export",
+                )
+            # The law gives the same bits to everybody, so folding depends on no one's machine.
+            with np.errstate(all="ignore"):
+                return self.constant(primitive.prepare(node, known)(*arrays))
         self._work += primitive.cost(node) + 1
         if self._work > self.limits.work:
             raise OverLimit(
                 f"a run would take more than {self.limits.work} multiply-adds",
                 "use a smaller model or a smaller batch",
             )
-        known = [self.known(operand) for operand in operands]
-        arrays = [array for array in known if array is not None]
-        if len(arrays) == len(known):
-            # The law gives the same bits to everybody, so folding is part of no one's machine.
-            with np.errstate(all="ignore"):
-                return self.constant(primitive.prepare(node, known)(*arrays))
         if len(self._nodes) >= self.limits.nodes:
             raise OverLimit(
                 f"it takes more than {self.limits.nodes} primitives", "use a smaller model"

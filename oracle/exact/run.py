@@ -79,7 +79,7 @@ class Runner:
                 slots.append(step.kernel(*_operands(slots, step)))
                 for slot in step.frees:
                     slots[slot] = None
-        return tuple(canonical(_shaped(slots[slot], shape)) for slot, shape in self._outputs)
+        return tuple(_owned(_shaped(slots[slot], shape)) for slot, shape in self._outputs)
 
     def _step(
         self, index: int, node: Node, plain: bool, last_reader: dict[int, int], kept: set[int]
@@ -137,6 +137,12 @@ def run(program: Program, inputs: Sequence[Array], *, plain: bool = False) -> tu
 def infer(program: Program, payload: bytes) -> bytes:
     """One run on a payload; make a Runner for more than one."""
     return Runner(program).infer(payload)
+
+
+def _owned(array: Array) -> Array:
+    """The canonical array, which is neither an input's memory nor a constant's."""
+    clean = canonical(array)
+    return clean.copy() if clean is array else clean
 
 
 def _operands(slots: Sequence[Array | None], step: _Step) -> list[Array]:

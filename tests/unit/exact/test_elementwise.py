@@ -190,7 +190,8 @@ def _dtype(target: type) -> DType:
 def test_arithmetic_agrees_with_the_plain_kernels(seed):
     rng = np.random.default_rng(seed)
     x, y = (canonical(rng.integers(0, 2**32, 1300, np.uint32).view(np.float32)) for _ in range(2))
-    y[:600] = np.ldexp(x[:600], rng.integers(-3, 3, 600)).astype(np.float32)
+    with np.errstate(all="ignore"):
+        y[:600] = np.ldexp(x[:600], rng.integers(-3, 3, 600)).astype(np.float32)
     for op in ARITHMETIC:
         agree(op, x, canonical(y))
     agree(Op.SQRT, x)

@@ -323,7 +323,7 @@ def test_lower_refuses_work_on_constants_too():
     big = np.ones((64, 64), np.float32)
     nodes = [node("MatMul", ["a", "a"], ["b"]), node("Add", ["b", "x"], ["y"])]
     model = file(nodes, [tensor("x", [1])], ["y"], a=big)
-    assert "multiply-adds" in reasons(model, limits=Limits(work=10000))
+    assert "multiply-adds to fold" in reasons(model, limits=Limits(folded_work=10000))
 
 
 def test_lower_refuses_more_live_bytes_than_the_limit():
