@@ -180,11 +180,12 @@ class Store:
             if found is None:
                 values = {"chain_id": chain_id, "queue": queue, "operator": operator}
                 connection.execute(_identity.insert().values(values))
-            elif tuple(found) != (chain_id, queue, operator):
-                raise ConfigError(
-                    f"This state belongs to operator {found.operator} on chain {found.chain_id}"
-                    f" (queue {found.queue}); give --state another file."
-                )
+        if found is not None and tuple(found) != (chain_id, queue, operator):
+            self.close_engine()
+            raise ConfigError(
+                f"This state belongs to operator {found.operator} on chain {found.chain_id}"
+                f" (queue {found.queue}); give --state another file."
+            )
 
     def close_engine(self) -> None:
         self._engine.dispose()
