@@ -185,7 +185,7 @@ def _dtype(target: type) -> DType:
 
 
 @pytest.mark.long
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 2**32 - 1))
 def test_arithmetic_agrees_with_the_plain_kernels(seed):
     rng = np.random.default_rng(seed)

@@ -136,7 +136,7 @@ def test_dot_is_outside_when_inner_dims_differ():
 
 
 @pytest.mark.long
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(1, 120))
 def test_dot_agrees_with_the_plain_kernel_when_sums_cancel(seed, k, spread):
     rng = np.random.default_rng(seed)

@@ -113,7 +113,7 @@ def test_reductions_agree_when_rows_hold_every_kind_of_number():
 
 
 @pytest.mark.long
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 126))
 def test_reduce_sum_and_mean_agree_with_the_plain_kernels(seed, k, spread):
     x = random_floats(np.random.default_rng(seed), (40, k), spread)
