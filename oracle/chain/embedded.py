@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from eth_tester.exceptions import TransactionFailed  # type: ignore[import-untyped]
+from eth_tester.exceptions import ValidationError as TesterValidationError
 from eth_typing import BlockIdentifier
+from eth_utils import ValidationError
 from web3 import EthereumTesterProvider, Web3
 
 from oracle.chain.errors import reverted
 from oracle.chain.provider import Chain
+from oracle.errors import ChainError, Reverted
 
 
 class EmbeddedChain(Chain):
@@ -30,7 +33,11 @@ class EmbeddedChain(Chain):
             try:
                 yield
             except TransactionFailed as error:
-                raise reverted(_revert_data(error)) from error
+                raise _reverted(error) from error
+            except UnicodeDecodeError as error:  # eth-tester, of a revert's reason
+                raise Reverted("Malformed", {"data": "0x" + error.object.hex()}) from error
+            except (ValidationError, TesterValidationError) as error:
+                raise ChainError(f"{self.name} refused: {error}") from error
 
     def skip_time(self, seconds: int) -> None:
         tester: Any = self._provider.ethereum_tester
@@ -38,10 +45,14 @@ class EmbeddedChain(Chain):
         tester.mine_blocks(1)
 
 
-def _revert_data(error: TransactionFailed) -> bytes:
-    """eth-tester prints the bytes into its message and keeps them nowhere else."""
-    _, _, printed = str(error).partition("execution reverted: ")
-    if not printed.startswith(("b'", 'b"')):
-        return b""
-    data = ast.literal_eval(printed)
-    return data if isinstance(data, bytes) else b""
+def _reverted(error: TransactionFailed) -> Reverted:
+    """web3 makes text of what eth-tester raised, and that holds the bytes: as they are, inside
+    another error, or printed."""
+    first = error.__context__ if isinstance(error.__context__, TransactionFailed) else error
+    raised = first.args[0] if first.args else b""
+    if isinstance(raised, Exception):
+        raised = raised.args[0] if raised.args else b""
+    if isinstance(raised, str) and raised.startswith(("b'", 'b"')):
+        raised = ast.literal_eval(raised)
+    # Other text is a reason that eth-tester has decoded, or what ailed the machine itself.
+    return reverted(raised) if isinstance(raised, bytes) else Reverted("Error", {"reason": raised})

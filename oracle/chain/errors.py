@@ -28,7 +28,7 @@ def reverted(data: bytes) -> Reverted:
             return Reverted("Unknown", {"data": "0x" + data.hex()})
         inputs = error["inputs"]
         values = decode([_type(each) for each in inputs], arguments)
-    except DecodingError:
+    except (DecodingError, UnicodeDecodeError):
         return Reverted("Malformed", {"data": "0x" + data.hex()})
     names = [each["name"] for each in inputs]
     return Reverted(error["name"], dict(zip(names, map(_readable, values), strict=True)))
