@@ -1,8 +1,10 @@
 """The command's root: groups the commands, and turns expected errors into one sentence."""
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from typing import NoReturn
 
 import click
 
@@ -55,9 +57,10 @@ def exactum() -> None:
     """
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
-        exactum(standalone_mode=False)
+        code = exactum(arguments, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except ModelRefused as error:
         show.err.print("[red]The model is outside the law:[/]")
         for reason in error.reasons:
