@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eth_abi import encode
-from eth_utils import keccak
+from eth_utils import is_checksum_address, keccak
 
 from oracle.chain.artifacts import Artifact, artifact
 from oracle.chain.codec import ZERO_ADDRESS
@@ -63,21 +63,32 @@ class Deployment:
 
 
 def load(path: Path) -> Deployment:
+    deployment = _read(path)
+    missing = {REGISTRY, QUEUE} - deployment.contracts.keys()
+    if missing:
+        raise ConfigError(f"{path} lacks {', '.join(sorted(missing))}; run exactum deploy again.")
+    return deployment
+
+
+def _read(path: Path) -> Deployment:
+    """Perhaps half of one: what a deployment that was interrupted has left."""
     try:
         content = json.loads(path.read_text())
-        contracts = {
-            name: Deployed(**(fields | {"arguments": tuple(fields["arguments"])}))
-            for name, fields in content["contracts"].items()
-        }
-        deployment = Deployment(content["chain_id"], contracts)
-        missing = {REGISTRY, QUEUE} - contracts.keys()
+        contracts = {name: _deployed(fields) for name, fields in content["contracts"].items()}
+        return Deployment(content["chain_id"], contracts)
     except FileNotFoundError:
         raise ConfigError(f"There is no deployment at {path}; run exactum deploy first.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is no deployment file: {error!r}.") from error
-    if missing:
-        raise ConfigError(f"{path} lacks {', '.join(sorted(missing))}; run exactum deploy again.")
-    return deployment
+
+
+def _deployed(fields: dict[str, Any]) -> Deployed:
+    contract = Deployed(**(fields | {"arguments": tuple(fields["arguments"])}))
+    if not is_checksum_address(contract.address):
+        raise ValueError(f"{contract.address!r} is no address with a checksum")
+    if type(contract.block) is not int or contract.block < 0:
+        raise ValueError(f"{contract.block!r} is no block")
+    return contract
 
 
 def save(deployment: Deployment, path: Path) -> None:
@@ -123,9 +134,10 @@ def deploy(
 ) -> Deployment:
     """Deploys what is not on the chain yet, and writes `path` after each contract, so that a second
     run after a crash goes on where the first stopped."""
-    known = dict(load(path).contracts) if path.exists() else {}
-    if path.exists() and load(path).chain_id != chain.id:
-        raise WrongChain(f"{path} is of chain {load(path).chain_id}, {chain.name} of {chain.id}.")
+    begun = _read(path) if path.exists() else Deployment(chain.id, {})
+    if begun.chain_id != chain.id:
+        raise WrongChain(f"{path} is of chain {begun.chain_id}, {chain.name} of {chain.id}.")
+    known = dict(begun.contracts)
 
     def ensure(name: str, arguments: tuple[Any, ...]) -> Address:
         built = artifact(name)

@@ -35,7 +35,9 @@ class Signer:
 
 def from_key(key: bytes | str) -> Signer:
     try:
-        return Signer(Account.from_key(key))
+        # eth-account would fill up a digit that is missing.
+        data = bytes.fromhex(key.removeprefix("0x")) if isinstance(key, str) else key
+        return Signer(Account.from_key(data))
     except Exception:  # eth-keys has no one error for a bad key; the key must not reach a message
         raise KeyfileError("That is no private key: give 32 bytes as 64 hex digits.") from None
 
@@ -61,7 +63,9 @@ def open_keystore(path: Path, password: str) -> Signer:
         return Signer(Account.from_key(Account.decrypt(json.loads(path.read_text()), password)))
     except FileNotFoundError:
         raise KeyfileError(f"There is no keystore at {path}; exactum keys new makes one.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise KeyfileError(f"{path} cannot be opened: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
         wrong = "MAC mismatch" in str(error)
         why = "the password is wrong" if wrong else "it is no keystore file"
         raise KeyfileError(f"{path} cannot be opened: {why}.") from None

@@ -6,6 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from oracle.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
@@ -26,7 +28,10 @@ class Artifact:
 
 @cache
 def artifact(name: str) -> Artifact:
-    content = json.loads((files(__package__) / f"{name}.json").read_text())
+    try:
+        content = json.loads((files(__package__) / f"{name}.json").read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"This version of Exactum knows no contract {name}.") from None
     return Artifact(
         name=name,
         abi=content["abi"],
