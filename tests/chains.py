@@ -363,3 +363,10 @@ def consumer(queue: Address, callback: str = "reverts") -> bytes:
 
 def ids(events: Sequence[RequestCreated]) -> list[RequestId]:
     return [event.request_id for event in events]
+
+
+def variant(chain: Chain, fault: type) -> Chain:
+    """The same chain, with methods of `fault` instead of its own."""
+    twin: Chain = object.__new__(type(fault.__name__, (fault, type(chain)), {}))
+    vars(twin).update(vars(chain))
+    return twin

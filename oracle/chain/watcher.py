@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from oracle.chain.deployment import Deployment
 from oracle.chain.events import Decoder
 from oracle.chain.provider import Chain
-from oracle.errors import ChainError, Reorganised, RpcUnavailable
+from oracle.errors import ChainError, Reorganised
 from oracle.events import Event
 
 
@@ -41,8 +41,11 @@ class Watcher:
         """What happened since `cursor`, in order; nothing if the chain has not moved.
 
         With `subject`, only what is about that one id or account."""
-        last = self.chain.block("latest").number - self.confirmations
+        head = self.chain.block("latest").number
+        last = head - self.confirmations
         if cursor is not None:
+            if head < cursor.number:
+                return  # this node is behind the one that we read from
             self._check(cursor)
         first = self.first_block if cursor is None else cursor.number + 1
         span = self.span
@@ -51,10 +54,9 @@ class Watcher:
             block = self.chain.block(end)
             try:
                 found = self.events(first, end, subject)
-            except RpcUnavailable:
-                raise
             except ChainError:
-                # Nodes limit how many blocks or logs a query may span, each in its own way.
+                # Nodes limit how many blocks or logs a query may span, each in its own way, and
+                # some close the connection or let it time out. One that is down fails above.
                 if span == 1:
                     raise
                 span = max(1, span // 4)
