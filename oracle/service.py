@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Event as Flag
@@ -16,21 +16,23 @@ from oracle.chain.sender import Sender
 from oracle.chain.watcher import Watcher
 from oracle.duties import Decline, Duty, Kind, State
 from oracle.errors import (
-    ModelError,
+    ChainError,
     ModelUnavailable,
-    PayloadError,
+    OracleError,
+    Reorganised,
     Reverted,
     RpcUnavailable,
-    SecondOpinionDiffers,
+    WrongChain,
 )
 from oracle.events import Event, OperatorSlashed, RequestCreated
 from oracle.store import Handled, Row, Store
 from oracle.types import Address, Model, ModelId, Request, RequestId, Wei
-from oracle.worker import Policy, RequestOf, decide
+from oracle.worker import Policy, RequestOf, answer_gas, decide
 
 log = structlog.get_logger()
 
-MAX_BATCH = 50  # answers in one transaction: about 1 M gas
+MAX_BATCH = 50  # duties in one transaction
+MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what nodes take
 RETRY = 10.0  # seconds until what may get better by itself is tried again
 
 
@@ -62,13 +64,16 @@ class Service:
         self._reported: set[int] = set()  # duties that a dry run has told of
 
     def run(self, stop: Flag, pause: float) -> None:
-        """Rounds until `stop` is set. A node that does not answer is waited for."""
+        """Rounds until `stop` is set. A node that does not answer, or with an error of its own, is
+        waited for."""
         wait = pause
         while not stop.is_set():
             try:
                 self.tick()
                 wait = pause
-            except RpcUnavailable as error:
+            except (Reorganised, WrongChain):
+                raise
+            except ChainError as error:
                 wait = min(60.0, 2 * wait)
                 log.warning("the node does not answer", why=str(error), again_in=wait)
             stop.wait(wait)
@@ -111,7 +116,7 @@ class Service:
             decisions = tuple(decide(event, policy, gas_price, request_of))
         # One poisonous event must not cost us the deadlines of the rest.
         except Exception:
-            log.error("an event is stuck", event=repr(event), exc_info=True)
+            log.error("an event is stuck", what=repr(event), exc_info=True)
             return Handled(event, (), traceback.format_exc())
         for decision in decisions:
             _log_decision(decision)
@@ -156,25 +161,36 @@ class Service:
         if row is None:
             return  # ended meanwhile
         request = "0x" + row.duty.subject.hex()
-        try:
-            output = future.result()
-        except ModelUnavailable as error:
-            log.warning("the model cannot be had yet", request=request, why=str(error))
-            self._not_before[duty_id] = now + RETRY
-        except (ModelError, PayloadError, SecondOpinionDiffers) as error:
-            log.error("we do not answer", request=request, why=str(error))
-            self._store.end(duty_id, State.MISSED, str(error))
-        else:
-            self._store.keep_output(RequestId(row.duty.subject), output)
-            log.info("computed", request=request, output_bytes=len(output))
+        match future.exception():
+            case None:
+                output = future.result()
+                self._store.keep_output(RequestId(row.duty.subject), output)
+                log.info("computed", request=request, output_bytes=len(output))
+            case ModelUnavailable() as error:
+                log.warning("the model cannot be had yet", request=request, why=str(error))
+                self._not_before[duty_id] = now + RETRY
+            case OracleError() as error:
+                log.error("we do not answer", request=request, why=str(error))
+                self._store.end(duty_id, State.MISSED, str(error))
+            case error:  # a bug, which must not cost us the deadlines of the rest
+                log.error("we cannot answer", request=request, exc_info=error)
+                self._store.end(duty_id, State.MISSED, repr(error))
 
     # Transactions out.
 
     def _miss(self, chain_time: float) -> None:
-        for row in self._store.duties(State.OPEN):
-            if row.duty.deadline is not None and row.duty.deadline <= chain_time:
+        for row in self._store.duties(State.OPEN, State.SENT):
+            deadline = row.duty.deadline
+            if deadline is None or deadline > chain_time:
+                continue
+            # What was sent may have been in time, until all blocks before the deadline are read.
+            if row.state is State.OPEN or self._has_read_until(deadline):
                 log.error("missed a deadline", kind=row.duty.kind, subject=row.duty.subject.hex())
                 self._store.end(row.id, State.MISSED, "its deadline passed")
+
+    def _has_read_until(self, time: int) -> bool:
+        cursor = self._store.cursor()
+        return cursor is not None and self._setup.chain.block(cursor.number).time >= time
 
     def _send(self, now: float, chain_time: float) -> None:
         ready = [
@@ -184,8 +200,22 @@ class Service:
         ]
         for kind in Kind:
             rows = [row for row in ready if row.duty.kind is kind and self._is_ready(row)]
-            for start in range(0, len(rows), MAX_BATCH):
-                self._send_batch(kind, rows[start : start + MAX_BATCH], now)
+            for batch in self._batches(rows):
+                self._send_batch(kind, batch, now)
+
+    def _batches(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+        batch: list[Row] = []
+        gas = 0
+        for row in rows:
+            request = self._store.request(RequestId(row.duty.subject))
+            needed = 0 if request is None else answer_gas(request)
+            if batch and (len(batch) == MAX_BATCH or gas + needed > MAX_BATCH_GAS):
+                yield batch
+                batch, gas = [], 0
+            batch.append(row)
+            gas += needed
+        if batch:
+            yield batch
 
     def _is_ready(self, row: Row) -> bool:
         if row.duty.kind is not Kind.PROPOSE:
@@ -199,8 +229,11 @@ class Service:
             self._report(kind, rows)
             return
         try:
-            sent = sender.send(self._call(kind, rows), tuple(row.id for row in rows), now)
-        except Reverted as error:
+            duties = tuple(row.id for row in rows)
+            sent = sender.send(self._call(kind, rows), duties, now, self._spare(kind, rows))
+        except RpcUnavailable:
+            raise
+        except ChainError as error:
             if len(rows) == 1:
                 self._refused(rows[0], error, now)
                 return
@@ -208,6 +241,14 @@ class Service:
                 self._send_batch(kind, [row], now)
         else:
             log.info("sent", kind=kind, duties=len(rows), transaction="0x" + sent.hash.hex())
+
+    def _spare(self, kind: Kind, rows: Sequence[Row]) -> int:
+        """Gas that callbacks may burn although they did not in simulation, which would then lack
+        for the callbacks after them. The last one's is in the estimate."""
+        if kind is not Kind.SETTLE:
+            return 0
+        requests = [self._store.request(RequestId(row.duty.subject)) for row in rows[:-1]]
+        return sum(request.callback_gas for request in requests if request is not None)
 
     def _report(self, kind: Kind, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -229,12 +270,18 @@ class Service:
             case Kind.WITHDRAW:
                 return queue.withdraw(Address(self._setup.policy.operator))
 
-    def _refused(self, row: Row, error: Reverted, now: float) -> None:
+    def _refused(self, row: Row, error: ChainError, now: float) -> None:
         """What a revert in simulation means for a duty. Nothing was sent."""
         subject = row.duty.subject.hex()
+        if not isinstance(error, Reverted):
+            log.error("cannot be sent yet", kind=row.duty.kind, subject=subject, why=str(error))
+            self._not_before[row.id] = now + RETRY
+            return
         match error.name:
             case "WindowNotOver":
                 pass  # the chain's clock is behind ours
+            case "NothingToWithdraw" if self._is_early(row):
+                pass
             case "WrongStatus" | "WrongProposal" | "NothingToWithdraw":
                 self._store.end(row.id, State.SUPERSEDED, str(error))
             case "DeadlinePassed":
@@ -246,6 +293,10 @@ class Service:
             case _:
                 log.error("cannot be sent", kind=row.duty.kind, subject=subject, why=str(error))
                 self._store.end(row.id, State.MISSED, str(error))
+
+    def _is_early(self, row: Row) -> bool:
+        """By the chain's clock."""
+        return self._setup.chain.block("latest").time < row.duty.not_before
 
 
 def _log_decision(decision: object) -> None:

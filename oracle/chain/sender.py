@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 GAS_MARGIN = 115  # percent of the estimate: state may move between the estimate and the block
 RAISE = 25  # percent; nodes want at least 10 to replace a transaction
+MAX_RAISE = 10  # times the going fee: what waits in spite of that waits for something else
 RECEIPT_TIMEOUT = 120.0  # seconds
 
 
@@ -68,9 +69,10 @@ class Sender:
         self.outbox = outbox
         self.patience = patience  # seconds before a waiting transaction's fee is raised
 
-    def send(self, call: Call, duties: tuple[int, ...], now: float) -> Sent:
-        """Raises Reverted, and sends nothing, where the call would fail."""
-        gas = self.chain.estimate(call, self.signer.address) * GAS_MARGIN // 100
+    def send(self, call: Call, duties: tuple[int, ...], now: float, spare: int = 0) -> Sent:
+        """Raises Reverted, and sends nothing, where the call would fail. `spare` is gas that the
+        call may need beyond what it takes in simulation."""
+        gas = self.chain.estimate(call, self.signer.address) * GAS_MARGIN // 100 + spare
         waiting = self.outbox.waiting()
         mined = self.chain.nonce(self.signer.address)
         nonce = max([mined, *(sent.nonce + 1 for sent in waiting)])
@@ -99,13 +101,17 @@ class Sender:
                 continue
             left += 1
             last = attempts[-1]
-            if now - last.sent_at >= self.patience:
+            if now - last.sent_at >= self.patience and self._may_raise(last):
                 log.info("raised the fee", nonce=nonce, attempt=len(attempts) + 1)
                 fees = last.fees.raised(RAISE)
                 self._send(last.call, last.duties, nonce, last.gas, fees, now)
             elif not self.chain.knows(last.hash):
                 self._broadcast(last)
         return left
+
+    def _may_raise(self, sent: Sent) -> bool:
+        """A chain that stands still, or an account without funds, must not cost us all we have."""
+        return sent.fees.maximum < MAX_RAISE * self.chain.fees().maximum
 
     def _close(self, nonce: int, attempts: Sequence[Sent]) -> None:
         for sent in attempts:

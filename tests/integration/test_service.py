@@ -1,0 +1,737 @@
+"""The worker at work on a devnet: what it does, what it survives, what it leaves to others."""
+
+from concurrent.futures import Future
+from dataclasses import replace
+from threading import Event as Flag
+
+import pytest
+from eth_utils import keccak
+
+from oracle.chain.provider import Call
+from oracle.duties import Kind, State
+from oracle.errors import (
+    ChainError,
+    InferenceFailed,
+    ModelMismatch,
+    ModelUnavailable,
+    Reorganised,
+    Reverted,
+    RpcUnavailable,
+    SecondOpinionDiffers,
+    WrongPayloadLength,
+)
+from oracle.events import CallbackFailed, RequestSettled, ResultProposed
+from oracle.service import RETRY
+from oracle.types import DType, ModelId, Signature, Status, TensorType, Wei
+from tests.chains import (
+    BOND,
+    DELAY,
+    ETHER,
+    FEE,
+    OUTPUT,
+    PAYLOAD,
+    ROYALTY,
+    STAKE,
+    TIMEOUT,
+    URI,
+    WINDOW,
+    World,
+    address,
+    model,
+    variant,
+)
+from tests.integration.workers import Answers, Hire
+
+ME = address("operator")
+
+# The whole way.
+
+
+def test_tick_answers_settles_and_is_paid(world: World, hire: Hire) -> None:
+    world.stake()
+    asked = world.ask(world.publish())
+    worker = hire(world)
+
+    worker.work()
+    assert world.status(asked) is Status.PROPOSED
+    world.skip(WINDOW)
+    worker.work()
+
+    assert world.status(asked) is Status.SETTLED
+    assert worker.states() == [State.DONE, State.DONE]
+    account = world.queue.account_of(ME)
+    assert (account.staked, account.locked) == (STAKE + FEE - ROYALTY, 0)
+    assert world.chain.nonce(ME) == 3  # stake, propose, settle
+
+
+def test_tick_gives_inference_the_model_its_uris_and_the_payload(
+    embedded: World, hire: Hire
+) -> None:
+    embedded.stake()
+    model_id = embedded.publish()
+    embedded.send("publisher", embedded.registry.add_uri(model_id, "ipfs://x"))
+    embedded.ask(model_id)
+    worker = hire(embedded)
+
+    worker.tick()
+
+    [(what, uris, payload)] = worker.answers.asked
+    assert what == model(address("publisher"))
+    assert (sorted(uris), payload) == (sorted([URI, "ipfs://x"]), PAYLOAD)
+
+
+def test_tick_calls_the_consumer_back(world: World, hire: Hire) -> None:
+    world.stake()
+    contract = world.consumer()
+    world.send("requester", Call(contract, b""))  # its callback returns
+    asked = world.ask_by(contract, world.publish(), callback_gas=50_000)
+    worker = hire(world)
+
+    worker.work()
+    world.skip(WINDOW)
+    worker.work()
+
+    assert world.queue.status_of(asked.request_id) == (Status.SETTLED, False)
+    assert world.all(CallbackFailed) == []
+
+
+def test_tick_settles_although_the_callback_fails(world: World, hire: Hire) -> None:
+    world.stake()
+    asked = world.ask_by(world.consumer(), world.publish(), callback_gas=50_000)
+    worker = hire(world)
+
+    worker.work()
+    world.skip(WINDOW)
+    worker.work()
+
+    assert world.queue.status_of(asked.request_id) == (Status.SETTLED, True)
+    [failed] = world.all(CallbackFailed)
+    assert failed.reason == b"no"
+    assert worker.states() == [State.DONE, State.DONE]
+
+
+def test_tick_settles_only_when_the_window_is_over(world: World, hire: Hire) -> None:
+    world.stake()
+    asked = world.ask(world.publish())
+    worker = hire(world)
+    worker.work()
+    world.skip(WINDOW // 2)
+
+    worker.work()
+
+    assert world.status(asked) is Status.PROPOSED
+    assert worker.states(Kind.SETTLE) == [State.OPEN]
+
+
+def test_tick_waits_for_the_chain_when_our_clock_is_ahead(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    worker = hire(embedded)
+    worker.work()
+
+    worker.wait(WINDOW + 10)
+    worker.tick(3)
+    assert embedded.status(asked) is Status.PROPOSED
+    embedded.skip(WINDOW)
+    worker.work()
+
+    assert embedded.status(asked) is Status.SETTLED
+
+
+def test_tick_does_nothing_when_nothing_happened(embedded: World, hire: Hire) -> None:
+    worker = hire(embedded)
+
+    worker.work()
+
+    assert worker.rows() == [] and worker.service.is_idle
+    assert embedded.chain.nonce(ME) == 0
+
+
+def test_tick_goes_on_with_the_state_of_before(embedded: World, hire: Hire) -> None:
+    """A worker that is started anew for each round does as one that runs through."""
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+
+    for _ in range(6):
+        hire(embedded).tick(2)
+        embedded.skip(WINDOW)
+
+    assert embedded.status(asked) is Status.SETTLED
+    assert embedded.chain.nonce(ME) == 3
+
+
+# Many at once.
+
+
+def test_tick_answers_many_requests_in_one_transaction(world: World, hire: Hire) -> None:
+    world.stake()
+    model_id = world.publish()
+    asked = [world.ask(model_id) for _ in range(12)]
+    worker = hire(world, parallel=20)
+
+    worker.work()
+    world.skip(WINDOW)
+    worker.work()
+
+    assert {world.status(each) for each in asked} == {Status.SETTLED}
+    assert world.chain.nonce(ME) == 3
+    assert len({event.where.transaction for event in world.all(RequestSettled)}) == 1
+
+
+def test_tick_infers_no_more_at_once_than_it_may(embedded: World, hire: Hire) -> None:
+    model_id = embedded.publish()
+    for _ in range(5):
+        embedded.ask(model_id)
+
+    class Slow(Answers):
+        def submit(self, model, uris, payload):
+            super().submit(model, uris, payload)
+            return Future()
+
+    worker = hire(embedded, answers=Slow(), parallel=2)
+    worker.tick(5)
+
+    assert len(worker.answers.asked) == 2 and not worker.service.is_idle
+
+
+def test_tick_splits_settlements_whose_callbacks_fill_a_block(anvil: World, hire: Hire) -> None:
+    """Each may take 10 M gas, and does: four in one transaction fit no block."""
+    anvil.stake()
+    model_id, contract = anvil.publish(), anvil.consumer("burns")
+    asked = [anvil.ask_by(contract, model_id, fee=ETHER, callback_gas=10_000_000) for _ in range(4)]
+    worker = hire(anvil, parallel=20)
+
+    worker.work()
+    anvil.skip(WINDOW)
+    worker.work()
+
+    assert {anvil.queue.status_of(each.request_id) for each in asked} == {(Status.SETTLED, True)}
+
+
+def test_tick_settles_a_batch_whose_callbacks_burn_more_than_in_simulation(
+    anvil: World, hire: Hire
+) -> None:
+    """Or a consumer that tells simulations from transactions could make us pay for reverts."""
+    anvil.stake()
+    model_id, contract = anvil.publish(), anvil.consumer("burns")
+    asked = [anvil.ask_by(contract, model_id, fee=ETHER, callback_gas=400_000) for _ in range(6)]
+    worker = hire(anvil, parallel=20)
+
+    worker.work()
+    anvil.skip(WINDOW)
+    worker.work()
+
+    assert {anvil.status(each) for each in asked} == {Status.SETTLED}
+    assert anvil.chain.nonce(ME) == 3
+
+
+def test_tick_answers_the_others_when_one_of_a_batch_reverts(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    good, bad = embedded.publish(), embedded.publish(version="2")
+    asked = [embedded.ask(good), embedded.ask(bad), embedded.ask(good)]
+
+    class NonCanonicalOnce(Answers):
+        def submit(self, model, uris, payload):
+            self.output = bytes.fromhex("8000000000000000") if model.version == "2" else OUTPUT
+            return super().submit(model, uris, payload)
+
+    worker = hire(embedded, answers=NonCanonicalOnce())
+    worker.work()
+
+    assert [embedded.status(each) for each in asked] == [
+        Status.PROPOSED,
+        Status.REQUESTED,
+        Status.PROPOSED,
+    ]
+    [missed] = [row for row in worker.rows() if row.state is State.MISSED]
+    assert "NonCanonicalOutput" in missed.note
+
+
+# Stake.
+
+
+def test_tick_waits_for_stake_and_then_answers(world: World, hire: Hire) -> None:
+    asked = world.ask(world.publish())
+    worker = hire(world)
+    worker.tick(4)
+    assert worker.states() == [State.OPEN]
+
+    world.stake()
+    worker.wait(RETRY)
+    worker.work()
+
+    assert world.status(asked) is Status.PROPOSED
+
+
+def test_tick_answers_as_many_as_the_stake_allows(embedded: World, hire: Hire) -> None:
+    embedded.stake(amount=2 * BOND)
+    model_id = embedded.publish()
+    asked = [embedded.ask(model_id) for _ in range(4)]
+    worker = hire(embedded)
+
+    worker.work()
+
+    assert [embedded.status(each) for each in asked].count(Status.PROPOSED) == 2
+    assert worker.states(Kind.PROPOSE).count(State.OPEN) == 2
+
+
+def test_tick_withdraws_when_the_delay_is_over(world: World, hire: Hire) -> None:
+    world.stake()
+    world.send("operator", world.queue.unstake(Wei(STAKE // 2)))
+    worker = hire(world)
+    worker.work()
+    assert worker.states() == [State.OPEN]
+    world.skip(DELAY)
+
+    worker.work()
+
+    assert worker.states() == [State.DONE]
+    assert world.queue.unstaking_of(ME).amount == 0
+
+
+def test_tick_withdraws_once_when_more_was_unstaked_meanwhile(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    worker = hire(embedded)
+    for _ in range(2):
+        embedded.send("operator", embedded.queue.unstake(Wei(5)))
+        worker.work()
+    embedded.skip(DELAY)
+
+    worker.work()
+
+    assert worker.states() == [State.SUPERSEDED, State.DONE]
+    assert embedded.queue.unstaking_of(ME).amount == 0
+
+
+def test_tick_keeps_the_withdrawal_when_our_clock_is_ahead(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    embedded.send("operator", embedded.queue.unstake(Wei(5)))
+    worker = hire(embedded)
+    worker.work()
+    worker.wait(DELAY + 10)
+    worker.tick(3)
+    assert worker.states() == [State.OPEN]
+
+    embedded.skip(DELAY)
+    worker.work()
+
+    assert worker.states() == [State.DONE]
+
+
+def test_tick_withdraws_although_a_stranger_had_our_credit_paid_before(
+    embedded: World, hire: Hire
+) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish(), refund_to=ME)
+    embedded.skip(TIMEOUT)
+    embedded.send("stranger", embedded.queue.expire(asked.request))
+    embedded.send("operator", embedded.queue.unstake(Wei(5)))
+    embedded.send("stranger", embedded.queue.withdraw(ME))
+    worker = hire(embedded)
+    worker.work()
+    embedded.skip(DELAY)
+
+    worker.work()
+
+    assert embedded.queue.unstaking_of(ME).amount == 0
+    assert worker.states(Kind.WITHDRAW) == [State.DONE]
+
+
+def test_tick_gives_up_settling_what_a_slash_voided(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    model_id = embedded.publish()
+    lied, other = embedded.ask(model_id), embedded.ask(model_id)
+    worker = hire(embedded)
+    worker.work()
+    answers = {event.request_id: event for event in embedded.all(ResultProposed)}
+    embedded.slash(lied, answers[lied.request_id])
+    void = answers[other.request_id].proposal
+    embedded.send("stranger", embedded.queue.reopen(other.request, void, keccak(OUTPUT)))
+    embedded.skip(WINDOW)
+    worker.work()
+
+    assert worker.states(Kind.SETTLE) == [State.SUPERSEDED] * 2
+    assert embedded.status(other) is Status.REQUESTED  # for others: we were slashed
+
+
+def test_tick_ends_a_settlement_that_is_void_when_nobody_reopened_it(
+    embedded: World, hire: Hire
+) -> None:
+    embedded.stake()
+    model_id = embedded.publish()
+    lied, other = embedded.ask(model_id), embedded.ask(model_id)
+    worker = hire(embedded)
+    worker.work()
+    answers = {event.request_id: event for event in embedded.all(ResultProposed)}
+    embedded.slash(lied, answers[lied.request_id])
+    embedded.skip(WINDOW)
+    worker.work()
+
+    assert State.OPEN not in worker.states()
+    assert embedded.status(other) is Status.PROPOSED
+
+
+def test_tick_answers_what_a_slashed_rival_had_answered(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    embedded.stake("rival")
+    asked = embedded.ask(embedded.publish())
+    lie = embedded.propose(asked, "rival", bytes(8))
+    worker = hire(embedded)
+    worker.work()
+    assert worker.states() == [State.SUPERSEDED]
+
+    embedded.slash(asked, lie)
+    worker.work()
+    embedded.skip(WINDOW)
+    worker.work()
+
+    assert embedded.status(asked) is Status.SETTLED
+    assert embedded.history.request(asked.request_id).proposed.proposal.operator == ME
+
+
+# Rivals.
+
+
+def test_tick_of_two_workers_answers_each_request_once(world: World, hire: Hire) -> None:
+    model_id = world.publish()
+    workers = [hire(world, who) for who in ("operator", "rival")]
+    for who in ("operator", "rival"):
+        world.stake(who)
+    asked = [world.ask(model_id) for _ in range(3)]
+
+    for _ in range(4):
+        for worker in workers:
+            worker.tick()
+    world.skip(WINDOW)
+    for worker in workers:
+        worker.work()
+
+    assert {world.status(each) for each in asked} == {Status.SETTLED}
+    assert len(world.all(ResultProposed)) == len(world.all(RequestSettled)) == 3
+    ends = sorted(state for worker in workers for state in worker.states(Kind.PROPOSE))
+    assert ends == [State.DONE] * 3 + [State.SUPERSEDED] * 3
+
+
+def test_tick_is_superseded_when_a_rival_was_mined_first(anvil: World, hire: Hire) -> None:
+    """Both are sent; the second reverts on chain."""
+    anvil.stake()
+    anvil.stake("rival")
+    asked = anvil.ask(anvil.publish())
+    worker = hire(anvil)
+    anvil.chain.rpc("evm_setAutomine", [False])
+    worker.tick(2)
+    assert worker.states() == [State.SENT]
+    rival = anvil.queue.propose([(asked.request, OUTPUT)])
+    raw = {"from": address("rival"), "to": rival.to, "data": "0x" + rival.data.hex()}
+    anvil.chain.rpc("anvil_impersonateAccount", [address("rival")])
+    anvil.chain.rpc("eth_sendTransaction", [raw | {"gas": hex(500_000), "gasPrice": hex(10**12)}])
+    anvil.chain.rpc("evm_mine", [])
+    anvil.chain.rpc("evm_setAutomine", [True])
+
+    worker.work()
+
+    assert worker.states() == [State.SUPERSEDED]
+    assert anvil.history.request(asked.request_id).proposed.proposal.operator == address("rival")
+
+
+def test_tick_is_done_when_a_stranger_settled(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    worker = hire(embedded)
+    worker.work()
+    [answer] = embedded.all(ResultProposed)
+    embedded.skip(WINDOW)
+    embedded.settle(asked, answer)
+
+    worker.work()
+
+    assert worker.states() == [State.DONE, State.DONE]
+
+
+# Inference that fails.
+
+
+def test_tick_tries_again_when_the_model_could_not_be_had(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    worker = hire(embedded, answers=Answers(failures=[ModelUnavailable("no URI gave it")]))
+    worker.work()
+    assert (worker.states(), len(worker.answers.asked)) == ([State.OPEN], 1)
+
+    worker.wait(RETRY)
+    worker.work()
+
+    assert embedded.status(asked) is Status.PROPOSED
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        InferenceFailed("it took too long"),
+        ModelMismatch("other bytes"),
+        SecondOpinionDiffers("by more than noise"),
+        WrongPayloadLength(3, 4),
+        KeyError("a bug"),
+        OSError("no space left"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_tick_misses_with_a_note_when_inference_fails(
+    embedded: World, hire: Hire, failure: BaseException
+) -> None:
+    embedded.stake()
+    bad = embedded.ask(embedded.publish())
+    worker = hire(embedded, answers=Answers(failures=[failure]))
+    worker.work()
+    good = embedded.ask(bad.request.model)
+    worker.work()
+
+    assert [embedded.status(each) for each in (bad, good)] == [Status.REQUESTED, Status.PROPOSED]
+    assert worker.rows()[0].state is State.MISSED
+    assert str(failure) in worker.rows()[0].note
+
+
+def test_tick_drops_an_answer_that_came_after_somebody_elses(embedded: World, hire: Hire) -> None:
+    embedded.stake("rival")
+    asked = embedded.ask(embedded.publish())
+    future: Future[bytes] = Future()
+
+    class Slow(Answers):
+        def submit(self, *_):
+            return future
+
+    worker = hire(embedded, answers=Slow())
+    worker.tick()
+    embedded.propose(asked, "rival")
+    worker.tick()
+    future.set_result(OUTPUT)
+    worker.work()
+
+    assert worker.states() == [State.SUPERSEDED]
+    assert embedded.chain.nonce(ME) == 0
+
+
+def test_tick_misses_a_request_of_a_model_that_was_published_before_our_time(
+    embedded: World, hire: Hire
+) -> None:
+    """As a registry shared with another deployment could have it."""
+    model_id = embedded.publish()
+    asked = embedded.ask(model_id)
+    late = replace(embedded.deployment.contracts["InferenceQueue"], block=asked.where.block)
+    contracts = {"ModelRegistry": late, "InferenceQueue": late}
+    registry = embedded.deployment.contracts["ModelRegistry"]
+    contracts["ModelRegistry"] = replace(registry, block=asked.where.block)
+    world = World(embedded.chain, replace(embedded.deployment, contracts=contracts))
+    worker = hire(world)
+
+    worker.work()
+
+    assert [(row.state, row.note) for row in worker.rows()] == [
+        (State.MISSED, "its request or model was never read")
+    ]
+
+
+# Deadlines.
+
+
+def test_tick_misses_what_it_could_not_answer_in_time(world: World, hire: Hire) -> None:
+    asked = world.ask(world.publish())
+    worker = hire(world)
+    worker.work()
+    world.skip(TIMEOUT)
+    world.stake()
+    worker.wait(RETRY)
+
+    worker.work()
+
+    assert (world.status(asked), worker.states()) == (Status.REQUESTED, [State.MISSED])
+    assert worker.rows()[0].note == "its deadline passed"
+
+
+def test_tick_misses_when_the_chain_says_that_the_deadline_passed(
+    embedded: World, hire: Hire
+) -> None:
+    embedded.stake()
+    embedded.ask(embedded.publish())
+    worker = hire(embedded)
+    worker.tick()  # reads and infers
+
+    class RunsAhead:
+        """A chain whose next block is far ahead of its last."""
+
+        def estimate(self, call, sender):
+            raise Reverted("DeadlinePassed", {"deadline": 1})
+
+    late = hire(embedded, chain=variant(embedded.chain, RunsAhead))
+    late.tick(2)
+
+    assert [row.state for row in late.rows()] == [State.MISSED]
+    assert "DeadlinePassed" in late.rows()[0].note
+
+
+def test_tick_misses_a_proposal_that_the_batch_skipped_for_its_deadline(
+    anvil: World, hire: Hire
+) -> None:
+    """The transaction succeeded, and nobody is told: only reading past the deadline shows it."""
+    anvil.stake()
+    model_id = anvil.publish()
+    short, long = anvil.ask(model_id, timeout=30), anvil.ask(model_id)
+    worker = hire(anvil)
+    anvil.chain.rpc("evm_setAutomine", [False])
+    worker.tick(2)
+    assert worker.states() == [State.SENT, State.SENT]
+    anvil.skip(40)
+    anvil.chain.rpc("evm_setAutomine", [True])
+
+    worker.work()
+
+    assert [anvil.status(each) for each in (short, long)] == [Status.REQUESTED, Status.PROPOSED]
+    assert worker.states(Kind.PROPOSE) == [State.MISSED, State.DONE]
+
+
+def test_tick_does_not_miss_what_was_sent_in_time_and_waits_for_confirmations(
+    anvil: World, hire: Hire
+) -> None:
+    anvil.stake()
+    asked = anvil.ask(anvil.publish(), timeout=30)
+    worker = hire(anvil, confirmations=2)
+    anvil.chain.rpc("anvil_mine", [hex(2)])
+    worker.tick(2)
+    assert anvil.status(asked) is Status.PROPOSED
+    anvil.skip(40)
+    worker.tick(2)
+    assert worker.states() == [State.SENT]
+
+    anvil.chain.rpc("anvil_mine", [hex(2)])
+    worker.work()
+
+    assert worker.states(Kind.PROPOSE) == [State.DONE]
+
+
+# What it declines.
+
+
+def test_tick_declines_and_says_why(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    served, other = embedded.publish(), embedded.publish(version="2")
+    asked = {
+        "it is for": embedded.ask(served, operator=address("rival")),
+        "do not serve": embedded.ask(other),
+        "above our": embedded.ask(served, bond=Wei(2 * BOND)),
+        "it earns": embedded.ask(served, fee=ROYALTY),
+    }
+    worker = hire(embedded, models=frozenset([served]), max_bond=BOND)
+
+    worker.work()
+
+    for reason, each in asked.items():
+        assert reason in (worker.store.declined(each.request_id) or "")
+    assert worker.rows() == []
+
+
+def test_tick_answers_when_it_is_the_chosen_operator(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish(), operator=ME)
+    worker = hire(embedded)
+
+    worker.work()
+
+    assert embedded.status(asked) is Status.PROPOSED
+
+
+def test_tick_sends_nothing_in_a_dry_run(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    worker = hire(embedded, dry=True)
+
+    worker.tick(5)
+
+    assert (embedded.status(asked), embedded.chain.nonce(ME)) == (Status.REQUESTED, 1)
+    assert worker.store.output(asked.request_id) == OUTPUT
+
+
+# What must not stop it.
+
+
+def test_tick_goes_on_when_an_event_is_stuck(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    poison, good = embedded.publish(), embedded.publish(version="2")
+    asked = [embedded.ask(model_id) for model_id in (poison, good, poison)]
+
+    class Chokes(frozenset[ModelId]):
+        def __contains__(self, model_id: object) -> bool:
+            if model_id == poison:
+                raise ZeroDivisionError("chokes")
+            return True
+
+    worker = hire(embedded, models=Chokes())
+    worker.work()
+
+    assert [embedded.status(each) for each in asked] == [
+        Status.REQUESTED,
+        Status.PROPOSED,
+        Status.REQUESTED,
+    ]
+    assert worker.store.counts().stuck == 2
+
+
+def test_tick_declines_an_output_that_fits_no_transaction(embedded: World, hire: Hire) -> None:
+    large = Signature(
+        (TensorType("x", DType.INT64, (1,)),), (TensorType("y", DType.UINT8, (150_000,)),)
+    )
+    asked = embedded.ask(embedded.publish(signature=large), fee=ETHER)
+    worker = hire(embedded)
+
+    worker.work()
+
+    assert "fits no transaction" in (worker.store.declined(asked.request_id) or "")
+
+
+def test_tick_tries_again_when_the_node_refuses_to_estimate(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    refusals = [ChainError("header not found")] * 2
+
+    class Refuses:
+        def estimate(self, call, sender):
+            if refusals:
+                raise refusals.pop()
+            return super().estimate(call, sender)  # type: ignore[misc]
+
+    worker = hire(embedded, chain=variant(embedded.chain, Refuses))
+    for _ in range(3):
+        worker.tick(2)
+        worker.wait(RETRY)
+
+    assert embedded.status(asked) is Status.PROPOSED
+
+
+@pytest.mark.parametrize("error", [RpcUnavailable("down"), ChainError("rate limit")])
+def test_run_waits_for_a_node_that_does_not_answer(
+    embedded: World, hire: Hire, error: ChainError
+) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    stop, errors = Flag(), [error] * 3
+
+    class Flaky:
+        def block(self, number):
+            if errors:
+                raise errors.pop()
+            if embedded.status(asked) is Status.PROPOSED:
+                stop.set()
+            return super().block(number)  # type: ignore[misc]
+
+    worker = hire(embedded, chain=variant(embedded.chain, Flaky))
+    worker.service.run(stop, 0.001)
+
+    assert embedded.status(asked) is Status.PROPOSED
+
+
+def test_run_stops_when_the_chain_was_reorganised(embedded: World, hire: Hire) -> None:
+    worker = hire(embedded)
+    *_, last = embedded.watcher.steps(None)
+    worker.store.advance(replace(last.cursor, hash=b"other"), [])
+
+    with pytest.raises(Reorganised):
+        worker.service.run(Flag(), 0.001)

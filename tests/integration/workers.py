@@ -1,0 +1,109 @@
+"""Workers to test with: the real service on a devnet, with an inference that answers at once."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from oracle.chain.provider import Chain
+from oracle.chain.sender import Sender
+from oracle.chain.watcher import Watcher
+from oracle.duties import Kind, State
+from oracle.service import Service, Setup
+from oracle.store import Row, Store
+from oracle.types import Model
+from oracle.worker import Policy
+from tests.chains import OUTPUT, PEOPLE, World, address
+
+
+@dataclass
+class Answers:
+    """Gives every request the same output, or fails, in the order of `failures`, first."""
+
+    output: bytes = OUTPUT
+    failures: list[BaseException] = field(default_factory=list)
+    asked: list[tuple[Model, tuple[str, ...], bytes]] = field(default_factory=list)
+
+    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
+        self.asked.append((model, tuple(uris), payload))
+        future: Future[bytes] = Future()
+        if self.failures:
+            future.set_exception(self.failures.pop(0))
+        else:
+            future.set_result(self.output)
+        return future
+
+
+@dataclass
+class Worker:
+    """An operator's program, and the clock on its wall."""
+
+    world: World
+    store: Store
+    service: Service
+    answers: Answers
+    clock: list[float]
+
+    def tick(self, rounds: int = 1) -> None:
+        for _ in range(rounds):
+            self.clock[0] = max(self.clock[0] + 1, self.world.time())
+            self.service.tick()
+
+    def work(self) -> None:
+        """Until there is nothing that can be done now."""
+        for _ in range(30):
+            before = self.snapshot()
+            self.tick()
+            if self.service.is_idle and self.snapshot() == before:
+                return
+        raise AssertionError(f"never idle: {self.snapshot()}")
+
+    def wait(self, seconds: float) -> None:
+        """By the worker's clock alone."""
+        self.clock[0] += seconds
+
+    def snapshot(self) -> object:
+        return (self.store.cursor(), self.rows(), self.store.waiting(), len(self.answers.asked))
+
+    def rows(self, kind: Kind | None = None) -> list[Row]:
+        return sorted(self.store.duties(*State, kind=kind), key=lambda row: row.id)
+
+    def states(self, kind: Kind | None = None) -> list[State]:
+        return [row.state for row in self.rows(kind)]
+
+
+Hire = Callable[..., Worker]
+
+
+def hire(
+    world: World,
+    folder: Path,
+    who: str = "operator",
+    answers: Answers | None = None,
+    chain: Chain | None = None,
+    dry: bool = False,
+    patience: float = 30.0,
+    confirmations: int = 0,
+    parallel: int = 8,
+    store: Store | None = None,
+    **policy: object,
+) -> Worker:
+    """The worker of `who`, with the state that it had if it worked before."""
+    chain = chain or world.chain
+    store = store or Store(
+        f"sqlite:///{folder}/{who}.db", chain.id, world.deployment.queue, address(who)
+    )
+    answers = answers or Answers()
+    clock = [float(world.time())]
+    setup = Setup(
+        chain=chain,
+        queue=world.queue,
+        watcher=Watcher(chain, world.deployment, confirmations),
+        store=store,
+        inference=answers,
+        policy=replace(Policy(address(who)), **policy),
+        sender=None if dry else Sender(chain, PEOPLE[who], store, patience),
+        parallel=parallel,
+        clock=lambda: clock[0],
+    )
+    return Worker(world, store, Service(setup), answers, clock)
