@@ -34,6 +34,9 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         uint256 maxWindow,
         uint256 withdrawalDelay
     ) OperatorStaking(withdrawalDelay) {
+        // A window of zero would make a lie final at once.
+        require(minWindow != 0 && minWindow <= maxWindow, WindowOutOfRange(minWindow, 1, maxWindow));
+
         REGISTRY = registry;
         DISPUTES = disputes;
         MIN_BOND = minBond;
@@ -156,10 +159,8 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
 
         _states[id] = RequestStateLibrary.settled(commitment, false);
 
-        _requireGas(id, request_.callbackGas());
-        uint256 callbackGas = gasleft() - Callback.RESERVE;
         (bool delivered, bytes memory reason) =
-            Callback.deliver(request_.consumer(), callbackGas, id, output);
+            Callback.deliver(request_.consumer(), request_.callbackGas(), true, id, output);
         if (delivered) {
             emit CallbackRetried(id, request_.consumer());
         } else {
@@ -179,7 +180,10 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         _requireStatus(id, Status.Proposed);
         _requireProposal(id, proposal, outputHash);
         require(_isVoid(proposal), ProposalNotVoid(id, proposal.operator, proposal.epoch));
+        // Until then its lie can still be proven, and its bond is what pays for the proof.
+        require(block.timestamp >= proposal.settleAt, WindowNotOver(id, proposal.settleAt));
 
+        _release(proposal.operator, request_.bond(), 0);
         _reopen(id, request_, proposal.operator);
     }
 
@@ -195,13 +199,12 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         require(msg.sender == DISPUTES, NotDisputes(msg.sender, DISPUTES));
         _requireStatus(id, Status.Proposed);
         _requireProposal(id, proposal, outputHash);
-        require(!_isVoid(proposal), ProposalVoid(id, proposal.operator, proposal.epoch));
         // INVARIANT: finalResultsStayFinal
         require(block.timestamp < proposal.settleAt, WindowOver(id, proposal.settleAt));
 
         _reopen(id, request_, proposal.operator);
 
-        _slash(proposal.operator, request_.bond(), challenger, request_.refundTo);
+        _slash(proposal.operator, proposal.epoch, request_.bond(), challenger, request_.refundTo);
     }
 
     /* VIEWS */
@@ -227,14 +230,8 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         Proposal calldata proposal,
         bytes calldata output
     ) external view {
-        RequestId id = request_.id();
-        RequestState state = _states[id];
-        _requireProposal(id, proposal, keccak256(output));
-        if (state.status() == Status.Settled) return;
-
-        _requireStatus(id, Status.Proposed);
-        _requireStands(id, proposal);
-        require(block.timestamp >= proposal.settleAt, WindowNotOver(id, proposal.settleAt));
+        uint256 secondsLeft = requireProposed(request_, proposal, output);
+        require(secondsLeft == 0, WindowNotOver(request_.id(), proposal.settleAt));
     }
 
     /// @inheritdoc IInferenceQueue
@@ -242,12 +239,13 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         Request calldata request_,
         Proposal calldata proposal,
         bytes calldata output
-    ) external view returns (uint256 secondsLeft) {
+    ) public view returns (uint256 secondsLeft) {
         RequestId id = request_.id();
+        bool isSettled = _states[id].status() == Status.Settled;
+        if (!isSettled) _requireStatus(id, Status.Proposed);
         _requireProposal(id, proposal, keccak256(output));
-        if (_states[id].status() == Status.Settled) return 0;
+        if (isSettled) return 0;
 
-        _requireStatus(id, Status.Proposed);
         _requireStands(id, proposal);
         return block.timestamp >= proposal.settleAt ? 0 : proposal.settleAt - block.timestamp;
     }
@@ -308,22 +306,21 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         uint256 royalty = request_.terms.royalty();
         uint256 earned = request_.fee() - royalty;
         _states[id] = RequestStateLibrary.settled(commitment, false);
-        _release(proposal.operator, proposal.epoch, request_.bond(), earned);
+        _release(proposal.operator, request_.bond(), earned);
         _credit(request_.terms.publisher(), royalty);
+
+        emit RequestSettled(id, proposal.operator);
 
         bool isCallbackOwed = request_.callbackGas() != 0 && !_callBack(id, request_, output);
         if (isCallbackOwed) _states[id] = RequestStateLibrary.settled(commitment, true);
-
-        emit RequestSettled(id, proposal.operator);
     }
 
     function _callBack(RequestId id, Request calldata request_, bytes calldata output)
         private
         returns (bool)
     {
-        _requireGas(id, request_.callbackGas());
         (bool delivered, bytes memory reason) =
-            Callback.deliver(request_.consumer(), request_.callbackGas(), id, output);
+            Callback.deliver(request_.consumer(), request_.callbackGas(), false, id, output);
         if (!delivered) emit CallbackFailed(id, request_.consumer(), reason);
         return delivered;
     }
@@ -383,10 +380,5 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
     function _isVoid(Proposal calldata proposal) private view returns (bool) {
         if (proposal.epoch == _epochOf(proposal.operator)) return false;
         return slashedAt(proposal.operator, proposal.epoch) < proposal.settleAt;
-    }
-
-    function _requireGas(RequestId id, uint256 callbackGas) private view {
-        uint256 needed = Callback.gasNeeded(callbackGas);
-        require(gasleft() >= needed, NotEnoughGas(id, gasleft(), needed));
     }
 }

@@ -111,32 +111,40 @@ abstract contract OperatorStaking is IOperatorStaking {
         return account.epoch;
     }
 
-    /// @dev Frees the bond of a final result and adds what it earned to the stake. A bond of an earlier epoch was freed
-    /// by the slash that ended the epoch.
-    function _release(address operator, uint32 epoch, uint96 bond, uint256 earned) internal {
+    /// @dev Frees the bond of a result that is final or void, and adds what it earned to the stake.
+    function _release(address operator, uint96 bond, uint256 earned) internal {
         Account memory account = _accounts[operator];
 
-        if (epoch == account.epoch) account.locked -= bond;
+        account.locked -= bond;
         uint256 staked = account.staked + earned;
         if (staked <= type(uint96).max) account.staked = uint96(staked);
         else _credits[operator] += earned;
         _accounts[operator] = account;
     }
 
-    /// @dev Takes the bond of a proven lie, and frees the bonds of all else, which this voids.
-    function _slash(address operator, uint96 bond, address challenger, address requester) internal {
+    /// @dev Takes the bond of a proven lie and voids what else the operator proposed in that epoch and is not final.
+    /// The bonds of the rest stay locked until their windows are over: a liar could else save a large bond by convicting
+    /// itself of a small lie.
+    function _slash(
+        address operator,
+        uint32 epoch,
+        uint96 bond,
+        address challenger,
+        address requester
+    ) internal {
         Account memory account = _accounts[operator];
         uint256 reward = uint256(bond) * REWARD_PERCENT / 100;
         // Rounded up: whoever is paid, at least 40 % are gone.
         uint256 burned = (uint256(bond) * BURN_PERCENT + 99) / 100;
 
-        _slashedAt[operator][account.epoch] = block.timestamp;
-        _accounts[operator] =
-            Account({staked: account.staked - bond, locked: 0, epoch: account.epoch + 1});
+        account.staked -= bond;
+        account.locked -= bond;
+        if (epoch == account.epoch) _slashedAt[operator][account.epoch++] = block.timestamp;
+        _accounts[operator] = account;
         _credits[challenger] += reward;
         _credits[requester] += bond - reward - burned;
 
-        emit OperatorSlashed(operator, challenger, bond, reward, burned, account.epoch + 1);
+        emit OperatorSlashed(operator, challenger, bond, reward, burned, account.epoch);
 
         _send(BURN_ADDRESS, burned);
     }

@@ -121,12 +121,13 @@ interface IInferenceQueue {
     /// @notice Ends a request that nobody answered in time and credits the whole fee. Anyone may call.
     function expire(Request calldata request_) external;
 
-    /// @notice Opens a request again whose proposal was voided by a slash, or ends it where its deadline has passed.
-    /// Anyone may call.
+    /// @notice Opens a request again whose proposal was voided by a slash, or ends it where its deadline has passed, and
+    /// frees the bond. Anyone may call, once the window is over: until then the proposal can still be proven wrong.
     function reopen(Request calldata request_, Proposal calldata proposal, bytes32 outputHash)
         external;
 
-    /// @notice Slashes the operator of a wrong output and opens the request again. Only `DISPUTES`.
+    /// @notice Slashes the operator of a wrong output, void or not, and opens the request again. Only `DISPUTES`, and
+    /// only while the window is open.
     function slash(
         Request calldata request_,
         Proposal calldata proposal,

@@ -2,13 +2,13 @@
 pragma solidity ^0.8.28;
 
 /// @title What operators put behind their results, and what everybody is owed
-/// @notice An operator's stake is one balance. Each proposal locks a bond out of it until the result is settled; fees
-/// are added to it. A slash takes the bond of one proven lie and voids every other result of that operator that was
-/// not final yet. Payments are pulled: what somebody is owed is a credit that waits for `withdraw`.
+/// @notice An operator's stake is one balance. Each proposal locks a bond out of it until its request is settled or its
+/// window has passed; fees are added to it. A slash takes the bond of one proven lie and voids every other result of
+/// that operator that was not final yet, each of which can still be proven wrong on its own. Payments are pulled: what somebody is owed is a credit that waits for `withdraw`.
 interface IOperatorStaking {
     /// @param staked Wei that belong to the operator and may stand behind results, bonds included.
     /// @param locked The sum of the bonds of the operator's open proposals.
-    /// @param epoch How often the operator was slashed. A proposal of an earlier epoch is void unless it was final.
+    /// @param epoch How often a slash voided the operator's results. A proposal of an earlier epoch is void unless it was final.
     struct Account {
         uint96 staked;
         uint96 locked;

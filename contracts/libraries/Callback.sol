@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IInferenceConsumer} from "../interfaces/IInferenceConsumer.sol";
+import {IInferenceQueue} from "../interfaces/IInferenceQueue.sol";
 import {RequestId} from "./RequestState.sol";
 
 /// @dev A call into a contract that may do its worst: revert, burn its gas, answer with megabytes, come back in.
@@ -16,13 +17,20 @@ library Callback {
         return callbackGas + callbackGas / 63 + 1 + RESERVE;
     }
 
+    /// @param forward All the gas that can be spared, in place of exactly `callbackGas`.
     /// @return delivered Whether the consumer returned.
     /// @return reason The first bytes of what it reverted with.
-    function deliver(address consumer, uint256 callbackGas, RequestId id, bytes calldata output)
-        internal
-        returns (bool delivered, bytes memory reason)
-    {
+    function deliver(
+        address consumer,
+        uint256 callbackGas,
+        bool forward,
+        RequestId id,
+        bytes calldata output
+    ) internal returns (bool delivered, bytes memory reason) {
         bytes memory data = abi.encodeCall(IInferenceConsumer.onInference, (id, output));
+        // Here and not before: the copy of a large output costs more than any reserve.
+        callbackGas = _gasToGive(callbackGas, forward, id);
+
         uint256 size;
         assembly ("memory-safe") {
             delivered := call(callbackGas, consumer, 0, add(data, 32), mload(data), 0, 0)
@@ -35,5 +43,16 @@ library Callback {
         assembly ("memory-safe") {
             returndatacopy(add(reason, 32), 0, size)
         }
+    }
+
+    function _gasToGive(uint256 callbackGas, bool forward, RequestId id)
+        private
+        view
+        returns (uint256)
+    {
+        uint256 left = gasleft();
+        uint256 needed = gasNeeded(callbackGas);
+        require(left >= needed, IInferenceQueue.NotEnoughGas(id, left, needed));
+        return forward ? left - RESERVE : callbackGas;
     }
 }

@@ -69,10 +69,10 @@ contract SlashTest is SettleFixture {
         vm.assertGe(BURN_ADDRESS.balance * 100, uint256(bond) * 40);
     }
 
-    function test_slash_freesTheOtherBonds() external {
+    function test_slash_freesNoOtherBond() external {
         _propose(_ask());
         _slash(_request, _proposal);
-        vm.assertEq(queue.freeStakeOf(address(operator)), STAKE - BOND);
+        _assertAccount(address(operator), STAKE - BOND, BOND, 1);
     }
 
     function test_slash_emitsRequestReopened() external {
@@ -112,10 +112,18 @@ contract SlashTest is SettleFixture {
         _slash(_request, _proposal);
     }
 
-    function test_slash_revertsWhenVoid() external {
+    function test_slash_takesTheBondOfAVoidProposal() external {
         _slashAnother();
-        _expectVoid();
         _slash(_request, _proposal);
+        _assertAccount(address(operator), STAKE - 2 * BOND, 0, 1);
+    }
+
+    function test_slash_voidsNothingMoreWhenItsProposalWasVoid() external {
+        _slashAnother();
+        Request memory later = _ask();
+        IInferenceQueue.Proposal memory standing = _propose(later);
+        _slash(_request, _proposal);
+        _settle(later, standing);
     }
 
     function test_slash_revertsWhenRepeated() external {
@@ -154,12 +162,30 @@ contract SlashTest is SettleFixture {
 contract ReopenTest is SettleFixture {
     function test_reopen_movesToRequested() external {
         _slashAnother();
+        vm.warp(_proposal.settleAt);
         _reopen();
         _assertStatus(_request, Status.Requested);
     }
 
+    function test_reopen_freesTheBond() external {
+        _slashAnother();
+        vm.warp(_proposal.settleAt);
+        _reopen();
+        _assertAccount(address(operator), STAKE - BOND, 0, 1);
+    }
+
+    function test_reopen_revertsWhenWindowNotOver() external {
+        _slashAnother();
+        vm.warp(_proposal.settleAt - 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(IInferenceQueue.WindowNotOver.selector, _id, _proposal.settleAt)
+        );
+        _reopen();
+    }
+
     function test_reopen_letsAnotherAnswer() external {
         _slashAnother();
+        vm.warp(_proposal.settleAt);
         _reopen();
         IInferenceQueue.Proposal memory proposal = _propose(rival, _request);
         _settle(_request, proposal);
@@ -176,6 +202,7 @@ contract ReopenTest is SettleFixture {
 
     function test_reopen_emitsRequestReopened() external {
         _slashAnother();
+        vm.warp(_proposal.settleAt);
         vm.expectEmit(address(queue));
         emit IInferenceQueue.RequestReopened(_id, address(operator));
         _reopen();
@@ -203,6 +230,7 @@ contract ReopenTest is SettleFixture {
 
     function test_reopen_revertsWhenReopened() external {
         _slashAnother();
+        vm.warp(_proposal.settleAt);
         _reopen();
         _expectWrongStatus(_request, Status.Requested, Status.Proposed);
         _reopen();

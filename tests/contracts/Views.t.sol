@@ -51,14 +51,14 @@ contract RequireFinalTest is SettleFixture {
 
     function test_requireFinal_revertsWhenNotProposed() external {
         Request memory request = _ask();
-        _expectWrongProposal(request);
+        _expectWrongStatus(request, Status.Requested, Status.Proposed);
         queue.requireFinal(request, _proposal, OUTPUT);
     }
 
     function test_requireFinal_revertsWhenSlashed() external {
         _slash(_request, _proposal);
         _skip(WINDOW);
-        _expectWrongProposal(_request);
+        _expectWrongStatus(_request, Status.Requested, Status.Proposed);
         queue.requireFinal(_request, _proposal, OUTPUT);
     }
 }
@@ -95,7 +95,7 @@ contract RequireProposedTest is SettleFixture {
 
     function test_requireProposed_revertsWhenNotProposed() external {
         Request memory request = _ask();
-        _expectWrongProposal(request);
+        _expectWrongStatus(request, Status.Requested, Status.Proposed);
         queue.requireProposed(request, _proposal, OUTPUT);
     }
 }

@@ -265,9 +265,11 @@ contract Handler is Fixture {
     function reopen(uint256 which) external {
         if (_ghosts.length == 0) return;
         Ghost storage ghost = _pickVoid(which);
-        bool isFine = ghost.status == Status.Proposed && ghost.isVoid;
+        bool isFine =
+            ghost.status == Status.Proposed && ghost.isVoid && _time() >= ghost.proposal.settleAt;
         try queue.reopen(ghost.request, ghost.proposal, keccak256(OUTPUT)) {
             vm.assertTrue(isFine, "reopened against the rules");
+            ghost.isBondLive = false;
             _reopened(ghost);
             ++count["reopen"];
         } catch {
@@ -279,8 +281,7 @@ contract Handler is Fixture {
         // A liar now and then; more would leave nobody to settle.
         if (_ghosts.length == 0 || which % 3 == 0) return;
         Ghost storage ghost = _pickPending(which);
-        bool isFine =
-            ghost.status == Status.Proposed && !ghost.isVoid && _time() < ghost.proposal.settleAt;
+        bool isFine = ghost.status == Status.Proposed && _time() < ghost.proposal.settleAt;
         uint256 burnedBefore = BURN_ADDRESS.balance;
         vm.prank(disputes);
         try queue.slash(ghost.request, ghost.proposal, keccak256(OUTPUT), challenger) {
@@ -357,7 +358,10 @@ contract Handler is Fixture {
     }
 
     function _settled(Ghost storage ghost) private {
-        if (!ghost.isBondLive) ++count["settle after a slash"];
+        vm.assertTrue(ghost.isBondLive);
+        if (ghost.proposal.epoch != slashes[ghost.proposal.operator]) {
+            ++count["settle after a slash"];
+        }
         ghost.status = Status.Settled;
         ghost.settledAt = uint64(_time());
         ghost.isBondLive = false;
@@ -389,16 +393,21 @@ contract Handler is Fixture {
         credits[challenger] += reward;
         credits[ghost.request.refundTo] += ghost.bond - reward - burned;
         moneyOut += burned;
+        ghost.isBondLive = false;
+        // A void lie voids nothing more: what was proposed since the first slash stands for itself.
+        if (ghost.isVoid) ++count["slash of a void result"];
+        else _void(liar);
+        _reopened(ghost);
+        ++count["slash"];
+    }
+
+    function _void(address liar) private {
         ++slashes[liar];
         for (uint256 i; i < _ghosts.length; ++i) {
             Ghost storage other = _ghosts[i];
-            bool isTheirs = other.status == Status.Proposed && other.proposal.operator == liar;
-            if (!isTheirs) continue;
-            other.isBondLive = false;
-            if (_time() < other.proposal.settleAt) other.isVoid = true;
+            bool isOpen = other.status == Status.Proposed && _time() < other.proposal.settleAt;
+            if (isOpen && other.proposal.operator == liar) other.isVoid = true;
         }
-        _reopened(ghost);
-        ++count["slash"];
     }
 
     function _isHostile(Ghost storage ghost) private view returns (bool) {
@@ -441,14 +450,20 @@ contract Handler is Fixture {
             for (uint256 j; j < _ghosts.length; ++j) {
                 Ghost storage ghost = _ghosts[_at(seed, j)];
                 bool isTheirs = ghost.proposal.operator == done.proposal.operator;
-                if (isTheirs && ghost.status == Status.Proposed && !_isFinal(ghost)) return ghost;
+                if (isTheirs && _isPending(ghost, seed)) return ghost;
             }
         }
         for (uint256 i; i < _ghosts.length; ++i) {
             Ghost storage ghost = _ghosts[_at(seed, i)];
-            if (ghost.status == Status.Proposed && !_isFinal(ghost)) return ghost;
+            if (_isPending(ghost, seed)) return ghost;
         }
         return _ghosts[_at(seed, 0)];
+    }
+
+    /// @dev Seldom of what is void already, or nothing void would live to be reopened.
+    function _isPending(Ghost storage ghost, uint256 seed) private view returns (bool) {
+        if (ghost.isVoid && seed % 8 != 0) return false;
+        return ghost.status == Status.Proposed && !_isFinal(ghost);
     }
 
     /// @dev Rather one that will be delivered.
@@ -466,7 +481,8 @@ contract Handler is Fixture {
     function _pickVoid(uint256 seed) private view returns (Ghost storage) {
         for (uint256 i; i < _ghosts.length; ++i) {
             Ghost storage ghost = _ghosts[_at(seed, i)];
-            if (ghost.isVoid && ghost.status == Status.Proposed) return ghost;
+            bool isOver = seed % 4 == 0 || _time() >= ghost.proposal.settleAt;
+            if (ghost.isVoid && ghost.status == Status.Proposed && isOver) return ghost;
         }
         return _ghosts[_at(seed, 0)];
     }

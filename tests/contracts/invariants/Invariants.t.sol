@@ -19,7 +19,7 @@ contract InvariantTest is Test {
         bytes4[] selectors;
     }
 
-    string[13] private NAMES = [
+    string[14] private NAMES = [
         "stake",
         "unstake",
         "withdraw",
@@ -32,6 +32,7 @@ contract InvariantTest is Test {
         "expire",
         "reopen",
         "slash",
+        "slash of a void result",
         "slash refused"
     ];
     mapping(string => uint256) private _counts;
@@ -118,7 +119,7 @@ contract InvariantTest is Test {
         for (uint256 round; round < 20 && bytes(_missing()).length != 0; ++round) {
             handler = new Handler();
             queue = handler.target();
-            for (uint256 i; i < 64; ++i) {
+            for (uint256 i; i < 256; ++i) {
                 seed = uint256(keccak256(abi.encode(seed)));
                 bytes memory data = abi.encodePacked(
                     actions[seed % actions.length],

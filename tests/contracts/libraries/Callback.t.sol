@@ -12,7 +12,7 @@ contract CallbackHarness {
         external
         returns (bool, bytes memory)
     {
-        return Callback.deliver(consumer, callbackGas, id, output);
+        return Callback.deliver(consumer, callbackGas, false, id, output);
     }
 }
 

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {IInferenceQueue} from "../../../contracts/interfaces/IInferenceQueue.sol";
+import {ModelId} from "../../../contracts/interfaces/IModelRegistry.sol";
+import {Request} from "../../../contracts/libraries/Request.sol";
+import {GasProbe} from "../actors/Consumers.sol";
+import {CallbackAttackFixture} from "./Callback.t.sol";
+
+/// @dev The gas must be checked after the output was copied to memory, which is paid from what is left; and a retry must
+/// give no less than was asked for.
+contract CallbackGasTest is CallbackAttackFixture {
+    function testFuzz_attack_settlerOfALargeOutput_cannotCheatTheConsumer(uint256 gasLimit)
+        external
+    {
+        bytes memory output = new bytes(128 * 1024);
+        vm.etch(address(consumer), GasProbe.CODE);
+        vm.deal(address(consumer), FEE);
+        ModelId wide = _publishWide(32 * 1024);
+        vm.recordLogs();
+        vm.prank(address(consumer));
+        queue.request{value: FEE}(wide, INPUT, _optionsWithGas(200_000));
+        Request memory request = _requestIn(vm.getRecordedLogs());
+        IInferenceQueue.Proposal memory proposal = _proposalOf(address(operator), request);
+        operator.propose(request, output);
+        vm.warp(proposal.settleAt);
+        gasLimit = _bound(gasLimit, 300_000, 500_000);
+        vm.recordLogs();
+        try queue.settle{gas: gasLimit}(request, proposal, output) {
+            vm.assertEq(_gasReceived(_failureIn(vm.getRecordedLogs())), 200_000);
+        } catch {}
+    }
+
+    /// @dev The least gas limit with which a retry does not revert is where the consumer is most easily cheated.
+    function testFuzz_attack_callerOfRetry_cannotCheatAModestConsumer(uint256 callbackGas)
+        external
+    {
+        callbackGas = _bound(callbackGas, 30, 500_000);
+        Request memory request = _askWithProbe(callbackGas);
+        IInferenceQueue.Proposal memory proposal = _propose(request);
+        _settle(request, proposal);
+        (uint256 low, uint256 high) = (5_000, 1_000_000);
+        uint256 received;
+        while (low < high) {
+            uint256 middle = (low + high) / 2;
+            vm.recordLogs();
+            try queue.retryCallback{gas: middle}(request, proposal, OUTPUT) {
+                received = _gasReceived(_failureIn(vm.getRecordedLogs()));
+                high = middle;
+            } catch {
+                low = middle + 1;
+            }
+        }
+        vm.assertGe(received, callbackGas);
+    }
+}
