@@ -83,7 +83,7 @@ class Chain:
         self.url = url  # may hold credentials: for a child process, never for a message
         self.name = name
         with self.guarded():
-            self.id = web3.eth.chain_id
+            self.id = int(web3.eth.chain_id)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -105,6 +105,12 @@ class Chain:
             ) from error
         except Web3Exception as error:
             raise ChainError(f"{self.name}: {_message(error)}") from error
+        # What web3 stumbles over when an answer is no JSON, not of the form that it should have, or
+        # a panic whose code Solidity does not know.
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ChainError(
+                f"{self.name} gave an answer that cannot be read ({type(error).__name__})"
+            ) from error
 
     def rpc(self, method: str, parameters: list[Any]) -> Any:
         """A method of this kind of node alone, such as `evm_mine`."""
