@@ -341,10 +341,12 @@ def _is_tensor(type_: TypeProto) -> bool:
 
 
 def _symbols(info: ValueInfoProto) -> Iterator[tuple[int, str]]:
-    """(axis, name) of each dim without a value."""
+    """(axis, name) of each dim without a value. What has no letter in it ('?', '-1') is no name,
+    and a negative value is none."""
     for axis, dim in enumerate(info.type.tensor_type.shape.dim):
-        if dim.WhichOneof("value") != "dim_value":
-            yield axis, dim.dim_param or f"{info.name}.{axis}"
+        if dim.WhichOneof("value") != "dim_value" or dim.dim_value < 0:
+            named = any(map(str.isalpha, dim.dim_param))
+            yield axis, dim.dim_param if named else f"{info.name}.{axis}"
 
 
 def _attributes(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProto]:

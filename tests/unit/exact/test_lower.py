@@ -239,6 +239,12 @@ def test_the_leading_dim_is_one_when_nothing_is_said():
         assert lower(model).signature.inputs[0].shape == (1, 3)
 
 
+def test_dims_without_a_real_name_are_given_by_place():
+    model = file([node("Relu", ["x"], ["y"])], [tensor("x", [-1, "?", "?"])], ["y"])
+    program = lower(model, {"x.1": 4, "x.2": 6})
+    assert program.signature.inputs[0].shape == (1, 4, 6)
+
+
 def test_dims_are_given_by_name_and_by_place():
     named = file([node("Relu", ["x"], ["y"])], [tensor("x", ["batch", "time"])], ["y"])
     assert lower(named, {"batch": 2, "time": 7}).signature.outputs[0].shape == (2, 7)
