@@ -346,8 +346,8 @@ def test_tick_gives_up_settling_what_a_slash_voided(embedded: World, hire: Hire)
     answers = {event.request_id: event for event in embedded.all(ResultProposed)}
     embedded.slash(lied, answers[lied.request_id])
     void = answers[other.request_id].proposal
-    embedded.send("stranger", embedded.queue.reopen(other.request, void, keccak(OUTPUT)))
     embedded.skip(WINDOW)
+    embedded.send("stranger", embedded.queue.reopen(other.request, void, keccak(OUTPUT)))
     worker.work()
 
     assert worker.states(Kind.SETTLE) == [State.SUPERSEDED] * 2

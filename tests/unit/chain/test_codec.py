@@ -83,7 +83,7 @@ models = st.builds(
     royalty=uint(256),
 )
 on_chain = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -119,6 +119,7 @@ def test_proposal_from_words_is_the_inverse_of_proposal_words(proposal: Proposal
     assert proposal_from_words(proposal_words(proposal)) == proposal
 
 
+@settings(max_examples=30, deadline=None)
 @given(models)
 def test_model_from_words_is_the_inverse_of_model_words(what: Model) -> None:
     assert model_from_words(what.publisher, model_words(what)) == what

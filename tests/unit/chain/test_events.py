@@ -197,6 +197,7 @@ def test_decode_reads_a_slash_and_what_it_opens_again(embedded: World) -> None:
     lie, voided = embedded.propose(lied), embedded.propose(other)
     receipt = embedded.slash(lied, lie)
     slashed = embedded.of(receipt, OperatorSlashed)
+    embedded.skip(WINDOW)
     reopen = embedded.queue.reopen(other.request, voided.proposal, keccak(OUTPUT))
     embedded.send("stranger", reopen)
 
