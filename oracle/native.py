@@ -319,9 +319,9 @@ def _attribute_tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
 
 def symbols(info: ValueInfoProto) -> Iterator[tuple[int, str]]:
     """Axis and name of each dim without a value; one without a name is called INPUT.AXIS. What has
-    no letter in it ('?', '-1') is no name, and a negative value is none."""
+    no letter in it ('?') is no name, and −1 is no value."""
     for axis, dim in enumerate(info.type.tensor_type.shape.dim):
-        if dim.WhichOneof("value") != "dim_value" or dim.dim_value < 0:
+        if dim.WhichOneof("value") != "dim_value" or dim.dim_value == -1:
             named = any(map(str.isalpha, dim.dim_param))
             yield axis, dim.dim_param if named else f"{info.name}.{axis}"
 

@@ -298,7 +298,7 @@ def _of_batch(file: bytes, batch: int) -> bytes:
     for output in proto.graph.output:
         if output.type.HasField("tensor_type"):
             output.type.tensor_type.ClearField("shape")
-    return proto.SerializeToString(deterministic=True)
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def _rows(rows: Array, batch: int) -> tuple[Array, ...]:
