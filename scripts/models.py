@@ -254,14 +254,23 @@ def tabular(batch: int = 1) -> tuple[RealModel, ...]:
 
 @cache
 def _samples() -> tuple[Sample, ...]:
-    from sklearn.datasets import load_diabetes, load_iris
-    from sklearn.ensemble import (
+    from sklearn.datasets import (  # type: ignore[import-untyped, unused-ignore]
+        load_diabetes,
+        load_iris,
+    )
+    from sklearn.ensemble import (  # type: ignore[import-untyped, unused-ignore]
         GradientBoostingRegressor,
         RandomForestClassifier,
         RandomForestRegressor,
     )
-    from sklearn.linear_model import LinearRegression, LogisticRegression
-    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.linear_model import (  # type: ignore[import-untyped, unused-ignore]
+        LinearRegression,
+        LogisticRegression,
+    )
+    from sklearn.neural_network import (  # type: ignore[import-untyped, unused-ignore]
+        MLPClassifier,
+        MLPRegressor,
+    )
 
     iris, diabetes = load_iris(), load_diabetes()
     mlp = {"hidden_layer_sizes": (32, 16), "solver": "lbfgs", "max_iter": 50, "random_state": SEED}
@@ -283,7 +292,7 @@ def _samples() -> tuple[Sample, ...]:
 
 
 def _trained(name: str, bunch: Any, model: Any) -> Sample:
-    from skl2onnx import to_onnx
+    from skl2onnx import to_onnx  # type: ignore[import-untyped, unused-ignore]
 
     rows = np.asarray(bunch.data, np.float32)
     model.fit(rows, bunch.target)

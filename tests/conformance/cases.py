@@ -1,0 +1,130 @@
+"""ONNX's own node cases, which every runtime is held to, run under the law.
+
+A case that the law refuses as it stands only because shapes, axes or other parameters are inputs,
+as they are in no model that was exported, is tried again with its integer inputs as constants.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from oracle.errors import ModelRefused
+from oracle.exact.lower import lower
+from oracle.exact.run import run
+from oracle.tensor import Array
+
+PASSED, FAILED, REFUSED = "passed", "failed", "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`why` is empty for what passed; `ops` are those that stand in the way of what was refused."""
+
+    case: str
+    op: str
+    result: str
+    why: str = ""
+    ops: tuple[str, ...] = ()
+    constants: bool = False
+    """Whether parameters had to be made constants."""
+
+
+@cache
+def cases() -> dict[str, Any]:
+    """onnx.backend.test's node cases by name. They draw their data anew at each import."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.case import node
+
+        np.random.seed(0)
+        return {case.name: case for case in node.collect_testcases(None)}
+
+
+def outcome(case: Any) -> Outcome:
+    """What became of the case: of all its data sets, the worst."""
+    op = _op(case)
+    first: Outcome | None = None
+    for constants in (False, True):
+        try:
+            whys = [_why_wrong(case, *data, constants) for data in case.data_sets]
+        except ModelRefused as refused:
+            reason = refused.reasons[0]
+            ops = tuple(sorted({reason.op for reason in refused.reasons if reason.op}))
+            found = Outcome(case.name, op, REFUSED, reason.why, ops)
+            first = first or found
+            continue
+        except Exception as error:  # a case must not end the others
+            return Outcome(case.name, op, FAILED, f"{type(error).__name__}: {error}"[:200])
+        why = next(filter(None, whys), "")
+        return Outcome(case.name, op, FAILED if why else PASSED, why, (), constants)
+    assert first is not None
+    return first
+
+
+def _op(case: Any) -> str:
+    """The op that the case is about; of one written out as a function's body, the function."""
+    case = cases().get(case.name.partition("_expanded")[0], case)
+    return str(case.model.graph.node[0].op_type) if case.model.graph.node else ""
+
+
+def _why_wrong(
+    case: Any, inputs: Sequence[Any], expected: Sequence[Any], constants: bool
+) -> str | None:
+    model, arrays = _frozen(case.model, inputs, constants)
+    outputs = run(lower(model.SerializeToString()), arrays)
+    if len(outputs) != len(expected):
+        return f"{len(outputs)} outputs in place of {len(expected)}"
+    for ours, theirs in zip(outputs, expected, strict=True):
+        if why := _difference(ours, np.asarray(theirs), case.rtol, case.atol):
+            return why
+    return None
+
+
+def _frozen(
+    model: ModelProto, inputs: Sequence[Any], constants: bool
+) -> tuple[ModelProto, list[Array]]:
+    """The model with the dims of `inputs`, the ones that are left to give among them, and where
+    `constants` says so with the integers but for the first input's as initializers."""
+    frozen = ModelProto()
+    frozen.CopyFrom(model)
+    infos = list(frozen.graph.input)
+    del frozen.graph.input[:]
+    left = []
+    for place, (info, value) in enumerate(zip(infos, inputs, strict=True)):
+        if not isinstance(value, np.ndarray | np.generic):
+            frozen.graph.input.append(info)  # a sequence or nothing at all: lower says so
+            left.append(value)
+            continue
+        array = np.asarray(value)
+        is_parameter = array.dtype != np.float32 and (place > 0 or len(inputs) == 1)
+        if constants and is_parameter:
+            frozen.graph.initializer.append(numpy_helper.from_array(array, info.name))
+            continue
+        if info.type.HasField("tensor_type"):
+            dtype = info.type.tensor_type.elem_type
+            info.CopyFrom(helper.make_tensor_value_info(info.name, dtype, array.shape))
+        frozen.graph.input.append(info)
+        left.append(array)
+    if not frozen.graph.input:  # the law wants one
+        unused = helper.make_tensor_value_info("unused", TensorProto.FLOAT, [1])
+        frozen.graph.input.append(unused)
+        left.append(np.zeros(1, np.float32))
+    return frozen, left
+
+
+def _difference(ours: Array, theirs: Array, rtol: float, atol: float) -> str | None:
+    if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
+        return f"{ours.dtype}{list(ours.shape)} in place of {theirs.dtype}{list(theirs.shape)}"
+    if not np.issubdtype(ours.dtype, np.floating):
+        wrong = np.count_nonzero(ours != theirs)
+        return f"{wrong} of {ours.size} elements differ" if wrong else None
+    near = np.isclose(ours, theirs, rtol=rtol, atol=atol, equal_nan=True)
+    if near.all():
+        return None
+    at = np.unravel_index(int(np.argmin(near)), near.shape) if near.ndim else ()
+    return f"{int((~near).sum())} of {near.size} elements differ: {ours[at]} not {theirs[at]}"
