@@ -1,0 +1,298 @@
+"""Exact inference against onnxruntime's default session, each on one thread, side by side.
+
+Medians of runs that take turns. Memory is numpy's at its peak, kernels prepared from the weights
+included, over weights plus the most that is alive at once in any order-keeping run. Tabular models
+are trained here, on scikit-learn's own data. With --json the last line is one JSON object.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+import tracemalloc
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort  # type: ignore[import-untyped, unused-ignore]
+import threadpoolctl  # type: ignore[import-untyped, unused-ignore]
+from rich.console import Console
+from rich.table import Table
+
+from oracle.errors import ModelRefused, OracleError
+from oracle.exact.inspect import live_bytes, weight_bytes
+from oracle.exact.lower import lower
+from oracle.exact.program import Program
+from oracle.exact.run import Runner
+from oracle.native import SecondOpinion
+from oracle.tensor import Array
+from scripts.models import RealModel, more_networks, networks, tabular
+
+PAGE = Path(__file__).resolve().parent.parent / "docs/benchmarks.md"
+MEGABYTE = 1e6
+
+# Issue 3's bars.
+GEOMEAN_BAR, RATIO_BAR, ROW_BAR, BATCH_BAR, MEMORY_BAR = 3.0, 6.0, 100.0, 6.0, 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Seconds, or why there are none."""
+
+    model: RealModel
+    exact: float = 0.0
+    native: float = 0.0
+    memory: float = 0.0
+    nodes: int = 0
+    weights: int = 0
+    refused: tuple[str, ...] = ()
+    doubt: str = ""
+    """What the second opinion says where it differs."""
+
+    @property
+    def ratio(self) -> float:
+        return self.exact / self.native
+
+    def json(self) -> dict[str, object]:
+        if self.refused:
+            return {"refused": list(self.refused)}
+        figures = {
+            "exact_ms": round(self.exact * 1e3, 4),
+            "onnxruntime_ms": round(self.native * 1e3, 4),
+            "ratio": round(self.ratio, 3),
+            "memory_ratio": round(self.memory, 2),
+        }
+        return figures | ({"second_opinion": self.doubt} if self.doubt else {})
+
+
+def measured(model: RealModel, seconds: float) -> Result:
+    if not model.is_here:
+        return Result(model, refused=("not fetched: ./dev models",))
+    file, inputs = model.onnx(), model.inputs()
+    try:
+        program = lower(file, model.dims)
+    except ModelRefused as refused:
+        return Result(model, refused=_grouped(refused))
+    runner = Runner(program)
+    session = _session(file)
+    feed = dict(zip((input_.name for input_ in session.get_inputs()), inputs, strict=True))
+    doubt = ""
+    try:
+        opinion = SecondOpinion(file, program.signature, model.dims, program.labels)
+        opinion.check(inputs, runner.run(inputs))
+    except OracleError as error:
+        doubt = str(error)
+    exact, native = _medians([lambda: runner.run(inputs), lambda: session.run(None, feed)], seconds)
+    return Result(
+        model,
+        exact,
+        native,
+        _memory_ratio(program, inputs),
+        len(program.nodes),
+        weight_bytes(program),
+        doubt=doubt,
+    )
+
+
+def _grouped(refused: ModelRefused) -> tuple[str, ...]:
+    """What they have in common once, with how many nodes say it."""
+    counts = Counter((reason.op, reason.why) for reason in refused.reasons)
+    return tuple(f"{op}{' × ' if op else ''}{count}: {why}" for (op, why), count in counts.items())
+
+
+def _session(file: bytes) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def _medians(calls: Sequence[Callable[[], object]], seconds: float) -> list[float]:
+    """The calls take turns, in blocks long enough for the clock."""
+    blocks = []
+    for call in calls:
+        call()
+        started = time.perf_counter()
+        call()
+        blocks.append(max(1, int(1e-3 / max(time.perf_counter() - started, 1e-7))))
+    times: list[list[float]] = [[] for _ in calls]
+    end = time.perf_counter() + seconds
+    while len(times[0]) < 5 or (time.perf_counter() < end and len(times[0]) < 1000):
+        for call, block, found in zip(calls, blocks, times, strict=True):
+            started = time.perf_counter()
+            for _ in range(block):
+                call()
+            found.append((time.perf_counter() - started) / block)
+    return [statistics.median(found) for found in times]
+
+
+def _memory_ratio(program: Program, inputs: Sequence[Array]) -> float:
+    tracemalloc.start()
+    try:
+        runner = Runner(program)
+        runner.run(inputs)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return (peak + weight_bytes(program)) / (weight_bytes(program) + live_bytes(program))
+
+
+def _rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
+    for each in results:
+        if each.refused:
+            yield each.model.name, each.model.what, "refused", "", "", "", ""
+            continue
+        yield (
+            each.model.name + (" (second opinion differs)" if each.doubt else ""),
+            each.model.what,
+            f"{each.exact * 1e3:.3f}",
+            f"{each.native * 1e3:.3f}",
+            f"{each.ratio:.2f}",
+            f"{each.memory:.1f}",
+            f"{each.weights / MEGABYTE:.1f}",
+        )
+
+
+def _tabular_rows(ones: Sequence[Result], many: Sequence[Result]) -> Iterator[tuple[str, ...]]:
+    for one, batch in zip(ones, many, strict=True):
+        yield (
+            one.model.name,
+            one.model.what,
+            f"{one.exact * 1e6:.1f}",
+            f"{one.native * 1e6:.1f}",
+            f"{batch.exact * 1e6:.0f}",
+            f"{batch.native * 1e6:.0f}",
+            f"{batch.ratio:.2f}",
+        )
+
+
+NETWORK_HEAD = (
+    *("model", "input", "exact ms", "onnxruntime ms", "ratio"),
+    *("memory ratio", "weights MB"),
+)
+TABULAR_HEAD = (
+    *("model", "input", "exact µs", "onnxruntime µs", "128 rows, exact µs"),
+    *("128 rows, onnxruntime µs", "ratio at 128"),
+)
+
+
+def _table(title: str, head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Table:
+    table = Table(*head, title=title)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _markdown(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|---|---|" + "--:|" * (len(head) - 2)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows] + [""]
+
+
+def _geomean(ratios: Sequence[float]) -> float | None:
+    return round(statistics.geometric_mean(ratios), 3) if ratios else None
+
+
+def _refusals(results: Sequence[Result]) -> Iterator[str]:
+    for each in results:
+        for reason in each.refused:
+            yield f"{each.model.name}: {reason}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, prog="./dev bench exact")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, last")
+    parser.add_argument("--write", action="store_true", help="renew docs/benchmarks.md")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each model")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+
+    with threadpoolctl.threadpool_limits(1):
+        nets = [measured(model, arguments.seconds) for model in networks()]
+        more = [measured(model, arguments.seconds) for model in more_networks()]
+        ones = [measured(model, arguments.seconds / 4) for model in tabular()]
+        many = [measured(model, arguments.seconds / 4) for model in tabular(128)]
+    geomean = _geomean([each.ratio for each in nets if not each.refused])
+
+    console = Console(stderr=arguments.json)
+    console.print(_table("Networks", NETWORK_HEAD, _rows(nets)))
+    console.print(_table("More networks of the same packages", NETWORK_HEAD, _rows(more)))
+    console.print(_table("Tabular models", TABULAR_HEAD, _tabular_rows(ones, many)))
+    for line in _refusals([*nets, *more, *ones]):
+        console.print(f"refused: {line}", markup=False)
+    for each in (*nets, *more, *ones):
+        if each.doubt:
+            console.print(f"{each.model.name}: {each.doubt}", style="red", markup=False)
+    console.print(f"Geometric mean over the networks that run: {geomean}; the bar is ≤ 3.")
+    if arguments.write:
+        PAGE.write_text(_page(nets, more, ones, many, geomean))
+    if arguments.json:
+        tables = {
+            "geomean_ratio": geomean,
+            "models": {each.model.name: each.json() for each in nets},
+            "tabular": {
+                one.model.name: {
+                    "exact_us": round(one.exact * 1e6, 2),
+                    "onnxruntime_us": round(one.native * 1e6, 2),
+                    "batch_128_ratio": round(batch.ratio, 3),
+                }
+                for one, batch in zip(ones, many, strict=True)
+            },
+            "more": {each.model.name: each.json() for each in more},
+        }
+        print(json.dumps(tables))
+    return int(_misses(nets, ones, many, geomean))
+
+
+def _misses(
+    nets: Sequence[Result], ones: Sequence[Result], many: Sequence[Result], geomean: float | None
+) -> bool:
+    """Whether a bar is missed; a network that is refused misses it."""
+    if geomean is None or geomean > GEOMEAN_BAR or any(each.refused for each in nets):
+        return True
+    slow = any(each.ratio > RATIO_BAR or each.memory > MEMORY_BAR for each in nets)
+    rows = any(each.exact * 1e6 > ROW_BAR for each in ones)
+    return slow or rows or any(each.ratio > BATCH_BAR for each in many)
+
+
+def _page(
+    nets: Sequence[Result],
+    more: Sequence[Result],
+    ones: Sequence[Result],
+    many: Sequence[Result],
+    geomean: float | None,
+) -> str:
+    refused = [f"- {line}" for line in _refusals([*nets, *more])]
+    machine = f"numpy {np.__version__}, onnxruntime {ort.__version__}, {platform.machine()}"
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `./dev bench exact --write`: medians, exact inference and onnxruntime's default"
+        f" session in turns, one thread each ({machine}, Python {platform.python_version()})."
+        " Memory ratio: numpy's peak, prepared kernels included, over weights and live tensors.",
+        "",
+        "## Networks",
+        "",
+        *_markdown(NETWORK_HEAD, _rows(nets)),
+        f"Geometric mean of the ratios of those that run: {geomean}.",
+        "",
+        "## More networks of the same packages",
+        "",
+        *_markdown(NETWORK_HEAD, _rows(more)),
+        "## Tabular models",
+        "",
+        *_markdown(TABULAR_HEAD, _tabular_rows(ones, many)),
+    ]
+    if refused:
+        lines += ["## Refused", "", *refused, ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
