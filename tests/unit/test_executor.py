@@ -229,8 +229,8 @@ def test_infer_stops_at_the_memory_limit_and_others_go_on(tmp_path, assurance):
         greedy = vanilla(tmp_path, zeros(), ints(2**28))
     else:
         greedy = job(tmp_path, outer(8_000), bytes(8 * 8_000))
-    with Executor(processes=1, memory_limit=512 << 20) as executor:
-        with pytest.raises(InferenceFailed, match="needed more memory than its 512 MiB"):
+    with Executor(processes=1, memory_limit=300 << 20) as executor:
+        with pytest.raises(InferenceFailed, match="needed more memory than its 300 MiB"):
             executor.infer(greedy)
         assert executor.infer(one_plus_two(tmp_path)) == floats(3)
 
