@@ -19,6 +19,9 @@ _SCALE = -298  # exponent of the smallest product of two float32
 UNIT = 2.0**-53
 # Rows are worked off in blocks of about so many terms, to bound memory.
 BLOCK = 1 << 21
+# Added to every bound of `bracketed`: a little more than half of the distance from 0 to the first
+# midpoint, 2^−150.
+FLOOR = 2.0**-151 * (1 + 2.0**-20)
 
 
 def decided(value: Array, error: Array) -> tuple[Array, Array]:
@@ -33,8 +36,23 @@ def decided(value: Array, error: Array) -> tuple[Array, Array]:
     return low, undecided
 
 
-def rounded_sums(terms: Array) -> Array:
-    """The float32 nearest to the exact sum of each row of `terms` (float64 [n, K]).
+def bracketed(value: Array, low: Array, high: Array, out: Array) -> Array:
+    """Sets `out` to float32 of `value + high`, and gives the flat indices where `value + low`
+    rounds otherwise, or where either is NaN; elsewhere `out` is the rounding of all between.
+
+    Where low = fl(b − e) and high = fl(b + e) with e ≥ FLOOR + 16·UNIT·|b|, no decided zero is −0:
+    high − low ≥ 2·FLOOR·(1 − UNIT) then, and more than 2^−150. If `value + high` is below zero,
+    `value + low` lies beyond −2^−150 and does not round to zero.
+    """
+    end = value + high
+    np.copyto(out, end, casting="same_kind")
+    np.add(value, low, out=end)
+    return np.flatnonzero(end.astype(np.float32) != out)
+
+
+def rounded_sums(terms: Array, size: Array | None = None) -> Array:
+    """The float32 nearest to the exact sum of each row of `terms` (float64 [n, K]). `size` may give
+    a number at least Σ|terms| a row, the smaller the better.
 
     Infinities and NaN follow IEEE: NaN among the terms, or both infinities, give NaN.
     """
@@ -44,11 +62,14 @@ def rounded_sums(terms: Array) -> Array:
     return out
 
 
-def rounded_means(terms: Array) -> Array:
-    """As `rounded_sums`, divided by the number of terms K ≥ 1 before the one rounding."""
+def rounded_means(terms: Array, divisors: Array | None = None) -> Array:
+    """As `rounded_sums`, divided by the number of terms K ≥ 1, or by float64 divisors, whole and
+    below 2^26, before the one rounding. Of a divisor 0, NaN."""
     out = np.empty(len(terms), np.float32)
+    if divisors is None:
+        divisors = np.full(len(terms), float(terms.shape[1]))
     for block in _blocks(*terms.shape):
-        out[block] = _mean_block(terms[block])
+        out[block] = _mean_block(terms[block], divisors[block])
     return out
 
 
@@ -115,21 +136,20 @@ def _rounded_row(terms: Array) -> np.float32:
     return np.float32(to_odd(np.array([total]), np.array([missing]))[0])
 
 
-def _mean_block(terms: Array) -> Array:
-    k = terms.shape[1]
+def _mean_block(terms: Array, k: Array) -> Array:
     total, _, bound = _summed(terms)
     q = total / k
     # The remainder of a correctly rounded quotient is a double, and total and q·k are within a
     # factor of two, so both subtractions are exact.
-    product, rest = _two_product(q, float(k))
+    product, rest = _two_product(q, k)
     finite = np.isfinite(total)
     out: Array = np.where(finite, to_odd(q, (total - product) - rest), total).astype(np.float32)
     for row in np.flatnonzero(finite & (bound != 0)):
-        out[row] = _mean_row(terms[row])
+        out[row] = _mean_row(terms[row], int(k[row]))
     return out
 
 
-def _two_product(a: Array, b: float) -> tuple[Array, Array]:
+def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
     """p = fl(a·b) and e with a·b = p + e exactly."""
     p = a * b
     c = a * 134217729.0
@@ -141,9 +161,11 @@ def _two_product(a: Array, b: float) -> tuple[Array, Array]:
     return p, a_low * b_low - (((p - a_high * b_high) - a_low * b_high) - a_high * b_low)
 
 
-def _mean_row(terms: Array) -> np.float32:
+def _mean_row(terms: Array, k: int) -> np.float32:
+    if k == 0:
+        return np.float32(np.nan)
     numerator = sum(_scaled(term) for term in terms.tolist())
-    word = float32.of_ratio(numerator, len(terms) << -_SCALE)
+    word = float32.of_ratio(numerator, k << -_SCALE)
     return np.uint32(word).view(np.float32)
 
 

@@ -1,10 +1,12 @@
 """DOT: rows of A times rows of B, with a bias in the same exact sum."""
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from oracle.exact import float32
+from oracle.exact.dots import Dots
 from oracle.exact.primitive import (
     FLOAT,
     Kernel,
@@ -15,8 +17,10 @@ from oracle.exact.primitive import (
     same_dtype,
 )
 from oracle.exact.program import Node, Op, Operand, ValueType
-from oracle.exact.sums import BLOCK, UNIT, decided, rounded_sums
 from oracle.tensor import Array
+
+# Rows are worked off so many float64 at a time.
+_BLOCK = 1 << 19
 
 
 def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
@@ -83,58 +87,44 @@ def _rows(operand: Operand, m: int, n: int) -> Operand:
 
 
 def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
-    """float64 BLAS, and an error bound that decides the rounding of nearly every element.
-
-    Products of float32 are exact in float64. However the sum of K + 1 terms is ordered or fused,
-    its error is at most γ_{K+1}·Σ|terms| (Higham 4.2); by Cauchy and Schwarz Σ|a_k·b_k| ≤ |a|·|b|.
-    The constant has room for the rounding of the norms, of the bound, and of s ± error.
-    """
-    k = node.operands[0].type.shape[-1]
-    unit = (k + 16) * UNIT * (1 + 2.0**-10)
+    """All matrices as [G, M, K] and [G, N, K], worked off in blocks."""
     shape = node.output.shape
-    b_known = None if constants[1] is None else _with_norms(constants[1], unit)
-    bias_known = (
-        None if len(constants) < 3 or constants[2] is None else _with_size(constants[2], unit)
-    )
+    batch, m, n = shape[:-2], shape[-2], shape[-1]
+    k = node.operands[0].type.shape[-1]
+    groups = prod(batch)
+    b_known = None if constants[1] is None else _dots(constants[1], batch)
+    bias_known = constants[2] if len(constants) == 3 else None
+    if bias_known is not None:
+        bias_known = _doubled(bias_known, shape)
+    rows = max(64, _BLOCK // max(n, k, 1))
 
     def kernel(a: Array, b: Array, bias: Array | None = None) -> Array:
-        a64 = a.astype(np.float64)
-        b64, b_norms = b_known or _with_norms(b, unit)
-        s = np.matmul(a64, np.swapaxes(b64, -1, -2))
-        error = np.sqrt(np.einsum("...k,...k->...", a64, a64))[..., None] * b_norms
-        if bias is not None:
-            bias64, size = bias_known or _with_size(bias, unit)
-            s += bias64
-            error = error + size
-        out, undecided = decided(s, error)
-        if undecided.size:
-            _redo(out, undecided, a64, b64, None if bias is None else bias64)
-        return out
-
-    def _redo(out: Array, undecided: Array, a64: Array, b64: Array, bias64: Array | None) -> None:
-        a_rows = np.broadcast_to(a64, (*shape[:-2], *a64.shape[-2:]))
-        b_rows = np.broadcast_to(b64, (*shape[:-2], *b64.shape[-2:]))
-        step = max(1, BLOCK // max(1, k))
-        for at in range(0, undecided.size, step):
-            index = np.unravel_index(undecided[at : at + step], shape)
-            terms = a_rows[index[:-1]] * b_rows[(*index[:-2], index[-1])]
-            if bias64 is not None:
-                column = np.broadcast_to(bias64, shape)[index]
-                terms = np.concatenate([terms, column[:, None]], axis=1)
-            out[index] = rounded_sums(terms)
+        out = np.empty((groups, m, n), np.float32)
+        a3 = np.broadcast_to(a, (*batch, m, k)).reshape(groups, m, k)
+        dots = b_known or _dots(b, batch)
+        added = bias_known
+        if bias is not None and added is None:
+            added = _doubled(bias, shape)
+        for at in range(0, m, rows):
+            block = slice(at, at + rows)
+            some = added if added is None or added.shape[-2] == 1 else added[..., block, :]
+            dots.round_into(out[:, block], a3[:, block].astype(np.float64), some)
+        return out.reshape(shape)
 
     return kernel
 
 
-def _with_norms(b: Array, unit: float) -> tuple[Array, Array]:
-    """float64 [*batch, N, K] and unit·|row| as [*batch, 1, N]."""
-    b64 = b.astype(np.float64)
-    return b64, (unit * np.sqrt(np.einsum("...k,...k->...", b64, b64)))[..., None, :]
+def _dots(b: Array, batch: tuple[int, ...]) -> Dots:
+    return Dots(np.broadcast_to(b, (*batch, *b.shape[-2:])).reshape(prod(batch), *b.shape[-2:]))
 
 
-def _with_size(bias: Array, unit: float) -> tuple[Array, Array]:
-    bias64 = bias.astype(np.float64)
-    return bias64, unit * np.abs(bias64)
+def _doubled(bias: Array, shape: tuple[int, ...]) -> Array:
+    """float64 [G or 1, M or 1, N or 1]."""
+    dims = (1,) * (len(shape) - bias.ndim) + bias.shape
+    if prod(dims[:-2]) > 1:
+        dims = (*shape[:-2], *dims[-2:])
+        bias = np.broadcast_to(bias, dims)
+    return bias.astype(np.float64).reshape(prod(dims[:-2]), *dims[-2:])
 
 
 def _cost(node: Node) -> int:
