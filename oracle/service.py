@@ -9,6 +9,7 @@ from threading import Event as Flag
 from typing import Protocol
 
 import structlog
+from eth_utils import keccak
 
 from oracle.chain.contracts import Queue
 from oracle.chain.provider import Call, Chain
@@ -200,8 +201,25 @@ class Service:
         ]
         for kind in Kind:
             rows = [row for row in ready if row.duty.kind is kind and self._is_ready(row)]
+            if kind is Kind.SETTLE:
+                rows = self._send_older(rows, now)
             for batch in self._batches(rows):
                 self._send_batch(kind, batch, now)
+
+    def _send_older(self, rows: Sequence[Row], now: float) -> list[Row]:
+        """Settles alone what was proposed before we were slashed, for it may be void, and a batch
+        skips that without a word. Returns the rest."""
+        if not rows:
+            return []
+        epoch = self._setup.queue.account_of(self._setup.policy.operator).epoch
+        rest = []
+        for row in rows:
+            proposed = self._store.proposal(RequestId(row.duty.subject))
+            if proposed is None or proposed[0].epoch == epoch:
+                rest.append(row)
+            else:
+                self._send_batch(Kind.SETTLE, [row], now)
+        return rest
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         batch: list[Row] = []
@@ -280,6 +298,8 @@ class Service:
         match error.name:
             case "WindowNotOver":
                 pass  # the chain's clock is behind ours
+            case "ProposalVoid":
+                self._reopen(row, now)
             case "NothingToWithdraw" if self._is_early(row):
                 pass
             case "WrongStatus" | "WrongProposal" | "NothingToWithdraw":
@@ -293,6 +313,21 @@ class Service:
             case _:
                 log.error("cannot be sent", kind=row.duty.kind, subject=subject, why=str(error))
                 self._store.end(row.id, State.MISSED, str(error))
+
+    def _reopen(self, row: Row, now: float) -> None:
+        """Frees the bond of a proposal that a slash voided; its request is others' to answer."""
+        request_id = RequestId(row.duty.subject)
+        request, proposed = self._store.request(request_id), self._store.proposal(request_id)
+        assert self._setup.sender is not None and request is not None and proposed is not None
+        proposal, output = proposed
+        call = self._setup.queue.reopen(request, proposal, keccak(output))
+        try:
+            self._setup.sender.send(call, (row.id,), now)
+        except Reverted as error:  # somebody else was first, or the chain's clock is behind ours
+            log.info("not reopened yet", request=request_id.hex(), why=str(error))
+            self._not_before[row.id] = now + RETRY
+        else:
+            log.warning("a slash voided our result: reopening", request=request_id.hex())
 
     def _is_early(self, row: Row) -> bool:
         """By the chain's clock."""

@@ -33,6 +33,7 @@ class Policy:
     models: frozenset[ModelId] | None = None  # None: any
     answers_vanilla: bool = False  # whose results no referee can judge, so nobody need believe them
     max_bond: Wei | None = None
+    max_window: int | None = None  # seconds: how long one result may bind a bond
     margin: int = 20
 
 
@@ -106,6 +107,8 @@ def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
         return "its model is VANILLA, and we answer EXACT models only"
     if policy.max_bond is not None and request.bond > policy.max_bond:
         return f"its bond of {request.bond} wei is above our {policy.max_bond}"
+    if policy.max_window is not None and request.window > policy.max_window:
+        return f"its window of {request.window} s is above our {policy.max_window} s"
     if request.terms.output_length > MAX_OUTPUT:
         return f"its output of {request.terms.output_length} bytes fits no transaction"
     earned = request.fee - request.terms.royalty

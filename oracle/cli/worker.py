@@ -36,6 +36,13 @@ from oracle.worker import Policy
 @click.option("--vanilla", is_flag=True, help="Answer for VANILLA models too.")
 @click.option("--max-bond", type=MONEY, help="Decline requests that ask for a higher bond.")
 @click.option(
+    "--max-window",
+    type=DURATION,
+    default="7d",
+    show_default=True,
+    help="Decline requests that would bind a bond for longer.",
+)
+@click.option(
     "--margin",
     type=int,
     default=20,
@@ -98,6 +105,7 @@ def worker(
     models: Sequence[ModelId],
     vanilla: bool,
     max_bond: Wei | None,
+    max_window: int,
     margin: int,
     state: str | None,
     confirmations: int,
@@ -136,6 +144,7 @@ def worker(
         models=frozenset(models) or None,
         answers_vanilla=vanilla,
         max_bond=max_bond,
+        max_window=max_window,
         margin=margin,
     )
     url = state or f"sqlite:///{_state_file(session, operator)}"
