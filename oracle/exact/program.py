@@ -73,6 +73,10 @@ class Op(IntEnum):
     TRANSPOSE = 0x0500
     CONCAT = 0x0501
     GATHER = 0x0502
+    # window
+    CONV = 0x0600
+    MAX_POOL = 0x0601
+    AVERAGE_POOL = 0x0602
     # trees
     TREE_WALK = 0x0700
 

@@ -4,9 +4,11 @@ To cover an op, write its lowering and add a line to its family's table; nothing
 """
 
 from oracle.exact.lowering import (
+    convolution,
     elementwise,
     linear,
     movement,
+    pooling,
     preprocessing,
     reduce,
     transcendental,
@@ -20,6 +22,8 @@ ONNX: dict[str, Lowering] = {
     **transcendental.ONNX,
     **reduce.ONNX,
     **movement.ONNX,
+    **convolution.ONNX,
+    **pooling.ONNX,
 }
 """The default domain."""
 

@@ -1,0 +1,268 @@
+"""Windows over images: CONV, MAX_POOL, AVERAGE_POOL.
+
+Channels come last: images are [N, *size, C], weights [O, *kernel, C/group]. So a window is a few
+runs of neighbours, which is what a fraud proof opens, and a contraction runs along memory.
+
+Attributes are one number of the primitive's own, then six an axis: kernel, stride, dilation, begin,
+end, and CONV's spacing or a pool's overhang. Along an axis of size S, tap k of window i stands at
+p = i·stride − begin + k·dilation. A pool reads element p; a CONV reads element p / spacing, where
+spacing divides p (a stride of ConvTranspose). Taps that stand on no element are no terms at all:
+not zeros, which would make NaN of an infinite weight. Windows begin within −begin … and end before
+the last element + end (+ overhang).
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from oracle.exact import float32
+from oracle.exact.convolve import convolution
+from oracle.exact.ops.elementwise import from_words, words
+from oracle.exact.ops.linear import dot
+from oracle.exact.ops.reduce import extremum, sum_of
+from oracle.exact.patches import Axis, Terms, padded, spots
+from oracle.exact.primitive import (
+    FLOAT,
+    NUMBERS,
+    Kernel,
+    Outside,
+    Primitive,
+    same_dtype,
+)
+from oracle.exact.program import Node, Op, ValueType
+from oracle.exact.sums import UNIT, decided, rounded_means, rounded_sums
+from oracle.tensor import Array
+
+_MOST_SPOTS = 1 << 27
+
+
+def conv_axes(attributes: Sequence[int]) -> tuple[Axis, ...]:
+    return tuple(Axis(*numbers) for numbers in _sixes(attributes))
+
+
+def pool_axes(attributes: Sequence[int]) -> tuple[Axis, ...]:
+    return tuple(Axis(k, s, d, b, e, overhang=o) for k, s, d, b, e, o in _sixes(attributes))
+
+
+def _sixes(attributes: Sequence[int]) -> list[Sequence[int]]:
+    return [attributes[at : at + 6] for at in range(1, len(attributes), 6)]
+
+
+# ---- types
+
+
+def _infer_conv(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    """x [N, *size, C], weights [O, *kernel, C/group], bias [O] → [N, *windows, O]."""
+    same_dtype(types, (FLOAT,))
+    x, w, group, axes = types[0].shape, types[1].shape, attributes[0], conv_axes(attributes)
+    _check(x, axes)
+    if len(w) != len(x) or w[1:-1] != tuple(axis.kernel for axis in axes):
+        raise Outside(f"weights {w} do not fit an image {x}", "fix the shape of the weights")
+    if group < 1 or w[-1] * group != x[-1] or w[0] % group:
+        raise Outside(
+            f"{x[-1]} channels in, {w[0]} out and weights of {w[-1]} do not make {group} groups",
+            "fix group, or the shape of the weights",
+        )
+    if len(types) == 3 and types[2].shape != w[:1]:
+        raise Outside(f"a bias {types[2].shape} for {w[0]} channels", "fix its shape")
+    return ValueType(FLOAT, (*_image(x, axes), w[0]))
+
+
+def _infer_max(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    dtype = same_dtype(types, NUMBERS)
+    x, axes = types[0].shape, pool_axes(attributes)
+    _check(x, axes)
+    return ValueType(dtype, (*_image(x, axes), x[-1]))
+
+
+def _infer_average(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    same_dtype(types, (FLOAT,))
+    return _infer_max(types, attributes)
+
+
+def _check(x: tuple[int, ...], axes: Sequence[Axis]) -> None:
+    if len(x) != len(axes) + 2 or not axes:
+        raise Outside(f"an image {x} with {len(axes)} axes of windows", "fix its shape")
+    if 0 in x:
+        raise Outside(f"an image {x} without elements", "give it some")
+    for axis in axes:
+        if min(axis.kernel, axis.stride, axis.dilation, axis.spacing) < 1 or axis.overhang < 0:
+            raise Outside("a kernel, stride or dilation below 1", "fix its attributes")
+
+
+def _image(x: tuple[int, ...], axes: Sequence[Axis]) -> tuple[int, ...]:
+    """[N, *windows]; the spots that they cover must be few enough to be laid out in memory."""
+    windows = [axis.windows(size) for axis, size in zip(axes, x[1:-1], strict=True)]
+    spots = prod(axis.extent(count) for axis, count in zip(axes, windows, strict=True))
+    if spots * x[0] * x[-1] > _MOST_SPOTS:
+        raise Outside(
+            f"its image takes more than {_MOST_SPOTS} elements with its padding",
+            "use a smaller image or less padding",
+        )
+    return (x[0], *windows)
+
+
+# ---- the plain kernels
+
+
+def _plain_conv(node: Node, arrays: Sequence[Array]) -> Array:
+    # INPUTS
+    x, w = float32.bits(arrays[0]), float32.bits(arrays[1])
+    outputs, channels = node.output.shape[-1], node.operands[1].type.shape[-1]
+    bias = float32.bits(arrays[2]) if len(arrays) == 3 else [0] * outputs
+    # SHAPE
+    axes, group = conv_axes(node.attributes), node.attributes[0]
+    taps = prod(axis.kernel for axis in axes)
+    # COMPUTE
+    out = []
+    for window in _windows(node, axes):
+        for o in range(outputs):
+            first = o // (outputs // group) * channels  # of the group's channels
+            left, right = [], []
+            for tap, place in window:
+                at = place * channels * group + first
+                left += x[at : at + channels]
+                at = (o * taps + tap) * channels
+                right += w[at : at + channels]
+            out.append(dot(zip(left, right, strict=True), bias[o]))
+    # OUTPUT
+    return float32.array(out, node.output.shape)
+
+
+def _windows(node: Node, axes: Sequence[Axis]) -> Iterator[list[tuple[int, int]]]:
+    """For each window of each image, (tap, pixel) in C order; pixels count over all images."""
+    n, *size = node.operands[0].type.shape[:-1]
+    for image, *window in product(range(n), *map(range, node.output.shape[1:-1])):
+        pairs = [(0, image)]
+        for axis, length, at in zip(axes, size, window, strict=True):
+            spots = axis.taps(at, length)
+            pairs = [
+                (tap * axis.kernel + k, place * length + p)
+                for tap, place in pairs
+                for k, p in spots
+            ]
+        yield pairs
+
+
+def _plain_pool(node: Node, arrays: Sequence[Array]) -> Array:
+    # INPUTS
+    x = words(arrays[0])
+    dtype, channels = node.output.dtype, node.output.shape[-1]
+    # SHAPE
+    axes = pool_axes(node.attributes)
+    counts = _counts(node, axes)
+    # COMPUTE
+    out = []
+    for window, count in zip(_windows(node, axes), counts * node.output.shape[0], strict=True):
+        for c in range(channels):
+            values = [x[place * channels + c] for _, place in window]
+            if node.op is Op.MAX_POOL:
+                out.append(extremum(values, dtype, True))
+            else:
+                out.append(sum_of(values, count) if count else float32.NAN)
+    # OUTPUT
+    return from_words(out, node.output)
+
+
+def _counts(node: Node, axes: Sequence[Axis]) -> list[int]:
+    """What each window of an image divides its sum by."""
+    sizes = node.operands[0].type.shape[1:-1]
+    counts = [1]
+    for axis, size, windows in zip(axes, sizes, node.output.shape[1:-1], strict=True):
+        along = [
+            axis.padded_taps(at, size) if node.attributes[0] else len(axis.taps(at, size))
+            for at in range(windows)
+        ]
+        counts = [count * number for count in counts for number in along]
+    return counts
+
+
+# ---- the fast kernels
+
+
+def _terms(node: Node, axes: tuple[Axis, ...], group: int) -> Terms:
+    return Terms(axes, node.operands[0].type.shape[1:-1], node.output.shape, group)
+
+
+def _prepare_conv(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    axes, group, shape = conv_axes(node.attributes), node.attributes[0], node.output.shape
+    known = None if constants[1] is None else convolution(group, axes, shape, constants[1])
+    terms = _terms(node, axes, group)
+    k = prod(node.operands[1].type.shape[1:]) + 1
+
+    def kernel(x: Array, w: Array, bias: Array | None = None) -> Array:
+        image = padded(x.astype(np.float64), axes, shape[1:-1], 0)
+        bias64 = None if bias is None else bias.astype(np.float64)
+        out = np.empty(shape, np.float32)
+        undecided = (known or convolution(group, axes, shape, w))(image, bias64, out)
+        flat = out.reshape(-1)
+        for places in terms.blocks(undecided, k):
+            products = terms.of(x, places, w)
+            if bias64 is not None:
+                products = np.c_[products, bias64[places % shape[-1]]]
+            flat[places] = rounded_sums(products)
+        return out
+
+    return kernel
+
+
+def _along(image: Array, axes: Sequence[Axis], windows: Sequence[int], fold: np.ufunc) -> Array:
+    """Windows folded to one element each, one axis after another."""
+    for at, (axis, count) in enumerate(zip(axes, windows, strict=True), start=1):
+        before = (slice(None),) * at
+        folded = image[(*before, spots(0, axis, count))]
+        for tap in range(1, axis.kernel):
+            folded = fold(folded, image[(*before, spots(tap, axis, count))])
+        image = folded
+    return image
+
+
+def _prepare_max(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    axes, windows = pool_axes(node.attributes), node.output.shape[1:-1]
+    worst = from_words([extremum((), node.output.dtype, True)], ValueType(node.output.dtype, (1,)))
+
+    def kernel(x: Array) -> Array:
+        return _along(padded(x, axes, windows, worst[0]), axes, windows, np.maximum)
+
+    return kernel
+
+
+def _prepare_average(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    """Sums in float64: off by at most γ_K·Σ|x|, which is below γ_K·count·max|x|."""
+    axes, windows = pool_axes(node.attributes), node.output.shape[1:-1]
+    counts = np.array(_counts(node, axes), np.float64).reshape(*windows, 1)
+    k = prod(axis.kernel for axis in axes)
+    unit = (k + 16) * UNIT * (1 + 2.0**-10)
+    terms = _terms(node, axes, node.output.shape[-1])
+
+    def kernel(x: Array) -> Array:
+        image = padded(x.astype(np.float64), axes, windows, 0)
+        sums = _along(image, axes, windows, np.add)
+        out, undecided = decided(
+            sums / counts, unit * np.abs(image).max(axis=tuple(range(x.ndim - 1)))
+        )
+        if len(undecided) > out.size // 32:
+            sizes = _along(np.abs(image), axes, windows, np.add)
+            out, undecided = decided(sums / counts, unit * (sizes / counts))
+        flat = out.reshape(-1)
+        for places in terms.blocks(undecided, k):
+            divisors = np.broadcast_to(counts, out.shape).reshape(-1)[places]
+            flat[places] = rounded_means(terms.of(x, places), divisors)
+        return out
+
+    return kernel
+
+
+def _cost(node: Node) -> int:
+    taps = prod(axis.kernel for axis in pool_axes(node.attributes))
+    channels = node.operands[1].type.shape[-1] if node.op is Op.CONV else 1
+    return node.output.elements * (taps * channels + 1)
+
+
+PRIMITIVES = (
+    Primitive(Op.CONV, _infer_conv, _plain_conv, _prepare_conv, _cost),
+    Primitive(Op.MAX_POOL, _infer_max, _plain_pool, _prepare_max, _cost),
+    Primitive(Op.AVERAGE_POOL, _infer_average, _plain_pool, _prepare_average, _cost),
+)
