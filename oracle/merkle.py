@@ -8,6 +8,9 @@ The tree of a tensor
     leaf      keccak256(128 bytes)
     inner     keccak256(left ‖ right), 64 bytes
     index     leaf i is at position i, from the left; sibling paths go from the leaf upwards
+    run       consecutive leaves with the siblings of their common path: level by level upwards, the
+              one beside the first node if that is a right child, then the one beside the last if
+              that is a left child. For one leaf these are its sibling path.
 
 The tree of a program has records (`oracle.exact.program`) in place of leaves: a record is a whole
 number of 32-byte words and at least 160 bytes, its hash is keccak256(record), and positions beyond
@@ -44,6 +47,16 @@ class Opening:
     siblings: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive leaves and the hashes beside their common path, lowest first, left before
+    right."""
+
+    first: int
+    leaves: tuple[bytes, ...]
+    siblings: tuple[bytes, ...]
+
+
 def keccak256(data: bytes) -> bytes:
     digest: bytes = keccak_256(data).digest()
     return digest
@@ -72,7 +85,20 @@ def root(leaves: Sequence[bytes]) -> bytes:
 
 def tensor_root(array: Array) -> bytes:
     """The root that commits to every bit of a tensor whose type the verifier knows."""
-    return root(leaves_of(to_bytes(array)))
+    data = to_bytes(array)
+    return subtree_root(data, depth_of(leaf_count(len(data))))
+
+
+def subtree_root(data: bytes, height: int) -> bytes:
+    """The node at `height` above the leaves of `data`, which must be no more than 2^height."""
+    level = [keccak_256(leaf).digest() for leaf in leaves_of(data)]
+    assert len(level) <= 1 << height, (len(level), height)
+    return _combined(level, 0, height)
+
+
+def combined_root(nodes: Sequence[bytes], height: int) -> bytes:
+    """The root of the tensor whose nodes at `height` these are, all that have leaves below."""
+    return _combined(list(nodes), height, height + depth_of(len(nodes)))
 
 
 def records_root(records: Sequence[bytes]) -> bytes:
@@ -86,6 +112,23 @@ def open(leaves: Sequence[bytes], index: int) -> Opening:
     return Opening(index, leaves[index], _siblings(levels, index, keccak256(ZERO_LEAF)))
 
 
+def open_run(leaves: Sequence[bytes], first: int, count: int) -> Run:
+    """The proof that `count` ≥ 1 leaves from `first` on are at their places."""
+    assert 0 <= first < first + count <= len(leaves), (first, count, len(leaves))
+    levels = _levels([keccak256(leaf) for leaf in leaves], keccak256(ZERO_LEAF))
+    siblings: list[bytes] = []
+    padding = keccak256(ZERO_LEAF)
+    left, right = first, first + count - 1
+    for level in levels[:-1]:
+        if left % 2:
+            siblings.append(level[left - 1])
+        if right % 2 == 0:
+            siblings.append(level[right + 1] if right + 1 < len(level) else padding)
+        padding = keccak256(padding + padding)
+        left, right = left // 2, right // 2
+    return Run(first, tuple(leaves[first : first + count]), tuple(siblings))
+
+
 def open_record(records: Sequence[bytes], index: int) -> Opening:
     """The proof that `records[index]` is at that place under `records_root(records)`."""
     levels = _levels([_record_hash(record) for record in records], bytes(32))
@@ -95,6 +138,37 @@ def open_record(records: Sequence[bytes], index: int) -> Opening:
 def verify(root: bytes, length: int, opening: Opening) -> bool:
     """Whether `opening` is a leaf of the tensor of `length` bytes whose root is `root`."""
     return len(opening.leaf) == LEAF and _leads_to(root, leaf_count(length), opening)
+
+
+def run_root(length: int, run: Run) -> bytes | None:
+    """The root of the tensor of `length` bytes that has the run, or None where it fits no such
+    tensor: leaves beyond its end, none at all, or siblings too few or too many."""
+    count = leaf_count(length)
+    if not run.leaves or not 0 <= run.first <= run.first + len(run.leaves) <= count:
+        return None
+    if any(len(leaf) != LEAF for leaf in run.leaves):
+        return None
+    nodes, first = [keccak256(leaf) for leaf in run.leaves], run.first
+    siblings = list(run.siblings[::-1])
+    for _ in range(depth_of(count)):
+        left, right = first % 2, (first + len(nodes)) % 2
+        if len(siblings) < left + right:
+            return None
+        nodes = [*(siblings.pop() for _ in range(left)), *nodes]
+        nodes += [siblings.pop() for _ in range(right)]
+        nodes = [keccak256(nodes[at] + nodes[at + 1]) for at in range(0, len(nodes), 2)]
+        first //= 2
+    return None if siblings or any(len(s) != 32 for s in run.siblings) else nodes[0]
+
+
+def verify_run(root: bytes, length: int, run: Run) -> bool:
+    """Whether `run` is of the tensor of `length` bytes whose root is `root`."""
+    return run_root(length, run) == root
+
+
+def run_padding_is_zero(length: int, run: Run) -> bool:
+    """Whether what the run has beyond the tensor's `length` is zero."""
+    return not any(b"".join(run.leaves)[max(0, length - run.first * LEAF) :])
 
 
 def verify_record(root: bytes, count: int, opening: Opening) -> bool:
@@ -128,6 +202,20 @@ def _levels(hashes: list[bytes], padding: bytes) -> list[list[bytes]]:
         levels.append([keccak256(level[at] + level[at + 1]) for at in range(0, len(level), 2)])
         padding = keccak256(padding + padding)
     return levels
+
+
+def _combined(level: list[bytes], height: int, top: int) -> bytes:
+    """The node at `top` above the nodes at `height`, the first of 2^(top − height) places."""
+    padding = keccak256(ZERO_LEAF)
+    for _ in range(height):
+        padding = keccak256(padding + padding)
+    for _ in range(height, top):
+        if len(level) % 2:
+            level.append(padding)
+        joined = b"".join(level)
+        level = [keccak_256(joined[at : at + 64]).digest() for at in range(0, len(joined), 64)]
+        padding = keccak256(padding + padding)
+    return level[0]
 
 
 def _siblings(levels: list[list[bytes]], index: int, padding: bytes) -> tuple[bytes, ...]:

@@ -1,6 +1,6 @@
 """Runs a program. What depends on the weights alone is computed once, when the Runner is made."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,22 @@ class Runner:
         """The canonical outputs for arrays of the signature's shapes and dtypes, which are read in
         their canonical form. Raises PayloadError where they do not fit.
         """
+        return self._run(self._fitting(inputs))
+
+    def values(self, inputs: Sequence[Array]) -> Iterator[Array]:
+        """Every node's value in order, canonical: what a trace commits to. As `run` otherwise."""
+        self._refuse_flushing()
+        slots: list[Array | None] = [*self._fitting(inputs), *self._constants]
+        for step in self._steps:
+            with np.errstate(all="ignore"):
+                slots.append(step.kernel(*_operands(slots, step)))
+            value = slots[-1]
+            for slot in step.frees:
+                slots[slot] = None
+            assert value is not None
+            yield canonical(value)
+
+    def _fitting(self, inputs: Sequence[Array]) -> list[Array]:
         types = self._signature.inputs
         if len(inputs) != len(types):
             raise WrongTensorCount(len(inputs), len(types))
@@ -67,11 +83,14 @@ class Runner:
                 raise WrongTensorType(type_.name, str(array.dtype), type_.dtype.name.lower())
             if array.shape != type_.shape:
                 raise WrongTensorShape(type_.name, array.shape, type_.shape)
-        return self._run([np.ascontiguousarray(canonical(array)) for array in inputs])
+        return [np.ascontiguousarray(canonical(array)) for array in inputs]
 
-    def _run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    def _refuse_flushing(self) -> None:
         if _SMALLEST_DOUBLE * _ONE == 0:
             raise InferenceFailed("This thread flushes subnormals to zero; run in another one.")
+
+    def _run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        self._refuse_flushing()
         slots: list[Array | None] = [*inputs, *self._constants]
         # Infinities, NaNs and wrapped integers are results like others.
         with np.errstate(all="ignore"):

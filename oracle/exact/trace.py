@@ -1,0 +1,209 @@
+"""The trace of a run: one root for the values of all nodes, and openings of any part of them.
+
+    value root   the root of the value's tensor (`oracle.merkle`), in the node's output type
+    value tree   value roots by node index; positions beyond the last hold 32 zero bytes; depth the
+                 least d with 2^d ≥ nodes; inner nodes as in a tensor's tree. Value roots are its
+                 lowest nodes themselves, not hashed once more: the path of a leaf goes on from the
+                 top of its tensor
+    trace root   keccak256(keccak256("exactum.trace") ‖ program root ‖ root of the value tree)
+
+Nothing in it is free to choose: depths come from the program, padding is zero, floats are
+canonical, so one run has one trace root. Its preimage is 96 bytes long, as that of no leaf, inner
+node or record is.
+
+A trace is computed only when asked for. It holds all values; `value_roots` alone does not.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from oracle import merkle
+from oracle.exact.program import Program, ValueType
+from oracle.exact.run import Runner
+from oracle.merkle import LEAF, Run, keccak256
+from oracle.tensor import Array, to_bytes
+
+_TAG = keccak256(b"exactum.trace")
+_EMPTY = bytes(32)
+# A large tensor is hashed in pieces of 2^13 leaves, one mebibyte: work for several processes.
+_PIECE_HEIGHT = 13
+_PIECE = LEAF << _PIECE_HEIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class ValueOpening:
+    """The root of one node's value, and the hashes beside its path in the value tree."""
+
+    value: int
+    root: bytes
+    siblings: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOpening:
+    """Consecutive leaves of one node's value, and both paths up to the trace root."""
+
+    value: int
+    run: Run
+    siblings: tuple[bytes, ...]
+    """In the value tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """The first element, in node and then in C order, in which two traces differ."""
+
+    value: int
+    element: int
+    ours: object
+    theirs: object
+
+
+class Trace:
+    """All values of one run."""
+
+    def __init__(self, program: Program, values: Sequence[Array], executor: Executor | None = None):
+        self.program = program
+        self.values = tuple(values)
+        self._executor = executor
+
+    @cached_property
+    def roots(self) -> tuple[bytes, ...]:
+        """The root of each node's value."""
+        return value_roots(self.values, self._executor)
+
+    @cached_property
+    def root(self) -> bytes:
+        return trace_root(self.program.root, self.roots)
+
+    @cached_property
+    def _levels(self) -> list[list[bytes]]:
+        return list(_levels(self.roots))
+
+    def open_value(self, value: int) -> ValueOpening:
+        """The proof of one node's value root."""
+        siblings, index = [], value
+        for height, level in enumerate(self._levels[:-1]):
+            beside = index ^ 1
+            siblings.append(level[beside] if beside < len(level) else _padding(height))
+            index >>= 1
+        return ValueOpening(value, self.roots[value], tuple(siblings))
+
+    def open_run(self, value: int, first_leaf: int, count: int) -> RunOpening:
+        """The proof of `count` leaves of one node's value."""
+        leaves = merkle.leaves_of(to_bytes(self.values[value]))
+        run = merkle.open_run(leaves, first_leaf, count)
+        return RunOpening(value, run, self.open_value(value).siblings)
+
+    def first_divergence(self, other: "Trace") -> Divergence | None:
+        """From another trace of the same program; None where all bits are equal."""
+        value = first_difference(self.roots, other.roots)
+        if value is None:
+            return None
+        ours, theirs = self.values[value].ravel(), other.values[value].ravel()
+        width = ours.dtype.itemsize
+        raw = zip(*(to_bytes(array) for array in (ours, theirs)), strict=True)
+        element = next(at for at, (a, b) in enumerate(raw) if a != b) // width
+        return Divergence(value, element, ours[element].item(), theirs[element].item())
+
+
+def trace(runner: Runner, inputs: Sequence[Array], *, executor: Executor | None = None) -> Trace:
+    """Runs, and keeps every value. `executor`, of processes, shares the hashing among cores."""
+    values = [np.array(value) for value in runner.values(inputs)]
+    return Trace(runner.program, values, executor)
+
+
+def trace_root(program_root: bytes, roots: Sequence[bytes]) -> bytes:
+    """The root of the trace whose values have these roots."""
+    *_, (top,) = _levels(roots)
+    return keccak256(_TAG + program_root + top)
+
+
+def value_roots(values: Iterable[Array], executor: Executor | None = None) -> tuple[bytes, ...]:
+    """The root of each value, in order; holds one value at a time where there is no executor."""
+    if executor is None:
+        return tuple(map(merkle.tensor_root, values))
+    pieces: list[bytes] = []
+    counts = []
+    for value in values:
+        data = to_bytes(value)
+        counts.append(max(1, -(-len(data) // _PIECE)))
+        pieces += [data[at : at + _PIECE] for at in range(0, max(1, len(data)), _PIECE)]
+    # A tensor of one piece ends at its own depth, the pieces of a larger one at their full height.
+    heights = [
+        _PIECE_HEIGHT if count > 1 else merkle.depth_of(merkle.leaf_count(len(pieces[at])))
+        for at, count in zip(_offsets(counts), counts, strict=True)
+        for at in range(at, at + count)
+    ]
+    chunk = max(1, min(64, len(pieces) // 16))
+    nodes = list(executor.map(merkle.subtree_root, pieces, heights, chunksize=chunk))
+    return tuple(
+        merkle.combined_root(nodes[at : at + count], _PIECE_HEIGHT) if count > 1 else nodes[at]
+        for at, count in zip(_offsets(counts), counts, strict=True)
+    )
+
+
+def first_difference(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int | None:
+    """The first node whose value roots differ: its operands are agreed on, its result is not."""
+    pairs = enumerate(zip(ours, theirs, strict=True))
+    return next((index for index, (a, b) in pairs if a != b), None)
+
+
+def verify_value(program: Program, root: bytes, opening: ValueOpening) -> bool:
+    """Whether the trace with that root has that value root at that node."""
+    if not 0 <= opening.value < len(program.nodes):
+        return False
+    if len(opening.siblings) != merkle.depth_of(len(program.nodes)):
+        return False
+    if any(len(node) != 32 for node in (opening.root, *opening.siblings)):
+        return False
+    node, index = opening.root, opening.value
+    for sibling in opening.siblings:
+        node = keccak256(sibling + node if index & 1 else node + sibling)
+        index >>= 1
+    return keccak256(_TAG + program.root + node) == root
+
+
+def verify_run(program: Program, root: bytes, opening: RunOpening) -> bool:
+    """Whether the trace with that root has those leaves at their place, padded with zeros."""
+    if not 0 <= opening.value < len(program.nodes):
+        return False
+    length = program.nodes[opening.value].output.nbytes
+    value_root = merkle.run_root(length, opening.run)
+    if value_root is None or not merkle.run_padding_is_zero(length, opening.run):
+        return False
+    return verify_value(program, root, ValueOpening(opening.value, value_root, opening.siblings))
+
+
+def leaf_of(type_: ValueType, element: int) -> int:
+    """The leaf that has the element."""
+    return element * type_.dtype.itemsize // LEAF
+
+
+def _offsets(counts: Sequence[int]) -> Iterator[int]:
+    at = 0
+    for count in counts:
+        yield at
+        at += count
+
+
+def _padding(height: int) -> bytes:
+    node = _EMPTY
+    for _ in range(height):
+        node = keccak256(node + node)
+    return node
+
+
+def _levels(roots: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """The value tree from the lowest level up; only nodes above a value."""
+    level, padding = list(roots), _EMPTY
+    yield level
+    while len(level) > 1:
+        padded = [*level, padding] if len(level) % 2 else level
+        level = [keccak256(padded[at] + padded[at + 1]) for at in range(0, len(padded), 2)]
+        padding = keccak256(padding + padding)
+        yield level
