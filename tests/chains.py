@@ -249,6 +249,7 @@ def undone(chain: Chain) -> Iterator[None]:
         return
     snapshot = chain.rpc("evm_snapshot", [])
     yield
+    chain.rpc("anvil_dropAllTransactions", [])  # or the next test finds them mined
     chain.rpc("evm_setAutomine", [True])
     assert chain.rpc("evm_revert", [snapshot])
 

@@ -354,7 +354,7 @@ def test_tick_gives_up_settling_what_a_slash_voided(embedded: World, hire: Hire)
     assert embedded.status(other) is Status.REQUESTED  # for others: we were slashed
 
 
-def test_tick_ends_a_settlement_that_is_void_when_nobody_reopened_it(
+def test_tick_reopens_what_a_slash_voided_when_nobody_else_did(
     embedded: World, hire: Hire
 ) -> None:
     embedded.stake()
@@ -367,8 +367,9 @@ def test_tick_ends_a_settlement_that_is_void_when_nobody_reopened_it(
     embedded.skip(WINDOW)
     worker.work()
 
-    assert State.OPEN not in worker.states()
-    assert embedded.status(other) is Status.PROPOSED
+    assert worker.states(Kind.SETTLE) == [State.SUPERSEDED] * 2
+    assert embedded.status(other) is Status.REQUESTED
+    assert embedded.queue.account_of(address("operator")).locked == 0
 
 
 def test_tick_answers_what_a_slashed_rival_had_answered(embedded: World, hire: Hire) -> None:
@@ -596,7 +597,7 @@ def test_tick_does_not_miss_what_was_sent_in_time_and_waits_for_confirmations(
     asked = anvil.ask(anvil.publish(), timeout=30)
     worker = hire(anvil, confirmations=2)
     anvil.chain.rpc("anvil_mine", [hex(2)])
-    worker.tick(2)
+    worker.work()
     assert anvil.status(asked) is Status.PROPOSED
     anvil.skip(40)
     worker.tick(2)

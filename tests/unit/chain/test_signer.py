@@ -22,7 +22,14 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def keystore(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One encrypted file: encryption is slow on purpose."""
+    """One encrypted file, as others write them: ours are slow on purpose."""
+    path = tmp_path_factory.mktemp("keys") / "key.json"
+    path.write_text(json.dumps(Account.encrypt(KEY, "right", kdf="pbkdf2", iterations=2)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def created(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("keys") / "key.json"
     create(path, "right", KEY)
     return path
@@ -101,12 +108,16 @@ def test_open_keystore_refuses_a_folder(tmp_path: Path) -> None:
         open_keystore(tmp_path, "right")
 
 
-def test_create_makes_a_file_for_its_owner_alone(keystore: Path) -> None:
-    assert stat.S_IMODE(keystore.stat().st_mode) == 0o600
+def test_create_writes_what_open_keystore_reads(created: Path) -> None:
+    assert open_keystore(created, "right").address == ADDRESS
 
 
-def test_create_encrypts_the_key(keystore: Path) -> None:
-    assert KEY not in keystore.read_text()
+def test_create_makes_a_file_for_its_owner_alone(created: Path) -> None:
+    assert stat.S_IMODE(created.stat().st_mode) == 0o600
+
+
+def test_create_encrypts_the_key(created: Path) -> None:
+    assert KEY not in created.read_text()
 
 
 def test_create_never_overwrites(path: Path) -> None:
