@@ -9,8 +9,8 @@ from rich.table import Table
 from oracle.chain.history import ModelHistory, RequestHistory
 from oracle.cli import show
 from oracle.cli.files import model_path
-from oracle.cli.options import REQUEST, chain_options, json_option
-from oracle.cli.session import open_session
+from oracle.cli.options import REQUEST, json_option
+from oracle.cli.session import Session, on_chain
 from oracle.errors import NotFound
 from oracle.executor import Executor
 from oracle.inference import Job, load
@@ -44,13 +44,12 @@ class Element:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The model's file, if you have it. [default: the cache, then the model's URIs]",
 )
-@chain_options
+@on_chain
 @json_option
 def audit(
     request_id: RequestId,
     file: Path | None,
-    rpc: str | None,
-    deployments: Path | None,
+    session: Session,
     as_json: bool,
 ) -> None:
     """Re-runs REQUEST and compares the proposed output with yours, element by element.
@@ -58,7 +57,6 @@ def audit(
     It trusts nobody: the input and the claim come from the chain, the model is checked against the
     hash in its id, and the law gives the same bits on every machine. Exits with 1 on a mismatch.
     """
-    session = open_session(rpc, deployments)
     history = session.history
     found = history.request(request_id)
     if found.proposed is None:

@@ -8,9 +8,10 @@ from oracle.chain import deployment as deployments
 from oracle.chain.codec import ZERO_ADDRESS
 from oracle.chain.deployment import Deployed, Parameters
 from oracle.chain.provider import connect
+from oracle.chain.signer import Signer
 from oracle.cli import show
-from oracle.cli.options import ACCOUNT, DURATION, MONEY, chain_options, json_option, key_options
-from oracle.cli.session import deployment_path, open_key
+from oracle.cli.options import ACCOUNT, DURATION, MONEY, chain_options, json_option
+from oracle.cli.session import deployment_path, signing
 from oracle.config import Settings
 from oracle.types import Address, Wei
 
@@ -19,7 +20,7 @@ _DEFAULT = Parameters()
 
 @click.command()
 @chain_options
-@key_options
+@signing
 @click.option(
     "--min-bond",
     type=MONEY,
@@ -59,8 +60,7 @@ _DEFAULT = Parameters()
 def deploy(
     rpc: str | None,
     deployments: Path | None,
-    key: str | None,
-    password_file: Path | None,
+    signer: Signer,
     min_bond: Wei,
     min_window: int,
     max_window: int,
@@ -78,7 +78,6 @@ def deploy(
       exactum deploy --rpc http://127.0.0.1:8545 --min-window 1s --withdrawal-delay 1m
       exactum deploy --rpc https://node.example --key deployer --min-window 24h
     """
-    signer = open_key(key, password_file)
     chain = connect(rpc or Settings().rpc)
     path = deployment_path(Settings(), chain, deployments)
     parameters = Parameters(min_bond, min_window, max_window, withdrawal_delay, disputes)

@@ -8,10 +8,11 @@ import click
 from rich.table import Table
 
 from oracle.chain.history import ModelHistory
+from oracle.chain.signer import Signer
 from oracle.cli import show
 from oracle.cli.files import model_files
-from oracle.cli.options import DIM, MODEL, MONEY, chain_options, json_option, key_options
-from oracle.cli.session import open_key, open_session
+from oracle.cli.options import DIM, MODEL, MONEY, json_option
+from oracle.cli.session import Session, on_chain, signing
 from oracle.config import Settings
 from oracle.exact.lower import lower
 from oracle.native import Native
@@ -53,8 +54,8 @@ def model() -> None:
     multiple=True,
     help="Size of a dimension that the file leaves open. May be repeated.",
 )
-@chain_options
-@key_options
+@on_chain
+@signing
 @json_option
 def publish(
     file: Path,
@@ -64,10 +65,8 @@ def publish(
     assurance: str,
     royalty: Wei,
     dims: Sequence[tuple[str, int]],
-    rpc: str | None,
-    deployments: Path | None,
-    key: str | None,
-    password_file: Path | None,
+    session: Session,
+    signer: Signer,
     as_json: bool,
 ) -> None:
     """Publishes the ONNX model in FILE.
@@ -82,8 +81,6 @@ def publish(
         --uri https://models.example/iris.onnx --key publisher
     """
     data = file.read_bytes()
-    signer = open_key(key, password_file)
-    session = open_session(rpc, deployments)
     if assurance == "exact":
         with show.err.status("Lowering the model to its program…"):
             program = lower(data, dict(dims))
@@ -117,51 +114,45 @@ def publish(
 @model.command(name="add-uri")
 @click.argument("model_id", type=MODEL, metavar="MODEL")
 @click.argument("uri")
-@chain_options
-@key_options
+@on_chain
+@signing
 def add_uri(
     model_id: ModelId,
     uri: str,
-    rpc: str | None,
-    deployments: Path | None,
-    key: str | None,
-    password_file: Path | None,
+    session: Session,
+    signer: Signer,
 ) -> None:
     """Says where MODEL's file can be had as well. Only its publisher may."""
-    session = open_session(rpc, deployments)
-    session.transact(open_key(key, password_file), session.registry.add_uri(model_id, uri))
+    session.transact(signer, session.registry.add_uri(model_id, uri))
     show.out.print("Added.")
 
 
 @model.command()
 @click.argument("model_id", type=MODEL, metavar="MODEL")
 @click.option("--successor", type=MODEL, help="The model to use instead.")
-@chain_options
-@key_options
+@on_chain
+@signing
 def deprecate(
     model_id: ModelId,
     successor: ModelId | None,
-    rpc: str | None,
-    deployments: Path | None,
-    key: str | None,
-    password_file: Path | None,
+    session: Session,
+    signer: Signer,
 ) -> None:
     """Says that MODEL should no longer be used. Only its publisher may.
 
     It goes on working: a publisher cannot stop a contract that uses it.
     """
-    session = open_session(rpc, deployments)
-    session.transact(open_key(key, password_file), session.registry.deprecate(model_id, successor))
+    session.transact(signer, session.registry.deprecate(model_id, successor))
     show.out.print("Deprecated.")
 
 
 @model.command(name="show")
 @click.argument("model_id", type=MODEL, metavar="MODEL")
-@chain_options
+@on_chain
 @json_option
-def show_(model_id: ModelId, rpc: str | None, deployments: Path | None, as_json: bool) -> None:
+def show_(model_id: ModelId, session: Session, as_json: bool) -> None:
     """Shows everything in MODEL's id, and where its file may lie."""
-    found = open_session(rpc, deployments).history.model(model_id)
+    found = session.history.model(model_id)
     if as_json:
         show.print_json(_machine(found))
         return
@@ -185,11 +176,10 @@ def show_(model_id: ModelId, rpc: str | None, deployments: Path | None, as_json:
 
 
 @model.command(name="list")
-@chain_options
+@on_chain
 @json_option
-def list_(rpc: str | None, deployments: Path | None, as_json: bool) -> None:
+def list_(session: Session, as_json: bool) -> None:
     """Lists the models that are published, the oldest first."""
-    session = open_session(rpc, deployments)
     with show.err.status("Reading the chain…"):
         found = session.history.models()
     if as_json:

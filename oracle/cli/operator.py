@@ -1,18 +1,15 @@
 """`exactum operator`: the money behind an operator's results."""
 
-from pathlib import Path
-
 import click
 
+from oracle.chain.signer import Signer
 from oracle.cli import show
 from oracle.cli.options import (
     ACCOUNT,
     MONEY,
-    chain_options,
     json_option,
-    key_options,
 )
-from oracle.cli.session import Session, open_key, open_session
+from oracle.cli.session import Session, on_chain, open_key, signing
 from oracle.types import Address, Wei
 
 
@@ -27,15 +24,13 @@ def operator() -> None:
 
 @operator.command()
 @click.argument("amount", type=MONEY)
-@chain_options
-@key_options
+@on_chain
+@signing
 @json_option
 def stake(
     amount: Wei,
-    rpc: str | None,
-    deployments: Path | None,
-    key: str | None,
-    password_file: Path | None,
+    session: Session,
+    signer: Signer,
     as_json: bool,
 ) -> None:
     """Adds AMOUNT to the stake.
@@ -44,43 +39,35 @@ def stake(
     Example:
       exactum operator stake 1ether --key operator
     """
-    session = open_session(rpc, deployments)
-    signer = open_key(key, password_file)
     session.transact(signer, session.queue.stake(amount))
     _show(session, signer.address, as_json)
 
 
 @operator.command()
 @click.argument("amount", type=MONEY)
-@chain_options
-@key_options
+@on_chain
+@signing
 @json_option
 def unstake(
     amount: Wei,
-    rpc: str | None,
-    deployments: Path | None,
-    key: str | None,
-    password_file: Path | None,
+    session: Session,
+    signer: Signer,
     as_json: bool,
 ) -> None:
     """Takes AMOUNT out of the free stake; exactum operator withdraw pays it after the delay."""
-    session = open_session(rpc, deployments)
-    signer = open_key(key, password_file)
     session.transact(signer, session.queue.unstake(amount))
     _show(session, signer.address, as_json)
 
 
 @operator.command()
 @click.option("--account", type=ACCOUNT, help="Whose money. [default: the key's]")
-@chain_options
-@key_options
+@on_chain
+@signing
 @json_option
 def withdraw(
     account: Address | None,
-    rpc: str | None,
-    deployments: Path | None,
-    key: str | None,
-    password_file: Path | None,
+    session: Session,
+    signer: Signer,
     as_json: bool,
 ) -> None:
     """Pays out all that is due: unstaked wei whose delay is over, refunds, royalties.
@@ -88,8 +75,6 @@ def withdraw(
     With --account the money goes to that account, a consumer contract for example; it never goes
     anywhere else.
     """
-    session = open_session(rpc, deployments)
-    signer = open_key(key, password_file)
     of = account or signer.address
     session.transact(signer, session.queue.withdraw(of))
     _show(session, of, as_json)
@@ -97,18 +82,16 @@ def withdraw(
 
 @operator.command()
 @click.argument("address", type=ACCOUNT, required=False)
-@chain_options
+@on_chain
 @click.option("--key", metavar="NAME", help="Whose account, if no ADDRESS is given.")
 @json_option
 def status(
     address: Address | None,
-    rpc: str | None,
-    deployments: Path | None,
+    session: Session,
     key: str | None,
     as_json: bool,
 ) -> None:
     """Shows what an operator has staked, locked and earned."""
-    session = open_session(rpc, deployments)
     _show(session, address or open_key(key, None).address, as_json)
 
 

@@ -1,7 +1,6 @@
 """`exactum request`, `result`, `expire` and `retry-callback`: the life of one request."""
 
 import time
-from pathlib import Path
 
 import click
 from eth_utils import keccak
@@ -9,6 +8,7 @@ from eth_utils import keccak
 from oracle.chain.contracts import Options
 from oracle.chain.events import Decoder
 from oracle.chain.history import RequestHistory
+from oracle.chain.signer import Signer
 from oracle.cli import payload as payloads
 from oracle.cli import show
 from oracle.cli.options import (
@@ -17,11 +17,9 @@ from oracle.cli.options import (
     MODEL,
     MONEY,
     REQUEST,
-    chain_options,
     json_option,
-    key_options,
 )
-from oracle.cli.session import Session, open_key, open_session
+from oracle.cli.session import Session, on_chain, signing
 from oracle.errors import ChainError, ConfigError
 from oracle.events import RequestCreated
 from oracle.types import Address, ModelId, RequestId, Status, Wei
@@ -50,8 +48,8 @@ POLL = 0.5  # seconds
 )
 @click.option("--operator", type=ACCOUNT, help="Who alone may answer. [default: anyone]")
 @click.option("--wait", is_flag=True, help="Wait until the result is final, and show it.")
-@chain_options
-@key_options
+@on_chain
+@signing
 @json_option
 def request(
     model_id: ModelId,
@@ -62,10 +60,8 @@ def request(
     timeout: int,
     operator: Address | None,
     wait: bool,
-    rpc: str | None,
-    deployments: Path | None,
-    key: str | None,
-    password_file: Path | None,
+    session: Session,
+    signer: Signer,
     as_json: bool,
 ) -> None:
     """Asks MODEL for one inference and escrows the fee.
@@ -75,13 +71,11 @@ def request(
       exactum request 0x1f… --input '[[5.1, 3.5, 1.4, 0.2]]' --wait
       exactum request 0x1f… --input @row.json --fee 0.01ether --bond 0.1ether
     """
-    session = open_session(rpc, deployments)
     found = session.history.model(model_id)
     if found.is_deprecated:
         use = f"; its publisher says to use {show.hex_(found.successor)}" if found.successor else ""
         show.err.print(f"[yellow]The model is deprecated{use}.[/]")
     data = payloads.parse(text, found.model.signature)
-    signer = open_key(key, password_file)
     limits = session.queue.limits()
     options = Options(
         bond=limits.min_bond if bond is None else bond,
@@ -115,40 +109,35 @@ def request(
 @click.command()
 @click.argument("request_id", type=REQUEST, metavar="REQUEST")
 @click.option("--wait", is_flag=True, help="Wait until the result is final, or none can come.")
-@chain_options
+@on_chain
 @json_option
-def result(
-    request_id: RequestId, wait: bool, rpc: str | None, deployments: Path | None, as_json: bool
-) -> None:
+def result(request_id: RequestId, wait: bool, session: Session, as_json: bool) -> None:
     """Shows the result of REQUEST, and whether it is final.
 
     A result that is not final may still be wrong and be replaced: show it, but do not pay on it.
     Exits with 2 while there is no result, and with 3 while it is not final.
     """
-    code = _show_result(open_session(rpc, deployments), request_id, wait, as_json)
+    code = _show_result(session, request_id, wait, as_json)
     click.get_current_context().exit(code)
 
 
 @click.command()
 @click.argument("request_id", type=REQUEST, metavar="REQUEST")
-@chain_options
-@key_options
+@on_chain
+@signing
 @json_option
 def expire(
     request_id: RequestId,
-    rpc: str | None,
-    deployments: Path | None,
-    key: str | None,
-    password_file: Path | None,
+    session: Session,
+    signer: Signer,
     as_json: bool,
 ) -> None:
     """Ends REQUEST, which nobody answered in time, and credits the whole fee.
 
     Anyone may do this. exactum operator withdraw --account then pays the fee out.
     """
-    session = open_session(rpc, deployments)
     asked = session.history.request(request_id).created.request
-    receipt = session.transact(open_key(key, password_file), session.queue.expire(asked))
+    receipt = session.transact(signer, session.queue.expire(asked))
     if as_json:
         show.print_json(
             {"refund_to": asked.refund_to, "refund": asked.fee, "gas_used": receipt.gas_used}
@@ -159,24 +148,21 @@ def expire(
 
 @click.command(name="retry-callback")
 @click.argument("request_id", type=REQUEST, metavar="REQUEST")
-@chain_options
-@key_options
+@on_chain
+@signing
 def retry_callback(
     request_id: RequestId,
-    rpc: str | None,
-    deployments: Path | None,
-    key: str | None,
-    password_file: Path | None,
+    session: Session,
+    signer: Signer,
 ) -> None:
     """Repeats the callback of REQUEST, which failed when it was settled."""
-    session = open_session(rpc, deployments)
     found = session.history.request(request_id)
     if found.proposed is None:
         raise ConfigError("The request has no result, so there is nothing to call back with.")
     call = session.queue.retry_callback(
         found.created.request, found.proposed.proposal, found.proposed.output
     )
-    session.transact(open_key(key, password_file), call)
+    session.transact(signer, call)
     failure = session.history.request(request_id).callback_failed
     if failure is not None:
         raise ChainError(f"The consumer failed again, with 0x{failure.reason.hex()}.")

@@ -1,7 +1,10 @@
 """What a command works with: a chain, its deployment, a key; made from options and settings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +16,7 @@ from oracle.chain.history import History
 from oracle.chain.provider import Call, Chain, Receipt, connect
 from oracle.chain.sender import transact
 from oracle.chain.signer import Signer
+from oracle.cli.options import chain_options, key_options
 from oracle.config import Settings
 from oracle.errors import ConfigError, KeyfileError
 
@@ -80,3 +84,25 @@ def read_password(settings: Settings, password_file: Path | None, confirm: bool)
         return settings.password
     prompted: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
     return prompted
+
+
+def on_chain(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command --rpc and --deployments, and the `session` that they open."""
+
+    @chain_options
+    @wraps(command)
+    def opened(rpc: str | None, deployments: Path | None, **rest: Any) -> None:
+        command(session=open_session(rpc, deployments), **rest)
+
+    return opened
+
+
+def signing(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command --key and --password-file, and the `signer` that they open."""
+
+    @key_options
+    @wraps(command)
+    def opened(key: str | None, password_file: Path | None, **rest: Any) -> None:
+        command(signer=open_key(key, password_file), **rest)
+
+    return opened

@@ -16,8 +16,8 @@ from oracle.chain.signer import Signer
 from oracle.chain.watcher import Watcher
 from oracle.cli import show
 from oracle.cli.files import model_files
-from oracle.cli.options import ACCOUNT, DURATION, MODEL, MONEY, chain_options, key_options
-from oracle.cli.session import Session, open_key, open_session
+from oracle.cli.options import ACCOUNT, DURATION, MODEL, MONEY, key_options
+from oracle.cli.session import Session, on_chain, open_key
 from oracle.executor import Executor
 from oracle.service import Service, Setup
 from oracle.store import Store
@@ -99,7 +99,7 @@ from oracle.worker import Policy
 )
 @click.option("--once", is_flag=True, help="Work off what can be done now, and exit.")
 @click.option("--json-logs", is_flag=True, help="One JSON object a line.")
-@chain_options
+@on_chain
 @key_options
 def worker(
     models: Sequence[ModelId],
@@ -117,8 +117,7 @@ def worker(
     dry_run: Address | None,
     once: bool,
     json_logs: bool,
-    rpc: str | None,
-    deployments: Path | None,
+    session: Session,
     key: str | None,
     password_file: Path | None,
 ) -> None:
@@ -135,7 +134,6 @@ def worker(
       exactum worker --dry-run 0xf39F…2266
     """
     configure_logs(json_logs)
-    session = open_session(rpc, deployments)
     signer = None if dry_run else open_key(key, password_file)
     operator = dry_run or (signer.address if signer else dry_run)
     assert operator is not None

@@ -245,7 +245,7 @@ def test_publish_refuses_a_model_outside_the_law_with_every_reason(desk: Desk) -
         (("operator", "stake", "1ether", "--key", "nobody"), "no keystore"),
         (("operator", "stake", "99ether", "--key", "operator"), "funds|refused|insufficient"),
         (("operator", "unstake", "99ether", "--key", "operator"), "InsufficientStake"),
-        (("request", "0x" + "11" * 32, "--input", "[1]"), "knows no model"),
+        (("request", "0x" + "11" * 32, "--input", "[1]", "--key", "requester"), "knows no model"),
         (("--rpc-is-elsewhere",), "No such option"),
         (("result", "0x" + "11" * 32, "--rpc", "http://127.0.0.1:1"), "does not answer"),
         (("result", "0x" + "11" * 32, "--rpc", "ftp://x"), "no RPC URL"),
