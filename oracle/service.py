@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from oracle.chain.watcher import Watcher
 from oracle.duties import Decline, Duty, Kind, State
 from oracle.errors import (
     ChainError,
+    InferenceFailed,
     ModelUnavailable,
     OracleError,
     Reorganised,
@@ -34,6 +36,7 @@ log = structlog.get_logger()
 
 MAX_BATCH = 50  # duties in one transaction
 MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what nodes take
+TRIES = 3  # of an inference that dies
 RETRY = 10.0  # seconds until what may get better by itself is tried again
 
 
@@ -62,6 +65,7 @@ class Service:
         self._store = setup.store
         self._running: dict[int, Future[bytes]] = {}  # by duty
         self._not_before: dict[int, float] = {}  # by duty: when to try again
+        self._failures: Counter[int] = Counter()  # by duty: inferences that died
         self._reported: set[int] = set()  # duties that a dry run has told of
 
     def run(self, stop: Flag, pause: float) -> None:
@@ -169,6 +173,11 @@ class Service:
                 log.info("computed", request=request, output_bytes=len(output))
             case ModelUnavailable() as error:
                 log.warning("the model cannot be had yet", request=request, why=str(error))
+                self._not_before[duty_id] = now + RETRY
+            case InferenceFailed() as error if self._failures[duty_id] < TRIES - 1:
+                # Time or memory may have lacked because of us, not of the model.
+                log.warning("the inference failed", request=request, why=str(error))
+                self._failures[duty_id] += 1
                 self._not_before[duty_id] = now + RETRY
             case OracleError() as error:
                 log.error("we do not answer", request=request, why=str(error))

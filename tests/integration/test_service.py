@@ -21,7 +21,7 @@ from oracle.errors import (
     WrongPayloadLength,
 )
 from oracle.events import CallbackFailed, RequestSettled, ResultProposed
-from oracle.service import RETRY
+from oracle.service import RETRY, TRIES
 from oracle.types import DType, ModelId, Signature, Status, TensorType, Wei
 from tests.chains import (
     BOND,
@@ -354,9 +354,7 @@ def test_tick_gives_up_settling_what_a_slash_voided(embedded: World, hire: Hire)
     assert embedded.status(other) is Status.REQUESTED  # for others: we were slashed
 
 
-def test_tick_reopens_what_a_slash_voided_when_nobody_else_did(
-    embedded: World, hire: Hire
-) -> None:
+def test_tick_reopens_what_a_slash_voided_when_nobody_else_did(embedded: World, hire: Hire) -> None:
     embedded.stake()
     model_id = embedded.publish()
     lied, other = embedded.ask(model_id), embedded.ask(model_id)
@@ -465,10 +463,36 @@ def test_tick_tries_again_when_the_model_could_not_be_had(embedded: World, hire:
     assert embedded.status(asked) is Status.PROPOSED
 
 
+def test_tick_tries_again_when_an_inference_dies(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    died = InferenceFailed("it took too long")
+    worker = hire(embedded, answers=Answers(failures=[died] * (TRIES - 1)))
+    for _ in range(TRIES):
+        worker.work()
+        worker.wait(RETRY)
+
+    assert embedded.status(asked) is Status.PROPOSED
+
+
+def test_tick_misses_with_a_note_when_an_inference_dies_each_time(
+    embedded: World, hire: Hire
+) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    died = InferenceFailed("it took too long")
+    worker = hire(embedded, answers=Answers(failures=[died] * TRIES))
+    for _ in range(TRIES + 1):
+        worker.work()
+        worker.wait(RETRY)
+
+    assert embedded.status(asked) is Status.REQUESTED
+    assert worker.rows()[0].note == "it took too long"
+
+
 @pytest.mark.parametrize(
     "failure",
     [
-        InferenceFailed("it took too long"),
         ModelMismatch("other bytes"),
         SecondOpinionDiffers("by more than noise"),
         WrongPayloadLength(3, 4),
