@@ -28,6 +28,10 @@ class Limits:
     """The same, of what is computed from constants alone while lowering."""
 
 
+# Families whose ops take each element for itself, operands broadcast.
+_ELEMENTWISE = (Op.ADD >> 8, Op.EXP >> 8)
+
+
 class OverLimit(Outside):
     """Ends the lowering at once."""
 
@@ -42,6 +46,7 @@ class Builder:
         self._nodes: list[Node] = []
         self._constants: list[Constant] = []
         self._small: dict[tuple[ValueType, bytes], int] = {}
+        self._transposed: dict[tuple[Operand, tuple[int, ...]], Operand] = {}
         self._work = 0
         self._folded_work = 0
         self._constant_bytes = 0
@@ -114,6 +119,9 @@ class Builder:
 
     def emit(self, op: Op, operands: Sequence[Operand], *attributes: int) -> Operand:
         """The primitive's output: a constant where all operands are."""
+        if sunk := self._below_transposes(op, operands):
+            perm, sources = sunk
+            return self.transpose(self.emit(op, sources, *attributes), perm)
         primitive = PRIMITIVES[op]
         type_ = self._checked(primitive.infer([operand.type for operand in operands], attributes))
         node = Node(op, tuple(operands), type_, attributes, self.node_name)
@@ -156,7 +164,42 @@ class Builder:
             if source.op is Op.TRANSPOSE and source.output == operand.type:
                 both = [source.attributes[axis] for axis in perm]
                 return self.transpose(source.operands[0], both)
-        return self.emit(Op.TRANSPOSE, (operand,), *perm)
+        key = (operand, tuple(perm))
+        if key not in self._transposed:
+            self._transposed[key] = self.emit(Op.TRANSPOSE, (operand,), *perm)
+        return self._transposed[key]
+
+    def _below_transposes(
+        self, op: Op, operands: Sequence[Operand]
+    ) -> tuple[Sequence[int], list[Operand]] | None:
+        """For an elementwise op on the output of a TRANSPOSE, its perm and the operands with it
+        undone, if that leaves no operand the output of a TRANSPOSE.
+
+        So transposes sink through a graph until they meet: a network whose convolutions want their
+        channels last is transposed once at its beginning and once at its end.
+        """
+        if op >> 8 not in _ELEMENTWISE:
+            return None
+        rank = max(len(operand.type.shape) for operand in operands)
+        perm = next((p for o in operands if len(p := self._perm(o)) == rank), ())
+        if not perm:
+            return None
+        back = [perm.index(axis) for axis in range(rank)]
+        sources = []
+        for operand in operands:
+            shape = operand.type.shape
+            wide = self.reshape(operand, (1,) * (rank - len(shape)) + shape)
+            sources.append(self.transpose(wide, back))
+        if any(map(self._perm, sources)):
+            return None
+        return perm, sources
+
+    def _perm(self, operand: Operand) -> tuple[int, ...]:
+        """Of the TRANSPOSE whose output this is, read in its own shape; else ()."""
+        if operand.kind is not Kind.VALUE:
+            return ()
+        node = self._nodes[operand.index]
+        return node.attributes if node.op is Op.TRANSPOSE and node.output == operand.type else ()
 
     def copy(self, operand: Operand) -> Operand:
         """The operand as a node's value, as a program's output must be."""
