@@ -58,7 +58,11 @@ def rounded_sums(terms: Array, size: Array | None = None) -> Array:
     """
     out = np.empty(len(terms), np.float32)
     for block in _blocks(*terms.shape):
-        out[block] = _rounded_block(terms[block])
+        some = terms[block]
+        rounded, left = _extracted(some, _size(some) if size is None else size[block])
+        if left.size:
+            rounded[left] = _rounded_block(some[left])
+        out[block] = rounded
     return out
 
 
@@ -114,6 +118,39 @@ def _summed(terms: Array) -> tuple[Array, Array, Array]:
     return s[:, 0], error, size * (2 * (k + 64) * UNIT)
 
 
+def _size(terms: Array) -> Array:
+    """At least Σ|terms| of each row."""
+    largest: Array = np.maximum(terms.max(axis=1, initial=0), -terms.min(axis=1, initial=0))
+    largest *= terms.shape[1] * (1 + 2.0**-50)
+    return largest
+
+
+def _extracted(terms: Array, size: Array) -> tuple[Array, Array]:
+    """The rounded sums, and the rows where this does not decide.
+
+    Let σ be a power of two with σ ≥ 2·Σ|terms|. Then fl(t + σ) lies in [σ/2, 3σ/2], where doubles
+    are multiples of UNIT·σ; high = fl(t + σ) − σ is exact, a multiple of UNIT·σ within UNIT·σ of t,
+    and low = t − high is exact (Rump, Ogita and Oishi, *Accurate floating-point summation I*, 2008,
+    3.2). All partial sums of the highs are multiples of UNIT·σ and, as K·UNIT ≤ 1/4, below σ; so
+    their sum is exact in any order. That of the lows is within γ_K·K·UNIT·σ.
+    """
+    k = terms.shape[1]
+    # frexp: size < 2^e
+    sigma = np.ldexp(1.0, np.frexp(size)[1] + 1)[:, None]
+    high = terms + sigma
+    high -= sigma
+    total = np.add.reduce(high, axis=1)
+    low = np.subtract(terms, high, out=high)
+    bound = sigma[:, 0] * ((k + 16) * k * (1 + 2.0**-10) * UNIT * UNIT)
+    s, error = _two_sum(total, np.add.reduce(low, axis=1))
+    # The exact number is s + error ± bound, and the bound is short of s's neighbours.
+    rounded: Array = to_odd(s, error - bound).astype(np.float32)
+    sure = (to_odd(s, error + bound).astype(np.float32) == rounded) & (
+        bound < np.abs(s) * (UNIT / 8)
+    )
+    return rounded + np.float32(0), np.flatnonzero(~sure)
+
+
 def _rounded_block(terms: Array) -> Array:
     total, error, bound = _summed(terms)
     s, error = _two_sum(total, error)
@@ -125,15 +162,28 @@ def _rounded_block(terms: Array) -> Array:
     finite = np.isfinite(total)
     out: Array = np.where(finite, to_odd(s, error), total).astype(np.float32)
     for row in np.flatnonzero(finite & ~sure):
-        out[row] = _rounded_row(terms[row])
+        out[row] = rounded_row(terms[row].tolist())
     return out
 
 
-def _rounded_row(terms: Array) -> np.float32:
-    numbers = terms.tolist()
-    total = math.fsum(numbers)
-    missing = math.fsum([*numbers, -total])  # correctly rounded, so its sign is right
-    return np.float32(to_odd(np.array([total]), np.array([missing]))[0])
+def rounded_row(terms: list[float]) -> np.float32:
+    """The float32 nearest to the exact sum of float64 terms."""
+    try:
+        total = math.fsum(terms)
+    except ValueError:  # both infinities
+        return np.float32(np.nan)
+    # Between float32 numbers, only where the sum of all digits is a midpoint may a bit beyond them
+    # matter; subnormal numbers, whose midpoints are others, take the long way too.
+    if not (abs(total) < 2.0**-125 or _ends_like_a_midpoint(total)) or not math.isfinite(total):
+        return np.float32(total)
+    missing = math.fsum([*terms, -total])  # correctly rounded, so its sign is right
+    return np.float32(to_odd(np.array([total]), np.array([missing]))[0]) + np.float32(0)
+
+
+def _ends_like_a_midpoint(x: float) -> bool:
+    """Whether x, not subnormal as a float32, has 25 significant bits and no more."""
+    scaled = math.frexp(x)[0] * 2.0**25
+    return scaled.is_integer()
 
 
 def _mean_block(terms: Array, k: Array) -> Array:

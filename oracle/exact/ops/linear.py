@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 
 from oracle.exact import float32
-from oracle.exact.dots import Dots
+from oracle.exact.dots import Bias, Dots
 from oracle.exact.primitive import (
     FLOAT,
     Kernel,
@@ -18,9 +18,6 @@ from oracle.exact.primitive import (
 )
 from oracle.exact.program import Node, Op, Operand, ValueType
 from oracle.tensor import Array
-
-# Rows are worked off so many float64 at a time.
-_BLOCK = 1 << 19
 
 
 def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
@@ -87,29 +84,22 @@ def _rows(operand: Operand, m: int, n: int) -> Operand:
 
 
 def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
-    """All matrices as [G, M, K] and [G, N, K], worked off in blocks."""
+    """Batches are read as [G, M, K], [G, N, K]."""
     shape = node.output.shape
-    batch, m, n = shape[:-2], shape[-2], shape[-1]
-    k = node.operands[0].type.shape[-1]
+    batch, m, k = shape[:-2], shape[-2], node.operands[0].type.shape[-1]
     groups = prod(batch)
     b_known = None if constants[1] is None else _dots(constants[1], batch)
-    bias_known = constants[2] if len(constants) == 3 else None
-    if bias_known is not None:
-        bias_known = _doubled(bias_known, shape)
-    rows = max(64, _BLOCK // max(n, k, 1))
+    if len(constants) == 2:
+        bias_known: Bias | None = Bias(np.zeros((1, 1, 1)))
+    else:
+        bias_known = None if constants[2] is None else _bias(constants[2], shape)
 
     def kernel(a: Array, b: Array, bias: Array | None = None) -> Array:
-        out = np.empty((groups, m, n), np.float32)
-        a3 = np.broadcast_to(a, (*batch, m, k)).reshape(groups, m, k)
+        if a.shape[:-2] != batch:
+            a = np.broadcast_to(a, (*batch, m, k))
         dots = b_known or _dots(b, batch)
-        added = bias_known
-        if bias is not None and added is None:
-            added = _doubled(bias, shape)
-        for at in range(0, m, rows):
-            block = slice(at, at + rows)
-            some = added if added is None or added.shape[-2] == 1 else added[..., block, :]
-            dots.round_into(out[:, block], a3[:, block].astype(np.float64), some)
-        return out.reshape(shape)
+        added = bias_known or _bias(bias, shape)
+        return dots.rounded(a.reshape(groups, m, k), added).reshape(shape)
 
     return kernel
 
@@ -118,13 +108,13 @@ def _dots(b: Array, batch: tuple[int, ...]) -> Dots:
     return Dots(np.broadcast_to(b, (*batch, *b.shape[-2:])).reshape(prod(batch), *b.shape[-2:]))
 
 
-def _doubled(bias: Array, shape: tuple[int, ...]) -> Array:
-    """float64 [G or 1, M or 1, N or 1]."""
+def _bias(bias: Array | None, shape: tuple[int, ...]) -> Bias:
+    assert bias is not None, "two operands have a bias that is known"
     dims = (1,) * (len(shape) - bias.ndim) + bias.shape
     if prod(dims[:-2]) > 1:
         dims = (*shape[:-2], *dims[-2:])
         bias = np.broadcast_to(bias, dims)
-    return bias.astype(np.float64).reshape(prod(dims[:-2]), *dims[-2:])
+    return Bias(bias.astype(np.float64).reshape(prod(dims[:-2]), *dims[-2:]))
 
 
 def _cost(node: Node) -> int:
