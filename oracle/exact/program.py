@@ -57,6 +57,11 @@ class Op(IntEnum):
     LESS = 0x0209
     WHERE = 0x020A
     CAST = 0x020B
+    EQUAL = 0x0240
+    AND = 0x0241
+    OR = 0x0242
+    XOR = 0x0243
+    MOD = 0x0244
     # transcendental
     EXP = 0x0300
     LOG = 0x0301
@@ -69,16 +74,21 @@ class Op(IntEnum):
     REDUCE_MAX = 0x0402
     REDUCE_MIN = 0x0403
     ARG_MAX = 0x0404
+    TOP_K = 0x0440
+    CUM_SUM = 0x0441
     # movement
     TRANSPOSE = 0x0500
     CONCAT = 0x0501
     GATHER = 0x0502
+    SCATTER = 0x0540
     # window
     CONV = 0x0600
     MAX_POOL = 0x0601
     AVERAGE_POOL = 0x0602
     # trees
     TREE_WALK = 0x0700
+    # quantized
+    QUANTIZE = 0x0800
 
 
 class Kind(IntEnum):

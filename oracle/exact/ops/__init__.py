@@ -1,11 +1,20 @@
 """The primitives, one file a family, and the table of all."""
 
-from oracle.exact.ops import elementwise, linear, movement, reduce, transcendental, trees, window
+from oracle.exact.ops import (
+    elementwise,
+    linear,
+    movement,
+    quantized,
+    reduce,
+    transcendental,
+    trees,
+    window,
+)
 from oracle.exact.primitive import Primitive
 from oracle.exact.program import Op
 
 PRIMITIVES: dict[Op, Primitive] = {
     primitive.op: primitive
-    for family in (linear, elementwise, transcendental, reduce, movement, window, trees)
+    for family in (linear, elementwise, transcendental, reduce, movement, window, trees, quantized)
     for primitive in family.PRIMITIVES
 }

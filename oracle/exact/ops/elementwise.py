@@ -105,6 +105,26 @@ def less(x: int, y: int) -> int:
     return int(float32.ordered(x) < float32.ordered(y))
 
 
+def equal(x: int, y: int) -> int:
+    return int(x == y and not float32.is_nan(x))
+
+
+def mod(x: int, y: int) -> int:
+    """What is left of x after taking y off as often as it fits, with the sign of x: exact."""
+    if float32.is_nan(x) or float32.is_nan(y) or float32.is_inf(x) or y == 0:
+        return float32.NAN
+    if float32.is_inf(y):
+        return x
+    n, d = float32.scaled(x), float32.scaled(y)
+    rest = abs(n) % abs(d)
+    return float32.of_scaled(-rest if n < 0 else rest, -149)
+
+
+def int_mod(x: int, y: int) -> int:
+    """x − y·(x / y); x where y is 0."""
+    return x - y * int_div(x, y)
+
+
 def int_div(x: int, y: int) -> int:
     """Towards zero; x / 0 is 0. The lowest / −1 wraps to the lowest."""
     if y == 0:
@@ -124,6 +144,8 @@ _FLOAT_RULES: dict[Op, Rule] = {
     Op.MAX: maximum,
     Op.MIN: minimum,
     Op.LESS: less,
+    Op.EQUAL: equal,
+    Op.MOD: mod,
     Op.WHERE: lambda condition, x, y: x if condition else y,
 }
 _INT_RULES: dict[Op, Rule] = {
@@ -136,6 +158,11 @@ _INT_RULES: dict[Op, Rule] = {
     Op.MAX: max,
     Op.MIN: min,
     Op.LESS: lambda x, y: int(x < y),
+    Op.EQUAL: lambda x, y: int(x == y),
+    Op.AND: lambda x, y: x & y,
+    Op.OR: lambda x, y: x | y,
+    Op.XOR: lambda x, y: x ^ y,
+    Op.MOD: int_mod,
     Op.WHERE: lambda condition, x, y: x if condition else y,
 }
 
@@ -230,6 +257,16 @@ def _infer_less(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueT
     return ValueType(DType.BOOL, _infer_numbers(types, attributes).shape)
 
 
+def _infer_equal(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    same_dtype(types, DTYPES)
+    return ValueType(DType.BOOL, broadcast([type_.shape for type_ in types]))
+
+
+def _infer_bits(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    dtype = same_dtype(types, (*INTEGERS, DType.BOOL))
+    return ValueType(dtype, broadcast([type_.shape for type_ in types]))
+
+
 def _infer_where(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
     same_dtype(types[:1], (DType.BOOL,))
     return ValueType(same_dtype(types[1:], DTYPES), broadcast([type_.shape for type_ in types]))
@@ -279,6 +316,13 @@ def _int_division(x: Array, y: Array) -> Array:
     return out
 
 
+def _int_rest(x: Array, y: Array) -> Array:
+    by_one = (y == 0) | (y == -1) if _signed(y) else y == 0
+    rest = np.fmod(x, np.where(by_one, y.dtype.type(1), y))
+    out: Array = np.where(y == 0, x, rest).astype(x.dtype)
+    return out
+
+
 def _signed(x: Array) -> bool:
     return x.dtype.kind == "i"
 
@@ -291,6 +335,10 @@ _UFUNCS: dict[Op, np.ufunc] = {
     Op.MAX: np.maximum,
     Op.MIN: np.minimum,
     Op.LESS: np.less,
+    Op.EQUAL: np.equal,
+    Op.AND: np.bitwise_and,
+    Op.OR: np.bitwise_or,
+    Op.XOR: np.bitwise_xor,
 }
 
 
@@ -301,6 +349,8 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
         return np.where
     if node.op is Op.DIV and node.output.dtype is not FLOAT:
         return _int_division
+    if node.op is Op.MOD:
+        return _without_sign_of_zero(np.fmod) if node.output.dtype is FLOAT else _int_rest
     if node.op is Op.MUL:
         return _without_sign_of_zero(np.multiply)
     if node.op is Op.DIV:
@@ -340,5 +390,10 @@ PRIMITIVES = (
     Primitive(Op.LESS, _infer_less, _plain, _prepare, output_size),
     Primitive(Op.WHERE, _infer_where, _plain, _prepare, output_size),
     Primitive(Op.CAST, _infer_cast, _plain_cast, _prepare_cast, output_size),
+    Primitive(Op.EQUAL, _infer_equal, _plain, _prepare, output_size),
+    Primitive(Op.AND, _infer_bits, _plain, _prepare, output_size),
+    Primitive(Op.OR, _infer_bits, _plain, _prepare, output_size),
+    Primitive(Op.XOR, _infer_bits, _plain, _prepare, output_size),
+    Primitive(Op.MOD, _infer_numbers, _plain, _prepare, output_size),
 )
 __all__ = ["INTEGERS", "PRIMITIVES", "from_words", "words", "wrap"]

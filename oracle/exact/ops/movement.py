@@ -1,4 +1,6 @@
-"""Elements move and none changes: TRANSPOSE, CONCAT, GATHER. (A Reshape is an operand's type.)"""
+"""Elements move and none changes: TRANSPOSE, CONCAT, GATHER. (A Reshape is an operand's type.)
+SCATTER may also add up what meets in one place, or take the largest or smallest of it.
+"""
 
 from collections.abc import Sequence
 from math import prod
@@ -6,8 +8,20 @@ from math import prod
 import numpy as np
 
 from oracle.exact.ops.elementwise import from_words, words
-from oracle.exact.primitive import DTYPES, Kernel, Outside, Primitive, output_size, same_dtype
+from oracle.exact.ops.reduce import extremum, sum_of
+from oracle.exact.primitive import (
+    DTYPES,
+    FLOAT,
+    NUMBERS,
+    Kernel,
+    Outside,
+    Primitive,
+    input_size,
+    output_size,
+    same_dtype,
+)
 from oracle.exact.program import Node, Op, ValueType
+from oracle.exact.sums import BLOCK, UNIT, decided, rounded_sums
 from oracle.tensor import Array
 from oracle.types import DType
 
@@ -99,6 +113,8 @@ def _prepare_concat(node: Node, constants: Sequence[Array | None]) -> Kernel:
 
 def _prepare_gather(node: Node, constants: Sequence[Array | None]) -> Kernel:
     n = node.operands[0].type.shape[1]
+    if n and constants[1] is not None and (run := _run(constants[1], n)):
+        return lambda data, indices: data[:, run]
     if n == 0:
         empty = from_words((), node.output)
         return lambda data, indices: empty
@@ -109,8 +125,99 @@ def _prepare_gather(node: Node, constants: Sequence[Array | None]) -> Kernel:
     return kernel
 
 
+def _run(indices: Array, n: int) -> slice | None:
+    """The places as a slice, where they follow each other at one distance."""
+    places = np.clip(np.where(indices < 0, indices + n, indices), 0, n - 1)
+    if places.size < 2:
+        return slice(int(places[0]), int(places[0]) + 1) if places.size else None
+    step = int(places[1] - places[0])
+    if step == 0 or (np.diff(places) != step).any():
+        return None
+    end = int(places[-1]) + step
+    return slice(int(places[0]), end if end >= 0 else None, step)
+
+
+# ---- SCATTER
+
+REPLACE, SUM, LARGEST, SMALLEST = range(4)
+
+
+def _infer_scatter(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    """Data [n, inner], indices [m], updates [m, inner] → [n, inner]."""
+    same_dtype(types[1:2], (DType.INT64, DType.INT32))
+    dtype = same_dtype([types[0], types[2]], NUMBERS if attributes[0] else DTYPES)
+    n, inner = types[0].shape
+    (m,) = types[1].shape
+    if types[2].shape != (m, inner):
+        raise Outside(f"updates {types[2].shape} for {m} indices into {types[0]}", "fix the shapes")
+    if n == 0 and m:
+        raise Outside("it scatters into an axis of size zero", "fix the shape of its data")
+    return ValueType(dtype, (n, inner))
+
+
+def merged(values: Sequence[int], dtype: DType, mode: int) -> int:
+    """What is left of a place's own element and of those that are put there, in order."""
+    match mode:
+        case _ if mode == REPLACE:
+            return values[-1]
+        case _ if mode == SUM:
+            return sum_of(values) if dtype is FLOAT else sum(values)
+    return extremum(values, dtype, mode == LARGEST)
+
+
+def _plain_scatter(node: Node, arrays: Sequence[Array]) -> Array:
+    # INPUTS
+    data, indices, updates = map(words, arrays)
+    # SHAPE
+    n, inner = node.output.shape
+    met = [[data[at]] for at in range(n * inner)]
+    # COMPUTE
+    for row, index in enumerate(indices):
+        for column in range(inner):
+            met[clamped(index, n) * inner + column].append(updates[row * inner + column])
+    out = [merged(values, node.output.dtype, node.attributes[0]) for values in met]
+    # OUTPUT
+    return from_words(out, node.output)
+
+
+def _prepare_scatter(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    (mode,) = node.attributes
+    n = node.output.shape[0]
+
+    def kernel(data: Array, indices: Array, updates: Array) -> Array:
+        places = np.clip(np.where(indices < 0, indices + n, indices), 0, n - 1)
+        if mode == SUM and data.dtype == np.float32:
+            return _added(data, places, updates)
+        out = data.copy()
+        if mode == REPLACE:
+            last = np.full(n, -1)
+            np.maximum.at(last, places, np.arange(len(places)))
+            hit = np.flatnonzero(last >= 0)
+            out[hit] = updates[last[hit]]
+        else:
+            {SUM: np.add, LARGEST: np.maximum, SMALLEST: np.minimum}[mode].at(out, places, updates)
+        return out
+
+    return kernel
+
+
+def _added(data: Array, places: Array, updates: Array) -> Array:
+    """Sums in float64 with their bound; each undecided one again, exactly."""
+    total, size = data.astype(np.float64), np.abs(data.astype(np.float64))
+    np.add.at(total, places, updates.astype(np.float64))
+    np.add.at(size, places, np.abs(updates.astype(np.float64)))
+    out, undecided = decided(total, size * ((len(places) + 16) * UNIT * (1 + 2.0**-10)))
+    step = max(1, BLOCK // (len(places) + 1))
+    for start in range(0, undecided.size, step):
+        row, column = np.divmod(undecided[start : start + step], data.shape[1])
+        terms = np.where(places == row[:, None], updates.T[column], 0).astype(np.float64)
+        out[row, column] = rounded_sums(np.c_[data[row, column], terms])
+    return out
+
+
 PRIMITIVES = (
     Primitive(Op.TRANSPOSE, _infer_transpose, _plain_transpose, _prepare_transpose, output_size),
     Primitive(Op.CONCAT, _infer_concat, _plain_concat, _prepare_concat, output_size),
     Primitive(Op.GATHER, _infer_gather, _plain_gather, _prepare_gather, output_size),
+    Primitive(Op.SCATTER, _infer_scatter, _plain_scatter, _prepare_scatter, input_size),
 )

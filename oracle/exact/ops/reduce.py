@@ -1,4 +1,4 @@
-"""K neighbours in, one element out: exact sums and means, extrema, ArgMax.
+"""Along K neighbours: exact sums and means, extrema, ArgMax, TopK, running sums.
 
 The input is read as [outer, K] and reduced over K; a lowering transposes what is not so laid out.
 """
@@ -20,7 +20,7 @@ from oracle.exact.primitive import (
     same_dtype,
 )
 from oracle.exact.program import Node, Op, ValueType
-from oracle.exact.sums import UNIT, decided, rounded_means, rounded_sums
+from oracle.exact.sums import BLOCK, UNIT, decided, rounded_means, rounded_sums
 from oracle.tensor import Array
 from oracle.types import DType
 
@@ -42,6 +42,18 @@ def _infer_extremum(types: Sequence[ValueType], attributes: Sequence[int]) -> Va
 def _infer_arg(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
     same_dtype(types, NUMBERS)
     return ValueType(DType.INT64, _outer(types[0]))
+
+
+def _infer_top(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    same_dtype(types, NUMBERS)
+    outer, k = types[0].shape
+    if not 0 <= attributes[0] <= k:
+        raise Outside(f"it takes the top {attributes[0]} of {k}", f"take {k} or fewer")
+    return ValueType(DType.INT64, (outer, attributes[0]))
+
+
+def _infer_running(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    return ValueType(same_dtype(types, SUMMED), types[0].shape)
 
 
 def _outer(type_: ValueType) -> tuple[int]:
@@ -78,6 +90,12 @@ def arg_max(row: Sequence[int], dtype: DType, last: bool) -> int:
     return len(keys) - 1 - keys[::-1].index(best) if last else keys.index(best)
 
 
+def top(row: Sequence[int], dtype: DType, count: int) -> list[int]:
+    """The places of the largest, in order; of equals the first; NaN is above +∞."""
+    keys = [_rank(word) if dtype is FLOAT else word for word in row]
+    return sorted(range(len(keys)), key=lambda place: (-keys[place], place))[:count]
+
+
 def _rank(word: int) -> int:
     return word if float32.is_nan(word) else float32.ordered(word)
 
@@ -99,6 +117,11 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
             out = [sum_of(row, k) for row in rows]
         case Op.REDUCE_MAX | Op.REDUCE_MIN:
             out = [extremum(row, dtype, node.op is Op.REDUCE_MAX) for row in rows]
+        case Op.TOP_K:
+            out = [at for row in rows for at in top(row, dtype, node.attributes[0])]
+        case Op.CUM_SUM:
+            add = sum_of if dtype is FLOAT else sum
+            out = [add(row[: at + 1]) for row in rows for at in range(k)]
         case _:
             out = [arg_max(row, dtype, bool(node.attributes[0])) for row in rows]
     # OUTPUT
@@ -153,10 +176,55 @@ def _prepare_arg(node: Node, constants: Sequence[Array | None]) -> Kernel:
     return lambda x: np.argmax(x, axis=1)
 
 
+def _sorting(node: Node) -> int:
+    return input_size(node) * 16
+
+
+def _prepare_top(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    count = node.attributes[0]
+
+    def kernel(x: Array) -> Array:
+        # ~key puts the largest first, and a stable sort the first of equals.
+        return np.argsort(~_keys(x), axis=1, kind="stable")[:, :count]
+
+    return kernel
+
+
+def _keys(x: Array) -> Array:
+    """Integers in the order of the numbers, NaN on top."""
+    if x.dtype != np.float32:
+        return x
+    words = np.ascontiguousarray(x).view(np.int32)
+    keys = np.where(words < 0, words ^ np.int32(0x7FFFFFFF), words)
+    keys[np.isnan(x)] = np.iinfo(np.int32).max
+    return keys
+
+
+def _prepare_running(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    if node.output.dtype is FLOAT:
+        return _float_running
+    return lambda x: np.add.accumulate(x, axis=1, dtype=x.dtype)
+
+
+def _float_running(x: Array) -> Array:
+    k = x.shape[1]
+    x64 = x.astype(np.float64)
+    error = np.add.accumulate(np.abs(x64), axis=1) * ((k + 16) * UNIT * (1 + 2.0**-10))
+    out, undecided = decided(np.add.accumulate(x64, axis=1), error)
+    step = max(1, BLOCK // max(k, 1))
+    for start in range(0, undecided.size, step):
+        row, place = np.divmod(undecided[start : start + step], k)
+        terms = np.where(np.arange(k) <= place[:, None], x64[row], 0)
+        out[row, place] = rounded_sums(terms)
+    return out
+
+
 PRIMITIVES = (
     Primitive(Op.REDUCE_SUM, _infer_sum, _plain, _prepare_sum, input_size),
     Primitive(Op.REDUCE_MEAN, _infer_mean, _plain, _prepare_mean, input_size),
     Primitive(Op.REDUCE_MAX, _infer_extremum, _plain, _prepare_extremum, input_size),
     Primitive(Op.REDUCE_MIN, _infer_extremum, _plain, _prepare_extremum, input_size),
     Primitive(Op.ARG_MAX, _infer_arg, _plain, _prepare_arg, input_size),
+    Primitive(Op.TOP_K, _infer_top, _plain, _prepare_top, _sorting),
+    Primitive(Op.CUM_SUM, _infer_running, _plain, _prepare_running, input_size),
 )

@@ -195,3 +195,51 @@ def test_arithmetic_agrees_with_the_plain_kernels(seed):
     for op in ARITHMETIC:
         agree(op, x, canonical(y))
     agree(Op.SQRT, x)
+
+
+# EQUAL, AND, OR, XOR, MOD
+
+
+@given(vectors(), vectors(1))
+def test_mod_and_equal_agree_with_rationals(x, y):
+    x = np.concatenate([x, nasty()])
+    y = y if y.size else np.float32([3])
+    for kernel in (plain, fast):
+        rest = kernel(Op.MOD, [x, y]).tolist()
+        for a, out in zip(x.tolist(), rest, strict=True):
+            if np.isnan(a) or np.isnan(y[0]) or np.isinf(a) or y[0] == 0:
+                assert np.isnan(out)
+            elif np.isinf(y[0]):
+                assert out == a
+            else:
+                exact = abs(Fraction(a)) % abs(Fraction(float(y[0])))
+                assert Fraction(out) == (-exact if a < 0 else exact)
+                assert not (out == 0 and np.signbit(np.float32(out)))
+        equal = kernel(Op.EQUAL, [x, y])
+        assert equal.tolist() == [a == float(y[0]) for a in x.tolist()]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint8])
+def test_integer_ops_agree_at_the_ends_of_the_range(dtype):
+    info = np.iinfo(dtype)
+    values = [info.min, info.min + 1, 0, 1, 2, 3, 5, info.max - 1, info.max]
+    values += [-1, -2, -3] if info.min else []
+    x = np.array(values, dtype)
+    for op, python in {
+        Op.EQUAL: lambda a, b: a == b,
+        Op.AND: lambda a, b: a & b,
+        Op.OR: lambda a, b: a | b,
+        Op.XOR: lambda a, b: a ^ b,
+        Op.MOD: lambda a, b: a if b == 0 else int(Fraction(abs(a) % abs(b))) * (-1 if a < 0 else 1),
+    }.items():
+        expected = [[python(a, b) for b in values] for a in values]
+        for kernel in (plain, fast):
+            assert kernel(op, [x[:, None], x]).tolist() == expected
+
+
+def test_logic_agrees_on_bools():
+    x = np.array([False, True])
+    for op, ufunc in {Op.AND: "and", Op.OR: "or", Op.XOR: "xor", Op.EQUAL: "equal"}.items():
+        numpy_op = np.equal if ufunc == "equal" else getattr(np, f"logical_{ufunc}")
+        for kernel in (plain, fast):
+            assert same(kernel(op, [x[:, None], x]), numpy_op(x[:, None], x))

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oracle.exact.ops.movement import LARGEST, REPLACE, SMALLEST, SUM
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op
-from tests.oracles import fast, node_of, plain, same
+from tests.oracles import bits, exact_sum, fast, floats, node_of, plain, random_floats, same
+from tests.unit.exact.strategies import float_arrays
 
 DTYPES = [np.float32, np.int64, np.int32, np.int8, np.uint8, np.bool_]
 shapes = st.lists(st.integers(0, 4), min_size=0, max_size=5).map(tuple)
@@ -59,3 +61,77 @@ def test_gather_is_outside_when_the_axis_is_empty():
 def test_transpose_is_outside_when_perm_is_no_permutation():
     with pytest.raises(Outside, match="does not permute"):
         node_of(Op.TRANSPOSE, [np.zeros((1, 2), np.float32)], [0, 0])
+
+
+@pytest.mark.parametrize(
+    "indices", [[0], [1, 2], [2, 1, 0], [0, 2, 4], [-1, -3], [1, 1], [9, 9], []]
+)
+def test_gather_takes_runs_of_constant_indices(indices):
+    data = filled((2, 5, 3))
+    places = np.array(indices, np.int64)
+    wanted = plain(Op.GATHER, [data, places])
+    assert same(np.ascontiguousarray(fast(Op.GATHER, [data, places], known=[1])), wanted)
+
+
+MODES = st.sampled_from([REPLACE, SUM, LARGEST, SMALLEST])
+
+
+@given(MODES, st.integers(1, 4), st.integers(0, 3), st.data())
+def test_scatter_agrees_with_a_loop(mode, n, inner, data):
+    m = data.draw(st.integers(0, 6))
+    x = data.draw(float_arrays(st.just((n, inner))))
+    updates = data.draw(float_arrays(st.just((m, inner))))
+    places = np.array(data.draw(st.lists(st.integers(-6, 6), min_size=m, max_size=m)), np.int64)
+    slow = plain(Op.SCATTER, [x, places, updates], mode)
+    assert same(slow, fast(Op.SCATTER, [x, places, updates], mode))
+    for at in range(n):
+        hits = [r for r, p in enumerate(places) if min(max(p + n * (p < 0), 0), n - 1) == at]
+        for column in range(inner):
+            met = [float(x[at, column]), *(float(updates[r, column]) for r in hits)]
+            got = bits(slow[at, column : column + 1])[0]
+            if mode == REPLACE:
+                assert got == bits(np.float32([met[-1]]))[0]
+            elif mode == SUM:
+                assert got == exact_sum(met)
+            elif not np.isnan(met).any():
+                assert floats([got])[0] == (max(met) if mode == LARGEST else min(met))
+            else:
+                assert np.isnan(floats([got])[0])
+
+
+def test_scatter_sums_as_the_law_says_when_sums_cancel():
+    rng = np.random.default_rng(0)
+    x = np.zeros((4, 50), np.float32)
+    updates = random_floats(rng, (60, 50), 60)
+    updates[30:] = -updates[:30]
+    places = np.tile(np.arange(30) % 4, 2)
+    slow = plain(Op.SCATTER, [x, places, updates], SUM)
+    assert same(slow, fast(Op.SCATTER, [x, places, updates], SUM))
+    assert not slow.any()
+
+
+@pytest.mark.parametrize("mode", [REPLACE, SUM, LARGEST, SMALLEST])
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint8])
+def test_scatter_agrees_on_integers(dtype, mode):
+    info = np.iinfo(dtype)
+    x = np.array([[info.min], [info.max], [7]], dtype)
+    updates = np.array([[info.max], [1], [3], [5]], dtype)
+    places = np.array([0, 1, 1, -1], np.int32)
+    assert same(
+        plain(Op.SCATTER, [x, places, updates], mode), fast(Op.SCATTER, [x, places, updates], mode)
+    )
+
+
+def test_scatter_is_outside_when_shapes_do_not_fit():
+    with pytest.raises(Outside, match="indices into"):
+        node_of(
+            Op.SCATTER,
+            [np.zeros((2, 1)).astype(np.float32), np.array([0]), np.zeros((2, 1), np.float32)],
+            [0],
+        )
+    with pytest.raises(Outside, match="axis of size zero"):
+        node_of(
+            Op.SCATTER,
+            [np.zeros((0, 1), np.float32), np.array([0]), np.zeros((1, 1), np.float32)],
+            [0],
+        )

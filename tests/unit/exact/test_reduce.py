@@ -120,3 +120,45 @@ def test_reduce_sum_and_mean_agree_with_the_plain_kernels(seed, k, spread):
     x[:20, ::2] = -x[:20, 1::2] if k % 2 == 0 else x[:20, ::2]
     agree(Op.REDUCE_SUM, x)
     agree(Op.REDUCE_MEAN, x)
+
+
+@given(tables, st.integers(0, 9))
+def test_top_k_takes_the_first_of_equals_and_nan_before_all(x, count):
+    count = min(count, x.shape[1])
+    found = agree(Op.TOP_K, x, count)
+    for row, places in zip(x.tolist(), found.tolist(), strict=True):
+        keys = [(not np.isnan(v), 0.0 if np.isnan(v) else -v) for v in row]
+        assert places == sorted(range(len(row)), key=lambda i: (keys[i], i))[:count]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint8])
+def test_top_k_orders_integers(dtype):
+    info = np.iinfo(dtype)
+    x = np.array([[0, info.min, info.max, 5, info.max, info.min]], dtype)
+    order = [2, 4, 3, 0, 1, 5] if info.min else [2, 4, 3, 0, 1, 5]
+    assert agree(Op.TOP_K, x, 6).tolist() == [order]
+
+
+def test_top_k_is_outside_when_there_are_not_so_many():
+    with pytest.raises(Outside, match="top 4 of 3"):
+        node_of(Op.TOP_K, [np.zeros((1, 3), np.float32)], [4])
+
+
+@given(tables)
+def test_cum_sum_agrees_with_rationals(x):
+    wanted = [exact_sum(row[: at + 1].tolist()) for row in x for at in range(x.shape[1])]
+    assert bits(agree(Op.CUM_SUM, x)) == wanted
+
+
+@pytest.mark.parametrize("spread", [1, 30, 126])
+def test_cum_sum_agrees_when_rows_are_long(spread):
+    x = random_floats(np.random.default_rng(spread), (3, 300), spread)
+    x[0, 150:] = -x[0, :150]
+    x[1] = floats([0x3F800001])
+    wanted = [exact_sum(row[: at + 1].tolist()) for row in x for at in range(300)]
+    assert bits(agree(Op.CUM_SUM, x)) == wanted
+
+
+def test_cum_sum_wraps_when_integers_overflow():
+    x = np.array([[2**31 - 1, 1, -1]], np.int32)
+    assert agree(Op.CUM_SUM, x).tolist() == [[2**31 - 1, -(2**31), 2**31 - 1]]

@@ -1,0 +1,98 @@
+"""QUANTIZE: numbers as small integers. And the fast way to exact products of integers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from oracle.exact import float32
+from oracle.exact.ops.elementwise import div, from_words, limits, words
+from oracle.exact.primitive import (
+    FLOAT,
+    Kernel,
+    Outside,
+    Primitive,
+    broadcast,
+    flat_index,
+    output_size,
+    same_dtype,
+)
+from oracle.exact.program import Node, Op, ValueType
+from oracle.tensor import Array, numpy_dtype
+from oracle.types import DType
+
+SMALL = (DType.INT8, DType.UINT8)
+
+
+def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+    """x and scale of float32 and a zero point, broadcast: of the zero point's dtype."""
+    if len(types) != 3:
+        raise Outside(f"it quantizes with {len(types)} operands", "give x, scale and zero point")
+    same_dtype(types[:2], (FLOAT,))
+    return ValueType(same_dtype(types[2:], SMALL), broadcast([type_.shape for type_ in types]))
+
+
+def quantized(x: int, scale: int, zero: int, dtype: DType) -> int:
+    """x / scale as float32, rounded to an integer (ties to even), + zero, clamped; NaN counts as 0.
+    On bits."""
+    low, high = limits(dtype)
+    q = div(x, scale)
+    if float32.is_nan(q):
+        return zero
+    if float32.is_inf(q):
+        return low if q & float32.SIGN else high
+    n = float32.scaled(q)
+    whole, rest = n >> 149, n & ((1 << 149) - 1)
+    half = 1 << 148
+    whole += rest > half or (rest == half and whole & 1)
+    return min(max(whole + zero, low), high)
+
+
+def _plain(node: Node, arrays: Sequence[Array]) -> Array:
+    # INPUTS
+    x, scale, zero = map(words, arrays)
+    # SHAPE
+    places = [flat_index(node.output.shape, operand) for operand in node.operands]
+    # COMPUTE
+    out = [
+        quantized(x[i], scale[j], zero[k], node.output.dtype)
+        for i, j, k in zip(*places, strict=True)
+    ]
+    # OUTPUT
+    return from_words(out, node.output)
+
+
+def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    dtype = numpy_dtype(node.output.dtype)
+    low, high = limits(node.output.dtype)
+
+    def kernel(x: Array, scale: Array, zero: Array) -> Array:
+        q = np.asarray(np.divide(x, scale))
+        np.rint(q, out=q)
+        if np.isnan(q).any():
+            q = np.where(np.isnan(q), np.float32(0), q)
+        # Beyond ±2^23 float32 are whole, and so far out that a zero point changes nothing.
+        q = q + zero.astype(np.float32)
+        out: Array = np.clip(q, low, high).astype(dtype)
+        return out
+
+    return kernel
+
+
+def integer_product(a: Array, b: Array) -> Array:
+    """a [*, M, K] · b [*, N, K]ᵀ of integers, wrapped to their dtype: by floating point where all
+    sums stay below its precision, so that every one of them is exact."""
+    size = _largest(a) * _largest(b) * a.shape[-1]
+    columns = np.swapaxes(b, -1, -2)
+    for precise, below in ((np.float32, 1 << 24), (np.float64, 1 << 53)):
+        if size < below:
+            out: Array = np.matmul(a.astype(precise), columns.astype(precise))
+            return out.astype(np.int64).astype(a.dtype)
+    wrapped: Array = np.matmul(a.astype(np.int64), columns.astype(np.int64)).astype(a.dtype)
+    return wrapped
+
+
+def _largest(x: Array) -> int:
+    return max(int(x.max(initial=0)), -int(x.min(initial=0)))
+
+
+PRIMITIVES = (Primitive(Op.QUANTIZE, _infer, _plain, _prepare, output_size),)
