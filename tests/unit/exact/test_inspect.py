@@ -1,0 +1,103 @@
+"""What `exactum model inspect` says of a program."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from oracle.cli.model import model
+from oracle.exact.inspect import inspect, live_bytes, proof, weight_bytes
+from oracle.exact.lower import lower
+from oracle.exact.program import Op
+from tests.unit.exact.files import file, node, regressor, tensor
+
+
+def perceptron(k: int = 100, *ops: str) -> bytes:
+    nodes = [
+        node("Gemm", ["x", "w", "b"], ["h"]),
+        node("Softmax", ["h"], ["p"]),
+        *(node(op, ["p"], [op]) for op in ops),
+    ]
+    weights = {"w": np.ones((k, 10), np.float32), "b": np.arange(10, dtype=np.float32)}
+    return file(nodes, [tensor("x", ["batch", k])], ["p", *ops], **weights)
+
+
+def inspected(model: bytes):
+    return inspect(model, lower(model))
+
+
+def test_inspect_counts_primitives_and_says_what_each_op_became():
+    found = inspected(perceptron())
+    assert {each.op: each.into for each in found.lowered} == {
+        "Gemm": {"DOT": 1},
+        "Softmax": {"REDUCE_MAX": 1, "SUB": 1, "EXP": 1, "REDUCE_SUM": 1, "DIV": 1},
+    }
+    shares = {share.op: share for share in found.primitives}
+    assert (shares[Op.DOT].nodes, shares[Op.DOT].elements, shares[Op.DOT].steps) == (1, 10, 1010)
+    assert found.steps == sum(share.steps for share in found.primitives)
+
+
+def test_the_dearest_proof_follows_the_stated_formula():
+    dearest = inspected(perceptron(4096)).dearest
+    assert (dearest.op, dearest.name, dearest.steps) == (Op.DOT, "myGemm", 4097)
+    # Two rows of 129 leaves at most, a bias and the claimed element.
+    assert dearest.leaves <= 2 * 130 + 2
+    assert dearest.gas == 35_000 + 160 * 4097 + 16 * 128 * dearest.leaves
+
+
+def test_a_function_opens_one_leaf_of_its_operand():
+    program = lower(file([node("Exp", ["x"], ["y"])], [tensor("x", [1000])], ["y"]))
+    assert proof(0, program.nodes[0]).leaves == 2
+
+
+def test_a_walk_opens_as_many_leaves_as_it_has_steps():
+    program = lower(file([regressor()], [tensor("x", [1, 1])], ["y"]))
+    walk = next(n for n in program.nodes if n.op is Op.TREE_WALK)
+    assert proof(0, walk).leaves <= 1 + 3 * proof(0, walk).steps
+
+
+def test_an_op_that_leaves_no_node_is_said_to():
+    nodes = [node("Reshape", ["x", "shape"], ["r"]), node("Exp", ["r"], ["y"])]
+    found = inspected(file(nodes, [tensor("x", [6])], ["y"], shape=np.array([2, 3])))
+    assert {each.op: each.into for each in found.lowered} == {"Reshape": {}, "Exp": {"EXP": 1}}
+
+
+def test_live_bytes_are_those_at_the_widest_place():
+    nodes = [node("Exp", ["x"], ["a"]), node("Tanh", ["a"], ["b"]), node("Erf", ["b"], ["y"])]
+    program = lower(file(nodes, [tensor("x", [100])], ["y"]))
+    assert live_bytes(program) == 400 + 2 * 400
+    assert weight_bytes(program) == 0
+
+
+@pytest.fixture
+def invoke(tmp_path):
+    def call(onnx: bytes, *arguments: str):
+        path = tmp_path / "model.onnx"
+        path.write_bytes(onnx)
+        return CliRunner().invoke(model, ["inspect", str(path), *arguments])
+
+    return call
+
+
+def test_the_command_prints_for_people(invoke):
+    done = invoke(perceptron(), "--dim", "batch=2")
+    assert done.exit_code == 0
+    assert "float[2,100]" in done.output and "DOT" in done.output and " gas: " in done.output
+
+
+def test_the_command_prints_for_machines(invoke):
+    found = json.loads(invoke(perceptron(), "--json").output)
+    assert found["program_root"] == "0x" + lower(perceptron()).root.hex()
+    assert found["dearest_gas"] == inspected(perceptron()).dearest.gas
+    assert found["inspection"]["dearest"]["op"] == "dot"
+
+
+def test_the_command_names_every_reason_at_once(invoke):
+    done = invoke(perceptron(10, "Multinomial", "NonZero"), "--json")
+    assert done.exit_code == 1
+    reasons = json.loads(done.output)["refused"]
+    assert [(each["node"], each["op"]) for each in reasons] == [
+        ("myMultinomial", "Multinomial"),
+        ("myNonZero", "NonZero"),
+    ]
