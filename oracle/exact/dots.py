@@ -7,7 +7,10 @@ at most PANEL − 1 additions in its panel and one for each further panel, whate
 """
 
 import math
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -18,15 +21,27 @@ PANEL = 256
 # A block of the result has about so many elements, and at most so many columns.
 _BLOCK = 1 << 17
 _COLUMNS = 1024
+_SMALL = 1 << 12
 # Terms that are gathered at once to be summed exactly, and so few that plain Python is faster.
 _GATHERED = 1 << 15
 _FEW = 1 << 11
 
 Block = tuple[slice, slice, slice]
-_WHOLE: Block = (slice(None), slice(None), slice(None))
-# The flat places in a block where the bound did not decide, the float64 sums there, and the squares
-# of all its rows' lengths.
-Left = tuple[Array, Array, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """Elements that the bound did not decide: where they are, their float64 sums, and the squares
+    of their rows' lengths."""
+
+    places: tuple[Array, ...]
+    sums: Array
+    squares: Array
+
+    def moved(self, block: Block) -> "_Left":
+        """As elements of the whole."""
+        places = tuple(i + part.start for i, part in zip(self.places, block, strict=True))
+        return _Left(places, self.sums, self.squares)
 
 
 class Bias:
@@ -76,10 +91,10 @@ class Dots:
         if out.size <= _BLOCK and shape[2] <= _COLUMNS:
             left = self._round(out, a, self._columns, self._norms, bias)
             if left is not None:
-                self._redo(out, a, bias, _WHOLE, left)
+                self._redo(out, a, bias, left)
             return out
-        open_ = []
-        for block in _blocks(shape):
+        lefts = []
+        for block in self._blocks(shape):
             group, rows, columns = block
             left = self._round(
                 out[block],
@@ -89,12 +104,22 @@ class Dots:
                 bias.part(block),
             )
             if left is not None:
-                open_.append((block, left))
-        for block, left in open_:
-            self._redo(out, a, bias, block, left)
+                lefts.append(left.moved(block))
+        if lefts:
+            self._redo(out, a, bias, _joined(lefts))
         return out
 
-    def _round(self, out: Array, a: Array, b: Array, norms: Array, bias: Bias) -> Left | None:
+    def _blocks(self, shape: tuple[int, int, int]) -> Iterator[Block]:
+        groups, m, n = shape
+        columns = min(n, _COLUMNS)
+        rows = max(1, _BLOCK // max(1, columns, min(self._b.shape[2], 2 * PANEL)))
+        some = max(1, rows // max(1, m))
+        for g in range(0, groups, some):
+            for i in range(0, m, rows):
+                for j in range(0, n, columns):
+                    yield slice(g, g + some), slice(i, i + rows), slice(j, j + columns)
+
+    def _round(self, out: Array, a: Array, b: Array, norms: Array, bias: Bias) -> "_Left | None":
         """Sets `out` where the bound decides; gives what it leaves."""
         s, squares = self._sums(a, b)
         # One bound for all rows, by the longest: a bound for each element would cost two passes.
@@ -106,73 +131,102 @@ class Dots:
         error = norms * longest
         error += FLOOR
         error = error + self._unit * bias.sizes
-        flat = bracketed(s, bias.values - error, bias.values + error, out)
-        return (flat, s.reshape(-1)[flat], squares) if flat.size else None
+        spare = _scratch.take("end", s.shape), _scratch.take("low", s.shape, np.float32)
+        flat = bracketed(s, bias.values - error, bias.values + error, out, spare)
+        if not flat.size:
+            return None
+        sums = s.reshape(-1)[flat]
+        # A sum is NaN only where a term is, or both infinities are among them.
+        nan = np.isnan(sums)
+        if np.count_nonzero(nan):
+            out[np.unravel_index(flat[nan], s.shape)] = np.nan
+            flat, sums = flat[~nan], sums[~nan]
+        places = np.unravel_index(flat, s.shape)
+        return _Left(places, sums, squares[places[:2]])
 
     def _sums(self, a: Array, b: Array) -> tuple[Array, Array]:
         """a·b in float64 and a·a."""
+        s = _scratch.take("sums", (*a.shape[:2], b.shape[2]))
         if not self._panels:
-            a64 = a.astype(np.float64)
-            return np.matmul(a64, b), _squares(a64)
+            a64 = _doubled(a)
+            return np.matmul(a64, b, out=s), _squares(a64)
         first, *others = self._panels
-        a64 = a[:, :, first].astype(np.float64)
-        s: Array = np.matmul(a64, b[:, first])
+        a64 = _doubled(a[:, :, first])
+        np.matmul(a64, b[:, first], out=s)
         squares = _squares(a64)
-        part = np.empty_like(s)
+        part = _scratch.take("end", s.shape)
         for panel in others:
-            a64 = a[:, :, panel].astype(np.float64)
+            a64 = _doubled(a[:, :, panel])
             s += np.matmul(a64, b[:, panel], out=part)
             squares += _squares(a64)
         return s, squares
 
-    def _redo(self, out: Array, a: Array, bias: Bias, block: Block, left: Left) -> None:
-        """With the bound of the element's own row, and what is still open exactly."""
-        flat, s, squares = left
-        # A sum is NaN only where a term is, or both infinities are among them.
-        nan = np.isnan(s)
-        out[_places(flat[nan], out, block)] = np.nan
-        flat, s = flat[~nan], s[~nan]
+    def _redo(self, out: Array, a: Array, bias: Bias, left: "_Left") -> None:
         k = a.shape[2]
-        places = _places(flat, out, block)
-        added = np.broadcast_to(bias.values, out.shape)[places]
-        size = self._sizes(flat, places, squares, out[block].shape, added)
-        if len(flat) * k > _FEW:
+        added = np.broadcast_to(bias.values, out.shape)[left.places]
+        if left.sums.size * k <= _FEW:
+            group, row, column = left.places
+            terms = np.empty((left.sums.size, k + 1))
+            np.multiply(a[group, row], self._b[group, column], out=terms[:, :k])
+            terms[:, k] = added
+            out[left.places] = [rounded_row(line) for line in terms.tolist()]
+            return
+        # In units of 2^−53 and more, as bounds are.
+        group, _, column = left.places
+        size = self._norms[group, 0, column] * np.sqrt(left.squares)
+        size += self._unit * np.abs(added)
+        places = left.places
+        if size.size * k > _GATHERED:  # the bound of each element's own row decides most
             error = size + FLOOR
-            rounded = np.empty(len(flat), np.float32)
-            open_ = bracketed(s, added - error, added + error, rounded)
+            rounded = np.empty(size.size, np.float32)
+            open_ = bracketed(left.sums, added - error, added + error, rounded)
             out[places] = rounded
             places = tuple(place[open_] for place in places)
             size, added = size[open_], added[open_]
-        # `size` is in the bound's units; the factor is for its own rounding.
+        # Now Σ|terms|; the factor is for its own rounding.
         size *= (1 + 2.0**-10) / self._unit
-        group, row, column = places
         step = max(1, _GATHERED // max(1, k))
-        for at in range(0, len(size), step):
-            some = slice(at, at + step)
-            terms = np.empty((len(size[some]), k + 1))
-            np.multiply(
-                a[group[some], row[some]], self._b[group[some], column[some]], out=terms[:, :k]
-            )
-            terms[:, k] = added[some]
-            out[group[some], row[some], column[some]] = (
-                [rounded_row(line) for line in terms.tolist()]
-                if terms.size <= _FEW
-                else rounded_sums(terms, size[some])
-            )
+        for at in range(0, size.size, step):
+            group, row, column = (place[at : at + step] for place in places)
+            terms = np.empty((group.size, k + 1))
+            np.multiply(a[group, row], self._b[group, column], out=terms[:, :k])
+            terms[:, k] = added[at : at + step]
+            out[group, row, column] = rounded_sums(terms, size[at : at + step])
 
-    def _sizes(
-        self,
-        flat: Array,
-        places: tuple[Array, ...],
-        squares: Array,
-        shape: tuple[int, ...],
-        added: Array,
-    ) -> Array:
-        """A bound on the error of each sum, by its own row."""
-        group, _, column = places
-        rows = np.sqrt(squares.reshape(-1)[flat // shape[2]])
-        size: Array = self._norms[group, 0, column] * rows + self._unit * np.abs(added)
-        return size
+
+def _joined(lefts: Sequence[_Left]) -> _Left:
+    places = zip(*(left.places for left in lefts), strict=True)
+    return _Left(
+        tuple(np.concatenate(place) for place in places),
+        np.concatenate([left.sums for left in lefts]),
+        np.concatenate([left.squares for left in lefts]),
+    )
+
+
+class _Scratch(threading.local):
+    """A thread's working memory. What the system hands out anew at each call comes in fresh pages,
+    which cost more than the sums of short rows."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Array] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: type = np.float64) -> Array:
+        size = prod(shape)
+        if not _SMALL < size <= 2 * _BLOCK:
+            return np.empty(shape, dtype)
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.size < size:
+            buffer = self._buffers[name] = np.empty(2 * _BLOCK, dtype)
+        return buffer[:size].reshape(shape)
+
+
+_scratch = _Scratch()
+
+
+def _doubled(a: Array) -> Array:
+    a64 = _scratch.take("rows", a.shape)
+    np.copyto(a64, a)
+    return a64
 
 
 def _squares(a64: Array) -> Array:
@@ -188,14 +242,3 @@ def _places(flat: Array, out: Array, block: Block) -> tuple[Array, ...]:
     """Where the block's elements are in `out`."""
     index = np.unravel_index(flat, out[block].shape)
     return tuple(i + (part.start or 0) for i, part in zip(index, block, strict=True))
-
-
-def _blocks(shape: tuple[int, int, int]) -> Iterator[Block]:
-    groups, m, n = shape
-    columns = min(n, _COLUMNS)
-    rows = max(1, _BLOCK // max(1, columns))
-    some = max(1, rows // max(1, m))
-    for g in range(0, groups, some):
-        for i in range(0, m, rows):
-            for j in range(0, n, columns):
-                yield slice(g, g + some), slice(i, i + rows), slice(j, j + columns)

@@ -36,18 +36,23 @@ def decided(value: Array, error: Array) -> tuple[Array, Array]:
     return low, undecided
 
 
-def bracketed(value: Array, low: Array, high: Array, out: Array) -> Array:
+def bracketed(
+    value: Array, low: Array, high: Array, out: Array, spare: tuple[Array, Array] | None = None
+) -> Array:
     """Sets `out` to float32 of `value + high`, and gives the flat indices where `value + low`
     rounds otherwise, or where either is NaN; elsewhere `out` is the rounding of all between.
+    `spare` is memory to work in, float64 and float32 of that shape.
 
     Where low = fl(b − e) and high = fl(b + e) with e ≥ FLOOR + 16·UNIT·|b|, no decided zero is −0:
     high − low ≥ 2·FLOOR·(1 − UNIT) then, and more than 2^−150. If `value + high` is below zero,
     `value + low` lies beyond −2^−150 and does not round to zero.
     """
-    end = value + high
+    end, lowest = spare or (np.empty(out.shape), np.empty(out.shape, np.float32))
+    np.add(value, high, out=end)
     np.copyto(out, end, casting="same_kind")
     np.add(value, low, out=end)
-    return np.flatnonzero(end.astype(np.float32) != out)
+    np.copyto(lowest, end, casting="same_kind")
+    return np.flatnonzero(lowest != out)
 
 
 def rounded_sums(terms: Array, size: Array | None = None) -> Array:
