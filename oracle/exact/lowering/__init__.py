@@ -4,13 +4,18 @@ To cover an op, write its lowering and add a line to its family's table; nothing
 """
 
 from oracle.exact.lowering import (
+    activation,
     convolution,
     elementwise,
+    indexing,
     linear,
+    logic,
     movement,
+    normalization,
     pooling,
     preprocessing,
     reduce,
+    shape,
     transcendental,
     trees,
 )
@@ -22,8 +27,13 @@ ONNX: dict[str, Lowering] = {
     **transcendental.ONNX,
     **reduce.ONNX,
     **movement.ONNX,
+    **logic.ONNX,
+    **shape.ONNX,
+    **indexing.ONNX,
     **convolution.ONNX,
     **pooling.ONNX,
+    **normalization.ONNX,
+    **activation.ONNX,
 }
 """The default domain."""
 

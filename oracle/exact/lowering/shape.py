@@ -1,0 +1,143 @@
+"""Tensors made out of shapes, and tensors stretched to one."""
+
+from fractions import Fraction
+from math import ceil, isfinite, prod
+
+import numpy as np
+
+from oracle.exact.builder import Builder
+from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.reduce import integers
+from oracle.exact.primitive import DTYPES, Outside, broadcast
+from oracle.exact.program import Op, Operand
+from oracle.exact.source import Lowering, Source, tensor_array
+from oracle.tensor import numpy_dtype
+from oracle.types import DType
+
+
+def bounded(b: Builder, *dims: int) -> int:
+    """How many elements so many dims make: asked before anything of that size is made."""
+    if min(dims, default=0) < 0 or prod(dims) > b.limits.elements:
+        raise Outside(f"a tensor of shape {dims}", f"use {b.limits.elements} elements or fewer")
+    return prod(dims)
+
+
+def expand(b: Builder, x: Operand, shape: tuple[int, ...]) -> Operand:
+    """x stretched to a shape that it broadcasts to, one run of axes of size 1 after another."""
+    if broadcast([x.type.shape, shape]) != shape:
+        raise Outside(f"{x.type.shape} does not stretch to {shape}", "fix the shape")
+    bounded(b, *shape)
+    dims = (1,) * (len(shape) - len(x.type.shape)) + x.type.shape
+    out, axis = b.reshape(x, dims), 0
+    while axis < len(shape):
+        end = axis
+        while end < len(shape) and dims[end] == 1:
+            end += 1
+        if (times := prod(shape[axis:end])) != 1:
+            place = b.constant(np.zeros(times, np.int32))
+            data = b.reshape(out, (prod(shape[:axis]), 1, prod(dims[end:])))
+            out = b.emit(Op.GATHER, (data, place))
+        axis = end + 1
+    return b.reshape(out, shape)
+
+
+def _expand(b: Builder, node: Source) -> list[Operand]:
+    x, wanted = node.exactly(2)
+    shape = integers(b, wanted, "shape")
+    return [expand(b, x, broadcast([x.type.shape, shape]))]
+
+
+def _tile(b: Builder, node: Source) -> list[Operand]:
+    """Each axis is read so often."""
+    x, times = node.exactly(2)
+    repeats = integers(b, times, "repeats")
+    shape = x.type.shape
+    if len(repeats) != len(shape) or min(repeats, default=0) < 0:
+        raise Outside(f"repeats {repeats} for {x.type}", "give one an axis")
+    bounded(b, *(dim * count for dim, count in zip(shape, repeats, strict=True)))
+    for axis, count in enumerate(repeats):
+        if count != 1:
+            dims = x.type.shape
+            outer, inner = prod(dims[:axis]), prod(dims[axis:])
+            place = b.constant(np.zeros(count, np.int32))
+            tiled = b.emit(Op.GATHER, (b.reshape(x, (outer, 1, inner)), place))
+            x = b.reshape(tiled, (*dims[:axis], dims[axis] * count, *dims[axis + 1 :]))
+    return [x]
+
+
+def _size(b: Builder, node: Source) -> list[Operand]:
+    return [b.scalar(node.exactly(1)[0].type.elements, DType.INT64)]
+
+
+def _constant_of_shape(b: Builder, node: Source) -> list[Operand]:
+    shape = integers(b, node.exactly(1)[0], "shape")
+    bounded(b, *shape)
+    value = np.zeros(1, np.float32)
+    if node.has("value"):
+        value = tensor_array(node.tensor("value"), 1)
+    if value.size != 1:
+        raise Outside("its value is no single number", "fix the file")
+    return [b.constant(np.full(shape, value.reshape(())))]
+
+
+def _range(b: Builder, node: Source) -> list[Operand]:
+    """start + i·delta: of floats a MUL and an ADD."""
+    operands = node.exactly(3)
+    known = [b.known(operand) for operand in operands]
+    if any(array is None or array.size != 1 for array in known):
+        raise Outside("its bounds depend on the model's inputs", "make them constant")
+    dtype = operands[0].type.dtype
+    start, limit, delta = (array.reshape(()).item() for array in known if array is not None)
+    if not all(map(isfinite, (start, limit, delta))) or delta == 0:
+        raise Outside(f"a range from {start} to {limit} by {delta}", "fix its bounds")
+    count = max(0, ceil((Fraction(limit) - Fraction(start)) / Fraction(delta)))
+    bounded(b, count)
+    steps = cast(b, b.constant(np.arange(count)), dtype)
+    first, step = (b.reshape(operand, ()) for operand in (operands[0], operands[2]))
+    return [b.emit(Op.ADD, (first, b.emit(Op.MUL, (steps, step))))]
+
+
+def _eye_like(b: Builder, node: Source) -> list[Operand]:
+    (x,) = node.exactly(1)
+    if len(x.type.shape) != 2:
+        raise Outside(f"its input is {x.type}", "give it a matrix")
+    dtype = node.integer("dtype", x.type.dtype)
+    if dtype not in DTYPES:
+        raise Outside(f"dtype {dtype} is not covered", "use float32 or an integer dtype")
+    rows, columns = x.type.shape
+    return [b.constant(np.eye(rows, columns, node.integer("k", 0), numpy_dtype(DType(dtype))))]
+
+
+def _dropout(b: Builder, node: Source) -> list[Operand]:
+    """As in inference: x, and a mask of ones."""
+    x = node.input(0)
+    node.integer("seed", 0)
+    if node.opset < 12:
+        node.real("ratio", 0.5)
+    training = node.optional(2)
+    if training is not None and (on := b.known(training)) is not None and not on.any():
+        training = None
+    if training is not None:
+        raise Outside("it may be in training mode", "export for inference")
+    if node.outputs < 2:
+        return [x]
+    bounded(b, *x.type.shape)
+    return [x, b.constant(np.ones(x.type.shape, np.bool_))]
+
+
+def _cast_like(b: Builder, node: Source) -> list[Operand]:
+    x, like = node.exactly(2)
+    node.integer("saturate", 1)  # for float8 only
+    return [cast(b, x, like.type.dtype)]
+
+
+ONNX: dict[str, Lowering] = {
+    "Expand": _expand,
+    "Tile": _tile,
+    "Size": _size,
+    "ConstantOfShape": _constant_of_shape,
+    "Range": _range,
+    "EyeLike": _eye_like,
+    "Dropout": _dropout,
+    "CastLike": _cast_like,
+}
