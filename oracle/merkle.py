@@ -11,6 +11,8 @@ The tree of a tensor
     run       consecutive leaves with the siblings of their common path: level by level upwards, the
               one beside the first node if that is a right child, then the one beside the last if
               that is a left child. For one leaf these are its sibling path.
+    nodes     the same with consecutive nodes of one height in place of leaves (height 0: hashes of
+              leaves); only nodes that have a leaf below them
 
 The tree of a program has records (`oracle.exact.program`) in place of leaves: a record is a whole
 number of 32-byte words and at least 160 bytes, its hash is keccak256(record), and positions beyond
@@ -57,6 +59,16 @@ class Run:
     siblings: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """Consecutive nodes of one height, and the hashes beside their common path."""
+
+    height: int
+    first: int
+    hashes: tuple[bytes, ...]
+    siblings: tuple[bytes, ...]
+
+
 def keccak256(data: bytes) -> bytes:
     digest: bytes = keccak_256(data).digest()
     return digest
@@ -93,12 +105,12 @@ def subtree_root(data: bytes, height: int) -> bytes:
     """The node at `height` above the leaves of `data`, which must be no more than 2^height."""
     level = [keccak_256(leaf).digest() for leaf in leaves_of(data)]
     assert len(level) <= 1 << height, (len(level), height)
-    return _combined(level, 0, height)
+    return _top(level, keccak256(ZERO_LEAF), height)
 
 
-def combined_root(nodes: Sequence[bytes], height: int) -> bytes:
-    """The root of the tensor whose nodes at `height` these are, all that have leaves below."""
-    return _combined(list(nodes), height, height + depth_of(len(nodes)))
+def combined_root(nodes: Sequence[bytes], padding: bytes) -> bytes:
+    """The root above `nodes`, all of one height; beyond them stands `padding`."""
+    return _top(list(nodes), padding, depth_of(len(nodes)))
 
 
 def records_root(records: Sequence[bytes]) -> bytes:
@@ -115,18 +127,32 @@ def open(leaves: Sequence[bytes], index: int) -> Opening:
 def open_run(leaves: Sequence[bytes], first: int, count: int) -> Run:
     """The proof that `count` ≥ 1 leaves from `first` on are at their places."""
     assert 0 <= first < first + count <= len(leaves), (first, count, len(leaves))
-    levels = _levels([keccak256(leaf) for leaf in leaves], keccak256(ZERO_LEAF))
+    found = open_nodes(leaves, 0, first, count)
+    return Run(first, tuple(leaves[first : first + count]), found.siblings)
+
+
+def open_nodes(leaves: Sequence[bytes], height: int, first: int, count: int) -> Nodes:
+    """The proof of `count` ≥ 1 nodes of that height, each the root of 2^height leaves."""
+    return nodes_of(
+        [keccak256(leaf) for leaf in leaves], keccak256(ZERO_LEAF), height, first, count
+    )
+
+
+def nodes_of(hashes: list[bytes], padding: bytes, height: int, first: int, count: int) -> Nodes:
+    """`open_nodes` in any tree, by its lowest nodes and what stands beyond them."""
+    levels = _levels(hashes, padding)
+    assert 0 <= first < first + count <= len(levels[height]), (height, first, count)
     siblings: list[bytes] = []
-    padding = keccak256(ZERO_LEAF)
     left, right = first, first + count - 1
-    for level in levels[:-1]:
-        if left % 2:
-            siblings.append(level[left - 1])
-        if right % 2 == 0:
-            siblings.append(level[right + 1] if right + 1 < len(level) else padding)
+    for at, level in enumerate(levels[:-1]):
+        if at >= height:
+            if left % 2:
+                siblings.append(level[left - 1])
+            if right % 2 == 0:
+                siblings.append(level[right + 1] if right + 1 < len(level) else padding)
+            left, right = left // 2, right // 2
         padding = keccak256(padding + padding)
-        left, right = left // 2, right // 2
-    return Run(first, tuple(leaves[first : first + count]), tuple(siblings))
+    return Nodes(height, first, tuple(levels[height][first : first + count]), tuple(siblings))
 
 
 def open_record(records: Sequence[bytes], index: int) -> Opening:
@@ -148,17 +174,31 @@ def run_root(length: int, run: Run) -> bytes | None:
         return None
     if any(len(leaf) != LEAF for leaf in run.leaves):
         return None
-    nodes, first = [keccak256(leaf) for leaf in run.leaves], run.first
-    siblings = list(run.siblings[::-1])
-    for _ in range(depth_of(count)):
-        left, right = first % 2, (first + len(nodes)) % 2
+    hashes = tuple(keccak256(leaf) for leaf in run.leaves)
+    return nodes_root(count, Nodes(0, run.first, hashes, run.siblings))
+
+
+def nodes_root(count: int, nodes: Nodes) -> bytes | None:
+    """The root of the tree of `count` lowest nodes that has these, or None where they fit no such
+    tree."""
+    top = depth_of(count)
+    if not 0 <= nodes.height <= top or not nodes.hashes:
+        return None
+    if not 0 <= nodes.first <= nodes.first + len(nodes.hashes) <= -(-count // (1 << nodes.height)):
+        return None
+    if any(len(hash_) != 32 for hash_ in (*nodes.hashes, *nodes.siblings)):
+        return None
+    level, first = list(nodes.hashes), nodes.first
+    siblings = list(nodes.siblings[::-1])
+    for _ in range(nodes.height, top):
+        left, right = first % 2, (first + len(level)) % 2
         if len(siblings) < left + right:
             return None
-        nodes = [*(siblings.pop() for _ in range(left)), *nodes]
-        nodes += [siblings.pop() for _ in range(right)]
-        nodes = [keccak256(nodes[at] + nodes[at + 1]) for at in range(0, len(nodes), 2)]
+        level = [*(siblings.pop() for _ in range(left)), *level]
+        level += [siblings.pop() for _ in range(right)]
+        level = [keccak256(level[at] + level[at + 1]) for at in range(0, len(level), 2)]
         first //= 2
-    return None if siblings or any(len(s) != 32 for s in run.siblings) else nodes[0]
+    return None if siblings else level[0]
 
 
 def verify_run(root: bytes, length: int, run: Run) -> bool:
@@ -204,12 +244,9 @@ def _levels(hashes: list[bytes], padding: bytes) -> list[list[bytes]]:
     return levels
 
 
-def _combined(level: list[bytes], height: int, top: int) -> bytes:
-    """The node at `top` above the nodes at `height`, the first of 2^(top − height) places."""
-    padding = keccak256(ZERO_LEAF)
+def _top(level: list[bytes], padding: bytes, height: int) -> bytes:
+    """The node at `height` above `level`, the first of 2^height places of which it takes."""
     for _ in range(height):
-        padding = keccak256(padding + padding)
-    for _ in range(height, top):
         if len(level) % 2:
             level.append(padding)
         joined = b"".join(level)

@@ -24,7 +24,7 @@ import numpy as np
 from oracle import merkle
 from oracle.exact.program import Program, ValueType
 from oracle.exact.run import Runner
-from oracle.merkle import LEAF, Run, keccak256
+from oracle.merkle import LEAF, Nodes, Run, keccak256
 from oracle.tensor import Array, to_bytes
 
 _TAG = keccak256(b"exactum.trace")
@@ -32,6 +32,7 @@ _EMPTY = bytes(32)
 # A large tensor is hashed in pieces of 2^13 leaves, one mebibyte: work for several processes.
 _PIECE_HEIGHT = 13
 _PIECE = LEAF << _PIECE_HEIGHT
+_ZERO_PIECE = merkle.subtree_root(b"", _PIECE_HEIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,16 @@ class RunOpening:
 
     value: int
     run: Run
+    siblings: tuple[bytes, ...]
+    """In the value tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodesOpening:
+    """Consecutive nodes of one height in the tree of one node's value, for narrowing down."""
+
+    value: int
+    nodes: Nodes
     siblings: tuple[bytes, ...]
     """In the value tree."""
 
@@ -80,24 +91,26 @@ class Trace:
     def root(self) -> bytes:
         return trace_root(self.program.root, self.roots)
 
-    @cached_property
-    def _levels(self) -> list[list[bytes]]:
-        return list(_levels(self.roots))
-
     def open_value(self, value: int) -> ValueOpening:
         """The proof of one node's value root."""
-        siblings, index = [], value
-        for height, level in enumerate(self._levels[:-1]):
-            beside = index ^ 1
-            siblings.append(level[beside] if beside < len(level) else _padding(height))
-            index >>= 1
-        return ValueOpening(value, self.roots[value], tuple(siblings))
+        return ValueOpening(value, self.roots[value], self.open_values(0, value, 1).siblings)
+
+    def open_values(self, height: int, first: int, count: int) -> Nodes:
+        """The proof of consecutive nodes of the value tree; at height 0 they are value roots."""
+        return merkle.nodes_of(list(self.roots), _EMPTY, height, first, count)
 
     def open_run(self, value: int, first_leaf: int, count: int) -> RunOpening:
         """The proof of `count` leaves of one node's value."""
-        leaves = merkle.leaves_of(to_bytes(self.values[value]))
-        run = merkle.open_run(leaves, first_leaf, count)
+        run = merkle.open_run(self._leaves(value), first_leaf, count)
         return RunOpening(value, run, self.open_value(value).siblings)
+
+    def open_nodes(self, value: int, height: int, first: int, count: int) -> NodesOpening:
+        """The proof of `count` nodes of one height in the tree of one node's value."""
+        nodes = merkle.open_nodes(self._leaves(value), height, first, count)
+        return NodesOpening(value, nodes, self.open_value(value).siblings)
+
+    def _leaves(self, value: int) -> tuple[bytes, ...]:
+        return merkle.leaves_of(to_bytes(self.values[value]))
 
     def first_divergence(self, other: "Trace") -> Divergence | None:
         """From another trace of the same program; None where all bits are equal."""
@@ -119,8 +132,7 @@ def trace(runner: Runner, inputs: Sequence[Array], *, executor: Executor | None 
 
 def trace_root(program_root: bytes, roots: Sequence[bytes]) -> bytes:
     """The root of the trace whose values have these roots."""
-    *_, (top,) = _levels(roots)
-    return keccak256(_TAG + program_root + top)
+    return _bound(program_root, merkle.combined_root(roots, _EMPTY))
 
 
 def value_roots(values: Iterable[Array], executor: Executor | None = None) -> tuple[bytes, ...]:
@@ -142,7 +154,7 @@ def value_roots(values: Iterable[Array], executor: Executor | None = None) -> tu
     chunk = max(1, min(64, len(pieces) // 16))
     nodes = list(executor.map(merkle.subtree_root, pieces, heights, chunksize=chunk))
     return tuple(
-        merkle.combined_root(nodes[at : at + count], _PIECE_HEIGHT) if count > 1 else nodes[at]
+        merkle.combined_root(nodes[at : at + count], _ZERO_PIECE) if count > 1 else nodes[at]
         for at, count in zip(_offsets(counts), counts, strict=True)
     )
 
@@ -155,17 +167,13 @@ def first_difference(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int | No
 
 def verify_value(program: Program, root: bytes, opening: ValueOpening) -> bool:
     """Whether the trace with that root has that value root at that node."""
-    if not 0 <= opening.value < len(program.nodes):
-        return False
-    if len(opening.siblings) != merkle.depth_of(len(program.nodes)):
-        return False
-    if any(len(node) != 32 for node in (opening.root, *opening.siblings)):
-        return False
-    node, index = opening.root, opening.value
-    for sibling in opening.siblings:
-        node = keccak256(sibling + node if index & 1 else node + sibling)
-        index >>= 1
-    return keccak256(_TAG + program.root + node) == root
+    return verify_values(program, root, Nodes(0, opening.value, (opening.root,), opening.siblings))
+
+
+def verify_values(program: Program, root: bytes, nodes: Nodes) -> bool:
+    """Whether the trace with that root has those nodes in its value tree."""
+    top = merkle.nodes_root(len(program.nodes), nodes)
+    return top is not None and _bound(program.root, top) == root
 
 
 def verify_run(program: Program, root: bytes, opening: RunOpening) -> bool:
@@ -175,6 +183,17 @@ def verify_run(program: Program, root: bytes, opening: RunOpening) -> bool:
     length = program.nodes[opening.value].output.nbytes
     value_root = merkle.run_root(length, opening.run)
     if value_root is None or not merkle.run_padding_is_zero(length, opening.run):
+        return False
+    return verify_value(program, root, ValueOpening(opening.value, value_root, opening.siblings))
+
+
+def verify_nodes(program: Program, root: bytes, opening: NodesOpening) -> bool:
+    """Whether the trace with that root has those nodes in the tree of that value."""
+    if not 0 <= opening.value < len(program.nodes):
+        return False
+    count = merkle.leaf_count(program.nodes[opening.value].output.nbytes)
+    value_root = merkle.nodes_root(count, opening.nodes)
+    if value_root is None:
         return False
     return verify_value(program, root, ValueOpening(opening.value, value_root, opening.siblings))
 
@@ -191,19 +210,5 @@ def _offsets(counts: Sequence[int]) -> Iterator[int]:
         at += count
 
 
-def _padding(height: int) -> bytes:
-    node = _EMPTY
-    for _ in range(height):
-        node = keccak256(node + node)
-    return node
-
-
-def _levels(roots: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """The value tree from the lowest level up; only nodes above a value."""
-    level, padding = list(roots), _EMPTY
-    yield level
-    while len(level) > 1:
-        padded = [*level, padding] if len(level) % 2 else level
-        level = [keccak256(padded[at] + padded[at + 1]) for at in range(0, len(padded), 2)]
-        padding = keccak256(padding + padding)
-        yield level
+def _bound(program_root: bytes, top: bytes) -> bytes:
+    return keccak256(_TAG + program_root + top)

@@ -21,8 +21,10 @@ from oracle.exact.trace import (
     trace,
     trace_root,
     value_roots,
+    verify_nodes,
     verify_run,
     verify_value,
+    verify_values,
 )
 from oracle.merkle import LEAF, Run
 from oracle.tensor import to_bytes
@@ -144,6 +146,32 @@ def test_an_opened_value_root_verifies_and_no_other(count, value, bit):
     wrong = replace(opening, root=flipped(opening.root, bit))
     assert not verify_value(found.program, found.root, wrong)
     assert not verify_value(found.program, flipped(found.root, bit), opening)
+
+
+@given(st.integers(1, 9), st.data())
+def test_opened_nodes_of_the_value_tree_verify_and_no_others(count, data):
+    found = traced(count)
+    height = data.draw(st.integers(0, merkle.depth_of(count)))
+    width = -(-count // (1 << height))
+    first = data.draw(st.integers(0, width - 1))
+    nodes = found.open_values(height, first, data.draw(st.integers(1, width - first)))
+    assert verify_values(found.program, found.root, nodes)
+    wrong = data.draw(st.sampled_from(["height", "first"]))
+    moved = replace(nodes, **{wrong: getattr(nodes, wrong) + data.draw(st.sampled_from([-1, 1]))})
+    assert not verify_values(found.program, found.root, moved)
+    hashes = (flipped(nodes.hashes[0], data.draw(st.integers(0, 255))), *nodes.hashes[1:])
+    assert not verify_values(found.program, found.root, replace(nodes, hashes=hashes))
+
+
+@given(st.integers(0, 3), st.integers(0, 2))
+def test_opened_nodes_of_a_value_verify_down_to_its_leaves(value, height):
+    found = traced(5)
+    opening = found.open_nodes(value, height, 0, 1)
+    assert verify_nodes(found.program, found.root, opening)
+    subtree = to_bytes(found.values[value])[: LEAF << height]
+    assert opening.nodes.hashes == (merkle.subtree_root(subtree, height),)
+    assert not verify_nodes(found.program, found.root, replace(opening, value=value + 1))
+    assert not verify_nodes(found.program, found.root, replace(opening, value=-1))
 
 
 def test_a_trace_root_is_bound_to_its_program():
