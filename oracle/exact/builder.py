@@ -29,7 +29,7 @@ class Limits:
 
 
 # Families whose ops take each element for itself, operands broadcast.
-_ELEMENTWISE = (Op.ADD >> 8, Op.EXP >> 8)
+_ELEMENTWISE = (Op.ADD >> 8, Op.EXP >> 8, Op.LOG1P >> 8)
 
 
 class OverLimit(Outside):

@@ -89,6 +89,12 @@ class Op(IntEnum):
     TREE_WALK = 0x0700
     # quantized
     QUANTIZE = 0x0800
+    # functions
+    LOG1P = 0x0900
+    SIN = 0x0901
+    COS = 0x0902
+    ATAN = 0x0903
+    POW = 0x0904
 
 
 class Kind(IntEnum):

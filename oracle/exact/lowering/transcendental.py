@@ -1,5 +1,6 @@
 """Functions of one number, and Softmax."""
 
+from collections.abc import Callable
 from math import prod
 
 from oracle.exact.builder import Builder
@@ -15,19 +16,24 @@ def _unary(op: Op) -> Lowering:
     return lowering
 
 
-def _softmax(b: Builder, node: Source) -> list[Operand]:
-    """Before opset 13 over all axes from `axis` on, since then over `axis` alone."""
-    (x,) = node.exactly(1)
-    shape = x.type.shape
-    if node.opset < 13:
-        axis = node.axis(len(shape), 1, end=True)
-        return [b.reshape(softmax(b, b.reshape(x, _split(shape, axis))), shape)]
-    axis = node.axis(len(shape), -1)
-    last = [*(i for i in range(len(shape)) if i != axis), axis]
-    moved = b.transpose(x, last)
-    rows = b.reshape(moved, _split(moved.type.shape, len(shape) - 1))
-    out = b.reshape(softmax(b, rows), moved.type.shape)
-    return [b.transpose(out, [last.index(i) for i in range(len(shape))])]
+def rowwise(function: Callable[[Builder, Operand], Operand]) -> Lowering:
+    """A function of rows [outer, K]: before opset 13 those are all axes from `axis` on, since then
+    `axis` alone."""
+
+    def lowering(b: Builder, node: Source) -> list[Operand]:
+        (x,) = node.exactly(1)
+        shape = x.type.shape
+        if node.opset < 13:
+            axis = node.axis(len(shape), 1, end=True)
+            return [b.reshape(function(b, b.reshape(x, _split(shape, axis))), shape)]
+        axis = node.axis(len(shape), -1)
+        last = [*(i for i in range(len(shape)) if i != axis), axis]
+        moved = b.transpose(x, last)
+        rows = b.reshape(moved, _split(moved.type.shape, len(shape) - 1))
+        out = b.reshape(function(b, rows), moved.type.shape)
+        return [b.transpose(out, [last.index(i) for i in range(len(shape))])]
+
+    return lowering
 
 
 def _split(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
@@ -87,5 +93,5 @@ ONNX: dict[str, Lowering] = {
     "Sigmoid": _unary(Op.SIGMOID),
     "Tanh": _unary(Op.TANH),
     "Erf": _unary(Op.ERF),
-    "Softmax": _softmax,
+    "Softmax": rowwise(softmax),
 }

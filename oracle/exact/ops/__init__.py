@@ -2,6 +2,7 @@
 
 from oracle.exact.ops import (
     elementwise,
+    functions,
     linear,
     movement,
     quantized,
@@ -15,6 +16,16 @@ from oracle.exact.program import Op
 
 PRIMITIVES: dict[Op, Primitive] = {
     primitive.op: primitive
-    for family in (linear, elementwise, transcendental, reduce, movement, window, trees, quantized)
+    for family in (
+        linear,
+        elementwise,
+        transcendental,
+        functions,
+        reduce,
+        movement,
+        window,
+        trees,
+        quantized,
+    )
     for primitive in family.PRIMITIVES
 }

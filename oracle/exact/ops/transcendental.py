@@ -118,14 +118,14 @@ def _fixed(x: int, factor: int, p: int) -> int:
     return factor * m << (e + p) if e + p >= 0 else (factor * m) >> -(e + p)
 
 
-def _exp_interval(x: int, factor: int, p: int) -> tuple[int, int, int]:
-    """(low, high, k): e^(factor·x) lies in [low, high] · 2^(k − p), for |factor·x| < 2^8.
+def _exp_interval(argument: int, p: int) -> tuple[int, int, int]:
+    """(low, high, k): e^x lies in [low, high] · 2^(k − p), for x·2^p = argument, missing less than
+    a unit, and |x| < 2^8.
 
     With k = ⌊x / ln 2⌋, r = x − k·ln 2 in [0, 1) is known to 1 + |k| < 2^9 units of 2^−p. Each term
     of Taylor's series is rounded down, which with the error of r before it costs less than 2^10
     units; the terms dropped are below one unit in sum, since the last is zero and they halve.
     """
-    argument = _fixed(x, factor, p)
     ln2, _ = _ln2(p)
     k, r = divmod(argument, ln2)
     one = 1 << p
@@ -139,7 +139,7 @@ def _exp_interval(x: int, factor: int, p: int) -> tuple[int, int, int]:
 
 
 def _exp_ratios(x: int, factor: int, p: int) -> Interval:
-    low, high, k = _exp_interval(x, factor, p)
+    low, high, k = _exp_interval(_fixed(x, factor, p), p)
     up, down = max(k, 0), p + max(-k, 0)
     return (low << up, 1 << down), (high << up, 1 << down)
 
@@ -157,12 +157,15 @@ def _tanh_ratios(x: int, p: int) -> Interval:
 
 
 def _log_ratios(x: int, p: int) -> Interval:
-    """log x = k·ln 2 + 2·artanh z with x = y·2^k, y in [3/4, 3/2), z = (y − 1) / (y + 1)."""
-    m, e = float32.split(x)
+    return _log_of(*float32.split(x), p)
+
+
+def _log_of(m: int, e: int, p: int) -> Interval:
+    """log(m·2^e) = k·ln 2 + 2·artanh z; m·2^e = y·2^k, y in [3/4, 3/2), z = (y − 1) / (y + 1)."""
     k = m.bit_length()
     if 4 * m < 3 << k:  # m / 2^k in [1/2, 1)
         k -= 1
-    y = m << p >> k  # exact: k ≤ 24
+    y = m << p >> k  # exact: k ≤ p
     low, high = _artanh(y - (1 << p), y + (1 << p), p)
     ln2_low, ln2_high = _ln2(p)
     k += e
@@ -220,14 +223,21 @@ def _erf_ratios(x: int, p: int) -> Interval:
 
 @cache
 def _two_over_root_pi(p: int) -> tuple[int, int]:
-    """2/√π · 2^p, rounded down and up; π by Machin's formula 16·arctan 1/5 − 4·arctan 1/239."""
+    """2/√π · 2^p, rounded down and up."""
+    low, high = _pi(p + 32)
+    square = 4 << 3 * p + 32
+    return isqrt(square // high), isqrt(square // low) + 1
+
+
+@cache
+def _pi(p: int) -> tuple[int, int]:
+    """π · 2^p, rounded down and up; by Machin's formula 16·arctan 1/5 − 4·arctan 1/239."""
     guard = p + 32
     first, first_slack = _arctan_of_inverse(5, guard)
     second, second_slack = _arctan_of_inverse(239, guard)
     pi = 16 * first - 4 * second
     slack = 16 * first_slack + 4 * second_slack
-    square = 4 << 2 * p + guard
-    return isqrt(square // (pi + slack)), isqrt(square // (pi - slack)) + 1
+    return (pi - slack) >> 32, ((pi + slack) >> 32) + 1
 
 
 def _arctan_of_inverse(n: int, p: int) -> tuple[int, int]:
