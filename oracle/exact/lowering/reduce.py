@@ -16,8 +16,8 @@ def _reduction(op: Op, axes_are_input_since: int) -> Lowering:
         rank = len(x.type.shape)
         axes = _axes(b, node, axes_are_input_since)
         keep = bool(node.integer("keepdims", 1))
+        noop = node.opset >= axes_are_input_since and node.integer("noop_with_empty_axes", 0)
         if not axes:
-            noop = node.opset >= axes_are_input_since and node.integer("noop_with_empty_axes", 0)
             if noop:
                 return [x]
             axes = tuple(range(rank))
