@@ -199,7 +199,9 @@ TABULAR_HEAD = (
 
 
 def _table(title: str, head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Table:
-    table = Table(*head, title=title)
+    table = Table(title=title)
+    for name in head:
+        table.add_column(name, no_wrap=name == head[0])
     for row in rows:
         table.add_row(*row)
     return table
