@@ -59,7 +59,7 @@ class Builder:
 
     def constant(self, array: Array) -> Operand:
         """A constant, canonical and read-only from here on."""
-        array = np.ascontiguousarray(canonical(array))
+        array = np.asarray(canonical(array), order="C")  # keeps a scalar one
         type_ = self._checked(ValueType(dtype_of(array), array.shape))
         key = (type_, array.tobytes()) if array.nbytes <= 64 else None
         if key in self._small:

@@ -1,4 +1,4 @@
-"""DOT: rows of A times rows of B, with a bias in the same exact sum."""
+"""DOT: rows of A times rows of B, with a bias in the same exact sum; of integers, wrapped."""
 
 from collections.abc import Sequence
 from math import prod
@@ -7,6 +7,8 @@ import numpy as np
 
 from oracle.exact import float32
 from oracle.exact.dots import Bias, Dots
+from oracle.exact.integers import integer_product
+from oracle.exact.ops.elementwise import from_words, words
 from oracle.exact.primitive import (
     FLOAT,
     Kernel,
@@ -18,24 +20,26 @@ from oracle.exact.primitive import (
 )
 from oracle.exact.program import Node, Op, Operand, ValueType
 from oracle.tensor import Array
+from oracle.types import DType
 
 
 def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
     """A [*batch, M, K], B [*batch, N, K], bias that broadcasts to [*batch, M, N]."""
-    same_dtype(types, (FLOAT,))
+    dtype = same_dtype(types, (FLOAT, DType.INT64, DType.INT32))
     a, b = types[0].shape, types[1].shape
     if a[-1] != b[-1]:
         raise Outside(f"the inner dims {a[-1]} and {b[-1]} differ", "fix the shapes of its inputs")
     shape = (*broadcast([a[:-2], b[:-2]]), a[-2], b[-2])
     if len(types) == 3 and broadcast([shape, types[2].shape]) != shape:
         raise Outside(f"a bias {types[2].shape} does not fit {shape}", "fix the shape of the bias")
-    return ValueType(FLOAT, shape)
+    return ValueType(dtype, shape)
 
 
 def _plain(node: Node, arrays: Sequence[Array]) -> Array:
     # INPUTS
-    a, b = float32.bits(arrays[0]), float32.bits(arrays[1])
-    bias = float32.bits(arrays[2]) if len(arrays) == 3 else []
+    a, b = words(arrays[0]), words(arrays[1])
+    bias = words(arrays[2]) if len(arrays) == 3 else []
+    rule = dot if node.output.dtype is FLOAT else int_dot
     # SHAPE
     shape = node.output.shape
     k = node.operands[0].type.shape[-1]
@@ -49,9 +53,9 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
         left = a_rows[row] * k
         right = b_rows[row // shape[-2] * shape[-1] + column] * k
         terms = zip(a[left : left + k], b[right : right + k], strict=True)
-        out.append(dot(terms, bias[bias_at[at]] if bias else 0))
+        out.append(rule(terms, bias[bias_at[at]] if bias else 0))
     # OUTPUT
-    return float32.array(out, shape)
+    return from_words(out, node.output)
 
 
 def dot(pairs: "zip[tuple[int, int]]", bias: int) -> int:
@@ -72,6 +76,11 @@ def dot(pairs: "zip[tuple[int, int]]", bias: int) -> int:
     return special_sum(specials) if specials else float32.of_scaled(total, -298)
 
 
+def int_dot(pairs: "zip[tuple[int, int]]", bias: int) -> int:
+    """Σ x·y + bias, before wrapping."""
+    return sum(x * y for x, y in pairs) + bias
+
+
 def special_sum(specials: set[int]) -> int:
     """The sum of infinities and NaNs: both infinities make NaN."""
     return specials.pop() if len(specials) == 1 else float32.NAN
@@ -85,6 +94,8 @@ def _rows(operand: Operand, m: int, n: int) -> Operand:
 
 def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
     """Batches are read as [G, M, K], [G, N, K]."""
+    if node.output.dtype is not FLOAT:
+        return _integer
     shape = node.output.shape
     batch, m, k = shape[:-2], shape[-2], node.operands[0].type.shape[-1]
     groups = prod(batch)
@@ -102,6 +113,11 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
         return dots.rounded(a.reshape(groups, m, k), added).reshape(shape)
 
     return kernel
+
+
+def _integer(a: Array, b: Array, bias: Array | None = None) -> Array:
+    out = integer_product(a, b)
+    return out if bias is None else out + bias
 
 
 def _dots(b: Array, batch: tuple[int, ...]) -> Dots:

@@ -144,3 +144,18 @@ def test_dot_agrees_with_the_plain_kernel_when_sums_cancel(seed, k, spread):
     a[:, ::2] = a[:, :k:2]
     b[:3, 1::2] = -b[:3, : k - k % 2 : 2]
     assert same(plain(Op.DOT, [a, b]), fast(Op.DOT, [a, b]))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("bits", [7, 20, 31])
+def test_dot_of_integers_wraps(dtype, bits):
+    rng = np.random.default_rng(bits)
+    a, b, bias = (
+        rng.integers(-(2**bits), 2**bits, shape).astype(dtype)
+        for shape in ((2, 3, 9), (4, 9), (3, 4))
+    )
+    width = 8 * a.dtype.itemsize
+    exact = a.astype(object) @ b.astype(object).T + bias.astype(object)
+    wanted = (exact + 2 ** (width - 1)) % 2**width - 2 ** (width - 1)
+    for kernel in (plain, fast):
+        assert same(kernel(Op.DOT, [a, b, bias]), wanted.astype(dtype))

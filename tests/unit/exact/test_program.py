@@ -11,8 +11,8 @@ from oracle.exact.program import Kind, Op, Operand, Program, ValueType
 from oracle.types import DType
 from tests.unit.exact.files import classifier, file, node, tensor
 
-GOLDEN = "158aba0033a1f99696a614598e15b81bc48da405bb995a8e357844890f1c3081"
-GOLDEN_TREES = "aab1d0e6633de7666e7d8c9b50ec8487df261238305da3d4655112e8c1abffc5"
+GOLDEN = "38ceae8e382435ccd448bac863c4ba36d5ff865443d827e8cdc5bf32ebd52e90"
+GOLDEN_TREES = "9931b882d6ac07223f41513405c4ac8f51f5661aab79370ef306e6cd3a8693fb"
 
 
 def perceptron() -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle.exact.ops.quantized import integer_product
+from oracle.exact.integers import integer_product
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op
 from oracle.tensor import Array

@@ -1,0 +1,240 @@
+"""RNN, GRU and LSTM, written out step by step.
+
+The inputs' part of all steps is one DOT with the biases in it, W·x + (Wb + Rb); each step's is one
+more, R·h with that as its bias: so a gate is rounded twice before its activation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from oracle.exact.builder import Builder
+from oracle.exact.lowering.indexing import joined, taken
+from oracle.exact.lowering.reduce import integers
+from oracle.exact.primitive import Outside
+from oracle.exact.program import Op, Operand
+from oracle.exact.source import Lowering, Source
+
+_ACTIVATIONS: dict[str, Op] = {"sigmoid": Op.SIGMOID, "tanh": Op.TANH}
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """One direction's weights and activations; `state` is h, and for LSTM c."""
+
+    hidden: int
+    weights: Operand
+    recurrence: Operand
+    bias: Operand | None
+    recurrent_bias: Operand | None
+    peepholes: Operand | None
+    activations: tuple[str, ...]
+    linear_before_reset: bool
+
+
+State = tuple[Operand, ...]
+Step = Callable[[Builder, _Cell, Operand, State], State]
+
+
+def _recurrent(gates: int, step: Step, names: tuple[str, ...], states: int) -> Lowering:
+    """Gives Y, Y_h and, of two states, Y_c."""
+
+    def lowering(b: Builder, node: Source) -> list[Operand]:
+        batch_first = node.integer("layout", 0) if node.opset >= 14 else 0
+        x = node.input(0)
+        if len(x.type.shape) != 3:
+            raise Outside(f"its input is {x.type}", "give it [steps, batch, features]")
+        x = b.transpose(x, (1, 0, 2)) if batch_first else x
+        steps, batch, _ = x.type.shape
+        _check_lengths(b, node, steps, batch)
+        hidden = node.integer("hidden_size", node.input(2).type.shape[-1])
+        directions = _directions(node)
+        initial = [_initial(b, node, 5 + s, len(directions), batch, hidden) for s in range(states)]
+        if batch_first:
+            initial = [
+                s if node.optional(5 + at) is None else b.transpose(s, (1, 0, 2))
+                for at, s in enumerate(initial)
+            ]
+        outputs, lasts = [], []
+        for at, backward in enumerate(directions):
+            cell = _cell(b, node, at, len(directions), gates, hidden, names)
+            state = tuple(_part(b, one, at) for one in initial)
+            hs, last = _unrolled(b, cell, step, x, state, backward)
+            outputs.append(hs)
+            lasts.append(last)
+        shape = (steps, 1, batch, hidden)
+        y = joined(b, [b.reshape(hs, shape) for hs in outputs], 1)
+        finals = [
+            joined(b, [b.reshape(last[s], (1, batch, hidden)) for last in lasts], 0)
+            for s in range(states)
+        ]
+        if batch_first:
+            y = b.transpose(y, (2, 0, 1, 3))
+            finals = [b.transpose(final, (1, 0, 2)) for final in finals]
+        return [y, *finals]
+
+    return lowering
+
+
+def _check_lengths(b: Builder, node: Source, steps: int, batch: int) -> None:
+    lengths = node.optional(4)
+    if lengths is not None and integers(b, lengths, "sequence_lens") != (steps,) * batch:
+        raise Outside("its sequences are shorter than its input", "leave sequence_lens out")
+
+
+def _directions(node: Source) -> tuple[bool, ...]:
+    """For each, whether it goes backward."""
+    match node.text("direction", "forward"):
+        case "forward":
+            return (False,)
+        case "reverse":
+            return (True,)
+        case "bidirectional":
+            return (False, True)
+        case other:
+            raise Outside(f"direction {other!r} is unknown", "fix the file")
+
+
+def _initial(
+    b: Builder, node: Source, place: int, directions: int, batch: int, hidden: int
+) -> Operand:
+    given = node.optional(place)
+    if given is not None:
+        return given
+    return b.constant(np.zeros((directions, batch, hidden), np.float32))
+
+
+def _part(b: Builder, x: Operand, at: int) -> Operand:
+    """x[at]"""
+    return b.reshape(taken(b, x, [at], 0), x.type.shape[1:])
+
+
+def _cell(
+    b: Builder,
+    node: Source,
+    at: int,
+    directions: int,
+    gates: int,
+    hidden: int,
+    names: tuple[str, ...],
+) -> _Cell:
+    if node.has("clip") or node.has("activation_alpha") or node.has("activation_beta"):
+        raise Outside("clip and parameters of activations are not covered", "leave them out")
+    if len(names) == 3 and node.integer("input_forget", 0):
+        raise Outside("input_forget is not covered", "leave it out")
+    given = node.texts("activations") or names * directions
+    if len(given) != len(names) * directions:
+        raise Outside(f"its activations are {given}", "give one a gate and direction")
+    mine = tuple(n.lower() for n in given[at * len(names) : (at + 1) * len(names)])
+    if unknown := set(mine) - {*_ACTIVATIONS, "relu"}:
+        raise Outside(f"activations {sorted(unknown)} are not covered", "use Sigmoid, Tanh, Relu")
+    weights, recurrence = _part(b, node.input(1), at), _part(b, node.input(2), at)
+    if recurrence.type.shape != (gates * hidden, hidden):
+        raise Outside(f"recurrence weights {node.input(2).type} for {hidden}", "fix the file")
+    one: Operand | None = None
+    two: Operand | None = None
+    if (bias := node.optional(3)) is not None:
+        both = b.reshape(_part(b, bias, at), (2, gates * hidden))
+        one, two = _part(b, both, 0), _part(b, both, 1)
+    peepholes = None
+    if len(names) == 3 and (given_p := node.optional(7)) is not None:
+        peepholes = b.reshape(_part(b, given_p, at), (3, hidden))
+    after = bool(node.integer("linear_before_reset", 0)) if len(names) == 2 else False
+    return _Cell(hidden, weights, recurrence, one, two, peepholes, mine, after)
+
+
+def _unrolled(
+    b: Builder, cell: _Cell, step: Step, x: Operand, state: State, backward: bool
+) -> tuple[Operand, State]:
+    """All h [steps, batch, hidden], and the last state."""
+    steps, batch, features = x.type.shape
+    bias = cell.bias
+    if bias is not None and cell.recurrent_bias is not None:
+        bias = b.emit(Op.ADD, (bias, _inner_bias(b, cell)))
+    rows = b.reshape(x, (steps * batch, features))
+    operands = [rows, cell.weights] + ([] if bias is None else [bias])
+    inputs = b.emit(Op.DOT, operands)
+    inputs = b.reshape(inputs, (steps, batch, inputs.type.shape[-1]))
+    hs = []
+    for at in reversed(range(steps)) if backward else range(steps):
+        state = step(b, cell, _part(b, inputs, at), state)
+        hs.append(b.reshape(state[0], (1, *state[0].type.shape)))
+    return joined(b, hs[::-1] if backward else hs, 0), state
+
+
+def _inner_bias(b: Builder, cell: _Cell) -> Operand:
+    """Rb, but for what GRU's reset gate multiplies."""
+    bias = cell.recurrent_bias
+    assert bias is not None
+    if not cell.linear_before_reset:
+        return bias
+    nothing = b.constant(np.zeros(cell.hidden, np.float32))
+    return joined(b, [taken(b, bias, range(2 * cell.hidden), 0), nothing], 0)
+
+
+def _gate(b: Builder, x: Operand, hidden: int, first: int, count: int = 1) -> Operand:
+    axis = len(x.type.shape) - 1
+    return taken(b, x, range(first * hidden, (first + count) * hidden), axis)
+
+
+def _rows(b: Builder, cell: _Cell, first: int, count: int) -> Operand:
+    return taken(b, cell.recurrence, range(first * cell.hidden, (first + count) * cell.hidden), 0)
+
+
+def _active(b: Builder, name: str, x: Operand) -> Operand:
+    return b.emit(Op.MAX, (x, b.scalar(0))) if name == "relu" else b.emit(_ACTIVATIONS[name], (x,))
+
+
+def _rnn_step(b: Builder, cell: _Cell, x: Operand, state: State) -> State:
+    return (_active(b, cell.activations[0], b.emit(Op.DOT, (state[0], cell.recurrence, x))),)
+
+
+def _gru_step(b: Builder, cell: _Cell, x: Operand, state: State) -> State:
+    """z, r = f(x_zr + R·h); ĥ = g(x_h + R·(r∘h)), or g(x_h + r∘(R·h + Rb)) where the linear part
+    comes before the reset; h' = (1 − z)∘ĥ + z∘h."""
+    (h,), n = state, cell.hidden
+    outer, inner = cell.activations
+    dot = b.emit(Op.DOT, (h, _rows(b, cell, 0, 2), _gate(b, x, n, 0, 2)))
+    gates = _active(b, outer, dot)
+    z, r = _gate(b, gates, n, 0), _gate(b, gates, n, 1)
+    if cell.linear_before_reset:
+        bias = [] if cell.recurrent_bias is None else [_gate(b, cell.recurrent_bias, n, 2)]
+        linear = b.emit(Op.DOT, (h, _rows(b, cell, 2, 1), *bias))
+        new = b.emit(Op.ADD, (_gate(b, x, n, 2), b.emit(Op.MUL, (r, linear))))
+    else:
+        reset = b.emit(Op.MUL, (r, h))
+        new = b.emit(Op.DOT, (reset, _rows(b, cell, 2, 1), _gate(b, x, n, 2)))
+    new = _active(b, inner, new)
+    fresh = b.emit(Op.MUL, (b.emit(Op.SUB, (b.scalar(1), z)), new))
+    return (b.emit(Op.ADD, (fresh, b.emit(Op.MUL, (z, h)))),)
+
+
+def _lstm_step(b: Builder, cell: _Cell, x: Operand, state: State) -> State:
+    """i, o, f = σ; c' = f∘c + i∘g; h' = o∘tanh(c'). Peepholes add P∘c (o: P∘c') to gates."""
+    (h, c), n = state, cell.hidden
+    outer, inner, last = cell.activations
+    dot = b.emit(Op.DOT, (h, cell.recurrence, x))
+    new = _active(b, inner, _gate(b, dot, n, 3))
+    if cell.peepholes is None:
+        gates = _active(b, outer, _gate(b, dot, n, 0, 3))
+        i, o, f = (_gate(b, gates, n, at) for at in range(3))
+    else:
+        i = _active(b, outer, _peeped(b, cell, _gate(b, dot, n, 0), 0, c))
+        f = _active(b, outer, _peeped(b, cell, _gate(b, dot, n, 2), 2, c))
+    c = b.emit(Op.ADD, (b.emit(Op.MUL, (f, c)), b.emit(Op.MUL, (i, new))))
+    if cell.peepholes is not None:
+        o = _active(b, outer, _peeped(b, cell, _gate(b, dot, n, 1), 1, c))
+    return b.emit(Op.MUL, (o, _active(b, last, c))), c
+
+
+def _peeped(b: Builder, cell: _Cell, gate: Operand, which: int, c: Operand) -> Operand:
+    assert cell.peepholes is not None
+    return b.emit(Op.ADD, (gate, b.emit(Op.MUL, (_part(b, cell.peepholes, which), c))))
+
+
+ONNX: dict[str, Lowering] = {
+    "RNN": _recurrent(1, _rnn_step, ("Tanh",), 1),
+    "GRU": _recurrent(3, _gru_step, ("Sigmoid", "Tanh"), 1),
+    "LSTM": _recurrent(4, _lstm_step, ("Sigmoid", "Tanh", "Tanh"), 2),
+}
