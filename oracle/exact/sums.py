@@ -153,7 +153,15 @@ def _extracted(terms: Array, size: Array) -> tuple[Array, Array]:
     sure = (to_odd(s, error + bound).astype(np.float32) == rounded) & (
         bound < np.abs(s) * (UNIT / 8)
     )
-    return rounded + np.float32(0), np.flatnonzero(~sure)
+    left = np.flatnonzero(~sure)
+    if left.size:
+        # Few bits, as in sums of integers: nothing is low, the total is exact, ties and zeros too.
+        exact = ~low[left].any(axis=1)
+        whole = left[exact]
+        rounded[whole] = total[whole]
+        left = left[~exact]
+    rounded += np.float32(0)
+    return rounded, left
 
 
 def _rounded_block(terms: Array) -> Array:
@@ -182,7 +190,9 @@ def rounded_row(terms: list[float]) -> np.float32:
     if not (abs(total) < 2.0**-125 or _ends_like_a_midpoint(total)) or not math.isfinite(total):
         return np.float32(total)
     missing = math.fsum([*terms, -total])  # correctly rounded, so its sign is right
-    return np.float32(to_odd(np.array([total]), np.array([missing]))[0]) + np.float32(0)
+    if missing and int(math.ldexp(math.frexp(total)[0], 53)) % 2 == 0:
+        total = math.nextafter(total, math.copysign(math.inf, missing))  # as `to_odd`
+    return np.float32(total) + np.float32(0)
 
 
 def _ends_like_a_midpoint(x: float) -> bool:

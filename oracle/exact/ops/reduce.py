@@ -20,7 +20,7 @@ from oracle.exact.primitive import (
     same_dtype,
 )
 from oracle.exact.program import Node, Op, ValueType
-from oracle.exact.sums import BLOCK, UNIT, decided, rounded_means, rounded_sums
+from oracle.exact.sums import BLOCK, FLOOR, UNIT, bracketed, decided, rounded_means, rounded_sums
 from oracle.tensor import Array
 from oracle.types import DType
 
@@ -136,21 +136,32 @@ def _prepare_sum(node: Node, constants: Sequence[Array | None]) -> Kernel:
 
 def _float_sum(x: Array) -> Array:
     x64 = x.astype(np.float64)
-    error = np.add.reduce(np.abs(x64), axis=1) * ((x.shape[1] + 16) * UNIT * (1 + 2.0**-10))
-    out, undecided = decided(np.add.reduce(x64, axis=1), error)
+    s = np.add.reduce(x64, axis=1)
+    size = _sizes(x64)
+    out = np.empty(len(x), np.float32)
+    error = size * ((x.shape[1] + 16) * UNIT * (1 + 2.0**-10)) + FLOOR
+    undecided = bracketed(s, -error, error, out)
     if undecided.size:
-        out[undecided] = rounded_sums(x64[undecided])
+        out[undecided] = rounded_sums(x64[undecided], size[undecided] * (1 + 2.0**-10))
     return out
 
 
 def _float_mean(x: Array) -> Array:
-    k = x.shape[1]
+    k = max(x.shape[1], 1)
     x64 = x.astype(np.float64)
-    error = np.add.reduce(np.abs(x64), axis=1) * ((k + 16) * UNIT * (1 + 2.0**-10) / max(k, 1))
-    out, undecided = decided(np.add.reduce(x64, axis=1) / max(k, 1), error)
+    mean = np.add.reduce(x64, axis=1) / k
+    out = np.empty(len(x), np.float32)
+    error = _sizes(x64) * ((k + 16) * UNIT * (1 + 2.0**-10) / k) + FLOOR
+    undecided = bracketed(mean, -error, error, out)
     if undecided.size:
         out[undecided] = rounded_means(x64[undecided])
     return out
+
+
+def _sizes(x64: Array) -> Array:
+    """Σ|x| of each row, within a relative error of K units of 2^−53."""
+    size: Array = np.add.reduce(np.abs(x64), axis=1)
+    return size
 
 
 def _prepare_mean(node: Node, constants: Sequence[Array | None]) -> Kernel:
