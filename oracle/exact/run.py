@@ -9,10 +9,12 @@ from oracle.errors import InferenceFailed, WrongTensorCount, WrongTensorShape, W
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.primitive import Kernel
 from oracle.exact.program import Kind, Node, Operand, Program
-from oracle.tensor import Array, canonical, decode, encode, numpy_dtype
+from oracle.tensor import CANONICAL_NAN, Array, canonical, decode, encode, numpy_dtype
 
 _SMALLEST_DOUBLE = 5e-324
 _ONE = 1.0
+_FLOAT32 = np.dtype(np.float32).num
+_ZERO = np.float32(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class _Step:
 
     kernel: Kernel
     slots: tuple[int, ...]
-    shapes: tuple[tuple[int, ...] | None, ...]
+    shapes: tuple[tuple[int, ...] | None, ...] | None
     frees: tuple[int, ...]
 
 
@@ -59,12 +61,17 @@ class Runner:
         """The canonical outputs for arrays of the signature's shapes and dtypes, which are read in
         their canonical form. Raises PayloadError where they do not fit.
         """
-        return self._run(self._fitting(inputs))
+        self._check(inputs)
+        with np.errstate(all="ignore"):  # a signalling NaN is no error
+            read = [np.ascontiguousarray(_canonical(array)) for array in inputs]
+        return self._run(read)
 
     def values(self, inputs: Sequence[Array]) -> Iterator[Array]:
         """Every node's value in order, canonical: what a trace commits to. As `run` otherwise."""
         self._refuse_flushing()
-        slots: list[Array | None] = [*self._fitting(inputs), *self._constants]
+        self._check(inputs)
+        read = [np.ascontiguousarray(canonical(array)) for array in inputs]
+        slots: list[Array | None] = [*read, *self._constants]
         for step in self._steps:
             with np.errstate(all="ignore"):
                 slots.append(step.kernel(*_operands(slots, step)))
@@ -74,7 +81,7 @@ class Runner:
             assert value is not None
             yield canonical(value)
 
-    def _fitting(self, inputs: Sequence[Array]) -> list[Array]:
+    def _check(self, inputs: Sequence[Array]) -> None:
         types = self._signature.inputs
         if len(inputs) != len(types):
             raise WrongTensorCount(len(inputs), len(types))
@@ -83,7 +90,6 @@ class Runner:
                 raise WrongTensorType(type_.name, str(array.dtype), type_.dtype.name.lower())
             if array.shape != type_.shape:
                 raise WrongTensorShape(type_.name, array.shape, type_.shape)
-        return [np.ascontiguousarray(canonical(array)) for array in inputs]
 
     def _refuse_flushing(self) -> None:
         if _SMALLEST_DOUBLE * _ONE == 0:
@@ -98,19 +104,22 @@ class Runner:
                 slots.append(step.kernel(*_operands(slots, step)))
                 for slot in step.frees:
                     slots[slot] = None
-        return tuple(_owned(_shaped(slots[slot], shape)) for slot, shape in self._outputs)
+            return tuple(_owned(_shaped(slots[slot], shape)) for slot, shape in self._outputs)
 
     def _step(
         self, index: int, node: Node, plain: bool, last_reader: dict[int, int], kept: set[int]
     ) -> _Step:
         slots = tuple(self._slot(operand) for operand in node.operands)
-        shapes = tuple(self._reshaped(operand) for operand in node.operands)
+        shapes: tuple[tuple[int, ...] | None, ...] = tuple(
+            self._reshaped(operand) for operand in node.operands
+        )
         frees = {
             slot
             for slot in slots
             if last_reader[slot] == index and slot not in kept and not self._is_constant(slot)
         }
-        return _Step(self._kernel(node, plain), slots, shapes, tuple(sorted(frees)))
+        reshaped = shapes if any(shape is not None for shape in shapes) else None
+        return _Step(self._kernel(node, plain), slots, reshaped, tuple(sorted(frees)))
 
     def _kernel(self, node: Node, plain: bool) -> Kernel:
         primitive = PRIMITIVES[node.op]
@@ -160,11 +169,25 @@ def infer(program: Program, payload: bytes) -> bytes:
 
 def _owned(array: Array) -> Array:
     """The canonical array, which is neither an input's memory nor a constant's."""
-    clean = canonical(array)
+    clean = _canonical(array)
     return clean.copy() if clean is array else clean
 
 
+def _canonical(array: Array) -> Array:
+    """As `tensor.canonical`, where numpy's warnings are off already: what a small model would feel.
+    A float32 array is copied."""
+    if array.dtype.num != _FLOAT32:
+        return array
+    clean: Array = np.asarray(np.add(array, _ZERO))
+    nan = np.isnan(clean)
+    if np.count_nonzero(nan):
+        np.copyto(clean.view(np.uint32), CANONICAL_NAN, where=nan)
+    return clean
+
+
 def _operands(slots: Sequence[Array | None], step: _Step) -> list[Array]:
+    if step.shapes is None:
+        return [_shaped(slots[slot], None) for slot in step.slots]
     return [
         _shaped(slots[slot], shape) for slot, shape in zip(step.slots, step.shapes, strict=True)
     ]
