@@ -129,8 +129,7 @@ class Dots:
             else np.sqrt(np.maximum.reduce(squares, axis=1, initial=0))[:, None, None]
         )
         error = norms * longest
-        error += FLOOR
-        error = error + self._unit * bias.sizes
+        error = error + (self._unit * bias.sizes + FLOOR)
         spare = _scratch.take("end", s.shape), _scratch.take("low", s.shape, np.float32)
         flat = bracketed(s, bias.values - error, bias.values + error, out, spare)
         if not flat.size:

@@ -22,6 +22,7 @@ BLOCK = 1 << 21
 # Added to every bound of `bracketed`: a little more than half of the distance from 0 to the first
 # midpoint, 2^−150.
 FLOOR = 2.0**-151 * (1 + 2.0**-20)
+_NONE = np.zeros(0, np.intp)
 
 
 def decided(value: Array, error: Array) -> tuple[Array, Array]:
@@ -52,7 +53,8 @@ def bracketed(
     np.copyto(out, end, casting="same_kind")
     np.add(value, low, out=end)
     np.copyto(lowest, end, casting="same_kind")
-    return np.flatnonzero(lowest != out)
+    differ = lowest != out
+    return np.flatnonzero(differ) if np.count_nonzero(differ) else _NONE
 
 
 def rounded_sums(terms: Array, size: Array | None = None) -> Array:
