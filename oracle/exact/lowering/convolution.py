@@ -72,7 +72,11 @@ def _halves(total: int, mode: str) -> tuple[int, int]:
 
 
 def _conv(b: Builder, node: Source) -> list[Operand]:
-    x, w, bias = node.input(0), node.input(1), node.optional(2)
+    return [conv(b, node, node.input(0), node.input(1), node.optional(2))]
+
+
+def conv(b: Builder, node: Source, x: Operand, w: Operand, bias: Operand | None) -> Operand:
+    """By the node's attributes, of float32 or int32."""
     sizes = image_axes(x)
     kernel = _kernel(node, w, len(sizes))
     strides = steps(node, "strides", len(sizes))
@@ -83,7 +87,7 @@ def _conv(b: Builder, node: Source) -> list[Operand]:
     for k, stride, dilation, pad in zip(kernel, strides, dilations, padding, strict=True):
         attributes += [k, stride, dilation, *pad, 1]
     operands = [channels_last(b, x), channels_last(b, w), *([bias] if bias else [])]
-    return [channels_first(b, b.emit(Op.CONV, operands, *attributes))]
+    return channels_first(b, b.emit(Op.CONV, operands, *attributes))
 
 
 def _kernel(node: Source, w: Operand, axes: int) -> tuple[int, ...]:

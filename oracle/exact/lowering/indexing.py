@@ -12,10 +12,10 @@ import numpy as np
 from oracle.exact.builder import Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.movement import gather
-from oracle.exact.lowering.reduce import integers
+from oracle.exact.lowering.reduce import backwards, integers
 from oracle.exact.lowering.shape import bounded, expand
 from oracle.exact.ops.movement import LARGEST, REPLACE, SMALLEST, SUM
-from oracle.exact.primitive import INTEGERS, Outside
+from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 from oracle.exact.source import Lowering, Source, normalized
 from oracle.types import DType
@@ -336,14 +336,6 @@ def _one_hot(b: Builder, node: Source) -> list[Operand]:
     classes = b.constant(np.arange(size).reshape(size, *[1] * (rank - axis)))
     off, on = (b.reshape(taken(b, values, [at], 0), ()) for at in (0, 1))
     return [b.emit(Op.WHERE, (b.emit(Op.EQUAL, (count, classes)), on, off))]
-
-
-def backwards(b: Builder, x: Operand) -> Operand:
-    """Numbers in the reverse order of x: −x; of integers −1 − x, which always is one."""
-    dtype = x.type.dtype
-    if dtype not in INTEGERS:
-        return b.emit(Op.NEG, (x,))
-    return b.emit(Op.SUB, (b.scalar(255 if dtype is DType.UINT8 else -1, dtype), x))
 
 
 def _top_k(b: Builder, node: Source) -> list[Operand]:

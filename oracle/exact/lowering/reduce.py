@@ -1,16 +1,38 @@
 """Reductions over any axes: those axes are brought to the end and read as one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
+from typing import TypeAlias
+
+import numpy as np
 
 from oracle.exact.builder import Builder
-from oracle.exact.primitive import Outside
+from oracle.exact.lowering.elementwise import cast
+from oracle.exact.primitive import INTEGERS, Outside
 from oracle.exact.program import Op, Operand
 from oracle.exact.source import Lowering, Source, normalized
+from oracle.tensor import numpy_dtype
 from oracle.types import DType
 
+Fold: TypeAlias = Callable[[Builder, Operand], Operand]
+"""Of rows [outer, K] one number each, [outer]."""
 
-def _reduction(op: Op, axes_are_input_since: int) -> Lowering:
+
+def _alone(fold: Fold) -> Fold:
+    """Of one number that number: no node."""
+
+    def folded_or_not(b: Builder, rows: Operand) -> Operand:
+        outer, k = rows.type.shape
+        return b.reshape(rows, (outer,)) if k == 1 else fold(b, rows)
+
+    return folded_or_not
+
+
+def _sum(b: Builder, rows: Operand) -> Operand:
+    return b.emit(Op.REDUCE_SUM, (rows,))
+
+
+def _reduction(fold: Fold, axes_are_input_since: int) -> Lowering:
     def lowering(b: Builder, node: Source) -> list[Operand]:
         x = node.input(0)
         rank = len(x.type.shape)
@@ -19,9 +41,11 @@ def _reduction(op: Op, axes_are_input_since: int) -> Lowering:
         noop = node.opset >= axes_are_input_since and node.integer("noop_with_empty_axes", 0)
         if not axes:
             if noop:
-                return [x]
+                # Each element is reduced alone.
+                rows = b.reshape(x, (x.type.elements, 1))
+                return [b.reshape(fold(b, rows), x.type.shape)]
             axes = tuple(range(rank))
-        return [reduced(b, op, x, [normalized(axis, rank) for axis in axes], keep)]
+        return [folded(b, fold, x, [normalized(axis, rank) for axis in axes], keep)]
 
     return lowering
 
@@ -48,6 +72,10 @@ def integers(b: Builder, operand: Operand, what: str) -> tuple[int, ...]:
 def reduced(
     b: Builder, op: Op, x: Operand, axes: Sequence[int], keep: bool, *attributes: int
 ) -> Operand:
+    return folded(b, lambda b, rows: b.emit(op, (rows,), *attributes), x, axes, keep)
+
+
+def folded(b: Builder, fold: Fold, x: Operand, axes: Sequence[int], keep: bool) -> Operand:
     shape = x.type.shape
     if len(set(axes)) != len(axes):
         raise Outside(f"it reduces an axis twice: {tuple(axes)}", "fix axes")
@@ -55,23 +83,141 @@ def reduced(
     moved = b.transpose(x, [*kept, *sorted(axes)])
     outer = prod(shape[axis] for axis in kept)
     rows = b.reshape(moved, (outer, prod(shape[axis] for axis in axes)))
-    out = b.emit(op, (rows,), *attributes)
+    out = fold(b, rows)
     if keep:
         return b.reshape(out, tuple(1 if i in axes else dim for i, dim in enumerate(shape)))
     return b.reshape(out, tuple(shape[axis] for axis in kept))
 
 
-def _arg_max(b: Builder, node: Source) -> list[Operand]:
+def _extremum(op: Op) -> Fold:
+    """Of bools, which are read as 0 and 1, too."""
+
+    def fold(b: Builder, rows: Operand) -> Operand:
+        if rows.type.dtype is not DType.BOOL:
+            return b.emit(op, (rows,))
+        return cast(b, b.emit(op, (cast(b, rows, DType.UINT8),)), DType.BOOL)
+
+    return fold
+
+
+def _mean(b: Builder, rows: Operand) -> Operand:
+    """Of integers towards zero."""
+    if rows.type.dtype is DType.FLOAT:
+        return b.emit(Op.REDUCE_MEAN, (rows,))
+    count = b.scalar(rows.type.shape[1], rows.type.dtype)
+    return b.emit(Op.DIV, (b.emit(Op.REDUCE_SUM, (rows,)), count))
+
+
+def _product(b: Builder, rows: Operand) -> Operand:
+    """By halves: the first half times the second, each product rounded, and again."""
+    outer, k = rows.type.shape
+    if k == 0:
+        return b.constant(np.ones(outer, numpy_dtype(rows.type.dtype)))
+    while k > 1:
+        half = k // 2
+        both = b.emit(Op.MUL, (_columns(b, rows, 0, half), _columns(b, rows, half, half)))
+        rest = [_columns(b, rows, k - 1, 1)] if k % 2 else []
+        rows = b.emit(Op.CONCAT, [both, *rest]) if rest else both
+        k -= half
+    return b.reshape(rows, (outer,))
+
+
+def _columns(b: Builder, rows: Operand, first: int, count: int) -> Operand:
+    outer, k = rows.type.shape
+    places = b.constant(np.arange(first, first + count))
+    return b.reshape(b.emit(Op.GATHER, (b.reshape(rows, (outer, k, 1)), places)), (outer, count))
+
+
+def _l1(b: Builder, rows: Operand) -> Operand:
+    return b.emit(Op.REDUCE_SUM, (b.emit(Op.ABS, (rows,)),))
+
+
+def _sum_square(b: Builder, rows: Operand) -> Operand:
+    """One exact sum of squares a row."""
+    outer, k = rows.type.shape
+    row = b.reshape(rows, (outer, 1, k))
+    return b.reshape(b.emit(Op.DOT, (row, row)), (outer,))
+
+
+def _l2(b: Builder, rows: Operand) -> Operand:
+    return b.emit(Op.SQRT, (_sum_square(b, rows),))
+
+
+def _log_sum(b: Builder, rows: Operand) -> Operand:
+    return b.emit(Op.LOG, (b.emit(Op.REDUCE_SUM, (rows,)),))
+
+
+def _log_sum_exp(b: Builder, rows: Operand) -> Operand:
+    """m + log Σ exp(x − m), where m is the largest if that is finite, else 0."""
+    m = b.emit(Op.REDUCE_MAX, (rows,))
+    finite = b.emit(Op.LESS, (b.emit(Op.ABS, (m,)), b.scalar(float("inf"))))
+    m = b.emit(Op.WHERE, (finite, m, b.scalar(0)))
+    shifted = b.emit(Op.SUB, (rows, b.reshape(m, (rows.type.shape[0], 1))))
+    return b.emit(Op.ADD, (_log_sum(b, b.emit(Op.EXP, (shifted,))), m))
+
+
+def backwards(b: Builder, x: Operand) -> Operand:
+    """Numbers in the reverse order of x: −x; of integers −1 − x, which always is one."""
+    dtype = x.type.dtype
+    if dtype not in INTEGERS:
+        return b.emit(Op.NEG, (x,))
+    return b.emit(Op.SUB, (b.scalar(255 if dtype is DType.UINT8 else -1, dtype), x))
+
+
+def _arg(largest: bool) -> Lowering:
+    """ArgMin is the ArgMax of the reverse order, in which NaN stays above all."""
+
+    def lowering(b: Builder, node: Source) -> list[Operand]:
+        x = node.input(0)
+        axis = node.axis(len(x.type.shape), 0)
+        keep = bool(node.integer("keepdims", 1))
+        last = node.integer("select_last_index", 0) if node.opset >= 12 else 0
+        ordered = x if largest else backwards(b, x)
+        return [reduced(b, Op.ARG_MAX, ordered, [axis], keep, int(last != 0))]
+
+    return lowering
+
+
+def _cum_sum(b: Builder, node: Source) -> list[Operand]:
+    """`exclusive` shifts by one, from 0; `reverse` goes from the end."""
     x = node.input(0)
-    axis = node.axis(len(x.type.shape), 0)
-    last = node.integer("select_last_index", 0) if node.opset >= 12 else 0
-    return [reduced(b, Op.ARG_MAX, x, [axis], bool(node.integer("keepdims", 1)), int(last != 0))]
+    shape = x.type.shape
+    given = integers(b, node.input(1), "axis")
+    if len(given) != 1:
+        raise Outside(f"its axis is {given}", "give one")
+    axis = normalized(given[0], len(shape))
+    last = [*(i for i in range(len(shape)) if i != axis), axis]
+    moved = b.transpose(x, last)
+    k = shape[axis]
+    rows = b.reshape(moved, (x.type.elements // max(k, 1), k))
+    reverse = bool(node.integer("reverse", 0))
+    rows = _flipped(b, rows) if reverse else rows
+    if node.integer("exclusive", 0) and k:
+        nothing = b.constant(np.zeros((rows.type.shape[0], 1), numpy_dtype(x.type.dtype)))
+        rows = b.emit(Op.CONCAT, (nothing, _columns(b, rows, 0, k - 1))) if k > 1 else nothing
+    sums = b.emit(Op.CUM_SUM, (rows,))
+    out = b.reshape(_flipped(b, sums) if reverse else sums, moved.type.shape)
+    return [b.transpose(out, [last.index(i) for i in range(len(shape))])]
+
+
+def _flipped(b: Builder, rows: Operand) -> Operand:
+    outer, k = rows.type.shape
+    places = b.constant(np.arange(k)[::-1].copy())
+    return b.reshape(b.emit(Op.GATHER, (b.reshape(rows, (outer, k, 1)), places)), (outer, k))
 
 
 ONNX: dict[str, Lowering] = {
-    "ReduceSum": _reduction(Op.REDUCE_SUM, 13),
-    "ReduceMean": _reduction(Op.REDUCE_MEAN, 18),
-    "ReduceMax": _reduction(Op.REDUCE_MAX, 18),
-    "ReduceMin": _reduction(Op.REDUCE_MIN, 18),
-    "ArgMax": _arg_max,
+    "ReduceSum": _reduction(_alone(_sum), 13),
+    "ReduceMean": _reduction(_alone(_mean), 18),
+    "ReduceMax": _reduction(_alone(_extremum(Op.REDUCE_MAX)), 18),
+    "ReduceMin": _reduction(_alone(_extremum(Op.REDUCE_MIN)), 18),
+    "ReduceProd": _reduction(_product, 18),
+    "ReduceL1": _reduction(_l1, 18),
+    "ReduceL2": _reduction(_l2, 18),
+    "ReduceSumSquare": _reduction(_sum_square, 18),
+    "ReduceLogSum": _reduction(_log_sum, 18),
+    "ReduceLogSumExp": _reduction(_log_sum_exp, 18),
+    "ArgMax": _arg(largest=True),
+    "ArgMin": _arg(largest=False),
+    "CumSum": _cum_sum,
 }

@@ -19,8 +19,9 @@ import numpy as np
 
 from oracle.exact import float32
 from oracle.exact.convolve import convolution
+from oracle.exact.integers import integer_convolution
 from oracle.exact.ops.elementwise import from_words, words
-from oracle.exact.ops.linear import dot
+from oracle.exact.ops.linear import dot, int_dot
 from oracle.exact.ops.reduce import extremum, sum_of
 from oracle.exact.patches import Axis, Terms, padded, spots
 from oracle.exact.primitive import (
@@ -34,6 +35,7 @@ from oracle.exact.primitive import (
 from oracle.exact.program import Node, Op, ValueType
 from oracle.exact.sums import UNIT, decided, rounded_means, rounded_sums
 from oracle.tensor import Array
+from oracle.types import DType
 
 _MOST_SPOTS = 1 << 27
 
@@ -55,7 +57,7 @@ def _sixes(attributes: Sequence[int]) -> list[Sequence[int]]:
 
 def _infer_conv(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
     """x [N, *size, C], weights [O, *kernel, C/group], bias [O] → [N, *windows, O]."""
-    same_dtype(types, (FLOAT,))
+    dtype = same_dtype(types, (FLOAT, DType.INT32))
     x, w, group, axes = types[0].shape, types[1].shape, attributes[0], conv_axes(attributes)
     _check(x, axes)
     if len(w) != len(x) or w[1:-1] != tuple(axis.kernel for axis in axes):
@@ -67,7 +69,7 @@ def _infer_conv(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueT
         )
     if len(types) == 3 and types[2].shape != w[:1]:
         raise Outside(f"a bias {types[2].shape} for {w[0]} channels", "fix its shape")
-    return ValueType(FLOAT, (*_image(x, axes), w[0]))
+    return ValueType(dtype, (*_image(x, axes), w[0]))
 
 
 def _infer_max(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
@@ -109,9 +111,10 @@ def _image(x: tuple[int, ...], axes: Sequence[Axis]) -> tuple[int, ...]:
 
 def _plain_conv(node: Node, arrays: Sequence[Array]) -> Array:
     # INPUTS
-    x, w = float32.bits(arrays[0]), float32.bits(arrays[1])
+    x, w = words(arrays[0]), words(arrays[1])
+    rule = dot if node.output.dtype is FLOAT else int_dot
     outputs, channels = node.output.shape[-1], node.operands[1].type.shape[-1]
-    bias = float32.bits(arrays[2]) if len(arrays) == 3 else [0] * outputs
+    bias = words(arrays[2]) if len(arrays) == 3 else [0] * outputs
     # SHAPE
     axes, group = conv_axes(node.attributes), node.attributes[0]
     taps = prod(axis.kernel for axis in axes)
@@ -126,9 +129,9 @@ def _plain_conv(node: Node, arrays: Sequence[Array]) -> Array:
                 left += x[at : at + channels]
                 at = (o * taps + tap) * channels
                 right += w[at : at + channels]
-            out.append(dot(zip(left, right, strict=True), bias[o]))
+            out.append(rule(zip(left, right, strict=True), bias[o]))
     # OUTPUT
-    return float32.array(out, node.output.shape)
+    return from_words(out, node.output)
 
 
 def _windows(node: Node, axes: Sequence[Axis]) -> Iterator[list[tuple[int, int]]]:
@@ -188,6 +191,8 @@ def _terms(node: Node, axes: tuple[Axis, ...], group: int) -> Terms:
 
 def _prepare_conv(node: Node, constants: Sequence[Array | None]) -> Kernel:
     axes, group, shape = conv_axes(node.attributes), node.attributes[0], node.output.shape
+    if node.output.dtype is not FLOAT:
+        return integer_convolution(group, axes, shape)
     known = None if constants[1] is None else convolution(group, axes, shape, constants[1])
     terms = _terms(node, axes, group)
     k = prod(node.operands[1].type.shape[1:]) + 1

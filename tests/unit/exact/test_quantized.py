@@ -62,3 +62,16 @@ def test_integer_product_wraps(dtype, seed, bits, k):
         [(int(v) + 2 ** (width - 1)) % 2**width - 2 ** (width - 1) for v in r] for r in exact
     ]
     assert same(integer_product(a, b), np.array(wrapped, dtype).reshape(3, 2))
+
+
+@pytest.mark.parametrize("bits", [7, 12, 31])
+@pytest.mark.parametrize(("group", "channels", "outputs"), [(1, 3, 4), (2, 4, 6), (4, 4, 4)])
+def test_convolution_of_integers_wraps(bits, group, channels, outputs):
+    rng = np.random.default_rng(bits)
+    x, w, bias = (
+        rng.integers(-(2**bits), 2**bits, shape).astype(np.int32)
+        for shape in ((2, 5, 6, channels), (outputs, 3, 2, channels // group), (outputs,))
+    )
+    attributes = [group, 3, 2, 1, 1, 0, 1, 2, 1, 2, 0, 1, 1]
+    for arrays in ([x, w], [x, w, bias]):
+        assert same(plain(Op.CONV, arrays, *attributes), fast(Op.CONV, arrays, *attributes))

@@ -1,0 +1,182 @@
+"""Small integers that stand for numbers: quantizing, and products of what is quantized.
+
+A quantized x means (x − zero point) · scale. Products are exact sums in int32, as ONNX has them.
+"""
+
+from oracle.exact.builder import Builder
+from oracle.exact.lowering.convolution import conv
+from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.linear import matmul
+from oracle.exact.lowering.shape import expand
+from oracle.exact.primitive import Outside
+from oracle.exact.program import Op, Operand
+from oracle.exact.source import Lowering, Source
+from oracle.types import DType
+
+_SMALL = (DType.INT8, DType.UINT8)
+
+
+def _lined_up(b: Builder, node: Source, x: Operand, given: Operand) -> Operand:
+    """A scale or zero point as it broadcasts to x: one number, one a place of `axis`, or one a
+    block of places."""
+    shape, rank = x.type.shape, len(x.type.shape)
+    block = node.integer("block_size", 0) if node.opset >= 21 else 0
+    if given.type.elements == 1 and not block:
+        return b.reshape(given, ())
+    axis = node.axis(rank, 1) if node.opset >= 13 else -1
+    if axis < 0:
+        raise Outside(f"its scale is {given.type}", "give one number")
+    if not block:
+        if given.type.elements != shape[axis]:
+            raise Outside(f"scales {given.type} for axis {axis} of {x.type}", "fix the file")
+        return b.reshape(given, (shape[axis], *[1] * (rank - axis - 1)))
+    count = -(-shape[axis] // block) if block > 0 else 0
+    if (
+        given.type.shape != (*shape[:axis], count, *shape[axis + 1 :])
+        or count * block != shape[axis]
+    ):
+        raise Outside(f"blocks of {block}, scales {given.type} for {x.type}", "fix the file")
+    split = b.reshape(given, (*shape[:axis], count, 1, *shape[axis + 1 :]))
+    return b.reshape(expand(b, split, (*shape[:axis], count, block, *shape[axis + 1 :])), shape)
+
+
+def _quantize(b: Builder, node: Source) -> list[Operand]:
+    x, scale, zero = node.input(0), node.input(1), node.optional(2)
+    if node.opset >= 19:
+        node.integer("saturate", 1)  # for float8 only
+    target = DType.UINT8 if zero is None else zero.type.dtype
+    if node.opset >= 21:
+        wanted = node.integer("output_dtype", 0)
+        target = DType(wanted) if zero is None and wanted in list(DType) and wanted else target
+    if node.opset >= 23 and node.integer("precision", 0) not in (0, DType.FLOAT):
+        raise Outside("it divides in another precision", "use float32")
+    if target not in _SMALL:
+        raise Outside(f"quantizing to {target.name.lower()}", "use int8 or uint8")
+    if zero is None:
+        zero = b.scalar(0, target)
+    x = cast(b, x, DType.FLOAT)
+    return [b.emit(Op.QUANTIZE, (x, _lined_up(b, node, x, scale), _lined_up(b, node, x, zero)))]
+
+
+def _dequantize(b: Builder, node: Source) -> list[Operand]:
+    """(x − zero) as float32, times the scale."""
+    x, scale, zero = node.input(0), node.input(1), node.optional(2)
+    if node.opset >= 23 and node.integer("output_dtype", 0) not in (0, DType.FLOAT):
+        raise Outside("it gives another dtype than float32", "use float32")
+    if x.type.dtype not in (*_SMALL, DType.INT32):
+        raise Outside(f"its input is {x.type}", "give it int8, uint8 or int32")
+    if zero is not None:
+        x = centred(b, x, _lined_up(b, node, x, zero))
+    return [b.emit(Op.MUL, (cast(b, x, DType.FLOAT), _lined_up(b, node, x, scale)))]
+
+
+def centred(b: Builder, x: Operand, zero: Operand | None) -> Operand:
+    """int32 x − zero."""
+    wide = cast(b, x, DType.INT32)
+    if zero is None:
+        return wide
+    if zero.type.dtype != x.type.dtype:
+        raise Outside(f"a zero point {zero.type} for {x.type}", "fix the file")
+    known = b.known(zero)
+    if known is not None and not known.any():
+        return wide
+    return b.emit(Op.SUB, (wide, cast(b, zero, DType.INT32)))
+
+
+def _dynamic(b: Builder, node: Source) -> list[Operand]:
+    """scale = (max(0, max x) − min(0, min x)) / 255, or 1 where that is 0;
+    zero point = 0 − min(0, min x) / scale, and y: quantized."""
+    (x,) = node.exactly(1)
+    row = b.reshape(x, (1, x.type.elements))
+    zero = b.scalar(0)
+    high = b.emit(Op.MAX, (b.emit(Op.REDUCE_MAX, (row,)), zero))
+    low = b.emit(Op.MIN, (b.emit(Op.REDUCE_MIN, (row,)), zero))
+    step = b.emit(Op.DIV, (b.emit(Op.SUB, (high, low)), b.scalar(255)))
+    flat = b.emit(Op.EQUAL, (step, zero))
+    step = b.reshape(b.emit(Op.WHERE, (flat, b.scalar(1), step)), ())
+    least = b.reshape(b.emit(Op.NEG, (low,)), ())
+    point = b.emit(Op.QUANTIZE, (least, step, b.scalar(0, DType.UINT8)))
+    return [b.emit(Op.QUANTIZE, (x, step, point)), step, point]
+
+
+def _column(b: Builder, zero: Operand | None) -> Operand | None:
+    """One number, or one a row of A: [M] as [M, 1]."""
+    if zero is None or len(zero.type.shape) != 1:
+        return zero
+    return b.reshape(zero, () if zero.type.elements == 1 else (*zero.type.shape, 1))
+
+
+def _product(b: Builder, x: Operand, y: Operand, zx: Operand | None, zy: Operand | None) -> Operand:
+    """int32 of two small tensors, as MatMul multiplies them; zy: one number, or one a column."""
+    rank = len(y.type.shape)
+    if len(x.type.shape) < 2 or rank < 2:
+        raise Outside(f"it multiplies {x.type} by {y.type}", "give it matrices")
+    left, right = centred(b, x, _column(b, zx)), centred(b, y, zy)
+    return matmul(b, left, b.transpose(right, (*range(rank - 2), rank - 1, rank - 2)))
+
+
+def _matmul_integer(b: Builder, node: Source) -> list[Operand]:
+    return [_product(b, node.input(0), node.input(1), node.optional(2), node.optional(3))]
+
+
+def _requantized(
+    b: Builder, total: Operand, scales: tuple[Operand, Operand], out: Operand, zero: Operand
+) -> Operand:
+    """int32 · (scale of x · scale of y / scale of the result), each step rounded, to integers."""
+    factor = b.emit(Op.DIV, (b.emit(Op.MUL, scales), out))
+    scaled = b.emit(Op.MUL, (cast(b, total, DType.FLOAT), factor))
+    return b.emit(Op.QUANTIZE, (scaled, b.scalar(1), b.reshape(zero, ())))
+
+
+def _qlinear_matmul(b: Builder, node: Source) -> list[Operand]:
+    x, sx, zx, y, sy, zy, out, zero = node.exactly(8)
+    column = _column(b, sx)
+    assert column is not None
+    return [_requantized(b, _product(b, x, y, zx, zy), (column, sy), b.reshape(out, ()), zero)]
+
+
+def _per_channel(b: Builder, given: Operand, rank: int, channels: int) -> Operand:
+    """One number, or one an output channel: [O] as [O, 1, …]."""
+    if given.type.elements == 1:
+        return b.reshape(given, ())
+    if given.type.elements != channels:
+        raise Outside(f"{given.type} for {channels} channels", "give one, or one a channel")
+    return b.reshape(given, (channels, *[1] * (rank - 1)))
+
+
+def _conv(
+    b: Builder,
+    node: Source,
+    x: Operand,
+    w: Operand,
+    zx: Operand | None,
+    zw: Operand | None,
+    bias: Operand | None = None,
+) -> Operand:
+    """int32; padding stands for zero, which is the zero point."""
+    rank, channels = len(w.type.shape), w.type.shape[0]
+    left = centred(b, x, None if zx is None else b.reshape(zx, ()))
+    right = centred(b, w, None if zw is None else _per_channel(b, zw, rank, channels))
+    return conv(b, node, left, right, bias)
+
+
+def _conv_integer(b: Builder, node: Source) -> list[Operand]:
+    return [_conv(b, node, node.input(0), node.input(1), node.optional(2), node.optional(3))]
+
+
+def _qlinear_conv(b: Builder, node: Source) -> list[Operand]:
+    x, sx, zx, w, sw, zw, out, zero = (node.input(at) for at in range(8))
+    total = _conv(b, node, x, w, zx, zw, node.optional(8))
+    channel = _per_channel(b, sw, len(w.type.shape) - 1, w.type.shape[0])
+    return [_requantized(b, total, (b.reshape(sx, ()), channel), b.reshape(out, ()), zero)]
+
+
+ONNX: dict[str, Lowering] = {
+    "QuantizeLinear": _quantize,
+    "DequantizeLinear": _dequantize,
+    "DynamicQuantizeLinear": _dynamic,
+    "MatMulInteger": _matmul_integer,
+    "QLinearMatMul": _qlinear_matmul,
+    "ConvInteger": _conv_integer,
+    "QLinearConv": _qlinear_conv,
+}
