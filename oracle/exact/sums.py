@@ -68,6 +68,11 @@ def rounded_sums(terms: Array, size: Array | None = None) -> Array:
         some = terms[block]
         rounded, left = _extracted(some, _size(some) if size is None else size[block])
         if left.size:
+            # Finite terms cannot overflow, and IEEE adds infinities and NaN alike in any order.
+            total = np.add.reduce(some[left], axis=1)
+            rounded[left] = total
+            left = left[np.isfinite(total)]
+        if left.size:
             rounded[left] = _rounded_block(some[left])
         out[block] = rounded
     return out

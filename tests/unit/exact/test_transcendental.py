@@ -1,11 +1,12 @@
 """Exp, Log, Sigmoid, Tanh, Erf: fast = plain = mpmath with 400 bits."""
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle.exact.ops.transcendental import _decide
+from oracle.exact.ops.transcendental import _decide, _erf64
 from oracle.exact.program import Op
 from oracle.tensor import Array, canonical
 from tests.oracles import bits, fast, floats, function, nasty, plain, same
@@ -109,3 +110,16 @@ def test_functions_agree_with_the_plain_kernels_on_a_million_numbers(op):
 def test_functions_agree_with_mpmath_on_many_numbers(op, words):
     x = canonical(floats(words))
     assert bits(agree(op, x)) == [function(op)(value) for value in x.tolist()]
+
+
+def test_erf_in_float64_is_as_near_as_its_bound_says():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.random(300) * 4, 2.0 ** -rng.integers(0, 149, 50), [4]])
+    x = x.astype(np.float32).astype(np.float64)
+    out = np.empty_like(x)
+    _erf64(x.copy(), out)
+    with mpmath.workprec(100):
+        off = [
+            abs(mpmath.mpf(y) / mpmath.erf(mpmath.mpf(v)) - 1) for v, y in zip(x, out, strict=True)
+        ]
+    assert max(off) < 50 * 2.0**-53
