@@ -4,10 +4,19 @@ The file is hostile until proven otherwise: nothing is allocated by what it clai
 is checked, and every reason against it is reported at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    TypeProto,
+    ValueInfoProto,
+)
 
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.builder import Builder, Limits, OverLimit
@@ -63,8 +72,11 @@ def _parsed(model: bytes, limits: Limits) -> ModelProto:
 
 def _names(model: ModelProto) -> Iterator[object]:
     """Every string of the file that is read, but for those in attributes and tensors of strings."""
-    graph = model.graph
     yield from (entry.domain for entry in model.opset_import)
+    yield from _names_in(model.graph)
+
+
+def _names_in(graph: GraphProto) -> Iterator[object]:
     yield from (tensor.name for tensor in graph.initializer)
     for info in (*graph.input, *graph.output):
         yield info.name
@@ -73,6 +85,8 @@ def _names(model: ModelProto) -> Iterator[object]:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
+            if attribute.HasField("g"):
+                yield from _names_in(attribute.g)
 
 
 def _of_file(why: str, advice: str) -> Reason:
@@ -88,8 +102,8 @@ class _Lowering:
         self.limits = limits
         self.reasons: list[Reason] = []
         self.opset, self.ml_opset = self._opsets(model)
-        self.tensors = self._initializers()
-        self.values: dict[str, Operand | None] = {}
+        self.tensors: MutableMapping[str, TensorProto] = self._initializers(self.graph)
+        self.values: MutableMapping[str, Operand | None] = {}
         """By name; None for what could not be lowered, which is no reason against its readers."""
 
     def program(self) -> Program:
@@ -140,13 +154,13 @@ class _Lowering:
                 )
         if model.functions:
             self._refuse("it has functions of its own", "inline them (onnx.inliner)")
-        if self.graph.sparse_initializer:
-            self._refuse("it has sparse initializers", "make them dense")
         return versions.get("", 0), versions.get("ai.onnx.ml", 0)
 
-    def _initializers(self) -> dict[str, TensorProto]:
+    def _initializers(self, graph: GraphProto) -> dict[str, TensorProto]:
+        if graph.sparse_initializer:
+            self._refuse("it has sparse initializers", "make them dense")
         tensors: dict[str, TensorProto] = {}
-        for tensor in self.graph.initializer:
+        for tensor in graph.initializer:
             if not tensor.name or tensor.name in tensors:
                 self._refuse(f"two initializers are named {tensor.name!r}", "fix the file")
             tensors[tensor.name] = tensor
@@ -238,6 +252,9 @@ class _Lowering:
                     f"{operand.type.dtype.name.lower()}",
                     "fix the file",
                 )
+            if operand.type.dtype not in DTYPES:
+                name = operand.type.dtype.name.lower()
+                self._refuse(f"output {info.name!r} is of {name}", "Cast it to float32")
             outputs.append((info.name, operand))
         return outputs
 
@@ -263,6 +280,8 @@ class _Lowering:
 
     def _lowered(self, node: NodeProto) -> Sequence[Operand | None]:
         ml = node.domain == "ai.onnx.ml"
+        if not ml and node.op_type == "If":
+            return self._if(node)
         if ml and node.op_type == "ZipMap":
             return self._zip_map(node)
         table = ONNX_ML if ml else ONNX if node.domain in ("", "ai.onnx") else {}
@@ -295,6 +314,37 @@ class _Lowering:
         if text and inputs[0] in text:
             results = [self.builder.mark_text(operand) for operand in results]
         return results
+
+    def _if(self, node: NodeProto) -> Sequence[Operand | None]:
+        """The branch that is taken, where the condition is constant; the other is not looked at."""
+        condition = self._value(node.input[0]) if len(node.input) == 1 else None
+        if condition is None:
+            return [None] * len(node.output)
+        known = self.builder.known(condition)
+        if known is None or known.size != 1:
+            raise Outside(
+                "the op If is outside the law where its condition depends on the model's inputs",
+                "fix its condition, or publish as VANILLA",
+            )
+        name = "then_branch" if known.all() else "else_branch"
+        branch = _attributes(node.attribute).get(name)
+        if branch is None or branch.type != AttributeProto.GRAPH:
+            raise Outside(f"it has no {name}", "fix the file")
+        if branch.g.input or len(branch.g.output) != len(node.output):
+            raise Outside(f"its {name} has other inputs or outputs than it has", "fix the file")
+        return self._within(branch.g)
+
+    def _within(self, graph: GraphProto) -> Sequence[Operand | None]:
+        """The outputs of a branch, which sees the names around it and leaves none behind."""
+        outside = self.values, self.tensors
+        self.values = ChainMap({}, self.values)
+        self.tensors = ChainMap(self._initializers(graph), self.tensors)
+        try:
+            if all(map(self._node, graph.node)):
+                return [self._value(output.name) for output in graph.output]
+            return [None] * len(graph.output)
+        finally:
+            self.values, self.tensors = outside
 
     def _zip_map(self, node: NodeProto) -> Sequence[Operand | None]:
         """The tensor itself; the keys are the program's labels."""

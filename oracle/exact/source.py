@@ -20,6 +20,9 @@ from oracle.types import DType
 
 T = TypeVar("T")
 
+STORED = (DType.FLOAT16, DType.BFLOAT16, DType.DOUBLE)
+"""What constants may be beyond the law's dtypes: for a Cast to float32, and for nothing else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -109,7 +112,7 @@ def normalized(axis: int, rank: int, *, end: bool = False) -> int:
 def tensor_array(tensor: TensorProto, limit: int) -> Array:
     """The elements of a tensor in the file, whose length must be that of its dims."""
     dtype = tensor.data_type
-    if dtype not in DTYPES:
+    if dtype not in (*DTYPES, *STORED):
         name = DType(dtype).name.lower() if dtype in list(DType) else f"dtype {dtype}"
         raise Outside(f"tensor {tensor.name!r} is of {name}", "convert it to float32 or an integer")
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
@@ -126,6 +129,15 @@ def tensor_array(tensor: TensorProto, limit: int) -> Array:
 
 
 def _elements(tensor: TensorProto, dtype: DType, count: int) -> Array:
+    if dtype is DType.BFLOAT16:
+        high = _elements_of(tensor, DType.UINT16, count).astype(np.uint32) << 16
+        return high.view(np.float32).astype(np.float64)  # which numpy has, and which holds it
+    if dtype is DType.FLOAT16:
+        return _elements_of(tensor, DType.UINT16, count).view(np.float16)
+    return _elements_of(tensor, dtype, count)
+
+
+def _elements_of(tensor: TensorProto, dtype: DType, count: int) -> Array:
     if tensor.HasField("raw_data"):
         if len(tensor.raw_data) != count * dtype.itemsize:
             raise Outside(
@@ -137,14 +149,16 @@ def _elements(tensor: TensorProto, dtype: DType, count: int) -> Array:
         if dtype is DType.BOOL:
             return _in_range(tensor, np.frombuffer(tensor.raw_data, np.uint8), dtype)
         return raw.astype(numpy_dtype(dtype))
-    values = {DType.FLOAT: tensor.float_data, DType.INT64: tensor.int64_data}.get(
-        dtype, tensor.int32_data
-    )
+    values = {
+        DType.FLOAT: tensor.float_data,
+        DType.DOUBLE: tensor.double_data,
+        DType.INT64: tensor.int64_data,
+    }.get(dtype, tensor.int32_data)
     if len(values) != count:
         raise Outside(
             f"tensor {tensor.name!r} has {len(values)} elements in place of {count}", "fix the file"
         )
-    if dtype in (DType.FLOAT, DType.INT64):
+    if dtype in (DType.FLOAT, DType.DOUBLE, DType.INT64):
         return np.array(values, numpy_dtype(dtype))
     return _in_range(tensor, np.array(values, np.int64), dtype)
 

@@ -7,7 +7,7 @@ import numpy as np
 from oracle.exact.builder import Builder
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
+from oracle.exact.source import STORED, Lowering, Source
 from oracle.types import DType
 
 
@@ -71,7 +71,13 @@ def _cast(b: Builder, node: Source) -> list[Operand]:
 
 
 def cast(b: Builder, x: Operand, target: int) -> Operand:
-    """`x` as another dtype: itself where it is of that dtype."""
+    """`x` as another dtype: itself where it is of that dtype. A constant that is only stored in a
+    dtype outside the law is rounded to float32."""
+    if x.type.dtype in STORED and target == DType.FLOAT:
+        array = b.known(x)
+        assert array is not None, "only constants are stored"
+        with np.errstate(all="ignore"):
+            return b.constant(array.astype(np.float32))
     return x if x.type.dtype == target else b.emit(Op.CAST, (x,), target)
 
 
