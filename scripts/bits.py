@@ -185,9 +185,10 @@ def main() -> int:
     print(json.dumps(found))
     if arguments.check:
         known = json.loads(EXPECTED.read_text())
-        other = [name for name, value in found.items() if known.get(name, value) != value]
-        print(f"{len(found) - len(other)} of {len(found)} models as committed", file=sys.stderr)
-        return int(bool(other))
+        same = [name for name in known if found.get(name) == known[name]]
+        held = [name for name in known if name in found]
+        print(f"{len(same)} of {len(held)} models as committed", file=sys.stderr)
+        return int(len(same) < len(held))
     return 0
 
 
