@@ -8,6 +8,7 @@ from oracle.exact.lowering import (
     convolution,
     einsum,
     elementwise,
+    encoding,
     indexing,
     linear,
     logic,
@@ -22,6 +23,7 @@ from oracle.exact.lowering import (
     shape,
     transcendental,
     trees,
+    vectors,
 )
 from oracle.exact.source import Lowering
 
@@ -49,6 +51,8 @@ ONNX_ML: dict[str, Lowering] = {
     **linear.ONNX_ML,
     **movement.ONNX_ML,
     **preprocessing.ONNX_ML,
+    **encoding.ONNX_ML,
     **trees.ONNX_ML,
+    **vectors.ONNX_ML,
 }
 """ai.onnx.ml. ZipMap is not here: it makes no tensor, so the graph walker drops it."""

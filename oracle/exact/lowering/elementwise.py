@@ -30,6 +30,11 @@ def _variadic(op: Op) -> Lowering:
     return lowering
 
 
+def _mean(b: Builder, node: Source) -> list[Operand]:
+    (total,) = _variadic(Op.ADD)(b, node)
+    return [b.emit(Op.DIV, (total, b.scalar(len(node.inputs))))]
+
+
 def _greater(b: Builder, node: Source) -> list[Operand]:
     x, y = node.exactly(2)
     return [b.emit(Op.LESS, (y, x))]
@@ -96,6 +101,8 @@ ONNX: dict[str, Lowering] = {
     "Abs": _primitive(Op.ABS, 1),
     "Sqrt": _primitive(Op.SQRT, 1),
     "Reciprocal": _reciprocal,
+    "Sum": _variadic(Op.ADD),
+    "Mean": _mean,
     "Max": _variadic(Op.MAX),
     "Min": _variadic(Op.MIN),
     "Relu": _relu,

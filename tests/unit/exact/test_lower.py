@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import GraphProto, TensorProto, helper, numpy_helper
 
 from oracle.errors import ModelRefused
 from oracle.exact.builder import Limits
@@ -460,7 +460,70 @@ def test_lower_refuses_a_constant_that_claims_gigantic_or_negative_dims(dims):
 
 def test_lower_refuses_constants_of_dtypes_outside_the_law():
     model = file([node("Add", ["x", "w"], ["y"])], [tensor("x", [2])], ["y"], w=np.zeros(2))
-    assert "tensor 'w' is of double" in reasons(model)
+    assert "different dtypes: double, float" in reasons(model)
+    model = file([node("Relu", ["w"], ["y"])], [tensor("x", [2])], ["y"], w=np.zeros(2, np.uint64))
+    assert "tensor 'w' is of uint64" in reasons(model)
+
+
+@pytest.mark.parametrize("code", [TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE])
+def test_constants_stored_in_other_dtypes_become_float32_when_cast(code):
+    values = [1.0, -0.0, 0.1, 65504.0, 2.0**-24]
+    stored = helper.make_tensor("w", code, [5], values)
+    wanted = (numpy_helper.to_array(stored).astype(np.float32) + np.float32(0)).tolist()
+    cast = node("Cast", ["w"], ["f"], to=FLOAT)
+    made = proto([cast, node("Add", ["x", "f"], ["y"])], [tensor("x", [5])], ["y"])
+    made.graph.initializer.append(stored)
+    program = lower(made.SerializeToString())
+    assert run(program, [np.zeros(5, np.float32)])[0].tolist() == wanted
+    made.graph.output[0].name = "w"
+    assert "output 'w' is of" in reasons(made.SerializeToString())
+
+
+def branches(then: str, other: str) -> tuple[GraphProto, GraphProto]:
+    """x through an op each; the names inside are the same in both."""
+    return tuple(
+        helper.make_graph([node(op, ["x"], ["inside"])], name, [], [tensor("inside", [2])])
+        for name, op in (("then", then), ("else", other))
+    )
+
+
+@pytest.mark.parametrize("condition", [True, False])
+def test_if_is_the_branch_that_is_taken(condition):
+    then, other = branches("Neg", "Loop" if condition else "Abs")
+    then.node[0].op_type = "Neg" if condition else "Loop"
+    nodes = [
+        node("If", ["c"], ["a"], then_branch=then, else_branch=other),
+        node("If", ["c"], ["b"], then_branch=then, else_branch=other),
+        node("Add", ["a", "b"], ["y"]),
+    ]
+    program = lower(file(nodes, [tensor("x", [2])], ["y"], c=np.array(condition)))
+    (out,) = run(program, [np.float32([1, -2])])
+    assert out.tolist() == ([-2, 4] if condition else [2, 4])
+
+
+def test_lower_refuses_an_if_whose_condition_is_an_input():
+    then, other = branches("Neg", "Abs")
+    made = node("If", ["c"], ["y"], then_branch=then, else_branch=other)
+    inputs = [tensor("x", [2]), tensor("c", [], TensorProto.BOOL)]
+    assert "the op If is outside the law where its condition" in reasons(
+        file([made], inputs, ["y"])
+    )
+
+
+def test_lower_refuses_what_a_branch_that_is_taken_holds():
+    then, other = branches("Loop", "Neg")
+    made = node("If", ["c"], ["y"], then_branch=then, else_branch=other)
+    model = file([made], [tensor("x", [2])], ["y"], c=np.array(True))
+    assert "the op Loop is outside" in reasons(model)
+
+
+def test_names_in_a_branch_are_not_seen_outside_it():
+    then, other = branches("Neg", "Neg")
+    made = node("If", ["c"], ["a"], then_branch=then, else_branch=other)
+    model = file(
+        [made, node("Abs", ["inside"], ["y"])], [tensor("x", [2])], ["y"], c=np.array(True)
+    )
+    assert "'inside' is not defined" in reasons(model)
 
 
 def test_lower_refuses_booleans_that_are_neither():
