@@ -59,6 +59,8 @@ def _split(b: Builder, node: Source) -> list[Operand]:
     given = node.optional(1) if node.opset >= 13 else None
     if node.opset >= 18:
         parts = node.integer("num_outputs", parts)
+        if parts != node.outputs:
+            raise Outside(f"it has {node.outputs} outputs, not {parts}", "fix num_outputs")
     if given is not None:
         sizes: Sequence[int] = integers(b, given, "split")
     elif node.opset < 13 and node.has("split"):
@@ -301,13 +303,13 @@ def _space_to_depth(b: Builder, node: Source) -> list[Operand]:
 
 def _trilu(b: Builder, node: Source) -> list[Operand]:
     x, given = node.input(0), node.optional(1)
-    (k,) = (0,) if given is None else integers(b, given, "k")
-    if len(x.type.shape) < 2:
-        raise Outside(f"its input is {x.type}", "give it matrices")
+    diagonal = (0,) if given is None else integers(b, given, "k")
+    if len(x.type.shape) < 2 or len(diagonal) != 1:
+        raise Outside(f"its input is {x.type}, its k {diagonal}", "give matrices and one number")
     rows, columns = x.type.shape[-2:]
     upper = node.integer("upper", 1)
     bounded(b, rows, columns)
-    k = min(max(k, -rows - 1), columns + 1)
+    k = min(max(diagonal[0], -rows - 1), columns + 1)
     kept = (
         np.triu(np.ones((rows, columns), np.bool_), k)
         if upper
@@ -320,6 +322,8 @@ def _one_hot(b: Builder, node: Source) -> list[Operand]:
     """Where indices, cast to int64 and counted from the end if negative, equal 0 … depth − 1."""
     indices, depth, values = node.exactly(3)
     known = b.known(depth)
+    if values.type.shape != (2,):
+        raise Outside(f"its values are {values.type}", "give off and on")
     if known is None or known.size != 1:
         raise Outside("its depth depends on the model's inputs", "make its depth constant")
     size = int(known.reshape(()))

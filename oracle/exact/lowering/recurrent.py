@@ -48,8 +48,8 @@ def _recurrent(gates: int, step: Step, names: tuple[str, ...], states: int) -> L
         x = b.transpose(x, (1, 0, 2)) if batch_first else x
         steps, batch, _ = x.type.shape
         _check_lengths(b, node, steps, batch)
-        hidden = node.integer("hidden_size", node.input(2).type.shape[-1])
         directions = _directions(node)
+        hidden = _hidden(node, len(directions), gates, states, batch, bool(batch_first))
         initial = [_initial(b, node, 5 + s, len(directions), batch, hidden) for s in range(states)]
         if batch_first:
             initial = [
@@ -81,6 +81,26 @@ def _check_lengths(b: Builder, node: Source, steps: int, batch: int) -> None:
     lengths = node.optional(4)
     if lengths is not None and integers(b, lengths, "sequence_lens") != (steps,) * batch:
         raise Outside("its sequences are shorter than its input", "leave sequence_lens out")
+
+
+def _hidden(
+    node: Source, directions: int, gates: int, states: int, batch: int, batch_first: bool
+) -> int:
+    """The size of h, to which all weights and states must keep."""
+    shape = node.input(2).type.shape
+    hidden = node.integer("hidden_size", shape[-1] if shape else 0)
+    start = (batch, directions, hidden) if batch_first else (directions, batch, hidden)
+    wanted = {
+        1: (directions, gates * hidden, node.input(0).type.shape[2]),
+        2: (directions, gates * hidden, hidden),
+        3: (directions, 2 * gates * hidden),
+        7: (directions, 3 * hidden),
+    } | {5 + state: start for state in range(states)}
+    for place, wants in wanted.items():
+        given = node.optional(place)
+        if given is not None and given.type.shape != wants:
+            raise Outside(f"its input {place} is {given.type}, not {wants}", "fix the file")
+    return hidden
 
 
 def _directions(node: Source) -> tuple[bool, ...]:
@@ -130,8 +150,6 @@ def _cell(
     if unknown := set(mine) - {*_ACTIVATIONS, "relu"}:
         raise Outside(f"activations {sorted(unknown)} are not covered", "use Sigmoid, Tanh, Relu")
     weights, recurrence = _part(b, node.input(1), at), _part(b, node.input(2), at)
-    if recurrence.type.shape != (gates * hidden, hidden):
-        raise Outside(f"recurrence weights {node.input(2).type} for {hidden}", "fix the file")
     one: Operand | None = None
     two: Operand | None = None
     if (bias := node.optional(3)) is not None:

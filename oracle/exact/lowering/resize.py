@@ -1,13 +1,14 @@
 """Resize and Upsample: every output reads a few constant places of an axis, with constant weights.
 
 Axis by axis, from the first: the taps are gathered, multiplied and added from the left, each step
-rounded. Coordinates and weights are rational numbers until they are rounded to float32.
+rounded. Coordinates, weights and lengths are worked out in float32 too, step by step, as
+onnxruntime does: by rational numbers, 10 · 0.7 would be a little less than 7.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from math import floor
+from math import ceil, floor
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,12 +21,15 @@ from oracle.exact.program import Op, Operand
 from oracle.exact.source import Lowering, Source, normalized
 from oracle.types import DType
 
-_HALF = Fraction(1, 2)
-_NEAREST: dict[str, Callable[[Fraction], int]] = {
-    "round_prefer_floor": lambda x: -floor(_HALF - x),
+Number: TypeAlias = np.float32
+
+_LARGEST = 1 << 20  # scale, size or corner: so that no coordinate overflows
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+_NEAREST: dict[str, Callable[[Number], int]] = {
+    "round_prefer_floor": lambda x: ceil(x - _HALF),
     "round_prefer_ceil": lambda x: floor(x + _HALF),
     "floor": floor,
-    "ceil": lambda x: -floor(-x),
+    "ceil": ceil,
 }
 
 
@@ -36,55 +40,58 @@ class _Axis:
     size: int
     length: int
     """Of the output."""
-    scale: Fraction
-    start: Fraction = Fraction(0)
-    end: Fraction = Fraction(1)
+    scale: Number
+    start: Number = _ZERO
+    end: Number = _ONE
 
-    def coordinate(self, at: int, mode: str) -> Fraction:
+    def coordinate(self, at: int, mode: str) -> Number:
         """Where output `at` lies in the input."""
+        x, last = Number(at), Number(self.size - 1)
+        steps = Number(max(self.length - 1, 1))
         match mode:
             case "half_pixel":
-                return (at + _HALF) / self.scale - _HALF
+                return (x + _HALF) / self.scale - _HALF
             case "half_pixel_symmetric":
-                adjustment = self.length / (self.scale * self.size)
-                offset = Fraction(self.size, 2) * (1 - adjustment)
-                return offset + (at + _HALF) / self.scale - _HALF
+                size = Number(self.size)
+                offset = size * _HALF * (_ONE - Number(self.length) / (self.scale * size))
+                return offset + (x + _HALF) / self.scale - _HALF
             case "pytorch_half_pixel":
-                return (at + _HALF) / self.scale - _HALF if self.length > 1 else Fraction(0)
+                return (x + _HALF) / self.scale - _HALF if self.length > 1 else _ZERO
             case "align_corners":
-                return Fraction(at * (self.size - 1), max(self.length - 1, 1))
+                return x * last / steps
             case "asymmetric":
-                return at / self.scale
+                return x / self.scale
             case "tf_half_pixel_for_nn":
-                return (at + _HALF) / self.scale
+                return (x + _HALF) / self.scale
+            case "tf_crop_and_resize" if self.length == 1:
+                return _HALF * (self.start + self.end) * last
             case "tf_crop_and_resize":
-                if self.length == 1:
-                    return _HALF * (self.start + self.end) * (self.size - 1)
-                span = (self.end - self.start) * (self.size - 1)
-                return self.start * (self.size - 1) + at * span / (self.length - 1)
+                return self.start * last + x * (self.end - self.start) * last / steps
         raise Outside(f"coordinates {mode!r} are not covered", "use half_pixel")
 
 
-Taps = tuple[tuple[int, Fraction], ...]
+Taps = tuple[tuple[int, Number], ...]
 """(place, weight) of each tap; a place may lie beyond the axis, and is then read as the nearest."""
 
 
-def _linear(x: Fraction) -> Taps:
+def _linear(x: Number) -> Taps:
     low = floor(x)
-    return (low, 1 - (x - low)), (low + 1, x - low)
+    above = x - Number(low)
+    return (low, _ONE - above), (low + 1, above)
 
 
-def _cubic(a: Fraction) -> Callable[[Fraction], Taps]:
+def _cubic(a: Number) -> Callable[[Number], Taps]:
     """Keys's convolution."""
+    two, three, four, five, eight = map(Number, (2, 3, 4, 5, 8))
 
-    def weight(d: Fraction) -> Fraction:
-        if d <= 1:
-            return (a + 2) * d**3 - (a + 3) * d**2 + 1
-        return a * (d**3 - 5 * d**2 + 8 * d - 4)
+    def weight(d: Number) -> Number:
+        if d <= _ONE:
+            return ((a + two) * d - (a + three)) * d * d + _ONE
+        return ((a * d - five * a) * d + eight * a) * d - four * a
 
-    def taps(x: Fraction) -> Taps:
+    def taps(x: Number) -> Taps:
         low = floor(x)
-        return tuple((low + k, weight(abs(x - low - k))) for k in range(-1, 3))
+        return tuple((low + k, weight(np.abs(x - Number(low + k)))) for k in range(-1, 3))
 
     return taps
 
@@ -109,7 +116,7 @@ def _resize(b: Builder, node: Source) -> list[Operand]:
 def _upsample(b: Builder, node: Source) -> list[Operand]:
     x = node.input(0)
     if node.opset < 9:
-        scales = [Fraction(float(scale)) for scale in node.reals("scales")]
+        scales = [Number(scale) for scale in node.reals("scales")]
         axes = _by_scales(x.type.shape, list(range(len(x.type.shape))), scales)
     else:
         axes = _scaled(b, node, x.type.shape, 1)
@@ -121,13 +128,13 @@ def _scaled(b: Builder, node: Source, shape: tuple[int, ...], place: int) -> dic
     return _by_scales(shape, list(range(len(shape))), _reals(b, node.input(place), "scales"))
 
 
-def _reals(b: Builder, operand: Operand, what: str) -> list[Fraction]:
+def _reals(b: Builder, operand: Operand, what: str) -> list[Number]:
     known = b.known(operand)
     if known is None:
         raise Outside(f"its {what} depend on the model's inputs", f"make its {what} constant")
     if operand.type.dtype is not DType.FLOAT or not np.isfinite(known).all():
         raise Outside(f"its {what} are {known.tolist()}", "fix the file")
-    return [Fraction(float(value)) for value in known.reshape(-1)]
+    return [Number(value) for value in known.reshape(-1)]
 
 
 def _axes(
@@ -144,8 +151,8 @@ def _axes(
     if coordinates != "tf_crop_and_resize":
         return axes
     roi = _reals(b, node.input(1), "roi")
-    if len(roi) != 2 * len(at):
-        raise Outside(f"its roi has {len(roi)} numbers for {len(at)} axes", "fix the file")
+    if len(roi) != 2 * len(at) or not all(abs(corner) <= _LARGEST for corner in roi):
+        raise Outside(f"its roi is {[float(c) for c in roi]} for {len(at)} axes", "fix the file")
     return {
         axis: _Axis(one.size, one.length, one.scale, roi[i], roi[i + len(at)])
         for i, (axis, one) in enumerate((axis, axes[axis]) for axis in at)
@@ -153,12 +160,12 @@ def _axes(
 
 
 def _by_scales(
-    shape: tuple[int, ...], at: Sequence[int], scales: Sequence[Fraction]
+    shape: tuple[int, ...], at: Sequence[int], scales: Sequence[Number]
 ) -> dict[int, _Axis]:
-    if len(scales) != len(at) or min(scales, default=Fraction(1)) <= 0:
+    if len(scales) != len(at) or not all(0 < scale <= _LARGEST for scale in scales):
         raise Outside(f"its scales are {[float(s) for s in scales]}", "give a positive one an axis")
     return {
-        axis: _Axis(shape[axis], floor(shape[axis] * scale), scale)
+        axis: _Axis(shape[axis], floor(Number(shape[axis]) * scale), scale)
         for axis, scale in zip(at, scales, strict=True)
     }
 
@@ -166,9 +173,13 @@ def _by_scales(
 def _by_sizes(
     shape: tuple[int, ...], at: Sequence[int], sizes: Sequence[int], policy: str
 ) -> dict[int, _Axis]:
-    if len(sizes) != len(at) or min(sizes, default=1) < 1 or any(shape[axis] < 1 for axis in at):
+    if (
+        len(sizes) != len(at)
+        or not all(0 < size <= _LARGEST for size in sizes)
+        or any(shape[axis] < 1 for axis in at)
+    ):
         raise Outside(f"its sizes are {tuple(sizes)}", "give a positive one an axis")
-    scales = [Fraction(size, shape[axis]) for size, axis in zip(sizes, at, strict=True)]
+    scales = [Number(size) / Number(shape[axis]) for size, axis in zip(sizes, at, strict=True)]
     if policy == "stretch":
         return {
             axis: _Axis(shape[axis], size, scale)
@@ -177,7 +188,9 @@ def _by_sizes(
     if policy not in ("not_larger", "not_smaller"):
         raise Outside(f"policy {policy!r} is unknown", "use stretch")
     scale = min(scales) if policy == "not_larger" else max(scales)
-    return {axis: _Axis(shape[axis], floor(shape[axis] * scale + _HALF), scale) for axis in at}
+    return {
+        axis: _Axis(shape[axis], floor(Number(shape[axis]) * scale + _HALF), scale) for axis in at
+    }
 
 
 def _resized(
@@ -189,7 +202,7 @@ def _resized(
     coordinates: str,
     nearest: str,
 ) -> Operand:
-    a = Fraction(node.real("cubic_coeff_a", -0.75)) if node.opset >= 11 else Fraction(-3, 4)
+    a = Number(node.real("cubic_coeff_a", -0.75) if node.opset >= 11 else -0.75)
     outside = bool(node.integer("exclude_outside", 0)) if node.opset >= 11 else False
     fill = node.real("extrapolation_value", 0.0) if node.opset >= 11 else 0.0
     if mode not in ("nearest", "linear", "cubic") or nearest not in _NEAREST:
@@ -219,15 +232,17 @@ def _resized(
 def _inside(taps: Taps, size: int, exclude: bool) -> Taps:
     """Taps on places of the axis; those beyond weigh nothing if `exclude`, and the others more."""
     if exclude:
-        total = sum(weight for place, weight in taps if 0 <= place < size)
-        taps = tuple((p, w / total if 0 <= p < size else Fraction(0)) for p, w in taps)
+        total = _ZERO
+        for place, weight in taps:
+            total = total + weight if 0 <= place < size else total
+        taps = tuple((p, w / total if 0 <= p < size else _ZERO) for p, w in taps)
     return tuple((min(max(place, 0), size - 1), weight) for place, weight in taps)
 
 
 def _weighted(b: Builder, x: Operand, axis: int, taps: Sequence[Taps]) -> Operand:
     total: Operand | None = None
     for column in zip(*taps, strict=True):
-        weights = np.array([float(weight) for _, weight in column], np.float32)
+        weights = np.array([weight for _, weight in column], np.float32)
         if not weights.any():
             continue
         part = taken(b, x, [place for place, _ in column], axis)

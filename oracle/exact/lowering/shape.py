@@ -17,7 +17,7 @@ from oracle.types import DType
 
 def bounded(b: Builder, *dims: int) -> int:
     """How many elements so many dims make: asked before anything of that size is made."""
-    if min(dims, default=0) < 0 or prod(dims) > b.limits.elements:
+    if not all(0 <= dim <= b.limits.elements for dim in dims) or prod(dims) > b.limits.elements:
         raise Outside(f"a tensor of shape {dims}", f"use {b.limits.elements} elements or fewer")
     return prod(dims)
 

@@ -9,6 +9,7 @@ from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined
 from oracle.exact.lowering.linear import matmul, rows
+from oracle.exact.lowering.shape import bounded
 from oracle.exact.lowering.transcendental import post_transform
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
@@ -100,7 +101,7 @@ def _classifier(b: Builder, node: Source) -> list[Operand]:
             "give support vectors for each class",
         )
     kernels = _kernels(b, node, x, sum(sizes))
-    weights, rho = _pairs(node, sizes)
+    weights, rho = _pairs(b, node, sizes)
     scores = matmul(b, kernels, b.constant(weights), b.constant(rho))
     votes = _votes(b, scores, len(sizes))
     winner = b.reshape(b.emit(Op.ARG_MAX, (votes,), 0), (x.type.shape[0],))
@@ -109,12 +110,14 @@ def _classifier(b: Builder, node: Source) -> list[Operand]:
     return [labelled(b, winner, labels), scores]
 
 
-def _pairs(node: Source, sizes: tuple[int, ...]) -> tuple[Array, Array]:
+def _pairs(b: Builder, node: Source, sizes: tuple[int, ...]) -> tuple[Array, Array]:
     """Weights [pairs, vectors] and rho [pairs]: of a class's vectors, those against the other."""
-    total, pairs = sum(sizes), list(combinations(range(len(sizes)), 2))
+    total, count = sum(sizes), len(sizes) * (len(sizes) - 1) // 2
     given, rho = node.reals("coefficients"), node.reals("rho")
-    if given.size != total * (len(sizes) - 1) or rho.size != len(pairs):
+    if given.size != total * (len(sizes) - 1) or rho.size != count:
         raise Outside(f"{given.size} coefficients, {rho.size} rho for {sizes}", "fix the file")
+    bounded(b, count, max(total, len(sizes)))
+    pairs = list(combinations(range(len(sizes)), 2))
     table = given.reshape(len(sizes) - 1, total)
     starts = np.cumsum((0, *sizes))
     weights = np.zeros((len(pairs), total), np.float32)

@@ -200,3 +200,22 @@ def test_einsum_is_refused_when_it_has_no_meaning(equation):
     assert "equation" in refusal(
         "Einsum", {"a": numbers(3, 4), "b": numbers(4, 5)}, equation=equation
     )
+
+
+@pytest.mark.parametrize(
+    ("op", "constants", "options"),
+    [
+        ("Tile", {"r": ints(0, 2**60, 1)}, {}),
+        ("Expand", {"s": ints(0, 2**60, 1)}, {}),
+        ("Pad", {"p": ints(0, 0, 2**60, 0, 0, 0)}, {"mode": "edge"}),
+        ("Split", {}, {"num_outputs": 2**62}),
+        ("OneHot", {"d": np.array(2**60), "v": np.float32([0, 1])}, {}),
+        ("Resize", {"s": np.float32([1, 1e30, 1])}, {"order": ["x", "", "s"]}),
+        ("Resize", {"s": np.float32([1, np.nan, 1])}, {"order": ["x", "", "s"]}),
+        ("Slice", {"s": ints(0), "e": ints(1), "a": ints(0), "t": ints(0)}, {}),
+        ("Trilu", {"k": ints(1, 2)}, {}),
+        ("TopK", {"k": ints(9)}, {}),
+    ],
+)
+def test_parameters_that_ask_for_too_much_or_nothing_are_refused(op, constants, options):
+    assert op in refusal(op, X, constants, **options)
