@@ -20,7 +20,7 @@ from onnx import (
 
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.builder import Builder, Limits, OverLimit
-from oracle.exact.lowering import ONNX, ONNX_ML
+from oracle.exact.lowering import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand, Program
 from oracle.exact.source import Source, tensor_array
@@ -28,6 +28,8 @@ from oracle.types import DType, TensorType
 
 OPSETS = range(7, 29)
 ML_OPSETS = range(1, 6)
+
+TABLES = {"": ONNX, "ai.onnx": ONNX, "ai.onnx.ml": ONNX_ML, "com.microsoft": MICROSOFT}
 
 # What may be done with strings, which are read as places in a list.
 _TEXT_OPS = (
@@ -284,8 +286,7 @@ class _Lowering:
             return self._if(node)
         if ml and node.op_type == "ZipMap":
             return self._zip_map(node)
-        table = ONNX_ML if ml else ONNX if node.domain in ("", "ai.onnx") else {}
-        lowering = table.get(node.op_type)
+        lowering = TABLES.get(node.domain, {}).get(node.op_type)
         if lowering is None:
             domain = f"{node.domain}." if node.domain else ""
             raise Outside(

@@ -56,3 +56,6 @@ ONNX_ML: dict[str, Lowering] = {
     **vectors.ONNX_ML,
 }
 """ai.onnx.ml. ZipMap is not here: it makes no tensor, so the graph walker drops it."""
+
+MICROSOFT: dict[str, Lowering] = {**recurrent.MICROSOFT}
+"""com.microsoft: what onnxruntime's quantizer writes."""

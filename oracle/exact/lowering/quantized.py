@@ -84,9 +84,12 @@ def centred(b: Builder, x: Operand, zero: Operand | None) -> Operand:
 
 
 def _dynamic(b: Builder, node: Source) -> list[Operand]:
-    """scale = (max(0, max x) − min(0, min x)) / 255, or 1 where that is 0;
+    return list(dynamically(b, *node.exactly(1)))
+
+
+def dynamically(b: Builder, x: Operand) -> tuple[Operand, Operand, Operand]:
+    """y, scale and zero point: scale = (max(0, max x) − min(0, min x)) / 255, or 1 where that is 0;
     zero point = 0 − min(0, min x) / scale, and y: quantized."""
-    (x,) = node.exactly(1)
     row = b.reshape(x, (1, x.type.elements))
     zero = b.scalar(0)
     high = b.emit(Op.MAX, (b.emit(Op.REDUCE_MAX, (row,)), zero))
@@ -96,7 +99,7 @@ def _dynamic(b: Builder, node: Source) -> list[Operand]:
     step = b.reshape(b.emit(Op.WHERE, (flat, b.scalar(1), step)), ())
     least = b.reshape(b.emit(Op.NEG, (low,)), ())
     point = b.emit(Op.QUANTIZE, (least, step, b.scalar(0, DType.UINT8)))
-    return [b.emit(Op.QUANTIZE, (x, step, point)), step, point]
+    return b.emit(Op.QUANTIZE, (x, step, point)), step, point
 
 
 def _column(b: Builder, zero: Operand | None) -> Operand | None:

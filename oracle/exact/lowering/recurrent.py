@@ -5,18 +5,44 @@ more, R·h with that as its bias: so a gate is rounded twice before its activati
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from oracle.exact.builder import Builder
+from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined, taken
+from oracle.exact.lowering.quantized import centred, dynamically
 from oracle.exact.lowering.reduce import integers
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 from oracle.exact.source import Lowering, Source
+from oracle.types import DType
 
 _ACTIVATIONS: dict[str, Op] = {"sigmoid": Op.SIGMOID, "tanh": Op.TANH}
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """[N, K]; where they are quantized, their scales and int32 in place of float32."""
+
+    matrix: Operand
+    scale: Operand | None = None
+
+    def times(self, b: Builder, x: Operand, added: Operand | None) -> Operand:
+        """x·Wᵀ + added: one exact sum; or, of x quantized as a whole, int32 · scale, + added."""
+        rest = [] if added is None else [added]
+        if self.scale is None:
+            return b.emit(Op.DOT, [x, self.matrix, *rest])
+        small, step, zero = dynamically(b, x)
+        total = b.emit(Op.DOT, (centred(b, small, zero), self.matrix))
+        scales = b.emit(Op.MUL, (step, self.scale))
+        product = b.emit(Op.MUL, (cast(b, total, DType.FLOAT), scales))
+        return b.emit(Op.ADD, [product, *rest]) if rest else product
+
+    def part(self, b: Builder, first: int, count: int) -> "_Weights":
+        """So many rows; GRU's, which are not quantized."""
+        return _Weights(taken(b, self.matrix, range(first, first + count), 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +50,8 @@ class _Cell:
     """One direction's weights and activations; `state` is h, and for LSTM c."""
 
     hidden: int
-    weights: Operand
-    recurrence: Operand
+    weights: _Weights
+    recurrence: _Weights
     bias: Operand | None
     recurrent_bias: Operand | None
     peepholes: Operand | None
@@ -37,11 +63,13 @@ State = tuple[Operand, ...]
 Step = Callable[[Builder, _Cell, Operand, State], State]
 
 
-def _recurrent(gates: int, step: Step, names: tuple[str, ...], states: int) -> Lowering:
+def _recurrent(
+    gates: int, step: Step, names: tuple[str, ...], states: int, quantized: bool = False
+) -> Lowering:
     """Gives Y, Y_h and, of two states, Y_c."""
 
     def lowering(b: Builder, node: Source) -> list[Operand]:
-        batch_first = node.integer("layout", 0) if node.opset >= 14 else 0
+        batch_first = node.integer("layout", 0) if node.opset >= 14 and not quantized else 0
         x = node.input(0)
         if len(x.type.shape) != 3:
             raise Outside(f"its input is {x.type}", "give it [steps, batch, features]")
@@ -49,6 +77,7 @@ def _recurrent(gates: int, step: Step, names: tuple[str, ...], states: int) -> L
         steps, batch, _ = x.type.shape
         _check_lengths(b, node, steps, batch)
         directions = _directions(node)
+        node = _turned(b, node) if quantized else node
         hidden = _hidden(node, len(directions), gates, states, batch, bool(batch_first))
         initial = [_initial(b, node, 5 + s, len(directions), batch, hidden) for s in range(states)]
         if batch_first:
@@ -58,7 +87,7 @@ def _recurrent(gates: int, step: Step, names: tuple[str, ...], states: int) -> L
             ]
         outputs, lasts = [], []
         for at, backward in enumerate(directions):
-            cell = _cell(b, node, at, len(directions), gates, hidden, names)
+            cell = _cell(b, node, at, len(directions), gates, hidden, names, quantized)
             state = tuple(_part(b, one, at) for one in initial)
             hs, last = _unrolled(b, cell, step, x, state, backward)
             outputs.append(hs)
@@ -138,6 +167,7 @@ def _cell(
     gates: int,
     hidden: int,
     names: tuple[str, ...],
+    quantized: bool,
 ) -> _Cell:
     if node.has("clip") or node.has("activation_alpha") or node.has("activation_beta"):
         raise Outside("clip and parameters of activations are not covered", "leave them out")
@@ -149,7 +179,10 @@ def _cell(
     mine = tuple(n.lower() for n in given[at * len(names) : (at + 1) * len(names)])
     if unknown := set(mine) - {*_ACTIVATIONS, "relu"}:
         raise Outside(f"activations {sorted(unknown)} are not covered", "use Sigmoid, Tanh, Relu")
-    weights, recurrence = _part(b, node.input(1), at), _part(b, node.input(2), at)
+    if quantized:
+        weights, recurrence = (_quantized(b, node, at, i, 8 + 2 * i) for i in (0, 1))
+    else:
+        weights, recurrence = (_Weights(_part(b, node.input(i), at)) for i in (1, 2))
     one: Operand | None = None
     two: Operand | None = None
     if (bias := node.optional(3)) is not None:
@@ -171,8 +204,7 @@ def _unrolled(
     if bias is not None and cell.recurrent_bias is not None:
         bias = b.emit(Op.ADD, (bias, _inner_bias(b, cell)))
     rows = b.reshape(x, (steps * batch, features))
-    operands = [rows, cell.weights] + ([] if bias is None else [bias])
-    inputs = b.emit(Op.DOT, operands)
+    inputs = cell.weights.times(b, rows, bias)
     inputs = b.reshape(inputs, (steps, batch, inputs.type.shape[-1]))
     hs = []
     for at in reversed(range(steps)) if backward else range(steps):
@@ -197,7 +229,33 @@ def _gate(b: Builder, x: Operand, hidden: int, first: int, count: int = 1) -> Op
 
 
 def _rows(b: Builder, cell: _Cell, first: int, count: int) -> Operand:
-    return taken(b, cell.recurrence, range(first * cell.hidden, (first + count) * cell.hidden), 0)
+    return cell.recurrence.part(b, first * cell.hidden, count * cell.hidden).matrix
+
+
+def _turned(b: Builder, node: Source) -> Source:
+    """W and R as LSTM has them: com.microsoft's are [directions, K, N]."""
+    inputs = list(node.inputs)
+    for place in (1, 2):
+        weights = node.input(place)
+        if len(weights.type.shape) != 3:
+            raise Outside(f"its weights are {weights.type}", "fix the file")
+        inputs[place] = b.transpose(weights, (0, 2, 1))
+    return replace(node, inputs=tuple(inputs))
+
+
+def _quantized(b: Builder, node: Source, at: int, which: int, place: int) -> _Weights:
+    """One direction's weights minus their zero points, and their scales: one, or one a row."""
+    weights = node.input(1 + which)
+    directions, count, _ = weights.type.shape
+    columns = []
+    for given in (node.input(place), node.input(place + 1)):
+        if given.type.shape not in ((directions,), (directions, count)):
+            raise Outside(f"scales and zero points {given.type} for {weights.type}", "fix the file")
+        columns.append(_part(b, given, at))
+    scale, zero = columns
+    if zero.type.shape:
+        zero = b.reshape(zero, (count, 1))
+    return _Weights(centred(b, _part(b, weights, at), zero), scale)
 
 
 def _active(b: Builder, name: str, x: Operand) -> Operand:
@@ -205,7 +263,7 @@ def _active(b: Builder, name: str, x: Operand) -> Operand:
 
 
 def _rnn_step(b: Builder, cell: _Cell, x: Operand, state: State) -> State:
-    return (_active(b, cell.activations[0], b.emit(Op.DOT, (state[0], cell.recurrence, x))),)
+    return (_active(b, cell.activations[0], cell.recurrence.times(b, state[0], x)),)
 
 
 def _gru_step(b: Builder, cell: _Cell, x: Operand, state: State) -> State:
@@ -232,7 +290,7 @@ def _lstm_step(b: Builder, cell: _Cell, x: Operand, state: State) -> State:
     """i, o, f = σ; c' = f∘c + i∘g; h' = o∘tanh(c'). Peepholes add P∘c (o: P∘c') to gates."""
     (h, c), n = state, cell.hidden
     outer, inner, last = cell.activations
-    dot = b.emit(Op.DOT, (h, cell.recurrence, x))
+    dot = cell.recurrence.times(b, h, x)
     new = _active(b, inner, _gate(b, dot, n, 3))
     if cell.peepholes is None:
         gates = _active(b, outer, _gate(b, dot, n, 0, 3))
@@ -255,4 +313,9 @@ ONNX: dict[str, Lowering] = {
     "RNN": _recurrent(1, _rnn_step, ("Tanh",), 1),
     "GRU": _recurrent(3, _gru_step, ("Sigmoid", "Tanh"), 1),
     "LSTM": _recurrent(4, _lstm_step, ("Sigmoid", "Tanh", "Tanh"), 2),
+}
+MICROSOFT: dict[str, Lowering] = {
+    "DynamicQuantizeLSTM": _recurrent(
+        4, _lstm_step, ("Sigmoid", "Tanh", "Tanh"), 2, quantized=True
+    ),
 }
