@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from oracle.exact.program import Op
-from tests.unit.exact.agreement import check, integers, numbers, refusal
+from tests.unit.exact.agreement import agree, check, integers, numbers, refusal
+from tests.unit.exact.files import node, proto, tensor
 
 X = {"x": numbers(3, 4)}
 U8, I8 = np.uint8, np.int8
@@ -116,3 +118,26 @@ def test_recurrent_ops_refuse_sequences_of_other_lengths():
     constants = weights(1, 1) | {"l": np.array([5, 3], np.int32)}
     refused = refusal("RNN", SEQUENCE, constants, outputs=2, hidden_size=4)
     assert "sequences are shorter" in refused
+
+
+@pytest.mark.parametrize("per_column", [False, True])
+def test_dynamic_quantize_lstm_agrees(per_column):
+    scales = np.full((2, 16) if per_column else (2,), 0.01, np.float32)
+    zeros = np.zeros(scales.shape, np.int8)
+    constants = {
+        "w": small(2, 3, 16, dtype=np.int8),
+        "r": small(2, 4, 16, dtype=np.int8),
+        "b": numbers(2, 32),
+        "sw": scales,
+        "zw": zeros,
+        "sr": scales,
+        "zr": zeros,
+    }
+    order = ["x", "w", "r", "b", "", "", "", "", "sw", "zw", "sr", "zr"]
+    made = node("DynamicQuantizeLSTM", order, ["y", "h", "c"], domain="com.microsoft")
+    made.attribute.append(helper.make_attribute("hidden_size", 4))
+    made.attribute.append(helper.make_attribute("direction", "bidirectional"))
+    x = numbers(5, 1, 3)
+    data = proto([made], [tensor("x", x.shape)], ["y", "h", "c"], **constants)
+    data.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    agree(data.SerializeToString(), {"x": x})
