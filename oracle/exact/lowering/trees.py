@@ -17,7 +17,7 @@ from oracle.exact.lowering.transcendental import post_transform, two_scores
 from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, LEAF, MISSING, THRESHOLD, WIDTH
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
+from oracle.exact.source import Lowering, Source, tensor_array
 from oracle.tensor import Array, canonical
 from oracle.types import DType
 
@@ -311,7 +311,112 @@ def _compare(
     nodes[row, [THRESHOLD, BELOW, ABOVE, MISSING]] = bits, below, above, missing
 
 
+def _ensemble(b: Builder, node: Source) -> list[Operand]:
+    """TreeEnsemble, where inner nodes and leaves have lists of their own."""
+    x = rows(b, node.exactly(1)[0])
+    targets = node.integer("n_targets")
+    branches, keys, leaves = _listed(b, node, x.type.shape[1])
+    forest = _laid_out(branches, keys, _roots(branches, keys))
+    given = _floats(b, node, "leaf_weights")
+    ids = node.integers("leaf_targetids")
+    if given.size != len(ids) or not all(0 <= id_ < targets for id_ in ids):
+        raise Outside(f"{given.size} leaf weights for targets {ids}", "fix the file")
+    if len(forest.leaves) * targets > b.limits.elements:
+        raise Outside(f"{len(forest.leaves)} leaves by {targets} targets", "use a smaller model")
+    weights = np.zeros((len(forest.leaves), targets), np.float32)
+    for key, row in forest.leaves.items():
+        weights[row, ids[leaves[key]]] = given[leaves[key]]
+    kind = node.integer("aggregate_function", 1)
+    op = {0: Op.REDUCE_MEAN, 1: Op.REDUCE_SUM, 2: Op.REDUCE_MIN, 3: Op.REDUCE_MAX}.get(kind)
+    transform = node.integer("post_transform", 0)
+    if op is None or not 0 <= transform < len(_TRANSFORMS):
+        raise Outside(f"aggregate {kind}, post_transform {transform}", "fix the file")
+    if op in (Op.REDUCE_MIN, Op.REDUCE_MAX) and targets > 1:
+        raise Outside("the least or most of several targets has no meaning", "use SUM")
+    scores = _aggregated(b, op, x, forest, weights, np.zeros(0, np.float32))
+    return [post_transform(b, _TRANSFORMS[transform], scores)]
+
+
+_TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+
+
+def _floats(b: Builder, node: Source, name: str) -> Array:
+    array = tensor_array(node.tensor(name), b.limits.elements)
+    if array.dtype != np.float32:
+        raise Outside(f"its {name} are {array.dtype}", "use float32")
+    return canonical(array.reshape(-1))
+
+
+def _listed(
+    b: Builder, node: Source, features: int
+) -> tuple[list[_Branch], list[tuple[int, int]], dict[tuple[int, int], int]]:
+    """Branches and keys as of the older ops, and which leaf each leaf's key stands for: one of its
+    own for each branch that leads to it."""
+    splits = _floats(b, node, "nodes_splits")
+    modes = tensor_array(node.tensor("nodes_modes"), b.limits.elements).reshape(-1).tolist()
+    feature = node.integers("nodes_featureids")
+    ways = [_way(node, way) for way in ("true", "false")]
+    missing = node.integers("nodes_missing_value_tracks_true", ()) or (0,) * len(modes)
+    if node.has("nodes_hitrates"):
+        node.tensor("nodes_hitrates")  # says how often, not where
+    count = len(modes)
+    if {splits.size, len(feature), len(missing), *map(len, ways)} != {count} or not count:
+        raise Outside("its nodes attributes have no or different lengths", "fix the file")
+    if any(mode not in range(len(_MODES) - 1) for mode in modes):
+        raise Outside("set membership or an unknown mode", "use comparisons")
+    if any(not 0 <= f < features for f in feature):
+        raise Outside(f"features {max(feature)} of {features}", "fix the file")
+    leaf_count = len(node.integers("leaf_targetids"))
+    children: list[tuple[int, int]] = []
+    leaves: list[int] = []
+    for at in range(count):
+        pair = []
+        for way in ways:
+            target, is_leaf = way[at]
+            if not 0 <= target < (leaf_count if is_leaf else count):
+                raise Outside(f"a child of node {at} is not there", "fix the file")
+            pair.append(count + len(leaves) if is_leaf else target)
+            leaves += [target] if is_leaf else []
+        children.append((pair[0], pair[1]))
+    trees = _members(node.integers("tree_roots"), children)
+    branches = [
+        _Branch(_MODES[modes[at]], feature[at], float(splits[at]), *children[at], bool(missing[at]))
+        for at in range(count)
+    ] + [_Branch("LEAF", 0, 0.0, -1, -1, False)] * len(leaves)
+    keys = [(tree, place) for place, tree in enumerate(trees)] + [(-1, 0)] * len(leaves)
+    for at, both in enumerate(children):
+        for child in both:
+            if child >= count:
+                keys[child] = (trees[at], child)
+    return branches, keys, {keys[count + at]: leaf for at, leaf in enumerate(leaves)}
+
+
+def _way(node: Source, way: str) -> list[tuple[int, int]]:
+    """For each node, where it leads to, and whether that is a leaf."""
+    places, leafs = node.integers(f"nodes_{way}nodeids"), node.integers(f"nodes_{way}leafs")
+    if len(places) != len(leafs):
+        raise Outside(f"nodes_{way}nodeids and nodes_{way}leafs differ in length", "fix the file")
+    return list(zip(places, leafs, strict=True))
+
+
+def _members(roots: Sequence[int], children: Sequence[Sequence[int]]) -> list[int]:
+    """The tree of each inner node."""
+    trees = [-1] * len(children)
+    for tree, root in enumerate(roots):
+        stack = [root]
+        while stack:
+            place = stack.pop()
+            if not 0 <= place < len(children) or trees[place] >= 0:
+                raise Outside(f"node {place} is not there, or in two trees", "fix the file")
+            trees[place] = tree
+            stack += [child for child in children[place] if child < len(children)]
+    if -1 in trees:
+        raise Outside("a node belongs to no tree", "fix the file")
+    return trees
+
+
 ONNX_ML: dict[str, Lowering] = {
+    "TreeEnsemble": _ensemble,
     "TreeEnsembleRegressor": _regressor,
     "TreeEnsembleClassifier": _classifier,
 }

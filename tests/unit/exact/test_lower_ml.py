@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from onnx import AttributeProto, TensorProto, helper
 
-from tests.unit.exact.agreement import check, integers, numbers, refusal
+from oracle.errors import ModelRefused
+from oracle.exact.lower import lower
+from tests.unit.exact.agreement import agree, check, integers, numbers, refusal
+from tests.unit.exact.files import file, ml_node, node, tensor
 
 ML = {"domain": "ai.onnx.ml"}
 IDS = {"x": integers(3, 4, low=0, high=5)}
@@ -90,3 +94,63 @@ def test_svm_is_refused_when_its_numbers_do_not_fit():
     attributes["coefficients"] = [1.0, 2.0]
     refused = refusal("SVMRegressor", {"x": numbers(4, 3)}, **ML, **half, **attributes)
     assert "degree 2.5" in refused
+
+
+@pytest.mark.parametrize("mode", range(6))
+@pytest.mark.parametrize("shared", [False, True])
+def test_tree_ensemble_of_the_newer_op_agrees(mode, shared):
+    attributes = {
+        "n_targets": 2,
+        "tree_roots": [0, 2],
+        "nodes_featureids": [0, 2, 1],
+        "nodes_splits": helper.make_tensor("s", 1, [3], [0.0, 0.5, -0.5]),
+        "nodes_modes": helper.make_tensor("m", TensorProto.UINT8, [3], [mode, 0, 0]),
+        "nodes_truenodeids": [1, 0, 3],
+        "nodes_trueleafs": [0, 1, 1],
+        "nodes_falsenodeids": [2, 1, 3 if shared else 2],
+        "nodes_falseleafs": [1, 1, 1],
+        "leaf_targetids": [0, 1, 0, 1],
+        "leaf_weights": helper.make_tensor("w", 1, [4], [1.0, 2.0, -3.0, 4.5]),
+    }
+    x = {"x": np.float32([[0, 1, 2], [-1, -1, 0], [0, -2, 0.5], [3, 0, 1]])}
+    data = file(
+        [ml_node("TreeEnsemble", ["x"], ["y"], **attributes)],
+        [tensor("x", [4, 3])],
+        ["y"],
+        ml_opset=5,
+    )
+    agree(data, x)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"tree_roots": [0, 0]}, "in two trees"),
+        ({"tree_roots": []}, "belongs to no tree"),
+        ({"nodes_truenodeids": [7]}, "is not there"),
+        ({"nodes_trueleafs": [0]}, "in two trees"),
+        ({"nodes_featureids": [3]}, "features 3 of 3"),
+        ({"leaf_targetids": [0, 9]}, "leaf weights for targets"),
+        ({"nodes_falsenodeids": [0, 1]}, "lengths"),
+    ],
+)
+def test_tree_ensemble_is_refused_when_it_is_broken(changes, why):
+    attributes = {
+        "n_targets": 1,
+        "tree_roots": [0],
+        "nodes_featureids": [0],
+        "nodes_splits": helper.make_tensor("s", 1, [1], [0.0]),
+        "nodes_modes": helper.make_tensor("m", TensorProto.UINT8, [1], [0]),
+        "nodes_truenodeids": [0],
+        "nodes_trueleafs": [1],
+        "nodes_falsenodeids": [1],
+        "nodes_falseleafs": [1],
+        "leaf_targetids": [0, 0],
+        "leaf_weights": helper.make_tensor("w", 1, [2], [1.0, 2.0]),
+    } | changes
+    made = node("TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml")
+    for name, value in attributes.items():
+        kind = AttributeProto.INTS if isinstance(value, list) else None
+        made.attribute.append(helper.make_attribute(name, value, attr_type=kind))
+    with pytest.raises(ModelRefused, match=why):
+        lower(file([made], [tensor("x", [4, 3])], ["y"], ml_opset=5))
