@@ -72,7 +72,7 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
             q = np.where(np.isnan(q), np.float32(0), q)
         # Beyond ±2^23 float32 are whole, and so far out that a zero point changes nothing.
         q = q + zero.astype(np.float32)
-        out: Array = np.clip(q, low, high).astype(dtype)
+        out: Array = np.asarray(np.clip(q, low, high)).astype(dtype)
         return out
 
     return kernel

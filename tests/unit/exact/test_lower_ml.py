@@ -131,7 +131,7 @@ def test_tree_ensemble_of_the_newer_op_agrees(mode, shared):
         ({"nodes_trueleafs": [0]}, "in two trees"),
         ({"nodes_featureids": [3]}, "features 3 of 3"),
         ({"leaf_targetids": [0, 9]}, "leaf weights for targets"),
-        ({"nodes_falsenodeids": [0, 1]}, "lengths"),
+        ({"nodes_falsenodeids": [0, 1]}, "differ in length"),
     ],
 )
 def test_tree_ensemble_is_refused_when_it_is_broken(changes, why):
