@@ -374,7 +374,7 @@ def _compress(b: Builder, node: Source) -> list[Operand]:
     if not node.has("axis"):
         x = b.reshape(x, (x.type.elements,))
     axis = node.axis(len(x.type.shape), 0)
-    places = np.flatnonzero(known[: x.type.shape[axis]])
+    places = np.flatnonzero(known.reshape(-1)[: x.type.shape[axis]])
     return [taken(b, x, places.tolist(), axis)]
 
 

@@ -157,6 +157,8 @@ def _conv(
     bias: Operand | None = None,
 ) -> Operand:
     """int32; padding stands for zero, which is the zero point."""
+    if len(w.type.shape) < 3:
+        raise Outside(f"its weights are {w.type}", "give them as [O, C, kernel …]")
     rank, channels = len(w.type.shape), w.type.shape[0]
     left = centred(b, x, None if zx is None else b.reshape(zx, ()))
     right = centred(b, w, None if zw is None else _per_channel(b, zw, rank, channels))
