@@ -61,6 +61,8 @@ interface IInferenceQueue {
     event CallbackRetried(RequestId indexed id, address indexed consumer);
     /// @notice The proposal is void, and an answer may be proposed again.
     event RequestReopened(RequestId indexed id, address indexed operator);
+    /// @notice A dispute moved the end of the window; `proposal` is what later calls must pass from now on.
+    event WindowMoved(RequestId indexed id, address indexed operator, Proposal proposal);
     event RequestExpired(RequestId indexed id, address indexed refundTo, uint256 refund);
 
     error UnknownModel(ModelId model);

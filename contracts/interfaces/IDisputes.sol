@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {IInferenceQueue} from "./IInferenceQueue.sol";
+import {Verdict} from "./IReferee.sol";
+import {Request} from "../libraries/Request.sol";
+import {RequestId} from "../libraries/RequestState.sol";
+
+/// @title Convicts wrong results
+/// @notice The only one who may slash, and only in two ways: an operator that does not answer a demand in time, and an
+/// element of a result that the referee finds wrong. Anyone may challenge, any number at once, without a stake.
+///
+/// A challenger who knows what the operator committed to needs two transactions: `commitFraud`, then `proveFraud` in a
+/// later block. To find out where a wrong result leaves the right one, it makes demands: each asks for a part of the
+/// trace, which the operator must `reveal` within `REVEAL_PERIOD`. While a demand is open the result cannot become
+/// final, and after each answer there are at least `REACTION_PERIOD` to act on it.
+///
+/// Demands are prepaid. The money goes to whoever answered once the result is final, and back to the demander if the
+/// operator is slashed. So an honest operator is paid for answering, and a challenger who was right gets its costs back.
+///
+/// @dev One storage slot a demand: what was demanded is in `PartDemanded`, and later calls pass it back.
+interface IDisputes {
+    /// @notice The proposal that is disputed, as it stands now.
+    struct Subject {
+        Request request;
+        IInferenceQueue.Proposal proposal;
+        bytes32 outputHash;
+    }
+
+    /// @notice Consecutive nodes of one height in a tree of the trace, or consecutive leaves.
+    /// @param value The node whose value's tree it is; `VALUE_TREE` for the tree of all values' roots.
+    /// @param height Above the lowest nodes; `LEAVES` for the data of a value's leaves themselves.
+    struct Part {
+        uint32 value;
+        uint8 height;
+        uint32 first;
+        uint32 count;
+    }
+
+    /// @notice What a demand's slot holds the hash of.
+    /// @param values Nodes of the program.
+    /// @param leaves Leaves of the value's tree; zero for the value tree.
+    /// @param padding Bytes of the last leaf that are beyond the value; zero for the value tree.
+    /// @param prepaid Wei.
+    /// @param deadline Seconds: the last moment for an answer.
+    struct Demand {
+        bytes32 dispute;
+        Part part;
+        bytes32 programRoot;
+        uint32 values;
+        uint32 leaves;
+        uint8 padding;
+        address demander;
+        uint96 prepaid;
+        uint64 deadline;
+    }
+
+    /// @param dispute The key of the disputed proposal: `keyOf`.
+    event PartDemanded(
+        RequestId indexed id, bytes32 indexed dispute, address indexed operator, Demand demand
+    );
+    /// @notice A demand was answered, with what `reveal` was called with.
+    event PartRevealed(
+        RequestId indexed id, bytes32 indexed dispute, Part part, bytes data, bytes32[] siblings
+    );
+    /// @notice The operator's trace root, revealed with the first part; it never changes.
+    event TraceRevealed(RequestId indexed id, bytes32 indexed dispute, bytes32 traceRoot);
+    event FraudCommitted(bytes32 indexed commitment, address indexed challenger);
+    event FraudProven(
+        RequestId indexed id, bytes32 indexed dispute, address indexed challenger, Verdict verdict
+    );
+    event DemandTimedOut(RequestId indexed id, bytes32 indexed dispute, Part part);
+    event PrepaidCollected(bytes32 indexed dispute, address indexed account, uint256 amount);
+
+    error NotExact(RequestId id);
+    error WrongModel(RequestId id);
+    error WrongDescriptor(RequestId id);
+    error WrongPart(Part part, uint256 nodes);
+    error AlreadyDemanded(bytes32 dispute, Part part);
+    error PrepaidTooLittle(uint256 prepaid, uint256 needed);
+    error PrepaidTooMuch(uint256 prepaid, uint256 maximum);
+    error TooLateToDemand(RequestId id, uint256 hardEnd);
+    error WrongDemand(bytes32 dispute, Part part);
+    error DemandNotOpen(bytes32 dispute, Part part);
+    error RevealTooLate(bytes32 dispute, uint256 deadline);
+    error RevealNotOver(bytes32 dispute, uint256 deadline);
+    /// @dev Only the operator may say what its trace root is: another could say a false one and convict it.
+    error NotOperator(address caller, address operator);
+    error WrongOpening(bytes32 dispute, bytes32 traceRoot, bytes32 expected);
+    error AlreadyCommitted(bytes32 commitment);
+    error NotCommitted(bytes32 commitment);
+    error CommittedTooLate(bytes32 commitment, uint256 blockNumber);
+    error NotFraud(RequestId id, Verdict verdict);
+    error NothingToCollect(bytes32 dispute, Part part);
+    error PaymentFailed(address account, uint256 amount);
+
+    /// @notice Asks the operator for a part of its trace and suspends the window until all demands are answered.
+    /// Anyone, while the result is not final.
+    /// @param model What the model's id is the hash of: abi.encode(publisher, model).
+    /// @param descriptors The program's header record and its path, and for a part of a value the node's record and its
+    /// path, as in a proof (`IReferee`).
+    /// @dev The value sent must be `priceOf` at least; all of it is the answer's.
+    function demand(
+        Subject calldata subject,
+        Part calldata part,
+        bytes calldata model,
+        bytes calldata descriptors
+    ) external payable;
+
+    /// @notice Answers a demand. Anyone may, but the first answer of a dispute, which says what the trace root is, is
+    /// the operator's alone. After the last open demand the window runs again, for `REACTION_PERIOD` at least.
+    /// @param data The part: 32 bytes a node, or 128 bytes a leaf.
+    /// @param siblings Of the common path up to the top of the part's tree; and for a part of a value, then the path of
+    /// its root in the value tree.
+    function reveal(
+        Subject calldata subject,
+        Demand calldata demand_,
+        bytes calldata data,
+        bytes32[] calldata siblings
+    ) external;
+
+    /// @notice Slashes an operator that did not answer in time. Anyone may call; the reward is the demander's.
+    function timeout(Subject calldata subject, Demand calldata demand_) external;
+
+    /// @notice Announces a proof, so that nobody who sees it coming can take the reward.
+    /// @param commitment keccak256(abi.encode(challenger, keyOf(subject), keccak256(proof), salt)).
+    function commitFraud(bytes32 commitment) external;
+
+    /// @notice Proves that one element is wrong, and slashes the operator. The caller committed to the proof in an
+    /// earlier block.
+    /// @param proof As `IReferee.judge` takes it.
+    /// @param input As `IReferee.judge` takes it.
+    /// @param output As `IReferee.judge` takes it.
+    function proveFraud(
+        Subject calldata subject,
+        bytes calldata model,
+        bytes calldata proof,
+        bytes calldata input,
+        bytes calldata output,
+        bytes32 salt
+    ) external;
+
+    /// @notice Pays what was prepaid for a demand: back to the demander if the operator was slashed for this result,
+    /// to whoever answered once the result is final. Anyone may call.
+    /// @param revealer Who answered; zero where nobody did.
+    function collect(Demand calldata demand_, address revealer) external;
+
+    /// @notice Wei to prepay for a demand of `count` nodes or leaves at the current base fee.
+    function priceOf(Part calldata part) external view returns (uint256);
+
+    /// @notice The key of a proposal. Suspending and resuming its window does not change it.
+    function keyOf(Subject calldata subject) external view returns (bytes32);
+
+    /// @return traceRoot Zero while none is revealed.
+    /// @return openDemands How many wait for an answer.
+    /// @return settleAt Seconds: when the result is final if no demand is open and none comes; zero without a demand.
+    /// @return isConvicted Whether the operator was slashed for this proposal.
+    function disputeOf(bytes32 dispute)
+        external
+        view
+        returns (bytes32 traceRoot, uint256 openDemands, uint256 settleAt, bool isConvicted);
+
+    function QUEUE() external view returns (address);
+    function REFEREE() external view returns (address);
+
+    /// @notice Seconds in which a demand must be answered.
+    function REVEAL_PERIOD() external view returns (uint256);
+
+    /// @notice Seconds that an answer leaves for the next step, at least.
+    function REACTION_PERIOD() external view returns (uint256);
+
+    /// @notice Seconds beyond the end of the first window after which no demand can keep a result from being final.
+    function EXTENSION_LIMIT() external view returns (uint256);
+
+    /// @notice Wei a gas, added to twice the base fee in `priceOf`.
+    function REVEAL_TIP() external view returns (uint256);
+}
