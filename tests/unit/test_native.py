@@ -7,7 +7,7 @@ from oracle.errors import InferenceFailed, ModelRefused, SecondOpinionDiffers, W
 from oracle.exact.lower import lower
 from oracle.exact.run import Runner
 from oracle.inference import Exact
-from oracle.native import Native, SecondOpinion, differs
+from oracle.native import QUANTIZED_NOISE, Native, SecondOpinion, differs
 from oracle.types import DType, Signature, TensorType
 
 INF, NAN = np.inf, np.nan
@@ -204,15 +204,38 @@ def test_second_opinion_catches_a_wrong_result():
     )
 
 
+def steps(scale):
+    """To 8 bits and back; a network of dynamic quantization in little."""
+    nodes = [
+        h.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        h.make_node("DequantizeLinear", ["q", "s", "z"], ["wide"]),
+        h.make_node("Mul", ["wide", "by"], ["y"]),
+    ]
+    x, y = tensor("x", T.FLOAT, [4]), tensor("y", T.FLOAT, [4])
+    by = h.make_tensor("by", T.FLOAT, [], [scale])
+    return model(nodes, [x], [y], [by]).SerializeToString()
+
+
+def test_second_opinion_lets_quantized_values_differ_by_some_steps():
+    payload = np.array([0, 1, 2, 255], ">f4").tobytes()
+    second(steps(1), steps(1.05)).infer(payload)
+    with pytest.raises(SecondOpinionDiffers, match="at most 15.9 is noise of what is quantized"):
+        second(steps(1), steps(1.1)).infer(payload)
+
+
 # differs
 
 
-def compare(exact, native):
+def compare(exact, native, *relative):
     """`differs` for outputs given as lists or arrays."""
     exact, native = ([np.asarray(array) for array in arrays] for arrays in (exact, native))
-    codes = {np.dtype(np.float32): DType.FLOAT, np.dtype(np.int64): DType.INT64}
+    codes = {
+        np.dtype(np.float32): DType.FLOAT,
+        np.dtype(np.int64): DType.INT64,
+        np.dtype(np.int8): DType.INT8,
+    }
     types = [TensorType(f"out{i}", codes[a.dtype], a.shape) for i, a in enumerate(exact)]
-    return differs(exact, native, Signature((), tuple(types)))
+    return differs(exact, native, Signature((), tuple(types)), *relative)
 
 
 def floats(*values):
@@ -266,6 +289,13 @@ def test_differs_allows_another_label_only_where_the_best_scores_tie():
     assert "'out0' differs in 1 of 2 elements, first at [1]: 4 by the law, 7" in compare(
         [labels, scores], [np.array([4, 7]), scores]
     )
+
+
+def test_differs_reads_8_bits_as_numbers_where_the_network_quantizes():
+    ours, theirs = np.array([-128, 1], np.int8), np.array([-121, 2], np.int8)
+    assert compare([ours], [theirs]) is not None
+    assert compare([ours], [theirs], QUANTIZED_NOISE) is None
+    assert "at most 8 is noise" in compare([ours], [ours + np.int8(9)], QUANTIZED_NOISE)
 
 
 def test_differs_allows_no_other_integer():
