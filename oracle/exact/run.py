@@ -1,31 +1,18 @@
 """Runs a program. What depends on the weights alone is computed once, when the Runner is made."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from oracle.errors import InferenceFailed, WrongTensorCount, WrongTensorShape, WrongTensorType
-from oracle.exact.ops import PRIMITIVES
-from oracle.exact.primitive import Kernel
-from oracle.exact.program import Kind, Node, Operand, Program
+from oracle.exact.plan import planned
+from oracle.exact.program import Program
 from oracle.tensor import CANONICAL_NAN, Array, canonical, decode, encode, numpy_dtype
 
 _SMALLEST_DOUBLE = 5e-324
 _ONE = 1.0
 _FLOAT32 = np.dtype(np.float32).num
 _ZERO = np.float32(0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One node: the slots it reads (reshaped where a shape is given), its own, and those that
-    nobody reads after it."""
-
-    kernel: Kernel
-    slots: tuple[int, ...]
-    shapes: tuple[tuple[int, ...] | None, ...] | None
-    frees: tuple[int, ...]
 
 
 class Runner:
@@ -37,20 +24,8 @@ class Runner:
     def __init__(self, program: Program, *, plain: bool = False):
         self.program = program
         self._signature = program.signature
-        self._inputs = len(program.signature.inputs)
-        self._constants = [constant.array for constant in program.constants]
-        self._first_value = self._inputs + len(self._constants)
-        last_reader = {
-            self._slot(operand): index
-            for index, node in enumerate(program.nodes)
-            for operand in node.operands
-        }
-        kept = {self._slot(output) for output in program.outputs}
-        self._steps = tuple(
-            self._step(index, node, plain, last_reader, kept)
-            for index, node in enumerate(program.nodes)
-        )
-        self._outputs = tuple((self._slot(output), output.type.shape) for output in program.outputs)
+        self._plan = planned(program, plain=plain)
+        self._after_inputs = self._plan.start[len(self._signature.inputs) :]
 
     def infer(self, payload: bytes) -> bytes:
         """The outputs' payload for the inputs' payload. Raises PayloadError."""
@@ -71,15 +46,15 @@ class Runner:
         self._refuse_flushing()
         self._check(inputs)
         read = [np.ascontiguousarray(canonical(array)) for array in inputs]
-        slots: list[Array | None] = [*read, *self._constants]
-        for step in self._steps:
+        slots = [*read, *self._after_inputs]
+        values = range(len(read), len(read) + len(self.program.nodes))
+        for step in self._plan.steps:
             with np.errstate(all="ignore"):
-                slots.append(step.kernel(*_operands(slots, step)))
-            value = slots[-1]
+                value = slots[step.slot] = step.kernel(*step.operands(slots))
             for slot in step.frees:
                 slots[slot] = None
-            assert value is not None
-            yield canonical(value)
+            if step.slot in values:
+                yield canonical(value)
 
     def _check(self, inputs: Sequence[Array]) -> None:
         types = self._signature.inputs
@@ -97,64 +72,14 @@ class Runner:
 
     def _run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         self._refuse_flushing()
-        slots: list[Array | None] = [*inputs, *self._constants]
+        slots = [*inputs, *self._after_inputs]
         # Infinities, NaNs and wrapped integers are results like others.
         with np.errstate(all="ignore"):
-            for step in self._steps:
-                slots.append(step.kernel(*_operands(slots, step)))
+            for step in self._plan.steps:
+                slots[step.slot] = step.kernel(*step.operands(slots))
                 for slot in step.frees:
                     slots[slot] = None
-            return tuple(_owned(_shaped(slots[slot], shape)) for slot, shape in self._outputs)
-
-    def _step(
-        self, index: int, node: Node, plain: bool, last_reader: dict[int, int], kept: set[int]
-    ) -> _Step:
-        slots = tuple(self._slot(operand) for operand in node.operands)
-        shapes: tuple[tuple[int, ...] | None, ...] = tuple(
-            self._reshaped(operand) for operand in node.operands
-        )
-        frees = {
-            slot
-            for slot in slots
-            if last_reader[slot] == index and slot not in kept and not self._is_constant(slot)
-        }
-        reshaped = shapes if any(shape is not None for shape in shapes) else None
-        return _Step(self._kernel(node, plain), slots, reshaped, tuple(sorted(frees)))
-
-    def _kernel(self, node: Node, plain: bool) -> Kernel:
-        primitive = PRIMITIVES[node.op]
-        if plain:
-            return lambda *arrays: primitive.plain(node, arrays)
-        known = [
-            _shaped(self._constants[operand.index], operand.type.shape)
-            if operand.kind is Kind.CONSTANT
-            else None
-            for operand in node.operands
-        ]
-        return primitive.prepare(node, known)
-
-    def _slot(self, operand: Operand) -> int:
-        match operand.kind:
-            case Kind.INPUT:
-                return operand.index
-            case Kind.CONSTANT:
-                return self._inputs + operand.index
-            case Kind.VALUE:
-                return self._first_value + operand.index
-
-    def _is_constant(self, slot: int) -> bool:
-        return self._inputs <= slot < self._first_value
-
-    def _reshaped(self, operand: Operand) -> tuple[int, ...] | None:
-        """The operand's shape where it is not its producer's."""
-        match operand.kind:
-            case Kind.INPUT:
-                shape = self._signature.inputs[operand.index].shape
-            case Kind.CONSTANT:
-                shape = self.program.constants[operand.index].type.shape
-            case Kind.VALUE:
-                shape = self.program.nodes[operand.index].output.shape
-        return None if shape == operand.type.shape else operand.type.shape
+            return tuple(_owned(slots[slot]) for slot in self._plan.outputs)
 
 
 def run(program: Program, inputs: Sequence[Array], *, plain: bool = False) -> tuple[Array, ...]:
@@ -167,8 +92,9 @@ def infer(program: Program, payload: bytes) -> bytes:
     return Runner(program).infer(payload)
 
 
-def _owned(array: Array) -> Array:
+def _owned(array: Array | None) -> Array:
     """The canonical array, which is neither an input's memory nor a constant's."""
+    assert array is not None, "an output was freed"
     clean = _canonical(array)
     return clean.copy() if clean is array else clean
 
@@ -183,16 +109,3 @@ def _canonical(array: Array) -> Array:
     if np.count_nonzero(nan):
         np.copyto(clean.view(np.uint32), CANONICAL_NAN, where=nan)
     return clean
-
-
-def _operands(slots: Sequence[Array | None], step: _Step) -> list[Array]:
-    if step.shapes is None:
-        return [_shaped(slots[slot], None) for slot in step.slots]
-    return [
-        _shaped(slots[slot], shape) for slot, shape in zip(step.slots, step.shapes, strict=True)
-    ]
-
-
-def _shaped(array: Array | None, shape: tuple[int, ...] | None) -> Array:
-    assert array is not None, "a value was freed before its last reader"
-    return array if shape is None else array.reshape(shape)

@@ -1,0 +1,122 @@
+"""A program as steps in order: kernels that nodes share, slots for values, and when one is free."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from oracle.exact.ops import PRIMITIVES
+from oracle.exact.primitive import Kernel
+from oracle.exact.program import Kind, Node, Operand, Program
+from oracle.tensor import Array
+
+Slots: TypeAlias = list[Array | None]
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node, or a value read with another shape: how it finds its operands, the slot that it
+    fills, and those that nobody reads after it."""
+
+    kernel: Kernel
+    operands: Callable[[Slots], Sequence[Any]]
+    slot: int
+    frees: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Slots are the inputs, then the nodes' values, then constants and views. `start` holds the
+    constants in their places, `outputs` where the outputs are in the end."""
+
+    steps: tuple[Step, ...]
+    start: tuple[Array | None, ...]
+    outputs: tuple[int, ...]
+
+
+def planned(program: Program, *, plain: bool = False) -> Plan:
+    """With the kernels that are the law where `plain`, else the fast ones."""
+    return _Planner(program, plain).plan()
+
+
+class _Planner:
+    def __init__(self, program: Program, plain: bool):
+        self._program = program
+        self._plain = plain
+        self._first_value = len(program.signature.inputs)
+        self._start: Slots = [None] * (self._first_value + len(program.nodes))
+        self._constants: dict[tuple[int, Shape], int] = {}
+        self._views: dict[tuple[int, Shape], int] = {}
+        self._kernels: dict[object, Kernel] = {}
+        self._steps: list[tuple[Kernel, tuple[int, ...], int]] = []
+
+    def plan(self) -> Plan:
+        for index, node in enumerate(self._program.nodes):
+            operands = tuple(map(self._slot, node.operands))
+            self._steps.append((self._kernel(node), operands, self._first_value + index))
+        outputs = tuple(map(self._slot, self._program.outputs))
+        return Plan(self._freeing(outputs), tuple(self._start), outputs)
+
+    def _freeing(self, outputs: Sequence[int]) -> tuple[Step, ...]:
+        last = {slot: at for at, (_, operands, _) in enumerate(self._steps) for slot in operands}
+        kept = {*outputs, *self._constants.values()}
+        frees: list[list[int]] = [[] for _ in self._steps]
+        for slot, at in last.items():
+            if slot not in kept:
+                frees[at].append(slot)
+        return tuple(
+            Step(kernel, _getter(operands), slot, tuple(frees[at]))
+            for at, (kernel, operands, slot) in enumerate(self._steps)
+        )
+
+    def _kernel(self, node: Node) -> Kernel:
+        """One for all nodes of an op that have the same constants and types: what is prepared of a
+        recurrence's weights is prepared once, not once a step."""
+        primitive = PRIMITIVES[node.op]
+        if self._plain:
+            return lambda *arrays: primitive.plain(node, arrays)
+        places = [o.index if o.kind is Kind.CONSTANT else None for o in node.operands]
+        types = [operand.type for operand in node.operands]
+        key = (node.op, node.attributes, node.output, *places, *types)
+        if key not in self._kernels:
+            known = [
+                self._start[self._slot(operand)] if operand.kind is Kind.CONSTANT else None
+                for operand in node.operands
+            ]
+            self._kernels[key] = primitive.prepare(node, known)
+        return self._kernels[key]
+
+    def _slot(self, operand: Operand) -> int:
+        """Where the operand is, in its own shape."""
+        if operand.kind is Kind.CONSTANT:
+            return self._constant(operand.index, operand.type.shape)
+        if operand.kind is Kind.INPUT:
+            slot, shape = operand.index, self._program.signature.inputs[operand.index].shape
+        else:
+            slot = self._first_value + operand.index
+            shape = self._program.nodes[operand.index].output.shape
+        return slot if shape == operand.type.shape else self._view(slot, operand.type.shape)
+
+    def _constant(self, index: int, shape: Shape) -> int:
+        if (index, shape) not in self._constants:
+            self._constants[index, shape] = len(self._start)
+            self._start.append(self._program.constants[index].array.reshape(shape))
+        return self._constants[index, shape]
+
+    def _view(self, slot: int, shape: Shape) -> int:
+        if (slot, shape) not in self._views:
+            self._views[slot, shape] = len(self._start)
+            self._start.append(None)
+            self._steps.append((_reshape(shape), (slot,), self._views[slot, shape]))
+        return self._views[slot, shape]
+
+
+def _reshape(shape: Shape) -> Kernel:
+    return lambda array: array.reshape(shape)
+
+
+def _getter(places: tuple[int, ...]) -> Callable[[Slots], Sequence[Any]]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda slots: [slots[place] for place in places]
