@@ -1,4 +1,4 @@
-"""Log1p, Sin, Cos, Atan, Pow: correctly rounded by the intervals of `transcendental`.
+"""Log1p, Sin, Cos, Atan, Pow: correctly rounded by `intervals`.
 
 These end, too. Apart from the arguments answered without evaluation, log1p, sin, cos and arctan of
 a float32 are transcendental by Lindemann's theorem. A power is algebraic: where it is dyadic that
@@ -13,15 +13,15 @@ import numpy as np
 
 from oracle.exact import float32
 from oracle.exact.float32 import INF, NAN, ONE, SIGN
-from oracle.exact.ops.transcendental import (
+from oracle.exact.intervals import (
     Interval,
-    _approximate,
-    _artanh,
-    _decide,
-    _exp_interval,
-    _log_of,
-    _pi,
-    _signed,
+    approximate,
+    artanh,
+    decide,
+    exp_interval,
+    log_of,
+    pi,
+    signed,
 )
 from oracle.exact.primitive import (
     FLOAT,
@@ -39,37 +39,37 @@ from oracle.tensor import Array
 def log1p(x: int) -> int:
     if float32.is_nan(x):
         return NAN
-    value = _approximate(x)
+    value = approximate(x)
     if value <= -1:
         return INF | SIGN if value == -1 else NAN
     if abs(value) <= 2**-25 or x == INF:  # relatively |x| / 2 < 2^−25 from x
         return x
-    return _decide(lambda p: _log1p_ratios(x, p))
+    return decide(lambda p: _log1p_ratios(x, p))
 
 
 def sin(x: int) -> int:
     if not float32.is_finite(x):
         return NAN
-    if abs(_approximate(x)) <= 2**-12:  # x − x³/6: relatively 2^−26 below x
+    if abs(approximate(x)) <= 2**-12:  # x − x³/6: relatively 2^−26 below x
         return x
-    positive = _decide(lambda p: _sin_ratios(x & ~SIGN, 0, p))
+    positive = decide(lambda p: _sin_ratios(x & ~SIGN, 0, p))
     return float32.negated(positive) if x & SIGN else positive
 
 
 def cos(x: int) -> int:
     if not float32.is_finite(x):
         return NAN
-    if abs(_approximate(x)) <= 2**-12:  # above 1 − x²/2 ≥ 1 − 2^−25, half a place below 1
+    if abs(approximate(x)) <= 2**-12:  # above 1 − x²/2 ≥ 1 − 2^−25, half a place below 1
         return ONE
-    return _decide(lambda p: _sin_ratios(x & ~SIGN, 1, p))
+    return decide(lambda p: _sin_ratios(x & ~SIGN, 1, p))
 
 
 def atan(x: int) -> int:
     if float32.is_nan(x):
         return NAN
-    if abs(_approximate(x)) <= 2**-12:  # x − x³/3: relatively 2^−25.5 below x
+    if abs(approximate(x)) <= 2**-12:  # x − x³/3: relatively 2^−25.5 below x
         return x
-    return _signed(x, _decide(lambda p: _atan_ratios(x & ~SIGN, p)))
+    return signed(x, decide(lambda p: _atan_ratios(x & ~SIGN, p)))
 
 
 def power(x: int, y: int) -> int:
@@ -105,7 +105,7 @@ def _power(x: int, n: int, f: int) -> int:
         return float32.of_scaled(*exact)
     if abs(scale) < 2**-26:  # |x^y − 1| < 2^−25·ln 2 and a little, within half a place of 1
         return ONE
-    return _decide(lambda p: _power_ratios(m, e, n, f, p))
+    return decide(lambda p: _power_ratios(m, e, n, f, p))
 
 
 def _dyadic_power(m: int, e: int, n: int, f: int) -> tuple[int, int] | None:
@@ -137,10 +137,10 @@ def _odd(x: int) -> tuple[int, int]:
 def _log1p_ratios(x: int, p: int) -> Interval:
     """2·artanh(x / (2 + x)) for |x| ≤ 1/2, else log(1 + x), 1 + x having 129 bits at most."""
     m, e = float32.split(x)
-    if abs(_approximate(x)) > 0.5:
+    if abs(approximate(x)) > 0.5:
         whole = (m << e) + 1 if e >= 0 else m + (1 << -e)
-        return _log_of(whole, min(e, 0), p + 64)
-    low, high = _artanh(m, m + (2 << -e), p)
+        return log_of(whole, min(e, 0), p + 64)
+    low, high = artanh(m, m + (2 << -e), p)
     return (2 * low, 1 << p), (2 * high, 1 << p)
 
 
@@ -151,7 +151,7 @@ def _sin_ratios(x: int, quarters: int, p: int) -> Interval:
     2^−(p + 16) in the end. As r < 1.6, each term has at most 8 more units, and those dropped are
     less than one in sum.
     """
-    half_pi, _ = _pi(p + 159)
+    half_pi, _ = pi(p + 159)
     m, e = float32.split(x)
     q, r = divmod(m << (p + 160 + e), half_pi)
     r >>= 144
@@ -171,7 +171,7 @@ def _sin_ratios(x: int, quarters: int, p: int) -> Interval:
 def _atan_ratios(x: int, p: int) -> Interval:
     """For x > 0: arctan x, π/4 + arctan((x − 1) / (x + 1)), or π/2 − arctan 1/x, of a number of at
     most 1/2 in size."""
-    pi_low, pi_high = _pi(p)
+    pi_low, pi_high = pi(p)
     if x == INF:
         return (pi_low, 2 << p), (pi_high, 2 << p)
     n, e = float32.split(x)
@@ -185,7 +185,7 @@ def _atan_ratios(x: int, p: int) -> Interval:
 
 
 def _arctan(n: int, d: int, p: int) -> tuple[int, int]:
-    """arctan(n / d)·2^p within its ends, for |n / d| ≤ 1/2: as `_artanh`, signs alternating.
+    """arctan(n / d)·2^p within its ends, for |n / d| ≤ 1/2: as `artanh`, signs alternating.
 
     With z ≤ 1/2 a power misses less than 3 units, which are divided by 3 or more from the second
     on; so each term is within two units here too, and the terms dropped are within two more.
@@ -205,9 +205,9 @@ def _arctan(n: int, d: int, p: int) -> tuple[int, int]:
 def _power_ratios(m: int, e: int, n: int, f: int, p: int) -> Interval:
     """e^(n·2^f · log(m·2^e)), an exponent of at most 2^7 in size; so |n·2^f| is below 2^32, and the
     64 bits more of the logarithm leave less than a unit of the exponent open."""
-    ends = sorted(low * n << f if f >= 0 else low * n >> -f for low, _ in _log_of(m, e, p + 64))
-    low, _, k = _exp_interval(ends[0] >> 64, p)
-    _, high, j = _exp_interval((ends[1] >> 64) + 1, p)
+    ends = sorted(low * n << f if f >= 0 else low * n >> -f for low, _ in log_of(m, e, p + 64))
+    low, _, k = exp_interval(ends[0] >> 64, p)
+    _, high, j = exp_interval((ends[1] >> 64) + 1, p)
     return (
         (low << max(k, 0), 1 << p + max(-k, 0)),
         (high << max(j, 0), 1 << p + max(-j, 0)),
