@@ -64,30 +64,36 @@ def walk(x: Sequence[int], nodes: Sequence[Sequence[int]], at: int) -> int:
 
 
 def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
-    (steps,) = node.attributes
-    rows, features = node.operands[0].type.shape
+    from oracle.exact.kernels import trees  # numba takes its time to load
+
     assert constants[1] is not None and constants[2] is not None
-    nodes = constants[1]
-    roots = constants[2].astype(np.intp)
-    feature = nodes[:, FEATURE].astype(np.intp)
-    threshold = np.ascontiguousarray(nodes[:, THRESHOLD]).view(np.float32)
-    nexts = nodes[:, [BELOW, ABOVE]].astype(np.intp).ravel()
-    missing = nodes[:, MISSING].astype(np.intp)
-    leaf = np.ascontiguousarray(nodes[:, LEAF])
-    start = np.broadcast_to(roots, (rows, roots.size))
-    first_feature = np.arange(rows, dtype=np.intp)[:, None] * features
+    _check(constants[1], constants[2], node.operands[0].type.shape[1])
+    thresholds = constants[1].view(np.float32)
+    nodes, roots = constants[1].view(np.uint32), constants[2].view(np.uint32)
+    depths = trees.depths(nodes, roots, node.attributes[0])
 
     def kernel(x: Array, _nodes: Array, _roots: Array) -> Array:
-        flat = x.reshape(-1)
-        nan = bool(np.isnan(flat).any())
-        at = start
-        for _ in range(steps):
-            value = flat.take(feature.take(at) + first_feature)
-            onward = nexts.take(2 * at + (value > threshold.take(at)))
-            at = np.where(np.isnan(value), missing.take(at), onward) if nan else onward
-        return leaf.take(at)
+        out = np.empty(node.output.shape, np.int32)
+        x = np.ascontiguousarray(x)
+        trees.walk(x, nodes, thresholds, roots, depths, out.view(np.uint32))
+        return out
 
     return kernel
+
+
+def _check(nodes: Array, roots: Array, features: int) -> None:
+    """No walk may leave the tables: compiled code does not look."""
+    places, feature = nodes[:, [BELOW, ABOVE, MISSING]], nodes[:, FEATURE]
+    if (
+        not _within(places, len(nodes))
+        or not _within(roots, len(nodes))
+        or not _within(feature, max(features, 1))
+    ):
+        raise IndexError("a tree leads beyond its nodes or the features")
+
+
+def _within(places: Array, end: int) -> bool:
+    return bool(((places >= 0) & (places < end)).all())
 
 
 def _cost(node: Node) -> int:

@@ -157,3 +157,14 @@ def test_linear_classifier_agrees_with_onnxruntime(rows, transform):
     )
     finite = X[np.isfinite(X[:, 0])]
     agree(file([model], [tensor("x", [len(finite), 1])], ["label", "y"]), finite)
+
+
+@pytest.mark.parametrize("column", [FEATURE, BELOW, ABOVE, MISSING])
+@pytest.mark.parametrize("place", [-1, 3])
+def test_a_walk_that_would_leave_its_nodes_or_features_is_refused(column, place):
+    nodes = np.zeros((3, WIDTH), np.int32)
+    nodes[:, [BELOW, ABOVE, MISSING]] = [[1, 2, 2], [1, 1, 1], [2, 2, 2]]
+    nodes[0, column] = place
+    operands = [np.zeros((1, 3), np.float32), nodes, np.zeros(1, np.int32)]
+    with pytest.raises(IndexError):
+        fast(Op.TREE_WALK, operands, 2, known=(1, 2))
