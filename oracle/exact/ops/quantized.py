@@ -1,6 +1,7 @@
 """QUANTIZE: numbers as small integers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -62,9 +63,22 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
 
 
 def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
+    from oracle.exact.kernels.quantized import quantize  # numba takes its time to load
+
     dtype = numpy_dtype(node.output.dtype)
     low, high = limits(node.output.dtype)
+    if any(operand.type.elements != 1 for operand in node.operands[1:]):
+        return _broadcasting(dtype, low, high)
 
+    def kernel(x: Array, scale: Array, zero: Array) -> Array:
+        out = np.empty(x.size, dtype)
+        quantize(x.reshape(-1), scale.reshape(-1), zero.reshape(-1), low, high, out)
+        return out.reshape(node.output.shape)
+
+    return kernel
+
+
+def _broadcasting(dtype: np.dtype[Any], low: int, high: int) -> Kernel:
     def kernel(x: Array, scale: Array, zero: Array) -> Array:
         q = np.asarray(np.divide(x, scale))
         np.rint(q, out=q)
