@@ -38,6 +38,8 @@ from oracle.tensor import Array, to_bytes
 
 LEAF = 128
 ZERO_LEAF = bytes(LEAF)
+# From so many messages on, numba's code pays; the first time it costs half a second to load.
+_MANY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def leaves_of(data: bytes) -> tuple[bytes, ...]:
 
 def root(leaves: Sequence[bytes]) -> bytes:
     """The root over 128-byte leaves."""
-    return _levels([keccak256(leaf) for leaf in leaves], keccak256(ZERO_LEAF))[-1][0]
+    return combined_root(_leaf_hashes(leaves), keccak256(ZERO_LEAF))
 
 
 def tensor_root(array: Array) -> bytes:
@@ -103,24 +105,24 @@ def tensor_root(array: Array) -> bytes:
 
 def subtree_root(data: bytes, height: int) -> bytes:
     """The node at `height` above the leaves of `data`, which must be no more than 2^height."""
-    level = [keccak_256(leaf).digest() for leaf in leaves_of(data)]
-    assert len(level) <= 1 << height, (len(level), height)
-    return _top(level, keccak256(ZERO_LEAF), height)
+    count = leaf_count(len(data))
+    assert count <= 1 << height, (count, height)
+    return _top(_digests(data.ljust(count * LEAF, b"\0"), LEAF), keccak256(ZERO_LEAF), height)
 
 
 def combined_root(nodes: Sequence[bytes], padding: bytes) -> bytes:
     """The root above `nodes`, all of one height; beyond them stands `padding`."""
-    return _top(list(nodes), padding, depth_of(len(nodes)))
+    return _top(b"".join(nodes), padding, depth_of(len(nodes)))
 
 
 def records_root(records: Sequence[bytes]) -> bytes:
     """The root over a program's records."""
-    return _levels([_record_hash(record) for record in records], bytes(32))[-1][0]
+    return combined_root([_record_hash(record) for record in records], bytes(32))
 
 
 def open(leaves: Sequence[bytes], index: int) -> Opening:
     """The proof that `leaves[index]` is at that place under `root(leaves)`."""
-    levels = _levels([keccak256(leaf) for leaf in leaves], keccak256(ZERO_LEAF))
+    levels = _levels(_leaf_hashes(leaves), keccak256(ZERO_LEAF))
     return Opening(index, leaves[index], _siblings(levels, index, keccak256(ZERO_LEAF)))
 
 
@@ -133,9 +135,7 @@ def open_run(leaves: Sequence[bytes], first: int, count: int) -> Run:
 
 def open_nodes(leaves: Sequence[bytes], height: int, first: int, count: int) -> Nodes:
     """The proof of `count` ≥ 1 nodes of that height, each the root of 2^height leaves."""
-    return nodes_of(
-        [keccak256(leaf) for leaf in leaves], keccak256(ZERO_LEAF), height, first, count
-    )
+    return nodes_of(_leaf_hashes(leaves), keccak256(ZERO_LEAF), height, first, count)
 
 
 def nodes_of(hashes: list[bytes], padding: bytes, height: int, first: int, count: int) -> Nodes:
@@ -239,20 +239,38 @@ def _levels(hashes: list[bytes], padding: bytes) -> list[list[bytes]]:
         level = levels[-1]
         if len(level) % 2:
             level = [*level, padding]
-        levels.append([keccak256(level[at] + level[at + 1]) for at in range(0, len(level), 2)])
+        levels.append(_split(_digests(b"".join(level), 64)))
         padding = keccak256(padding + padding)
     return levels
 
 
-def _top(level: list[bytes], padding: bytes, height: int) -> bytes:
-    """The node at `height` above `level`, the first of 2^height places of which it takes."""
+def _top(level: bytes, padding: bytes, height: int) -> bytes:
+    """The node at `height` above the nodes of `level`, the first of 2^height places of which they
+    take."""
     for _ in range(height):
-        if len(level) % 2:
-            level.append(padding)
-        joined = b"".join(level)
-        level = [keccak_256(joined[at : at + 64]).digest() for at in range(0, len(joined), 64)]
+        if len(level) % 64:
+            level += padding
+        level = _digests(level, 64)
         padding = keccak256(padding + padding)
-    return level[0]
+    return level
+
+
+def _leaf_hashes(leaves: Sequence[bytes]) -> list[bytes]:
+    return _split(_digests(b"".join(leaves), LEAF))
+
+
+def _digests(data: bytes, length: int) -> bytes:
+    """The hash of each `length` bytes of `data`, one after another."""
+    if len(data) < _MANY * length:
+        pieces = range(0, len(data), length)
+        return b"".join([keccak_256(data[at : at + length]).digest() for at in pieces])
+    from oracle import keccak
+
+    return keccak.digests(data, length)
+
+
+def _split(hashes: bytes) -> list[bytes]:
+    return [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
 
 
 def _siblings(levels: list[list[bytes]], index: int, padding: bytes) -> tuple[bytes, ...]:

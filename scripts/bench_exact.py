@@ -7,7 +7,6 @@ are trained here, on scikit-learn's own data. With --json the last line is one J
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import sys
@@ -16,7 +15,6 @@ import tracemalloc
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,15 +146,12 @@ def _memory_ratio(program: Program, inputs: Sequence[Array]) -> float:
 
 
 def hashing() -> dict[str, float]:
-    """MB/s of value roots, on one core and by a process a core; 32 MB in values of many sizes."""
+    """MB/s of value roots, on one core; 32 MB in values of many sizes. More: ./dev bench hash."""
     rng = np.random.default_rng(0)
     values = [rng.standard_normal(size, np.float32) for size in (1 << 22, *[1 << 16] * 64)]
     size = sum(value.nbytes for value in values) / MEGABYTE
-    (alone,) = _medians([lambda: value_roots(values)], 0)
-    cores = os.cpu_count() or 1
-    with ProcessPoolExecutor(cores) as executor:
-        (shared,) = _medians([lambda: value_roots(values, executor)], 0)
-    return {"one_core": round(size / alone, 1), f"{cores}_processes": round(size / shared, 1)}
+    (seconds,) = _medians([lambda: value_roots(values)], 0)
+    return {"one_core": round(size / seconds, 1)}
 
 
 def _rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:

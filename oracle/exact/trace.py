@@ -14,8 +14,7 @@ node or record is.
 A trace is computed only when asked for. It holds all values; `value_roots` alone does not.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,10 +28,6 @@ from oracle.tensor import Array, to_bytes
 
 _TAG = keccak256(b"exactum.trace")
 _EMPTY = bytes(32)
-# A large tensor is hashed in pieces of 2^13 leaves, one mebibyte: work for several processes.
-_PIECE_HEIGHT = 13
-_PIECE = LEAF << _PIECE_HEIGHT
-_ZERO_PIECE = merkle.subtree_root(b"", _PIECE_HEIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +72,14 @@ class Divergence:
 class Trace:
     """All values of one run."""
 
-    def __init__(self, program: Program, values: Sequence[Array], executor: Executor | None = None):
+    def __init__(self, program: Program, values: Sequence[Array]):
         self.program = program
         self.values = tuple(values)
-        self._executor = executor
 
     @cached_property
     def roots(self) -> tuple[bytes, ...]:
         """The root of each node's value."""
-        return value_roots(self.values, self._executor)
+        return value_roots(self.values)
 
     @cached_property
     def root(self) -> bytes:
@@ -124,10 +118,9 @@ class Trace:
         return Divergence(value, element, ours[element].item(), theirs[element].item())
 
 
-def trace(runner: Runner, inputs: Sequence[Array], *, executor: Executor | None = None) -> Trace:
-    """Runs, and keeps every value. `executor`, of processes, shares the hashing among cores."""
-    values = [np.array(value) for value in runner.values(inputs)]
-    return Trace(runner.program, values, executor)
+def trace(runner: Runner, inputs: Sequence[Array]) -> Trace:
+    """Runs, and keeps every value."""
+    return Trace(runner.program, [np.array(value) for value in runner.values(inputs)])
 
 
 def trace_root(program_root: bytes, roots: Sequence[bytes]) -> bytes:
@@ -135,28 +128,9 @@ def trace_root(program_root: bytes, roots: Sequence[bytes]) -> bytes:
     return _bound(program_root, merkle.combined_root(roots, _EMPTY))
 
 
-def value_roots(values: Iterable[Array], executor: Executor | None = None) -> tuple[bytes, ...]:
-    """The root of each value, in order; holds one value at a time where there is no executor."""
-    if executor is None:
-        return tuple(map(merkle.tensor_root, values))
-    pieces: list[bytes] = []
-    counts = []
-    for value in values:
-        data = to_bytes(value)
-        counts.append(max(1, -(-len(data) // _PIECE)))
-        pieces += [data[at : at + _PIECE] for at in range(0, max(1, len(data)), _PIECE)]
-    # A tensor of one piece ends at its own depth, the pieces of a larger one at their full height.
-    heights = [
-        _PIECE_HEIGHT if count > 1 else merkle.depth_of(merkle.leaf_count(len(pieces[at])))
-        for at, count in zip(_offsets(counts), counts, strict=True)
-        for at in range(at, at + count)
-    ]
-    chunk = max(1, min(64, len(pieces) // 16))
-    nodes = list(executor.map(merkle.subtree_root, pieces, heights, chunksize=chunk))
-    return tuple(
-        merkle.combined_root(nodes[at : at + count], _ZERO_PIECE) if count > 1 else nodes[at]
-        for at, count in zip(_offsets(counts), counts, strict=True)
-    )
+def value_roots(values: Iterable[Array]) -> tuple[bytes, ...]:
+    """The root of each value, in order; holds one value at a time."""
+    return tuple(map(merkle.tensor_root, values))
 
 
 def first_difference(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int | None:
@@ -201,13 +175,6 @@ def verify_nodes(program: Program, root: bytes, opening: NodesOpening) -> bool:
 def leaf_of(type_: ValueType, element: int) -> int:
     """The leaf that has the element."""
     return element * type_.dtype.itemsize // LEAF
-
-
-def _offsets(counts: Sequence[int]) -> Iterator[int]:
-    at = 0
-    for count in counts:
-        yield at
-        at += count
 
 
 def _bound(program_root: bytes, top: bytes) -> bytes:

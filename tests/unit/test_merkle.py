@@ -61,6 +61,20 @@ def test_every_leaf_opens(data, draw):
     assert merkle.padding_is_zero(len(data), opening)
 
 
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 127, 128, 129, 1000, 4097])
+def test_large_levels_have_the_root_that_hashing_one_by_one_gives(count):
+    data = np.random.default_rng(count).bytes(count * merkle.LEAF - count % merkle.LEAF)
+    level, padding = [keccak256(leaf) for leaf in merkle.leaves_of(data)], keccak256(bytes(128))
+    while len(level) > 1:
+        level += [padding] * (len(level) % 2)
+        level = [keccak256(level[at] + level[at + 1]) for at in range(0, len(level), 2)]
+        padding = keccak256(padding + padding)
+    assert merkle.tensor_root(np.frombuffer(data, np.uint8)) == level[0]
+    leaves = merkle.leaves_of(data)
+    assert merkle.root(leaves) == level[0]
+    assert merkle.verify(level[0], len(data), merkle.open(leaves, count // 2))
+
+
 def test_verify_refuses_every_bent_opening():
     data = bytes(range(256)) * 3
     leaves, root = merkle.leaves_of(data), merkle.root(merkle.leaves_of(data))

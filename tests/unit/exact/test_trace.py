@@ -1,6 +1,5 @@
 """Traces: one run has one root, and what is opened against it is what the run computed."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
@@ -20,7 +19,6 @@ from oracle.exact.trace import (
     leaf_of,
     trace,
     trace_root,
-    value_roots,
     verify_nodes,
     verify_run,
     verify_value,
@@ -206,14 +204,6 @@ def test_values_are_those_of_the_run():
     assert found.values[output.index].tobytes() == expected.tobytes()
     plain = trace(Runner(program_of(6), plain=True), [x])
     assert plain.root == found.root
-
-
-def test_value_roots_are_the_same_when_several_hash():
-    rng = np.random.default_rng(0)
-    sizes = [0, 1, 40, 2**18 - 1, 2**18, 2**18 + 1, 3 * 2**18 + 5]
-    values = [rng.standard_normal(size, np.float32) for size in sizes]
-    with ThreadPoolExecutor(2) as executor:
-        assert value_roots(values, executor) == value_roots(values)
 
 
 def test_first_divergence_names_node_element_and_both_values():
