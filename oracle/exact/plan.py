@@ -1,10 +1,11 @@
 """A program as steps in order: kernels that nodes share, slots for values, and when one is free."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+from oracle.exact.fusion import Chain, Given, chains, fused
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.primitive import Kernel
 from oracle.exact.program import Kind, Node, Operand, Program
@@ -12,12 +13,13 @@ from oracle.tensor import Array
 
 Slots: TypeAlias = list[Array | None]
 Shape: TypeAlias = tuple[int, ...]
+Kernels: TypeAlias = dict[object, Kernel]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node, or a value read with another shape: how it finds its operands, the slot that it
-    fills, and those that nobody reads after it."""
+    """One node, or a chain, or a value read with another shape: how it finds its operands, the slot
+    that it fills, and those that nobody reads after it."""
 
     kernel: Kernel
     operands: Callable[[Slots], Sequence[Any]]
@@ -35,26 +37,39 @@ class Plan:
     outputs: tuple[int, ...]
 
 
-def planned(program: Program, *, plain: bool = False) -> Plan:
-    """With the kernels that are the law where `plain`, else the fast ones."""
-    return _Planner(program, plain).plan()
+def planned(program: Program, kernels: Kernels, *, fusing: bool) -> Plan:
+    """With a step for every node, or for every chain where `fusing`. What is prepared is added to
+    `kernels`, for other plans of the program."""
+    return _Planner(program, kernels).plan(chains(program) if fusing else {})
+
+
+def planned_plainly(program: Program) -> Plan:
+    """With the kernels that are the law."""
+    return _Planner(program, None).plan({})
 
 
 class _Planner:
-    def __init__(self, program: Program, plain: bool):
+    def __init__(self, program: Program, kernels: Kernels | None):
         self._program = program
-        self._plain = plain
+        self._kernels = kernels
         self._first_value = len(program.signature.inputs)
         self._start: Slots = [None] * (self._first_value + len(program.nodes))
         self._constants: dict[tuple[int, Shape], int] = {}
         self._views: dict[tuple[int, Shape], int] = {}
-        self._kernels: dict[object, Kernel] = {}
         self._steps: list[tuple[Kernel, tuple[int, ...], int]] = []
 
-    def plan(self) -> Plan:
+    def plan(self, chains: Mapping[int, Chain]) -> Plan:
+        within = {place for chain in chains.values() for place in chain.nodes[:-1]}
         for index, node in enumerate(self._program.nodes):
-            operands = tuple(map(self._slot, node.operands))
-            self._steps.append((self._kernel(node), operands, self._first_value + index))
+            if index in within:
+                continue
+            if index in chains:
+                operands = tuple(map(self._given, chains[index].given))
+                kernel = fused(self._program, chains[index])
+            else:
+                operands = tuple(map(self._slot, node.operands))
+                kernel = self._kernel(node)
+            self._steps.append((kernel, operands, self._first_value + index))
         outputs = tuple(map(self._slot, self._program.outputs))
         return Plan(self._freeing(outputs), tuple(self._start), outputs)
 
@@ -74,7 +89,7 @@ class _Planner:
         """One for all nodes of an op that have the same constants and types: what is prepared of a
         recurrence's weights is prepared once, not once a step."""
         primitive = PRIMITIVES[node.op]
-        if self._plain:
+        if self._kernels is None:
             return lambda *arrays: primitive.plain(node, arrays)
         places = [o.index if o.kind is Kind.CONSTANT else None for o in node.operands]
         types = [operand.type for operand in node.operands]
@@ -97,6 +112,17 @@ class _Planner:
             slot = self._first_value + operand.index
             shape = self._program.nodes[operand.index].output.shape
         return slot if shape == operand.type.shape else self._view(slot, operand.type.shape)
+
+    def _given(self, given: Given) -> int:
+        """Where it is, in whatever shape."""
+        match given.kind:
+            case Kind.INPUT:
+                return given.index
+            case Kind.CONSTANT:
+                shape = self._program.constants[given.index].type.shape
+                return self._constant(given.index, shape)
+            case Kind.VALUE:
+                return self._first_value + given.index
 
     def _constant(self, index: int, shape: Shape) -> int:
         if (index, shape) not in self._constants:

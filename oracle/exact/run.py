@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from oracle.errors import InferenceFailed, WrongTensorCount, WrongTensorShape, WrongTensorType
-from oracle.exact.plan import planned
+from oracle.exact.plan import Kernels, Plan, planned, planned_plainly
 from oracle.exact.program import Program
 from oracle.tensor import CANONICAL_NAN, Array, canonical, decode, encode, numpy_dtype
 
@@ -24,8 +24,13 @@ class Runner:
     def __init__(self, program: Program, *, plain: bool = False):
         self.program = program
         self._signature = program.signature
-        self._plan = planned(program, plain=plain)
+        self._plain = plain
+        self._kernels: Kernels = {}
+        self._plan = planned_plainly(program) if plain else self._planned(fusing=True)
         self._after_inputs = self._plan.start[len(self._signature.inputs) :]
+
+    def _planned(self, fusing: bool) -> Plan:
+        return planned(self.program, self._kernels, fusing=fusing)
 
     def infer(self, payload: bytes) -> bytes:
         """The outputs' payload for the inputs' payload. Raises PayloadError."""
@@ -38,17 +43,18 @@ class Runner:
         """
         self._check(inputs)
         with np.errstate(all="ignore"):  # a signalling NaN is no error
-            read = [np.ascontiguousarray(_canonical(array)) for array in inputs]
+            read = [np.asarray(_canonical(array), order="C") for array in inputs]
         return self._run(read)
 
     def values(self, inputs: Sequence[Array]) -> Iterator[Array]:
         """Every node's value in order, canonical: what a trace commits to. As `run` otherwise."""
         self._refuse_flushing()
         self._check(inputs)
-        read = [np.ascontiguousarray(canonical(array)) for array in inputs]
-        slots = [*read, *self._after_inputs]
+        read = [np.asarray(canonical(array), order="C") for array in inputs]
+        plan = self._plan if self._plain else self._planned(fusing=False)
+        slots = [*read, *plan.start[len(read) :]]
         values = range(len(read), len(read) + len(self.program.nodes))
-        for step in self._plan.steps:
+        for step in plan.steps:
             with np.errstate(all="ignore"):
                 value = slots[step.slot] = step.kernel(*step.operands(slots))
             for slot in step.frees:

@@ -5,11 +5,30 @@ from typing import Any, TypeVar, cast
 
 from numba import njit
 
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "fastmath": False,
+    "error_model": "numpy",
+    "nogil": True,
+}
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled_for(signature: object) -> Callable[[F], F]:
+    """As `compiled`, but once for all arrays: read-only ones would each make another version."""
+
+    def decorate(function: F) -> F:
+        return cast(F, njit(signature, **_OPTIONS)(function))
+
+    return decorate
 
 
 def compiled(function: F) -> F:
     """By numba, once a machine (`__pycache__`), with IEEE's meaning of every operation, and without
     Python's lock."""
-    compile = njit(cache=True, fastmath=False, error_model="numpy", nogil=True)
-    return cast(F, compile(function))
+    return cast(F, njit(**_OPTIONS)(function))
+
+
+def inlined(function: F) -> F:
+    """As a part of whatever kernel of its file calls it."""
+    return cast(F, njit(fastmath=False, error_model="numpy", inline="always")(function))

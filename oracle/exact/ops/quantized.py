@@ -72,7 +72,7 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
 
     def kernel(x: Array, scale: Array, zero: Array) -> Array:
         out = np.empty(x.size, dtype)
-        quantize(x.reshape(-1), scale.reshape(-1), zero.reshape(-1), low, high, out)
+        quantize(x.ravel(), scale.ravel(), zero.ravel(), low, high, out)
         return out.reshape(node.output.shape)
 
     return kernel

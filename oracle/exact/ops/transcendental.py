@@ -170,8 +170,8 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
 
     def kernel(x: Array) -> Array:
         out = np.empty(x.size, np.float32)
-        if evaluate(x.reshape(-1), out):
-            _redo(rule, x.reshape(-1), out)
+        if evaluate(x.ravel(), out):
+            _redo(rule, x.ravel(), out)
         return out.reshape(x.shape)
 
     return kernel

@@ -1,0 +1,187 @@
+"""Runs of arithmetic on float32 that one kernel does in one pass.
+
+A chain is a node with those before it whose values only the chain reads. Programs and traces know
+no chains, only a run that nobody traces does. Each operation in one is rounded on its own, so its
+bits are those of the nodes one by one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import lcm, prod
+
+import numpy as np
+
+from oracle.exact.primitive import FLOAT, Kernel
+from oracle.exact.program import Kind, Node, Op, Operand, Program
+from oracle.tensor import Array
+
+_OPS = (
+    *(Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MAX, Op.MIN),
+    *(Op.LESS, Op.EQUAL, Op.WHERE, Op.NEG, Op.ABS, Op.SQRT),
+)
+_OPERANDS = 6
+_LONGEST = 32
+# So many nodes are worth a call, or two of so many elements.
+_ENOUGH, _LARGE = 3, 1 << 11
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a chain reads from outside, in whatever shape: for its element i the element
+    (i // repeat) mod size."""
+
+    kind: Kind
+    index: int
+    repeat: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Places of nodes in order; the last one's value is what comes out."""
+
+    nodes: tuple[int, ...]
+    given: tuple[Given, ...]
+
+
+def chains(program: Program) -> dict[int, Chain]:
+    """By the places of their last nodes; no node is in two."""
+    return _Finder(program).found()
+
+
+class _Finder:
+    def __init__(self, program: Program):
+        self._nodes = program.nodes
+        self._readers = Counter(place for node in program.nodes for place in _read(node))
+        self._kept = {output.index for output in program.outputs}
+        self._taken: set[int] = set()
+
+    def found(self) -> dict[int, Chain]:
+        chains = {}
+        for last in range(len(self._nodes) - 1, -1, -1):
+            chain = self._ending(last)
+            if chain:
+                chains[last] = chain
+                self._taken |= {*chain.nodes}
+        return chains
+
+    def _ending(self, last: int) -> Chain | None:
+        node = self._nodes[last]
+        if last in self._taken or not _is_arithmetic(node) or node.output.dtype is not FLOAT:
+            return None
+        members = {last}
+        while len(members) < _LONGEST:
+            more = next((at for at in self._behind(members) if self._fits(at, members)), None)
+            if more is None:
+                break
+            members.add(more)
+        enough = _ENOUGH if node.output.elements < _LARGE else 2
+        given = _given(self._nodes, members)
+        if len(members) < enough or not _may_be_given(given) or not self._is_whole(members):
+            return None
+        return Chain(tuple(sorted(members)), given)
+
+    def _behind(self, members: set[int]) -> Iterator[int]:
+        for member in sorted(members, reverse=True):
+            yield from _read(self._nodes[member]) - members
+
+    def _fits(self, place: int, members: set[int]) -> bool:
+        """Whether nobody but members reads it; they do so element by element."""
+        node = self._nodes[place]
+        readers = sum(place in _read(self._nodes[member]) for member in members)
+        return (
+            _is_arithmetic(node)
+            and node.output.elements == self._nodes[max(members)].output.elements
+            and readers == self._readers[place]
+            and place not in self._kept
+            and _may_be_given(_given(self._nodes, members | {place}))
+        )
+
+    def _is_whole(self, members: set[int]) -> bool:
+        """Whether each condition is its own: one from outside is no float32."""
+        return all(
+            self._nodes[member].operands[0].index in members
+            for member in members
+            if self._nodes[member].op is Op.WHERE
+        )
+
+
+def _read(node: Node) -> set[int]:
+    return {operand.index for operand in node.operands if operand.kind is Kind.VALUE}
+
+
+def _is_arithmetic(node: Node) -> bool:
+    """A WHERE's condition is looked at when the chain is whole."""
+    if node.op not in _OPS or node.output.elements == 0:
+        return False
+    if node.op is Op.WHERE and node.operands[0].kind is not Kind.VALUE:
+        return False
+    return node.operands[-1].type.dtype is FLOAT
+
+
+def _given(nodes: Sequence[Node], members: set[int]) -> tuple[Given, ...]:
+    """What the members read from outside, once each."""
+    return tuple(
+        dict.fromkeys(
+            _reading(operand, nodes[member])
+            for member in sorted(members)
+            for operand in nodes[member].operands
+            if operand.kind is not Kind.VALUE or operand.index not in members
+        )
+    )
+
+
+def _may_be_given(given: Sequence[Given]) -> bool:
+    return len(given) <= _OPERANDS and all(one.size for one in given)
+
+
+def _reading(operand: Operand, node: Node) -> Given:
+    """How a node reads an operand. Its axes that are not stretched must be neighbours; else no
+    chain may read it, and `size` is 0."""
+    shape = node.output.shape
+    dims = (1,) * (len(shape) - len(operand.type.shape)) + operand.type.shape
+    axes = [axis for axis, size in enumerate(dims) if size != 1]
+    if not axes:
+        return Given(operand.kind, operand.index, 1, 1)
+    run = slice(axes[0], axes[-1] + 1)
+    size = prod(dims) if dims[run] == shape[run] else 0
+    return Given(operand.kind, operand.index, prod(shape[axes[-1] + 1 :]), size)
+
+
+def fused(program: Program, chain: Chain) -> Kernel:
+    """Takes what the chain is given, in order, and gives its last node's output."""
+    from oracle.exact.kernels import chain as kernels  # numba takes its time to load
+
+    run: Callable[..., None] = kernels.run
+    code = np.array(list(_code(program, chain)), np.int64)
+    modes = np.array([(given.repeat, given.size) for given in chain.given], np.int64)
+    shape = program.nodes[chain.nodes[-1]].output.shape
+    size = prod(shape)
+    rows = lcm(*(given.size for given in chain.given if given.repeat == 1 and given.size < size))
+    block = max(1, kernels.BLOCK // rows) * rows if rows <= kernels.BLOCK else kernels.BLOCK
+    nothing = [np.zeros(0, np.float32)] * (_OPERANDS - len(chain.given))
+
+    def kernel(*arrays: Array) -> Array:
+        out = np.empty(size, np.float32)
+        flat = [array.ravel() for array in arrays]
+        run(code, modes, block, *flat, *nothing, out)
+        return out.reshape(shape)
+
+    return kernel
+
+
+def _code(program: Program, chain: Chain) -> Iterator[list[int]]:
+    """For each node the op's number in `_OPS`, which is the kernel's, and three places: among what
+    is given and then the chain's own results."""
+    given = {one: place for place, one in enumerate(chain.given)}
+    results = {node: len(given) + at for at, node in enumerate(chain.nodes)}
+    for place in chain.nodes:
+        node = program.nodes[place]
+        places = [
+            results[operand.index]
+            if operand.kind is Kind.VALUE and operand.index in results
+            else given[_reading(operand, node)]
+            for operand in node.operands
+        ]
+        yield [_OPS.index(node.op), *places, *[places[0]] * (3 - len(places))]
