@@ -207,6 +207,31 @@ contract InferenceQueue is IInferenceQueue, OperatorStaking {
         _slash(proposal.operator, proposal.epoch, request_.bond(), challenger, request_.refundTo);
     }
 
+    /// @inheritdoc IInferenceQueue
+    function moveWindow(
+        Request calldata request_,
+        Proposal calldata proposal,
+        bytes32 outputHash,
+        uint256 settleAt
+    ) external returns (Proposal memory moved) {
+        RequestId id = request_.id();
+
+        require(msg.sender == DISPUTES, NotDisputes(msg.sender, DISPUTES));
+        _requireStatus(id, Status.Proposed);
+        _requireProposal(id, proposal, outputHash);
+        // INVARIANT: finalResultsStayFinal
+        require(block.timestamp < proposal.settleAt, WindowOver(id, proposal.settleAt));
+
+        moved = proposal;
+        moved.settleAt = uint64(settleAt);
+        // INVARIANT: settledOnlyAfterWindow. And what a slash voided stays void: the slash was not later than now.
+        require(block.timestamp < moved.settleAt, WindowNotLater(id, moved.settleAt));
+
+        _states[id] = RequestStateLibrary.proposed(_commitmentOf(moved, outputHash));
+
+        emit WindowMoved(id, proposal.operator, moved);
+    }
+
     /* VIEWS */
 
     /// @inheritdoc IInferenceQueue

@@ -26,6 +26,7 @@ SOLC = os.environ.get("SOLC", str(ROOT / "scripts/solc.cjs"))
 SOURCES = (
     "contracts/ModelRegistry.sol",
     "contracts/InferenceQueue.sol",
+    "contracts/Disputes.sol",
     "contracts/interfaces/IInferenceConsumer.sol",
     *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("contracts/examples/*.sol")),
 )

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IInferenceQueue} from "./IInferenceQueue.sol";
 import {Verdict} from "./IReferee.sol";
+import {Part} from "../libraries/Part.sol";
 import {Request} from "../libraries/Request.sol";
 import {RequestId} from "../libraries/RequestState.sol";
 
@@ -15,10 +16,15 @@ import {RequestId} from "../libraries/RequestState.sol";
 /// trace, which the operator must `reveal` within `REVEAL_PERIOD`. While a demand is open the result cannot become
 /// final, and after each answer there are at least `REACTION_PERIOD` to act on it.
 ///
-/// Demands are prepaid. The money goes to whoever answered once the result is final, and back to the demander if the
-/// operator is slashed. So an honest operator is paid for answering, and a challenger who was right gets its costs back.
+/// Demands are prepaid. The money goes to the operator once the result is final, whoever answered, and back to the
+/// demander if the operator is slashed for it. So an honest operator is paid for answering, a challenger who was right
+/// gets its costs back, and nobody gains by copying an answer.
 ///
 /// @dev One storage slot a demand: what was demanded is in `PartDemanded`, and later calls pass it back.
+///
+/// Assumptions that break safety: the referee convicts only what the law says is wrong; the queue moves windows and
+/// slashes only for this contract, and a proposal that is final never changes. That break liveness only: blocks have
+/// room for an answer within `REVEAL_PERIOD` and for a proof within `REACTION_PERIOD`; events are kept by somebody.
 interface IDisputes {
     /// @notice The proposal that is disputed, as it stands now.
     struct Subject {
@@ -27,17 +33,7 @@ interface IDisputes {
         bytes32 outputHash;
     }
 
-    /// @notice Consecutive nodes of one height in a tree of the trace, or consecutive leaves.
-    /// @param value The node whose value's tree it is; `VALUE_TREE` for the tree of all values' roots.
-    /// @param height Above the lowest nodes; `LEAVES` for the data of a value's leaves themselves.
-    struct Part {
-        uint32 value;
-        uint8 height;
-        uint32 first;
-        uint32 count;
-    }
-
-    /// @notice What a demand's slot holds the hash of.
+    /// @notice What a demand's slot holds the hash of. Where it is, and what its answer must lead to, is in it.
     /// @param values Nodes of the program.
     /// @param leaves Leaves of the value's tree; zero for the value tree.
     /// @param padding Bytes of the last leaf that are beyond the value; zero for the value tree.
@@ -72,10 +68,13 @@ interface IDisputes {
     event DemandTimedOut(RequestId indexed id, bytes32 indexed dispute, Part part);
     event PrepaidCollected(bytes32 indexed dispute, address indexed account, uint256 amount);
 
+    error WrongPeriods(uint256 revealPeriod, uint256 reactionPeriod, uint256 extensionLimit);
     error NotExact(RequestId id);
     error WrongModel(RequestId id);
-    error WrongDescriptor(RequestId id);
+    error WrongDescriptors(RequestId id);
+    /// @param nodes How many there are at that height, or how many leaves; zero where there is no such value or height.
     error WrongPart(Part part, uint256 nodes);
+    error AlreadyConvicted(bytes32 dispute);
     error AlreadyDemanded(bytes32 dispute, Part part);
     error PrepaidTooLittle(uint256 prepaid, uint256 needed);
     error PrepaidTooMuch(uint256 prepaid, uint256 maximum);
@@ -98,8 +97,11 @@ interface IDisputes {
     /// Anyone, while the result is not final.
     /// @param model What the model's id is the hash of: abi.encode(publisher, model).
     /// @param descriptors The program's header record and its path, and for a part of a value the node's record and its
-    /// path, as in a proof (`IReferee`).
-    /// @dev The value sent must be `priceOf` at least; all of it is the answer's.
+    /// path, as in a proof (`IReferee`). Nothing after them.
+    /// @dev The value sent must be `priceOf` at least; all of it is the answer's. A part is demanded once; at most 128
+    /// nodes or 64 leaves at a time. A demand must leave time for its answer and `REACTION_PERIOD` before the hard end,
+    /// `EXTENSION_LIMIT` after the end of the first window.
+    /// @dev Warning: a part that is larger than needed, or a high base fee, costs whoever was wrong to ask.
     function demand(
         Subject calldata subject,
         Part calldata part,
@@ -109,6 +111,8 @@ interface IDisputes {
 
     /// @notice Answers a demand. Anyone may, but the first answer of a dispute, which says what the trace root is, is
     /// the operator's alone. After the last open demand the window runs again, for `REACTION_PERIOD` at least.
+    /// @dev Trees are read strictly: an answer with anything but empty subtrees beyond the last leaf or value, or anything
+    /// but zeros beyond a value's last byte, is refused.
     /// @param data The part: 32 bytes a node, or 128 bytes a leaf.
     /// @param siblings Of the common path up to the top of the part's tree; and for a part of a value, then the path of
     /// its root in the value tree.
@@ -123,6 +127,7 @@ interface IDisputes {
     function timeout(Subject calldata subject, Demand calldata demand_) external;
 
     /// @notice Announces a proof, so that nobody who sees it coming can take the reward.
+    /// @dev Reverts where somebody sent the same bytes before: then it is committed already, and to the same challenger.
     /// @param commitment keccak256(abi.encode(challenger, keyOf(subject), keccak256(proof), salt)).
     function commitFraud(bytes32 commitment) external;
 
@@ -140,13 +145,19 @@ interface IDisputes {
         bytes32 salt
     ) external;
 
-    /// @notice Pays what was prepaid for a demand: back to the demander if the operator was slashed for this result,
-    /// to whoever answered once the result is final. Anyone may call.
-    /// @param revealer Who answered; zero where nobody did.
-    function collect(Demand calldata demand_, address revealer) external;
+    /// @notice Pays what was prepaid for a demand: back to the demander if the operator was slashed for this result, else
+    /// to the operator once nothing can happen to the result any more. Anyone may call.
+    /// @dev Reverts where the account refuses ether; the money waits.
+    function collect(Demand calldata demand_) external;
 
-    /// @notice Wei to prepay for a demand of `count` nodes or leaves at the current base fee.
-    function priceOf(Part calldata part) external view returns (uint256);
+    /// @notice Wei to prepay for a demand: what answering and collecting costs at twice the current base fee and
+    /// `REVEAL_TIP`. Zero for a part that cannot be demanded.
+    /// @param values Nodes of the program.
+    /// @param leaves Leaves of the value's tree; anything for the value tree.
+    function priceOf(Part calldata part, uint256 values, uint256 leaves)
+        external
+        view
+        returns (uint256);
 
     /// @notice The key of a proposal. Suspending and resuming its window does not change it.
     function keyOf(Subject calldata subject) external view returns (bytes32);

@@ -36,7 +36,7 @@ interface IInferenceQueue {
     /// @param operator Who proposed.
     /// @param epoch The operator's epoch then; a slash since voids the proposal unless it was final.
     /// @param proposedAt Seconds.
-    /// @param settleAt Seconds: the first moment at which the output is final.
+    /// @param settleAt Seconds: the first moment at which the output is final; 2^63 - 1 while a dispute suspends it.
     struct Proposal {
         address operator;
         uint32 epoch;
@@ -88,6 +88,7 @@ interface IInferenceQueue {
     error NotEnoughGas(RequestId id, uint256 gasLeft, uint256 needed);
     error NoCallbackOwed(RequestId id);
     error NotDisputes(address caller, address disputes);
+    error WindowNotLater(RequestId id, uint256 settleAt);
     error LengthMismatch(uint256 requests, uint256 outputs);
 
     /// @notice Asks for one inference and escrows the value sent as its fee. The caller is the consumer.
@@ -137,6 +138,17 @@ interface IInferenceQueue {
         address challenger
     ) external;
 
+    /// @notice Moves the end of a window that is open: far off while a part of the trace is demanded, and back to some
+    /// moment to come when all is answered. Only `DISPUTES`. The bond stays locked and a void proposal stays void.
+    /// @param settleAt Seconds: later than now, so that nothing becomes final by being moved; below 2^64.
+    /// @return moved What later calls must pass from now on.
+    function moveWindow(
+        Request calldata request_,
+        Proposal calldata proposal,
+        bytes32 outputHash,
+        uint256 settleAt
+    ) external returns (Proposal memory moved);
+
     /// @notice The fee that covers the model's royalty and an operator's gas at `gasPrice`, from typical payloads.
     /// @dev A floor to start from: which fee is enough is for operators to decide.
     function quote(ModelId model, uint256 callbackGas, uint256 gasPrice)
@@ -153,7 +165,7 @@ interface IInferenceQueue {
 
     /// @notice Reverts unless `output` stands as proposed, final or not.
     /// @dev Warning: an output that is not final may be wrong, and be replaced by another. Show it; do not pay on it.
-    /// @return secondsLeft Until it is final; zero if it is.
+    /// @return secondsLeft Until it is final; zero if it is. More than 2^62 while a dispute suspends the window.
     function requireProposed(
         Request calldata request_,
         Proposal calldata proposal,

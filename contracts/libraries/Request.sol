@@ -55,6 +55,17 @@ library RequestLibrary {
         }
     }
 
+    /// @dev The same outside of the queue.
+    function idIn(Request calldata self, address queue) internal view returns (RequestId id_) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, self, SIZE)
+            mstore(0, or(shl(160, chainid()), queue))
+            mstore(0x20, keccak256(free, SIZE))
+            id_ := keccak256(0, 0x40)
+        }
+    }
+
     /// @dev The same for a request that is being made.
     function idInMemory(Request memory self) internal view returns (RequestId id_) {
         assembly ("memory-safe") {

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+import {IDisputes} from "./interfaces/IDisputes.sol";
+import {IInferenceQueue} from "./interfaces/IInferenceQueue.sol";
+import {ModelId} from "./interfaces/IModelRegistry.sol";
+import {Claim, IReferee, Verdict} from "./interfaces/IReferee.sol";
+import {DemandState, DemandStateLibrary, DemandStatus} from "./libraries/DemandState.sol";
+import {Descriptors} from "./libraries/Descriptors.sol";
+import {Part} from "./libraries/Part.sol";
+import {Request} from "./libraries/Request.sol";
+import {RequestId} from "./libraries/RequestState.sol";
+import {Trace} from "./libraries/Trace.sol";
+
+/// @title Disputes
+contract Disputes is IDisputes {
+    /// @dev What is known of a disputed proposal. It is never deleted: a key stands for one proposal for ever.
+    /// @param settleAt Seconds: the end of the window while no demand is open, and what it was while one is.
+    struct Dispute {
+        bytes32 traceRoot;
+        address operator;
+        uint48 settleAt;
+        uint40 openDemands;
+        bool isConvicted;
+    }
+
+    /// @dev Later than any time, and than any answer.
+    uint256 private constant SUSPENDED = uint64(type(int64).max);
+    uint256 private constant MAX_PERIOD = 365 days;
+
+    /* Gas of an answer, measured in tests/contracts/Gas.t.sol (docs/decisions.md). */
+    uint256 private constant REVEAL_GAS = 115_000;
+    uint256 private constant REVEAL_GAS_A_WORD = 1_050;
+    uint256 private constant COLLECT_GAS = 55_000;
+    /// @dev EIP-7623: a transaction costs 21,000 and 40 for each byte that is not zero, at the least.
+    uint256 private constant FLOOR_GAS = 55_000;
+    uint256 private constant FLOOR_GAS_A_WORD = 40 * 32;
+
+    address public immutable QUEUE;
+    address public immutable REFEREE;
+    uint256 public immutable REVEAL_PERIOD;
+    uint256 public immutable REACTION_PERIOD;
+    uint256 public immutable EXTENSION_LIMIT;
+    uint256 public immutable REVEAL_TIP;
+
+    mapping(bytes32 dispute => Dispute) private _disputes;
+    mapping(bytes32 demand => DemandState) private _demands;
+    mapping(bytes32 commitment => uint256 blockNumber) private _commitments;
+
+    constructor(
+        address queue,
+        address referee,
+        uint256 revealPeriod,
+        uint256 reactionPeriod,
+        uint256 extensionLimit,
+        uint256 revealTip
+    ) {
+        // A demand in the last second of a window must have its time.
+        bool isPossible = revealPeriod != 0 && reactionPeriod != 0 && revealPeriod <= MAX_PERIOD
+            && reactionPeriod <= MAX_PERIOD && extensionLimit <= MAX_PERIOD
+            && revealPeriod + reactionPeriod <= extensionLimit;
+        require(isPossible, WrongPeriods(revealPeriod, reactionPeriod, extensionLimit));
+
+        QUEUE = queue;
+        REFEREE = referee;
+        REVEAL_PERIOD = revealPeriod;
+        REACTION_PERIOD = reactionPeriod;
+        EXTENSION_LIMIT = extensionLimit;
+        REVEAL_TIP = revealTip;
+    }
+
+    /* TRACE */
+
+    /// @inheritdoc IDisputes
+    function demand(
+        Subject calldata subject,
+        Part calldata part,
+        bytes calldata model,
+        bytes calldata descriptors
+    ) external payable {
+        RequestId id = subject.request.idIn(QUEUE);
+        Demand memory terms = _termsOf(id, subject, part, model, descriptors);
+        bytes32 slot = _slotOf(terms.dispute, part);
+        Dispute storage dispute = _disputes[terms.dispute];
+
+        _requireTimeToDemand(id, subject);
+        _requireNotConvicted(terms.dispute);
+        require(_demands[slot].status() == DemandStatus.None, AlreadyDemanded(terms.dispute, part));
+
+        _demands[slot] = DemandStateLibrary.open(keccak256(abi.encode(terms)));
+        bool isFirst = dispute.openDemands++ == 0;
+        if (isFirst) {
+            dispute.operator = subject.proposal.operator;
+            dispute.settleAt = uint48(subject.proposal.settleAt);
+        }
+
+        emit PartDemanded(id, terms.dispute, subject.proposal.operator, terms);
+
+        // The queue finds out whether the proposal is there and open. While a demand is open it is.
+        if (isFirst) _moveWindow(subject, SUSPENDED);
+    }
+
+    /// @inheritdoc IDisputes
+    function reveal(
+        Subject calldata subject,
+        Demand calldata demand_,
+        bytes calldata data,
+        bytes32[] calldata siblings
+    ) external {
+        RequestId id = subject.request.idIn(QUEUE);
+        bytes32 key = _keyOf(id, subject);
+        bytes32 slot = _requireOpen(key, demand_);
+        require(block.timestamp <= demand_.deadline, RevealTooLate(key, demand_.deadline));
+
+        _demands[slot] = _demands[slot].to(DemandStatus.Revealed);
+        _openTrace(id, key, subject.proposal.operator, _traceRootOf(demand_, data, siblings));
+        Dispute storage dispute = _disputes[key];
+        bool isLast = --dispute.openDemands == 0;
+        uint256 settleAt = block.timestamp + REACTION_PERIOD;
+        if (settleAt < dispute.settleAt) settleAt = dispute.settleAt;
+        if (isLast) dispute.settleAt = uint48(settleAt);
+
+        emit PartRevealed(id, key, demand_.part, data, siblings);
+
+        if (isLast) _moveWindow(subject, settleAt);
+    }
+
+    /// @inheritdoc IDisputes
+    function timeout(Subject calldata subject, Demand calldata demand_) external {
+        RequestId id = subject.request.idIn(QUEUE);
+        bytes32 key = _keyOf(id, subject);
+        _requireOpen(key, demand_);
+        // INVARIANT: anHonestOperatorThatAnswersInTimeIsNeverSlashed
+        require(block.timestamp > demand_.deadline, RevealNotOver(key, demand_.deadline));
+
+        _disputes[key].isConvicted = true;
+
+        emit DemandTimedOut(id, key, demand_.part);
+
+        _slash(subject, demand_.demander);
+    }
+
+    /* FRAUD */
+
+    /// @inheritdoc IDisputes
+    function commitFraud(bytes32 commitment) external {
+        require(_commitments[commitment] == 0, AlreadyCommitted(commitment));
+
+        _commitments[commitment] = block.number;
+
+        emit FraudCommitted(commitment, msg.sender);
+    }
+
+    /// @inheritdoc IDisputes
+    function proveFraud(
+        Subject calldata subject,
+        bytes calldata model,
+        bytes calldata proof,
+        bytes calldata input,
+        bytes calldata output,
+        bytes32 salt
+    ) external {
+        RequestId id = subject.request.idIn(QUEUE);
+        bytes32 key = _keyOf(id, subject);
+        _requireCommitted(keccak256(abi.encode(msg.sender, key, keccak256(proof), salt)));
+        _requireNotConvicted(key);
+        Dispute storage dispute = _disputes[key];
+        Claim memory claim = Claim({
+            programRoot: _programRootOf(id, subject.request, model),
+            traceRoot: dispute.traceRoot,
+            inputHash: subject.request.inputHash,
+            outputHash: subject.outputHash
+        });
+        Verdict memory verdict = IReferee(REFEREE).judge(claim, proof, input, output);
+        // INVARIANT: slashOnlyAfterAVerdictOrATimeout
+        require(verdict.claimed != verdict.expected, NotFraud(id, verdict));
+
+        dispute.isConvicted = true;
+
+        emit FraudProven(id, key, msg.sender, verdict);
+
+        _slash(subject, msg.sender);
+    }
+
+    /* MONEY */
+
+    /// @inheritdoc IDisputes
+    function collect(Demand calldata demand_) external {
+        (bytes32 slot, DemandState state) = _requireDemand(demand_);
+        Dispute memory dispute = _disputes[demand_.dispute];
+        bool isFinal = dispute.openDemands == 0 && block.timestamp >= dispute.settleAt;
+        bool isDue = state.status() != DemandStatus.Collected && (dispute.isConvicted || isFinal);
+        require(isDue, NothingToCollect(demand_.dispute, demand_.part));
+
+        _demands[slot] = state.to(DemandStatus.Collected);
+        address account = dispute.isConvicted ? demand_.demander : dispute.operator;
+
+        emit PrepaidCollected(demand_.dispute, account, demand_.prepaid);
+
+        _send(account, demand_.prepaid);
+    }
+
+    /* VIEWS */
+
+    /// @inheritdoc IDisputes
+    function priceOf(Part calldata part, uint256 values, uint256 leaves)
+        external
+        view
+        returns (uint256)
+    {
+        bool isThere = part.exists(part.nodesThere(values, leaves));
+        return isThere ? _priceOf(part, values, leaves) : 0;
+    }
+
+    /// @inheritdoc IDisputes
+    function keyOf(Subject calldata subject) external view returns (bytes32) {
+        return _keyOf(subject.request.idIn(QUEUE), subject);
+    }
+
+    /// @inheritdoc IDisputes
+    function disputeOf(bytes32 dispute)
+        external
+        view
+        returns (bytes32 traceRoot, uint256 openDemands, uint256 settleAt, bool isConvicted)
+    {
+        Dispute memory found = _disputes[dispute];
+        return (found.traceRoot, found.openDemands, found.settleAt, found.isConvicted);
+    }
+
+    /* STEPS */
+
+    /// @dev The terms of a demand that an honest operator can fulfil, and is paid for.
+    function _termsOf(
+        RequestId id,
+        Subject calldata subject,
+        Part calldata part,
+        bytes calldata model,
+        bytes calldata descriptors
+    ) private view returns (Demand memory) {
+        bytes32 programRoot = _programRootOf(id, subject.request, model);
+        (uint256 values, uint256 leaves, uint256 padding) =
+            _sizesOf(id, part, descriptors, programRoot);
+        uint256 nodes = part.nodesThere(values, leaves);
+        require(part.exists(nodes), WrongPart(part, nodes));
+        uint256 price = _priceOf(part, values, leaves);
+        require(msg.value >= price, PrepaidTooLittle(msg.value, price));
+        require(msg.value <= type(uint96).max, PrepaidTooMuch(msg.value, type(uint96).max));
+
+        return Demand({
+            dispute: _keyOf(id, subject),
+            part: part,
+            programRoot: programRoot,
+            values: uint32(values),
+            leaves: uint32(leaves),
+            padding: uint8(padding),
+            demander: msg.sender,
+            prepaid: uint96(msg.value),
+            deadline: uint64(block.timestamp + REVEAL_PERIOD)
+        });
+    }
+
+    /// @dev The first trace root is the operator's word; every other must be that.
+    function _openTrace(RequestId id, bytes32 key, address operator, bytes32 traceRoot) private {
+        bytes32 known = _disputes[key].traceRoot;
+        if (known == 0) {
+            require(msg.sender == operator, NotOperator(msg.sender, operator));
+            _disputes[key].traceRoot = traceRoot;
+            emit TraceRevealed(id, key, traceRoot);
+        } else {
+            require(traceRoot == known, WrongOpening(key, traceRoot, known));
+        }
+    }
+
+    function _moveWindow(Subject calldata subject, uint256 settleAt) private {
+        IInferenceQueue(QUEUE)
+            .moveWindow(subject.request, subject.proposal, subject.outputHash, settleAt);
+    }
+
+    function _slash(Subject calldata subject, address challenger) private {
+        IInferenceQueue(QUEUE)
+            .slash(subject.request, subject.proposal, subject.outputHash, challenger);
+    }
+
+    function _send(address account, uint256 amount) private {
+        // Returned data is not copied: a large answer would cost the caller, not the account.
+        bool sent;
+        assembly ("memory-safe") {
+            sent := call(gas(), account, amount, 0, 0, 0, 0)
+        }
+        require(sent, PaymentFailed(account, amount));
+    }
+
+    /* WHAT FOLLOWS FROM WHAT IS PASSED */
+
+    function _keyOf(RequestId id, Subject calldata subject) private pure returns (bytes32) {
+        IInferenceQueue.Proposal calldata proposal = subject.proposal;
+        return keccak256(
+            abi.encode(
+                id, proposal.operator, proposal.epoch, proposal.proposedAt, subject.outputHash
+            )
+        );
+    }
+
+    function _slotOf(bytes32 dispute, Part calldata part) private pure returns (bytes32) {
+        return keccak256(abi.encode(dispute, part));
+    }
+
+    function _programRootOf(RequestId id, Request calldata request, bytes calldata model)
+        private
+        pure
+        returns (bytes32)
+    {
+        require(request.terms.isExact(), NotExact(id));
+        bool isRight = keccak256(model) == ModelId.unwrap(request.model);
+        require(isRight, WrongModel(id));
+        // abi.encode(publisher, model): the publisher, where the model begins, where its name and its version do.
+        return bytes32(model[128:160]);
+    }
+
+    function _sizesOf(RequestId id, Part calldata part, bytes calldata data, bytes32 programRoot)
+        private
+        pure
+        returns (uint256 values, uint256 leaves, uint256 padding)
+    {
+        bytes calldata rest;
+        (values, rest) = Descriptors.readHeader(data, programRoot);
+        require(values != 0, WrongDescriptors(id));
+        if (!part.isOfValueTree()) {
+            require(part.value < values, WrongPart(part, 0));
+            (leaves, padding, rest) = Descriptors.readNode(rest, programRoot, part.value, values);
+            require(leaves != 0, WrongDescriptors(id));
+        }
+        require(rest.length == 0, WrongDescriptors(id));
+    }
+
+    function _traceRootOf(Demand calldata demand_, bytes calldata data, bytes32[] calldata siblings)
+        private
+        pure
+        returns (bytes32)
+    {
+        return Trace.rootOf(
+            demand_.part,
+            demand_.programRoot,
+            demand_.values,
+            demand_.leaves,
+            demand_.padding,
+            data,
+            siblings
+        );
+    }
+
+    /// @dev Of a part that exists.
+    function _priceOf(Part calldata part, uint256 values, uint256 leaves)
+        private
+        view
+        returns (uint256)
+    {
+        uint256 words = part.size() / 32 + part.siblings(values, leaves);
+        uint256 executed = REVEAL_GAS + words * REVEAL_GAS_A_WORD;
+        uint256 floor = FLOOR_GAS + words * FLOOR_GAS_A_WORD;
+        uint256 gas_ = (executed > floor ? executed : floor) + COLLECT_GAS;
+        return gas_ * (2 * block.basefee + REVEAL_TIP);
+    }
+
+    /* CHECKS */
+
+    function _requireTimeToDemand(RequestId id, Subject calldata subject) private view {
+        uint256 hardEnd = subject.proposal.proposedAt + subject.request.window() + EXTENSION_LIMIT;
+        uint256 ready = block.timestamp + REVEAL_PERIOD + REACTION_PERIOD;
+        require(ready <= hardEnd, TooLateToDemand(id, hardEnd));
+    }
+
+    function _requireNotConvicted(bytes32 dispute) private view {
+        require(!_disputes[dispute].isConvicted, AlreadyConvicted(dispute));
+    }
+
+    function _requireDemand(Demand calldata demand_)
+        private
+        view
+        returns (bytes32 slot, DemandState state)
+    {
+        slot = _slotOf(demand_.dispute, demand_.part);
+        state = _demands[slot];
+        bool isKnown =
+            state.status() != DemandStatus.None && state.commitsTo(keccak256(abi.encode(demand_)));
+        require(isKnown, WrongDemand(demand_.dispute, demand_.part));
+    }
+
+    function _requireOpen(bytes32 dispute, Demand calldata demand_)
+        private
+        view
+        returns (bytes32 slot)
+    {
+        require(demand_.dispute == dispute, WrongDemand(dispute, demand_.part));
+        DemandState state;
+        (slot, state) = _requireDemand(demand_);
+        require(state.status() == DemandStatus.Open, DemandNotOpen(dispute, demand_.part));
+        _requireNotConvicted(dispute);
+    }
+
+    function _requireCommitted(bytes32 commitment) private view {
+        uint256 blockNumber = _commitments[commitment];
+        require(blockNumber != 0, NotCommitted(commitment));
+        require(blockNumber < block.number, CommittedTooLate(commitment, blockNumber));
+    }
+}
