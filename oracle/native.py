@@ -137,7 +137,8 @@ def differs(
     Floats may differ by `relative` of the largest finite element of their output, and must agree on
     which are NaN or infinite. Anything else must be equal, but for two cases: a row's label may
     differ if the signature also gives scores [rows, classes] whose two best in that row are within
-    noise of each other, for then either label is as good; and 8-bit integers are numbers like
+    noise of each other, or one score [rows, 1] within noise of zero, for then either label is as
+    good; and 8-bit integers are numbers like
     floats where the network quantizes.
     """
     if len(native) != len(exact):
@@ -178,15 +179,17 @@ def _beyond_noise(ours: Array, theirs: Array, relative: float) -> Array:
 
 
 def _unexcused(wrong: Array, exact: Sequence[Array], relative: float) -> Array:
-    """`wrong` without the rows whose two best scores are within noise."""
+    """`wrong` without the rows whose two best scores are within noise, or whose one score is within
+    it of zero."""
     if wrong.ndim not in (1, 2) or not wrong.any() or wrong.size != wrong.shape[0]:
         return np.asarray(wrong)
     excused = np.zeros(wrong.shape[0], np.bool_)
     for scores in exact:
-        is_table = scores.ndim == 2 and scores.shape[0] == wrong.shape[0] and scores.shape[1] > 1
+        is_table = scores.ndim == 2 and scores.shape[0] == wrong.shape[0] and scores.shape[1] > 0
         if is_table and np.issubdtype(scores.dtype, np.floating):
             best = np.sort(scores.astype(np.float64), axis=1)[:, -2:]
-            excused |= best[:, 1] - best[:, 0] <= 2 * _noise(scores, relative)
+            margin = best[:, 1] - best[:, 0] if scores.shape[1] > 1 else np.abs(best[:, 0]) * 2
+            excused |= margin <= 2 * _noise(scores, relative)
     return np.asarray(wrong & ~excused.reshape(wrong.shape))
 
 

@@ -291,6 +291,13 @@ def test_differs_allows_another_label_only_where_the_best_scores_tie():
     )
 
 
+def test_differs_allows_another_label_where_the_only_score_is_about_zero():
+    scores = np.array([[1e-6], [-4]], np.float32)
+    labels = np.array([[1], [-1]])
+    assert compare([labels, scores], [np.array([[-1], [-1]]), scores]) is None
+    assert compare([labels, scores], [np.array([[1], [1]]), scores]) is not None
+
+
 def test_differs_reads_8_bits_as_numbers_where_the_network_quantizes():
     ours, theirs = np.array([-128, 1], np.int8), np.array([-121, 2], np.int8)
     assert compare([ours], [theirs]) is not None
