@@ -5,7 +5,8 @@ is checked, and every reason against it is reported at once.
 """
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import (
@@ -21,6 +22,7 @@ from onnx import (
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.builder import Builder, Limits, OverLimit
 from oracle.exact.lowering import MICROSOFT, ONNX, ONNX_ML
+from oracle.exact.lowering.scan import scan
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand, Program
 from oracle.exact.source import Source, tensor_array
@@ -104,9 +106,11 @@ class _Lowering:
         self.limits = limits
         self.reasons: list[Reason] = []
         self.opset, self.ml_opset = self._opsets(model)
-        self.tensors: MutableMapping[str, TensorProto] = self._initializers(self.graph)
-        self.values: MutableMapping[str, Operand | None] = {}
-        """By name; None for what could not be lowered, which is no reason against its readers."""
+        self.tensors = ChainMap(self._initializers(self.graph))
+        self.values: ChainMap[str, Operand | None] = ChainMap({})
+        """By name; None for what could not be lowered, which is no reason against its readers. The
+        names of a branch are in a map of their own, beside the one of its tensors."""
+        self.lowered = 0
 
     def program(self) -> Program:
         inputs = self._inputs()
@@ -266,7 +270,10 @@ class _Lowering:
         """Lowers one node; says whether to go on to the next."""
         self.builder.node_name = name = node.name or (node.output[0] if node.output else "")
         results: Sequence[Operand | None] = [None] * len(node.output)
+        self.lowered += 1
         try:
+            if self.lowered > self.limits.nodes:
+                raise OverLimit(f"it takes more than {self.limits.nodes} nodes", "scan less")
             results = self._lowered(node)
         except OverLimit as over:
             self._refuse(over.why, over.advice, name, node.op_type)
@@ -284,6 +291,8 @@ class _Lowering:
         ml = node.domain == "ai.onnx.ml"
         if not ml and node.op_type == "If":
             return self._if(node)
+        if not ml and node.op_type == "Scan":
+            return self._scan(node)
         if ml and node.op_type == "ZipMap":
             return self._zip_map(node)
         lowering = TABLES.get(node.domain, {}).get(node.op_type)
@@ -306,8 +315,7 @@ class _Lowering:
         if text and node.op_type not in _TEXT_OPS:
             raise Outside("it computes with strings", "end the graph before it")
         results = lowering(self.builder, source)
-        if unread := sorted(set(source.attributes) - source.read):
-            raise Outside(f"its attributes {', '.join(unread)} are not known", "remove them")
+        _end_if_unread(source)
         if len(node.output) > len(results):
             raise Outside(
                 f"it has {len(node.output)} outputs in place of {len(results)}", "fix the file"
@@ -333,19 +341,46 @@ class _Lowering:
             raise Outside(f"it has no {name}", "fix the file")
         if branch.g.input or len(branch.g.output) != len(node.output):
             raise Outside(f"its {name} has other inputs or outputs than it has", "fix the file")
-        return self._within(branch.g)
+        with self._scope({}, self._initializers(branch.g)):
+            return self._branch(branch.g)
 
-    def _within(self, graph: GraphProto) -> Sequence[Operand | None]:
-        """The outputs of a branch, which sees the names around it and leaves none behind."""
+    def _scan(self, node: NodeProto) -> Sequence[Operand | None]:
+        attributes = _attributes(node.attribute)
+        body = attributes.pop("body", AttributeProto()).g
+        if (len(body.input), len(body.output)) != (len(node.input), len(node.output)):
+            raise Outside("its body has other inputs or outputs than it has", "fix the file")
+        values = [self._value(name) for name in node.input]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
+            return [None] * len(node.output)
+        source = Source("Scan", self.opset, tuple(known), attributes, len(node.output))
+        names = [info.name for info in body.input]
+
+        def turn(given: Sequence[Operand]) -> Sequence[Operand | None]:
+            with self._scope(dict(zip(names, given, strict=True)), {}):
+                return self._branch(body)
+
+        with self._scope({}, self._initializers(body)):
+            results = scan(self.builder, source, known, turn)
+        _end_if_unread(source)
+        return results
+
+    @contextmanager
+    def _scope(
+        self, values: dict[str, Operand | None], tensors: dict[str, TensorProto]
+    ) -> Iterator[None]:
+        """Names of a branch, which sees those around it and leaves none behind."""
         outside = self.values, self.tensors
-        self.values = ChainMap({}, self.values)
-        self.tensors = ChainMap(self._initializers(graph), self.tensors)
+        self.values, self.tensors = self.values.new_child(values), self.tensors.new_child(tensors)
         try:
-            if all(map(self._node, graph.node)):
-                return [self._value(output.name) for output in graph.output]
-            return [None] * len(graph.output)
+            yield
         finally:
             self.values, self.tensors = outside
+
+    def _branch(self, graph: GraphProto) -> Sequence[Operand | None]:
+        if all(map(self._node, graph.node)):
+            return [self._value(output.name) for output in graph.output]
+        return [None] * len(graph.output)
 
     def _zip_map(self, node: NodeProto) -> Sequence[Operand | None]:
         """The tensor itself; the keys are the program's labels."""
@@ -371,9 +406,11 @@ class _Lowering:
                 f"its input {name!r} is not defined before it",
                 "sort the nodes topologically; a cycle has no meaning",
             )
-        self.values[name] = None  # a refused tensor is one reason, not one a reader
-        self.values[name] = self._constant(tensor)
-        return self.values[name]
+        scopes = zip(self.values.maps, self.tensors.maps, strict=True)
+        values = next(values for values, tensors in scopes if name in tensors)
+        values[name] = None  # a refused tensor is one reason, not one a reader
+        values[name] = self._constant(tensor)
+        return values[name]
 
     def _constant(self, tensor: TensorProto) -> Operand:
         if tensor.data_type == TensorProto.STRING:
@@ -385,6 +422,11 @@ class _Lowering:
                 raise Outside(f"strings {tensor.name!r} are not UTF-8", "fix the file") from None
             return self.builder.text(texts, (len(texts),))
         return self.builder.constant(tensor_array(tensor, self.limits.elements))
+
+
+def _end_if_unread(source: Source) -> None:
+    if unread := sorted(set(source.attributes) - source.read):
+        raise Outside(f"its attributes {', '.join(unread)} are not known", "remove them")
 
 
 def _is_tensor(type_: TypeProto) -> bool:
