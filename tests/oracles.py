@@ -168,7 +168,9 @@ def fast(op: Op, arrays: Sequence[Array], *attributes: int, known: Sequence[int]
     node = node_of(op, arrays, attributes)
     constants = [array if place in known else None for place, array in enumerate(arrays)]
     with np.errstate(all="ignore"):
-        return canonical(np.asarray(PRIMITIVES[op].prepare(node, constants)(*arrays)))
+        out = np.asarray(PRIMITIVES[op].prepare(node, constants)(*arrays))
+    assert out.dtype != np.float32 or not (np.signbit(out) & (out == 0)).any(), "a kernel gave −0"
+    return canonical(out)
 
 
 def bits(array: Array) -> list[int]:

@@ -183,6 +183,7 @@ def _rounded_block(terms: Array) -> Array:
     out: Array = np.where(finite, to_odd(s, error), total).astype(np.float32)
     for row in np.flatnonzero(finite & ~sure):
         out[row] = rounded_row(terms[row].tolist())
+    out += np.float32(0)  # a sum of products may round to −0
     return out
 
 
@@ -218,6 +219,8 @@ def _mean_block(terms: Array, k: Array) -> Array:
     out: Array = np.where(finite, to_odd(q, (total - product) - rest), total).astype(np.float32)
     for row in np.flatnonzero(finite & (bound != 0)):
         out[row] = _mean_row(terms[row], int(k[row]))
+    out[k == 0] = np.nan
+    out += np.float32(0)  # −2^−149 / 2 rounds to −0
     return out
 
 

@@ -12,6 +12,7 @@ the last element + end (+ overhang).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from math import prod
 
@@ -239,7 +240,11 @@ def _prepare_average(node: Node, constants: Sequence[Array | None]) -> Kernel:
     axes, windows = pool_axes(node.attributes), node.output.shape[1:-1]
     counts = np.array(_counts(node, axes), np.float64).reshape(*windows, 1)
     k = prod(axis.kernel for axis in axes)
-    unit = (k + 16) * UNIT * (1 + 2.0**-10)
+    # With padding cut off, a window may count fewer taps than stand on elements, or none: the NaN
+    # leaves it to `rounded_means`.
+    standing = _counts(replace(node, attributes=(0, *node.attributes[1:])), axes)
+    excess = np.reshape(standing, counts.shape) / np.where(counts == 0, np.nan, counts)
+    unit = (k + 16) * UNIT * (1 + 2.0**-10) * np.maximum(excess, 1)
     terms = _terms(node, axes, node.output.shape[-1])
 
     def kernel(x: Array) -> Array:

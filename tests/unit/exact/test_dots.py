@@ -141,3 +141,11 @@ def test_rounded_row_follows_ieee_when_terms_are_not_finite():
         with np.errstate(over="ignore"):
             out = canonical(np.array([sums.rounded_row(row)]))
         assert bits(out) == [exact_sum(row)]
+
+
+@pytest.mark.parametrize("k", [3, 40, 1000])
+def test_dot_is_plus_zero_where_a_negative_sum_rounds_to_zero(k):
+    a, b = np.zeros((1, k), np.float32), np.zeros((1, k), np.float32)
+    a[0, [0, 1, k - 1]] = [1, 1, 2.0**-100]
+    b[0, [0, 1, k - 1]] = [1, -1, -(2.0**-100)]
+    assert bits(fast(Op.DOT, [a, b])) == bits(plain(Op.DOT, [a, b])) == [0]

@@ -112,6 +112,11 @@ def test_reductions_agree_when_rows_hold_every_kind_of_number():
         agree(op, x.reshape(-1, 1))
 
 
+def test_reduce_mean_is_plus_zero_where_a_negative_mean_rounds_to_zero():
+    x = floats([0, 0x80000001, 0x80000001, 0]).reshape(2, 2)
+    assert bits(agree(Op.REDUCE_MEAN, x)) == [0, 0]
+
+
 @pytest.mark.long
 @settings(max_examples=2000)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 126))

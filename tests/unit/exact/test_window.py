@@ -16,6 +16,7 @@ from tests.oracles import (
     exact_dot,
     exact_sum,
     fast,
+    floats,
     nasty,
     node_of,
     plain,
@@ -254,6 +255,21 @@ def test_pools_agree_with_rationals_when_anything_may_stand_in_them(op, x):
 @pytest.mark.parametrize("op", [Op.MAX_POOL, Op.AVERAGE_POOL])
 def test_pools_agree_with_rationals_when_numbers_are_nasty(op):
     agree_on_pool(op, nasty().reshape(1, -1, 1), 0, [(3, 1, 1, 1, 1, 0)])
+
+
+def test_average_pool_is_plus_zero_where_a_negative_mean_rounds_to_zero():
+    x = floats([0, 0x80000001, 0, 0x80000001]).reshape(1, 4, 1)
+    found = fast(Op.AVERAGE_POOL, [x], 0, 2, 2, 1, 0, 0, 0)
+    assert bits(found) == bits(plain(Op.AVERAGE_POOL, [x], 0, 2, 2, 1, 0, 0, 0)) == [0, 0]
+
+
+@pytest.mark.parametrize("end", [-1, -2, -3])
+def test_average_pool_agrees_when_windows_count_fewer_taps_than_stand_or_none(end):
+    x = random_floats(np.random.default_rng(8), (2, 6, 5), 3)
+    for overhang in (0, 1, 3):
+        attributes = [1, 3, 1, 1, 0, end, overhang]
+        slow = plain(Op.AVERAGE_POOL, [x], *attributes)
+        assert same(slow, fast(Op.AVERAGE_POOL, [x], *attributes))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
