@@ -63,14 +63,21 @@ def _first(step: Step, output: tuple[int, ...]) -> int:
     return int((step[0].start * output[1] + step[1].start) * prod(output[2:-1]))
 
 
-def _rounded(s: Array, error: Array, out: Array) -> Array:
+def _rounded(s: Array, error: Array, out: Array, finite: bool) -> Array:
     """Writes float32 of `s` to `out`; gives the flat places that stay open. As `sums.decided`, but
-    moves less memory."""
+    moves less memory. With `finite` weights no zero of the padding makes a NaN, so a sum is NaN
+    only where a term is or both infinities are, and infinite only where a term is."""
     np.subtract(s, error, out=out, casting="same_kind")
     high = np.empty(out.shape, np.float32)
     np.add(s, error, out=high, casting="same_kind")
     undecided = np.flatnonzero(out != high)
     out += np.float32(0)
+    if finite and undecided.size:
+        sums = s.reshape(-1)[undecided]
+        special = ~np.isfinite(sums)
+        if special.any():
+            out[np.unravel_index(undecided[special], out.shape)] = sums[special]
+            undecided = undecided[~special]
     return undecided
 
 
@@ -84,7 +91,7 @@ class Gemm:
     def __init__(self, group: int, axes: Sequence[Axis], output: tuple[int, ...], w: Array):
         self._group, self._axes, self._output = group, axes, output
         self._w = w.astype(np.float64).reshape(group, w.shape[0] // group, -1)
-        self._unit = _unit(w)
+        self._unit, self._finite = _unit(w), bool(np.isfinite(w).all())
         self._norms = self._unit * np.sqrt(np.einsum("gok,gok->go", self._w, self._w))
         self._taps, self._channels = prod(w.shape[1:-1]), w.shape[-1]
         # Copied in runs along the windows where those are longer than runs along the taps.
@@ -111,10 +118,10 @@ class Gemm:
                 s += bias[mine]
                 size = self._unit * np.abs(bias[mine])
             s = s.reshape(part.shape)
-            places = _rounded(s, np.sqrt(square.max()) * self._norms[g] + size, part)
+            places = _rounded(s, np.sqrt(square.max()) * self._norms[g] + size, part, self._finite)
             if len(places) > _MANY * s.size:
                 fine = np.sqrt(square)[:, None] * self._norms[g] + size
-                places = _rounded(s, fine.reshape(part.shape), part)
+                places = _rounded(s, fine.reshape(part.shape), part, self._finite)
             if len(places):
                 window, channel = np.divmod(places, self._w.shape[1])
                 window += _first(step, self._output)
@@ -149,7 +156,7 @@ class Depthwise:
             axes, output = (Axis(1, 1, 1, 0, 0), *axes), (output[0], 1, *output[1:])
         self._axes, self._output, self._channels = axes, output, group
         self._many = output[-1] // group  # outputs of a channel
-        self._unit = _unit(w)
+        self._unit, self._finite = _unit(w), bool(np.isfinite(w).all())
         w64 = w.astype(np.float64).reshape(group, self._many, -1).transpose(1, 2, 0)
         self._w = np.tile(w64, (1, 1, output[-2]))  # [many, taps, windows of a row · channels]
         self._sizes = self._unit * np.abs(w64).sum(axis=1)
@@ -173,10 +180,11 @@ class Depthwise:
                 if bias is not None:
                     s += added
                 part = np.empty(s.shape, np.float32)
-                places = _rounded(s, coarse, part)
+                places = _rounded(s, coarse, part, self._finite)
                 if len(places) > _MANY * s.size:
                     sizes = _weighted([np.abs(view) for view in views], np.abs(w))
-                    places = _rounded(s, self._unit * (sizes + np.abs(added)), part)
+                    fine = self._unit * (sizes + np.abs(added))
+                    places = _rounded(s, fine, part, self._finite)
                 target = out[step]
                 target[..., mine] = part.reshape(*target.shape[:-1], self._channels)
                 if len(places):
