@@ -7,7 +7,7 @@ says what is then left to do for the law: the sign of zero after MUL and DIV.
 import numpy as np
 from numba import types
 
-from oracle.exact.kernels.compiled import compiled_for, inlined
+from oracle.exact.kernels.compiled import compiled, compiled_for, inlined
 from oracle.tensor import Array
 
 ADD, SUB, MUL, DIV, MAX, MIN, LESS, EQUAL, WHERE, NEG, ABS, SQRT = range(12)
@@ -17,7 +17,7 @@ _NUMBERS = types.Array(types.float32, 1, "C", readonly=True)
 _TABLE = types.Array(types.int64, 2, "C", readonly=True)
 
 
-@inlined
+@compiled
 def _load(data: Array, repeat: int, size: int, start: int, block: int, into: Array) -> None:
     """Elements (i // repeat) mod size of `data`, for i from `start` on, a multiple of `block`."""
     count = into.size
