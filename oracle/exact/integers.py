@@ -9,23 +9,46 @@ from oracle.exact.patches import Axis, each_tap, padded, windowed
 from oracle.tensor import Array
 
 
-def integer_product(a: Array, b: Array) -> Array:
-    """a [*, M, K] · b [*, N, K]ᵀ, wrapped to their dtype."""
-    precise = _precise(a, b, a.shape[-1])
-    product = np.matmul(a.astype(precise), np.swapaxes(b, -1, -2).astype(precise))
-    return _wrapped(product, a.dtype)
+class Factor:
+    """Integers, their largest size, and as floats in the dtypes that were asked for."""
+
+    def __init__(self, integers: Array):
+        self._integers = integers
+        self.largest = _largest(integers)
+        self._made: dict[Any, Array] = {}
+
+    def precise(self, dtype: Any) -> Array:
+        if dtype not in self._made:
+            self._made[dtype] = self._integers.astype(dtype)
+        return self._made[dtype]
+
+
+def integer_product(known: Array | None) -> Callable[[Array, Array], Array]:
+    """a [*, M, K] · b [*, N, K]ᵀ, wrapped to their dtype. `known`: b, if it is a constant."""
+    known_factor = None if known is None else Factor(known)
+
+    def kernel(a: Array, b: Array) -> Array:
+        factor = known_factor or Factor(b)
+        precise = _precise(_largest(a), factor.largest, a.shape[-1])
+        product = np.matmul(a.astype(precise), np.swapaxes(factor.precise(precise), -1, -2))
+        return _wrapped(product, a.dtype)
+
+    return kernel
 
 
 def integer_convolution(
-    group: int, axes: Sequence[Axis], output: tuple[int, ...]
+    group: int, axes: Sequence[Axis], output: tuple[int, ...], known: Array | None
 ) -> Callable[..., Array]:
-    """CONV's kernel: an image [N, *size, C], weights [O, *kernel, C/group], a bias [O]."""
+    """CONV's kernel: an image [N, *size, C], weights [O, *kernel, C/group], a bias [O].
+    `known`: the weights, if they are constants."""
     windows = output[1:-1]
+    known_factor = None if known is None else Factor(known)
 
     def kernel(x: Array, w: Array, bias: Array | None = None) -> Array:
-        precise = _precise(x, w, w[0].size)
+        factor = known_factor or Factor(w)
+        precise = _precise(_largest(x), factor.largest, w[0].size)
         image = padded(x.astype(precise), axes, windows, 0)
-        weights = w.reshape(len(w), -1).astype(precise)
+        weights = factor.precise(precise).reshape(len(w), -1)
         if w.shape[-1] == 1 and len(w) == group:
             views = each_tap(image, axes, windows)
             sums = sum(view * weights[:, tap] for tap, view in enumerate(views))
@@ -48,9 +71,9 @@ def _by_groups(patches: Array, w: Array, group: int, output: tuple[int, ...]) ->
     return sums
 
 
-def _precise(a: Array, b: Array, terms: int) -> Any:
-    """The dtype that holds every sum of so many products: int64 holds it modulo 2^64."""
-    size = _largest(a) * _largest(b) * terms
+def _precise(a: int, b: int, terms: int) -> Any:
+    """The dtype that holds every sum of so many products up to a·b: int64 does modulo 2^64."""
+    size = a * b * terms
     return np.float32 if size < 1 << 24 else np.float64 if size < 1 << 53 else np.int64
 
 

@@ -22,6 +22,8 @@ BLOCK = 1 << 21
 # Added to every bound of `bracketed`: a little more than half of the distance from 0 to the first
 # midpoint, 2^−150.
 FLOOR = 2.0**-151 * (1 + 2.0**-20)
+# The bits of an element that a compiled kernel leaves open: no canonical float32 has them.
+OPEN = np.uint32(0x7FFFFFFF)
 _NONE = np.zeros(0, np.intp)
 
 

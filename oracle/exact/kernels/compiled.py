@@ -32,3 +32,9 @@ def compiled(function: F) -> F:
 def inlined(function: F) -> F:
     """As a part of whatever kernel of its file calls it."""
     return cast(F, njit(fastmath=False, error_model="numpy", inline="always")(function))
+
+
+def reordered(function: F) -> F:
+    """As `compiled`, for sums whose bound holds in any order, fused or not."""
+    options = _OPTIONS | {"fastmath": {"reassoc", "contract"}}
+    return cast(F, njit(**options)(function))

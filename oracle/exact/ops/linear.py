@@ -6,9 +6,10 @@ from math import prod
 import numpy as np
 
 from oracle.exact import float32
-from oracle.exact.dots import Bias, Dots
+from oracle.exact.contraction import NO_BIAS, Bias, Contraction, Weights
 from oracle.exact.integers import integer_product
 from oracle.exact.ops.elementwise import from_words, words
+from oracle.exact.patches import Axis
 from oracle.exact.primitive import (
     FLOAT,
     Kernel,
@@ -19,8 +20,11 @@ from oracle.exact.primitive import (
     same_dtype,
 )
 from oracle.exact.program import Node, Op, Operand, ValueType
+from oracle.exact.sums import BLOCK, OPEN, rounded_sums
 from oracle.tensor import Array
 from oracle.types import DType
+
+_ROWS = Axis(1, 1, 1, 0, 0)
 
 
 def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
@@ -93,35 +97,34 @@ def _rows(operand: Operand, m: int, n: int) -> Operand:
 
 
 def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
-    """Batches are read as [G, M, K], [G, N, K]."""
+    """Batches are read as [G, M, K], times [G or 1, N, K]."""
     if node.output.dtype is not FLOAT:
-        return _integer
+        return _prepare_integer(constants)
     shape = node.output.shape
-    batch, m, k = shape[:-2], shape[-2], node.operands[0].type.shape[-1]
-    groups = prod(batch)
-    b_known = None if constants[1] is None else _dots(constants[1], batch)
-    if len(constants) == 2:
-        bias_known: Bias | None = Bias(np.zeros((1, 1, 1)))
-    else:
-        bias_known = None if constants[2] is None else _bias(constants[2], shape)
+    batch, (m, n), k = shape[:-2], shape[-2:], node.operands[0].type.shape[-1]
+    groups, columns = prod(batch), node.operands[1].type.shape
+    is_shared = prod(columns[:-2]) == 1
+    contraction = Contraction((groups, m, k), [_ROWS], [m], 1, n, not is_shared)
+
+    def matrices(b: Array) -> Array:
+        if is_shared:
+            return b.reshape(1, n, k)
+        return np.broadcast_to(b, (*batch, n, k)).reshape(groups, n, k)
+
+    w_known = None if constants[1] is None else Weights(matrices(constants[1]))
+    known = [*constants, None][2]
+    bias_known = NO_BIAS if len(constants) == 2 else None if known is None else _bias(known, shape)
 
     def kernel(a: Array, b: Array, bias: Array | None = None) -> Array:
         if a.shape[:-2] != batch:
             a = np.broadcast_to(a, (*batch, m, k))
-        dots = b_known or _dots(b, batch)
         added = bias_known or _bias(bias, shape)
-        return dots.rounded(a.reshape(groups, m, k), added).reshape(shape)
+        out, left = contraction.rounded(a, w_known or Weights(matrices(b)), added)
+        if left:
+            _redo(out, a.reshape(groups, m, k), matrices(b), added)
+        return out.reshape(shape)
 
     return kernel
-
-
-def _integer(a: Array, b: Array, bias: Array | None = None) -> Array:
-    out = integer_product(a, b)
-    return out if bias is None else out + bias
-
-
-def _dots(b: Array, batch: tuple[int, ...]) -> Dots:
-    return Dots(np.broadcast_to(b, (*batch, *b.shape[-2:])).reshape(prod(batch), *b.shape[-2:]))
 
 
 def _bias(bias: Array | None, shape: tuple[int, ...]) -> Bias:
@@ -130,7 +133,30 @@ def _bias(bias: Array | None, shape: tuple[int, ...]) -> Bias:
     if prod(dims[:-2]) > 1:
         dims = (*shape[:-2], *dims[-2:])
         bias = np.broadcast_to(bias, dims)
-    return Bias(bias.astype(np.float64).reshape(prod(dims[:-2]), *dims[-2:]))
+    m, n = dims[-2:]
+    steps = (m * n if prod(dims[:-2]) > 1 else 0, n if m > 1 else 0, 1 if n > 1 else 0)
+    return Bias(bias.astype(np.float64).reshape(-1), *steps)
+
+
+def _redo(out: Array, a: Array, b: Array, bias: Bias) -> None:
+    """What is still open, [G, M, N]."""
+    groups, rows, columns = np.nonzero(out.view(np.uint32) == OPEN)
+    step = max(1, BLOCK // (a.shape[2] + 1))
+    for at in range(0, groups.size, step):
+        g, i, j = (place[at : at + step] for place in (groups, rows, columns))
+        products = a[g, i].astype(np.float64) * b[g % len(b), j]
+        added = bias.values[g * bias.image + i * bias.window + j * bias.column]
+        out[g, i, j] = rounded_sums(np.c_[products, added])
+
+
+def _prepare_integer(constants: Sequence[Array | None]) -> Kernel:
+    product = integer_product(constants[1])
+
+    def kernel(a: Array, b: Array, bias: Array | None = None) -> Array:
+        out = product(a, b)
+        return out if bias is None else out + bias
+
+    return kernel
 
 
 def _cost(node: Node) -> int:

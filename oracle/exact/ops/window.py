@@ -11,7 +11,7 @@ not zeros, which would make NaN of an infinite weight. Windows begin within −b
 the last element + end (+ overhang).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
@@ -19,7 +19,8 @@ from math import prod
 import numpy as np
 
 from oracle.exact import float32
-from oracle.exact.convolve import convolution
+from oracle.exact.channelwise import Channelwise, Multipliers
+from oracle.exact.contraction import NO_BIAS, Bias, Contraction, Weights
 from oracle.exact.integers import integer_convolution
 from oracle.exact.ops.elementwise import from_words, words
 from oracle.exact.ops.linear import dot, int_dot
@@ -34,7 +35,7 @@ from oracle.exact.primitive import (
     same_dtype,
 )
 from oracle.exact.program import Node, Op, ValueType
-from oracle.exact.sums import UNIT, decided, rounded_means, rounded_sums
+from oracle.exact.sums import OPEN, UNIT, decided, rounded_means, rounded_sums
 from oracle.tensor import Array
 from oracle.types import DType
 
@@ -193,25 +194,44 @@ def _terms(node: Node, axes: tuple[Axis, ...], group: int) -> Terms:
 def _prepare_conv(node: Node, constants: Sequence[Array | None]) -> Kernel:
     axes, group, shape = conv_axes(node.attributes), node.attributes[0], node.output.shape
     if node.output.dtype is not FLOAT:
-        return integer_convolution(group, axes, shape)
-    known = None if constants[1] is None else convolution(group, axes, shape, constants[1])
+        return integer_convolution(group, axes, shape, constants[1])
+    x, w = (operand.type.shape for operand in node.operands[:2])
+    convolve = _convolution(x, w, axes, group, shape, constants[1])
     terms = _terms(node, axes, group)
-    k = prod(node.operands[1].type.shape[1:]) + 1
 
     def kernel(x: Array, w: Array, bias: Array | None = None) -> Array:
-        image = padded(x.astype(np.float64), axes, shape[1:-1], 0)
-        bias64 = None if bias is None else bias.astype(np.float64)
-        out = np.empty(shape, np.float32)
-        undecided = (known or convolution(group, axes, shape, w))(image, bias64, out)
-        flat = out.reshape(-1)
-        for places in terms.blocks(undecided, k):
-            products = terms.of(x, places, w)
-            if bias64 is not None:
-                products = np.c_[products, bias64[places % shape[-1]]]
-            flat[places] = rounded_sums(products)
+        added = NO_BIAS if bias is None else Bias(bias.astype(np.float64), column=1)
+        out, left = convolve(x, w, added)
+        if left:
+            flat = out.reshape(-1)
+            undecided = np.flatnonzero(flat.view(np.uint32) == OPEN)
+            for places in terms.blocks(undecided, w[0].size + 1):
+                products = terms.of(x, places, w)
+                biases = added.values[places % shape[-1] * added.column]
+                flat[places] = rounded_sums(np.c_[products, biases])
         return out
 
     return kernel
+
+
+def _convolution(
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    axes: tuple[Axis, ...],
+    group: int,
+    output: tuple[int, ...],
+    known: Array | None,
+) -> Callable[[Array, Array, Bias], tuple[Array, int]]:
+    windows = output[1:-1]
+    if w[-1] == 1 and group > 1:
+        channelwise = Channelwise(x, axes, windows, w[0])
+        multipliers = None if known is None else Multipliers(group, known)
+        return lambda x, w, bias: channelwise.rounded(x, multipliers or Multipliers(group, w), bias)
+    outputs = w[0] // group
+    contraction = Contraction(x, axes, windows, group, outputs)
+    matrices = group, outputs, prod(w[1:])
+    weights = None if known is None else Weights(known.reshape(matrices))
+    return lambda x, w, bias: contraction.rounded(x, weights or Weights(w.reshape(matrices)), bias)
 
 
 def _along(image: Array, axes: Sequence[Axis], windows: Sequence[int], fold: np.ufunc) -> Array:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle.exact import convolve
+from oracle.exact import bands
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op
 from oracle.tensor import Array, canonical
@@ -119,9 +119,9 @@ def agree_on_pool(op: Op, x: Array, counted: int, axes) -> Array:
     return slow
 
 
-@pytest.fixture(params=[1, 1 << 17])
+@pytest.fixture(params=[1, 1 << 16])
 def _step(request, monkeypatch):
-    monkeypatch.setattr(convolve, "_CHUNK", request.param)
+    monkeypatch.setattr(bands, "_BAND", request.param)
 
 
 @pytest.mark.parametrize("axis", CONV_AXES)
@@ -210,6 +210,36 @@ def test_conv_agrees_with_the_plain_kernel_when_images_are_real(shape, group, st
     slow = plain(Op.CONV, [np.ascontiguousarray(x[small]), w], *attributes)
     inner = (slice(None), *[slice(0, 2)] * 2)  # which do not see the cut
     assert same(canonical(quick[inner].copy()), slow[inner].copy())
+
+
+SAME = (3, 1, 1, 1, 1, 1) * 2
+
+
+@pytest.mark.parametrize("group", [1, 2, 4])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("share", [0.1, 1])
+def test_convolution_decides_nan_and_infinities(group, value, share):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 7, 9, 4)).astype(np.float32)
+    x[rng.random(x.shape) < share] = value
+    w = rng.standard_normal((4, 3, 3, 4 // group)).astype(np.float32)
+    bias = rng.standard_normal(4).astype(np.float32)
+    assert same(
+        fast(Op.CONV, [x, w, bias], group, *SAME, known=(1, 2)),
+        plain(Op.CONV, [x, w, bias], group, *SAME),
+    )
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_convolution_takes_no_weight_on_padding_where_it_is_infinite(group):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 4, 4, 4)).astype(np.float32)
+    w = rng.standard_normal((4, 3, 3, 4 // group)).astype(np.float32)
+    w[:, 0, 0] = np.inf
+    operands = [x, w]
+    out = fast(Op.CONV, operands, group, *SAME, known=(1,))
+    assert same(out, plain(Op.CONV, operands, group, *SAME))
+    assert np.isfinite(out[0, 0, 0]).all()
 
 
 def test_conv_is_as_plain_in_a_long_contraction():

@@ -1,0 +1,95 @@
+"""One exact sum of float64 terms, rounded once to float32: what a filter leaves undecided.
+
+Terms are float32 numbers or products of two: multiples of 2^−298 below 2^256, so that no sum or
+error term overflows or underflows. TwoSum (Knuth, TAOCP 2, 4.2.2) has no product to be fused.
+"""
+
+import numpy as np
+
+from oracle.exact.kernels.compiled import compiled
+from oracle.exact.sums import OPEN, UNIT
+from oracle.tensor import Array
+
+LANES = 8
+NAN = np.uint32(0x7FC00000)
+MINUS_ZERO = np.uint32(0x80000000)
+
+
+@compiled
+def _to_odd(value: float, beyond: float) -> np.uint32:
+    """The bits of float32 of a number that lies between `value` and its neighbour where `beyond`
+    points, or is `value` if that is 0: as `sums.to_odd`."""
+    bits = np.float64(value).view(np.int64)
+    if beyond != 0 and bits & 1 == 0:
+        up = (beyond > 0) == (value > 0)
+        value = np.int64(bits + 1 if up else bits - 1).view(np.float64)
+    word = np.float32(value).view(np.uint32)
+    return word if word != MINUS_ZERO else np.uint32(0)
+
+
+@compiled
+def rounded_terms(terms: Array, count: int, lanes: Array) -> np.uint32:
+    """The bits of the float32 nearest to the sum of the first `count` terms, or OPEN.
+
+    Each lane sums its terms, the errors of that, and the sizes of the errors of those; the exact
+    sum is s + e within the sum of the last. `lanes` is memory for 3·LANES numbers.
+    """
+    for i in range(3 * LANES):
+        lanes[i] = 0.0
+    whole = count - count % LANES
+    for at in range(0, whole, LANES):
+        for i in range(LANES):
+            a, b = lanes[i], terms[at + i]
+            s = a + b
+            t = s - a
+            error = (a - (s - t)) + (b - t)
+            lanes[i] = s
+            a = lanes[LANES + i]
+            e = a + error
+            t = e - a
+            lanes[LANES + i] = e
+            lanes[2 * LANES + i] += abs((a - (e - t)) + (error - t))
+    total, small, rest = 0.0, 0.0, 0.0
+    for i in range(count - whole + LANES):
+        b = lanes[i] if i < LANES else terms[whole + i - LANES]
+        s = total + b
+        t = s - total
+        error = (total - (s - t)) + (b - t)
+        total = s
+        for part in (error, lanes[LANES + i] if i < LANES else 0.0):
+            e = small + part
+            t = e - small
+            rest += abs((small - (e - t)) + (part - t))
+            small = e
+        if i < LANES:
+            rest += lanes[2 * LANES + i]
+    if not np.isfinite(total):
+        # Finite terms cannot overflow: IEEE adds infinities and NaN alike in any order. But TwoSum
+        # makes NaN of an infinity in `small` alone.
+        return NAN if np.isnan(total) else np.float32(total).view(np.uint32)
+    return rounded_parts(total, small, rest)
+
+
+@compiled
+def rounded_parts(total: float, small: float, rest: float) -> np.uint32:
+    """As above, of total + small, and what is missing: at most `rest`, computed as a sum."""
+    value = total + small
+    t = value - total
+    beyond = (total - (value - t)) + (small - t)
+    if rest == 0:
+        return _to_odd(value, beyond)
+    rest *= 1 + 2.0**-10
+    # The exact number is value + beyond ± rest, short of value's neighbours.
+    if not rest < abs(value) * (UNIT / 8):
+        return OPEN
+    low = _to_odd(value, beyond - rest)
+    return low if low == _to_odd(value, beyond + rest) else OPEN
+
+
+@compiled
+def special(value: float, is_sure: bool) -> np.uint32:
+    """Of a float64 sum that is not finite, whose terms may be others than those of the law: padding
+    times an infinite weight is NaN, but no term. An infinity is one in any case."""
+    if np.isnan(value):
+        return NAN if is_sure else OPEN
+    return np.float32(value).view(np.uint32)

@@ -1,0 +1,307 @@
+"""The innermost loop of contractions: some rows times some vectors of columns, in registers.
+
+It is written for LLVM itself, since numba has no vectors: LLVM makes it fast on any processor.
+A product and a sum may or may not be fused; the bounds of whoever calls this hold either way.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core.cgutils import get_or_insert_function
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+_IS_WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
+LANES = 8 if _IS_WIDE else 4
+"""Of a vector of float64."""
+ROWS = 8 if _IS_WIDE else 4
+"""At most: all sums of a tile, and the vectors that it reads, must fit into the registers."""
+VECTORS = 3
+
+_COUNT, _SINGLE, _DOUBLE = ir.IntType(64), ir.FloatType(), ir.DoubleType()
+_SINGLES, _DOUBLES = ir.VectorType(_SINGLE, LANES), ir.VectorType(_DOUBLE, LANES)
+_CONTRACT = ("contract",)
+
+
+def _tile(rows: int, vectors: int) -> Any:
+    """tile(a, base, starts, row, pieces, first, past, b, at, c): the sums of a float64 times b
+    float32, to c [rows, VECTORS·LANES].
+
+    Row r begins at a[base + starts[row + r]]; of it, pieces [·, 2] number first … past − 1 tell
+    where each begins and how many terms it has, at least one. b begins at `at` and has
+    [terms, vectors·LANES].
+    """
+
+    @intrinsic
+    def tile(
+        typing: Any, a: Any, base: Any, starts: Any, row: Any, pieces: Any, first: Any, past: Any,
+        b: Any, at: Any, c: Any,
+    ) -> Any:  # fmt: skip
+        signature = types.void(a, base, starts, row, pieces, first, past, b, at, c)
+
+        def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+            def begin(which: int, place: Any) -> Any:
+                array = make_array(signature.args[which])(context, builder, operands[which])
+                return builder.gep(array.data, [place])
+
+            rows_at = [
+                builder.add(
+                    operands[1],
+                    builder.load(begin(2, builder.add(operands[3], _COUNT(r)))),
+                )
+                for r in range(rows)
+            ]
+            pointers = [begin(0, place) for place in rows_at]
+            sums = _sums(
+                builder,
+                pointers,
+                begin(4, _COUNT(0)),
+                operands[5],
+                operands[6],
+                begin(7, operands[8]),
+                vectors,
+            )
+            for r in range(rows):
+                for v in range(vectors):
+                    place = begin(9, _COUNT((r * VECTORS + v) * LANES))
+                    builder.store(
+                        sums[r][v], builder.bitcast(place, _DOUBLES.as_pointer()), align=8
+                    )
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def _sums(
+    builder: Any, rows: Sequence[Any], pieces: Any, first: Any, past: Any, b: Any, vectors: int
+) -> list[list[Any]]:
+    """Two loops, over pieces and over a piece's terms; the sums are their only state."""
+    entry = builder.block
+    piece, term, last, done = (
+        builder.function.append_basic_block(f"tile.{name}")
+        for name in ("piece", "term", "last", "done")
+    )
+    builder.branch(piece)
+
+    builder.position_at_end(piece)
+    n, b_piece = builder.phi(_COUNT), builder.phi(b.type)
+    before = [[builder.phi(_DOUBLES) for _ in range(vectors)] for _ in rows]
+    entry_at = builder.mul(n, _COUNT(2))
+    start = builder.load(builder.gep(pieces, [entry_at]))
+    length = builder.load(builder.gep(pieces, [builder.add(entry_at, _COUNT(1))]))
+    here = [builder.gep(pointer, [start]) for pointer in rows]
+    builder.branch(term)
+
+    builder.position_at_end(term)
+    k, b_term = builder.phi(_COUNT), builder.phi(b.type)
+    sums = [[builder.phi(_DOUBLES) for _ in range(vectors)] for _ in rows]
+    columns = [_columns(builder, b_term, v) for v in range(vectors)]
+    after = []
+    for pointer, line in zip(here, sums, strict=True):
+        element = _spread(builder, builder.load(builder.gep(pointer, [k])))
+        after.append(
+            [
+                builder.fadd(s, builder.fmul(element, c, flags=_CONTRACT), flags=_CONTRACT)
+                for s, c in zip(line, columns, strict=True)
+            ]
+        )
+    k_next = builder.add(k, _COUNT(1))
+    b_next = builder.gep(b_term, [_COUNT(vectors * LANES)])
+    builder.cbranch(builder.icmp_signed("<", k_next, length), term, last)
+
+    builder.position_at_end(last)
+    n_next = builder.add(n, _COUNT(1))
+    builder.cbranch(builder.icmp_signed("<", n_next, past), piece, done)
+
+    _joins(k, (_COUNT(0), piece), (k_next, term))
+    _joins(b_term, (b_piece, piece), (b_next, term))
+    _joins(n, (first, entry), (n_next, last))
+    _joins(b_piece, (b, entry), (b_next, last))
+    for before_row, row, after_row in zip(before, sums, after, strict=True):
+        for outer, inner, value in zip(before_row, row, after_row, strict=True):
+            _joins(inner, (outer, piece), (value, term))
+            _joins(outer, (ir.Constant(_DOUBLES, None), entry), (value, last))
+
+    builder.position_at_end(done)
+    return after
+
+
+def _joins(phi: Any, *incoming: tuple[Any, Any]) -> None:
+    for value, block in incoming:
+        phi.add_incoming(value, block)
+
+
+def _columns(builder: Any, b: Any, v: int) -> Any:
+    pointer = builder.bitcast(builder.gep(b, [_COUNT(v * LANES)]), _SINGLES.as_pointer())
+    return builder.fpext(builder.load(pointer, align=4), _DOUBLES)
+
+
+def _spread(builder: Any, element: Any, kind: Any = _DOUBLES) -> Any:
+    nothing = ir.Constant(kind, ir.Undefined)
+    one = builder.insert_element(nothing, element, ir.IntType(32)(0))
+    return builder.shuffle_vector(
+        one, nothing, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+    )
+
+
+TILES: dict[tuple[int, int], Callable[..., None]] = {
+    (rows, vectors): _tile(rows, vectors)
+    for rows in (1, ROWS // 2, ROWS)
+    for vectors in range(1, VECTORS + 1)
+}
+
+
+def _filter(rows: int, vectors: int) -> Any:
+    """filter(sums, row, added, sizes, norms, norm, norm_step, lengths, length, length_step, out,
+    at, step, width): for rows row … of a tile, as many as this has, writes the first `width`
+    columns' upper ends as float32 to out[at + step·r …]; gives which lower ends are others: for one
+    row bits of the columns, for more a number that is 0 where none is.
+
+    The ends are sum + added ± (norm·length + size), of norms[norm + norm_step·r …] and
+    lengths[length + length_step·r]. Where size ≥ FLOOR + 16·UNIT·|added|, nothing decided is −0:
+    the ends are then more than 2^−150 apart, so that if the upper one is below zero, the lower one
+    does not round to zero.
+    """
+
+    @intrinsic
+    def filter_(
+        typing: Any, sums: Any, row: Any, added: Any, sizes: Any, norms: Any, norm: Any,
+        norm_step: Any, lengths: Any, length: Any, length_step: Any, out: Any, at: Any, step: Any,
+        width: Any,
+    ) -> Any:  # fmt: skip
+        signature = types.int64(
+            sums, row, added, sizes, norms, norm, norm_step, lengths, length, length_step, out, at,
+            step, width,
+        )  # fmt: skip
+
+        def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+            def begin(which: int, place: Any) -> Any:
+                array = make_array(signature.args[which])(context, builder, operands[which])
+                return builder.gep(array.data, [place])
+
+            def doubles(which: int, place: Any) -> Any:
+                pointer = builder.bitcast(begin(which, place), _DOUBLES.as_pointer())
+                return builder.load(pointer, align=8)
+
+            def moved(start: int, step: int, r: int) -> Any:
+                return builder.add(operands[start], builder.mul(operands[step], _COUNT(r)))
+
+            masks = [_mask(builder, operands[13], v) for v in range(vectors)]
+            bits = ir.IntType(LANES)
+            found: Any = _COUNT(0)
+            for r in range(rows):
+                line = builder.mul(builder.add(operands[1], _COUNT(r)), _COUNT(VECTORS * LANES))
+                length = _spread(builder, builder.load(begin(7, moved(8, 9, r))))
+                for v, mask in enumerate(masks):
+                    here = _COUNT(v * LANES)
+                    s = builder.fadd(doubles(0, builder.add(line, here)), doubles(2, here))
+                    norm = doubles(4, builder.add(moved(5, 6, r), here))
+                    error = builder.fadd(builder.fmul(norm, length), doubles(3, here))
+                    high = builder.fptrunc(builder.fadd(s, error), _SINGLES)
+                    low = builder.fptrunc(builder.fsub(s, error), _SINGLES)
+                    _store_some(builder, high, begin(10, builder.add(moved(11, 12, r), here)), mask)
+                    differ = builder.and_(builder.fcmp_unordered("!=", low, high), mask)
+                    number = builder.zext(builder.bitcast(differ, bits), _COUNT)
+                    found = builder.or_(found, builder.shl(number, here) if rows == 1 else number)
+            return found
+
+        return signature, generate
+
+    return filter_
+
+
+def _mask(builder: Any, width: Any, v: int) -> Any:
+    """The lanes of vector v that are below `width`."""
+    counts = ir.VectorType(_COUNT, LANES)
+    lanes = ir.Constant(counts, [v * LANES + lane for lane in range(LANES)])
+    return builder.icmp_signed("<", lanes, _spread(builder, width, counts))
+
+
+def _store_some(builder: Any, value: Any, pointer: Any, mask: Any) -> None:
+    pointer = builder.bitcast(pointer, _SINGLES.as_pointer())
+    name = f"llvm.masked.store.v{LANES}f32.p0"
+    kinds = [value.type, pointer.type, ir.IntType(32), mask.type]
+    kind = ir.FunctionType(ir.VoidType(), kinds)
+    store = get_or_insert_function(builder.module, kind, name)
+    builder.call(store, [value, pointer, ir.IntType(32)(4), mask])
+
+
+FILTERS: dict[tuple[int, int], Callable[..., int]] = {
+    (rows, vectors): _filter(rows, vectors)
+    for rows in (1, ROWS // 2, ROWS)
+    for vectors in range(1, VECTORS + 1)
+}
+
+
+def _channelwise(rows: int) -> Any:
+    """channelwise(a, base, starts, row, taps, w, at, sums, sizes): a vector of channels of each of
+    some rows times weights of their own: Σ a·w to sums [rows, VECTORS·LANES], and Σ |a·w| to
+    sizes [rows, LANES]. Row r begins at a[base + starts[row + r]], tap n at taps[n, 0] of it, its
+    weights at w[at + n·LANES]; there is at least one."""
+
+    @intrinsic
+    def channelwise(
+        typing: Any, a: Any, base: Any, starts: Any, row: Any, taps: Any, w: Any, at: Any,
+        sums: Any, sizes: Any,
+    ) -> Any:  # fmt: skip
+        signature = types.void(a, base, starts, row, taps, w, at, sums, sizes)
+
+        def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+            def array(which: int) -> Any:
+                return make_array(signature.args[which])(context, builder, operands[which])
+
+            def begin(which: int, place: Any) -> Any:
+                return builder.gep(array(which).data, [place])
+
+            def size(vector: Any) -> Any:
+                kind = ir.FunctionType(_DOUBLES, [_DOUBLES])
+                name = f"llvm.fabs.v{LANES}f64"
+                return builder.call(get_or_insert_function(builder.module, kind, name), [vector])
+
+            def fused(x: Any, y: Any, s: Any) -> Any:
+                return builder.fadd(s, builder.fmul(x, y, flags=_CONTRACT), flags=_CONTRACT)
+
+            pointers = []
+            for r in range(rows):
+                start = builder.load(begin(2, builder.add(operands[3], _COUNT(r))))
+                pointers.append(begin(0, builder.add(operands[1], start)))
+            taps, w = begin(4, _COUNT(0)), begin(5, operands[6])
+            count = builder.extract_value(array(4).shape, 0)
+            entry = builder.block
+            tap, done = (builder.function.append_basic_block(f"tap.{n}") for n in ("tap", "done"))
+            builder.branch(tap)
+            builder.position_at_end(tap)
+            n = builder.phi(_COUNT)
+            before = [(builder.phi(_DOUBLES), builder.phi(_DOUBLES)) for _ in range(rows)]
+            offset = builder.load(builder.gep(taps, [builder.mul(n, _COUNT(2))]))
+            weight = _columns(builder, builder.gep(w, [builder.mul(n, _COUNT(LANES))]), 0)
+            after = []
+            for pointer, (s, z) in zip(pointers, before, strict=True):
+                place = builder.bitcast(builder.gep(pointer, [offset]), _DOUBLES.as_pointer())
+                x = builder.load(place, align=8)
+                after.append((fused(x, weight, s), fused(size(x), size(weight), z)))
+            n_next = builder.add(n, _COUNT(1))
+            builder.cbranch(builder.icmp_signed("<", n_next, count), tap, done)
+            _joins(n, (_COUNT(0), entry), (n_next, tap))
+            for pair, values in zip(before, after, strict=True):
+                for phi, value in zip(pair, values, strict=True):
+                    _joins(phi, (ir.Constant(_DOUBLES, None), entry), (value, tap))
+            builder.position_at_end(done)
+            for r, (s, z) in enumerate(after):
+                for which, value, width in ((7, s, VECTORS * LANES), (8, z, LANES)):
+                    place = builder.bitcast(begin(which, _COUNT(r * width)), _DOUBLES.as_pointer())
+                    builder.store(value, place, align=8)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return channelwise
+
+
+CHANNELWISE_ROWS = ROWS // 2
+CHANNELWISE: Callable[..., None] = _channelwise(CHANNELWISE_ROWS)
