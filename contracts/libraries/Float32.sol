@@ -6,7 +6,9 @@ library Float32 {
     error NotFinite(uint32 bits);
 
     uint32 internal constant NAN = 0x7fc00000;
-    uint32 private constant INFINITY = 0x7f800000;
+    uint32 internal constant INFINITY = 0x7f800000;
+    uint32 internal constant ONE = 0x3f800000;
+    uint32 internal constant SIGN = 0x80000000;
 
     uint256 private constant LANES =
         0x0000000100000001000000010000000100000001000000010000000100000001;
@@ -37,6 +39,20 @@ library Float32 {
 
     function isCanonical(uint32 bits) internal pure returns (bool) {
         return bits != 0x80000000 && (bits & 0x7fffffff <= INFINITY || bits == NAN);
+    }
+
+    function isNaN(uint32 bits) internal pure returns (bool) {
+        return bits & ~SIGN > INFINITY;
+    }
+
+    function isInfinite(uint32 bits) internal pure returns (bool) {
+        return bits & ~SIGN == INFINITY;
+    }
+
+    /// @return The bits as the law reads them: -0 is +0, and every NaN is the one.
+    function canonical(uint32 bits) internal pure returns (uint32) {
+        if (bits == SIGN) return 0;
+        return isNaN(bits) ? NAN : bits;
     }
 
     /// @notice The value in units of 1e-18, rounded toward zero.

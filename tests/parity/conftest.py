@@ -1,0 +1,27 @@
+"""One anvil for all of parity, with room for whole arrays in one call."""
+
+import zlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from oracle.chain import devnet
+from tests.chains import require_anvil
+from tests.parity.evm import GAS_LIMIT, Contract, load
+
+Load = Callable[[str], Contract]
+
+
+@pytest.fixture(scope="session")
+def evm() -> Iterator[Load]:
+    """Gives a contract of tests/contracts/parity by its name."""
+    require_anvil()
+    with devnet.anvil("--gas-limit", str(GAS_LIMIT), "--memory-limit", str(1 << 30)) as url:
+        yield lambda name: load(url, name)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Of its own for each test, and the same in each run."""
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
