@@ -102,9 +102,44 @@ def _plain_gather(node: Node, arrays: Sequence[Array]) -> Array:
     return from_words(out, node.output)
 
 
+# From so many elements on, and with rows and columns of so many, squares are faster than numpy.
+_LARGE, _LONG = 1 << 14, 16
+_WORDS = {1: np.uint8, 4: np.uint32, 8: np.uint64}
+
+
 def _prepare_transpose(node: Node, constants: Sequence[Array | None]) -> Kernel:
     perm = node.attributes
+    matrices = _matrices(node.operands[0].type.shape, perm)
+    if matrices and node.output.elements >= _LARGE and min(matrices[1:]) >= _LONG:
+        return _in_squares(matrices, node.output.shape)
     return lambda x: np.ascontiguousarray(x.transpose(perm)).reshape(node.output.shape)
+
+
+def _matrices(shape: Sequence[int], perm: Sequence[int]) -> tuple[int, int, int] | None:
+    """[n, rows, columns] where all that the perm does is to transpose n matrices."""
+    axes = [axis for axis in perm if shape[axis] != 1]
+    rising = sorted(axes)
+    first = next((at for at, axis in enumerate(axes) if axis != rising[at]), len(axes))
+    split = rising.index(axes[first]) if first < len(axes) else 0
+    if axes != rising[:first] + rising[split:] + rising[first:split]:
+        return None
+    runs = rising[:first], rising[first:split], rising[split:]
+    n, rows, columns = (prod(shape[axis] for axis in run) for run in runs)
+    return n, rows, columns
+
+
+def _in_squares(matrices: tuple[int, int, int], shape: tuple[int, ...]) -> Kernel:
+    from oracle.exact.kernels.transpose import transpose  # numba takes its time to load
+
+    n, rows, columns = matrices
+
+    def kernel(x: Array) -> Array:
+        word = _WORDS[x.itemsize]
+        out = np.empty((n, columns, rows), x.dtype)
+        transpose(x.ravel().view(word).reshape(matrices), out.view(word))
+        return out.reshape(shape)
+
+    return kernel
 
 
 def _prepare_concat(node: Node, constants: Sequence[Array | None]) -> Kernel:

@@ -135,3 +135,23 @@ def test_scatter_is_outside_when_shapes_do_not_fit():
             [np.zeros((0, 1), np.float32), np.array([0]), np.zeros((1, 1), np.float32)],
             [0],
         )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.int32, np.int64, np.bool_])
+@pytest.mark.parametrize(
+    ("shape", "perm"),
+    [
+        ((130, 129), (1, 0)),
+        ((1, 33, 1, 2, 260), (0, 4, 2, 1, 3)),
+        ((3, 128, 50), (0, 2, 1)),
+        ((17, 16, 61), (1, 2, 0)),
+        ((17, 16, 61), (2, 0, 1)),
+        ((17, 16, 61), (2, 1, 0)),
+        ((2, 3, 64, 50), (1, 0, 3, 2)),
+    ],
+)
+def test_transpose_agrees_when_it_is_large(shape, perm, dtype):
+    x = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+    assert same(fast(Op.TRANSPOSE, [x], *perm), np.ascontiguousarray(x.transpose(perm)))
+    apart = np.repeat(x, 2, axis=-1)[..., ::2]
+    assert same(fast(Op.TRANSPOSE, [apart], *perm), np.ascontiguousarray(x.transpose(perm)))
