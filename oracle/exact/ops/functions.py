@@ -312,7 +312,12 @@ def _prepare_power(node: Node, constants: Sequence[Array | None]) -> Kernel:
 
     def kernel(x: Array, y: Array) -> Array:
         x64 = x.astype(np.float64)
-        z = np.asarray(x64 * x64 * x64 if cubed else np.power(x64, y.astype(np.float64)))
+        if cubed:
+            z = x64 * x64 * x64
+        else:
+            # For one exponent numpy takes square roots, and that of −∞ is not (−∞)^½.
+            y64 = np.ascontiguousarray(np.broadcast_to(y, node.output.shape), np.float64)
+            z = np.asarray(np.power(x64, y64))
         z = z.reshape(node.output.shape)
         return _rounded(z * (1 - _RELATIVE_ERROR), z * (1 + _RELATIVE_ERROR), power, x, y)
 

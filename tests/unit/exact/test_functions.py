@@ -179,6 +179,14 @@ def test_pow_has_its_exact_values(x, y, value):
     assert agree(Op.POW, *pair) == bits(canonical(np.array([value], np.float32)))
 
 
+@pytest.mark.parametrize("exponent", [0.5, -0.5, 2, -1, 1, 0, 3, 1 / 3])
+def test_pow_agrees_when_one_exponent_is_for_all(exponent):
+    x, y = nasty(), np.array(exponent, np.float32)
+    for shape in ((), (1,), (1, 1)):
+        agree(Op.POW, x, y.reshape(shape))
+    agree(Op.POW, x[:, None], y.reshape(1, 1))
+
+
 def test_pow_cubes_as_it_should_when_the_exponent_is_constant():
     x = canonical((np.random.default_rng(0).standard_normal(500) * 50).astype(np.float32))
     x = np.concatenate([x, np.round(x), nasty()])
