@@ -23,7 +23,7 @@ _OPS = (
 _OPERANDS = 6
 _LONGEST = 32
 # So many nodes are worth a call, or two of so many elements.
-_ENOUGH, _LARGE = 3, 1 << 11
+_ENOUGH, _LARGE = 3, 1 << 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from oracle.tensor import Array
 
 ADD, SUB, MUL, DIV, MAX, MIN, LESS, EQUAL, WHERE, NEG, ABS, SQRT = range(12)
 OPERANDS = 6
-BLOCK = 1 << 11
+BLOCK = 1 << 10
 _NUMBERS = types.Array(types.float32, 1, "C", readonly=True)
 _TABLE = types.Array(types.int64, 2, "C", readonly=True)
 
@@ -22,7 +22,9 @@ def _load(data: Array, repeat: int, size: int, start: int, block: int, into: Arr
     """Elements (i // repeat) mod size of `data`, for i from `start` on, a multiple of `block`."""
     count = into.size
     if repeat == 1 and size >= start + count:
-        into[:] = data[start : start + count]
+        part = data[start : start + count]
+        for at in range(count):
+            into[at] = part[at]
         return
     if size == 1:
         if start == 0:
