@@ -34,17 +34,21 @@ class Runner:
 
     def infer(self, payload: bytes) -> bytes:
         """The outputs' payload for the inputs' payload. Raises PayloadError."""
-        arrays = self._run(decode(payload, self._signature.inputs))
+        self._refuse_flushing()
+        read = decode(payload, self._signature.inputs)
+        with np.errstate(all="ignore"):
+            arrays = self._run(read)
         return encode(arrays, self._signature.outputs)
 
     def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The canonical outputs for arrays of the signature's shapes and dtypes, which are read in
         their canonical form. Raises PayloadError where they do not fit.
         """
+        self._refuse_flushing()
         self._check(inputs)
-        with np.errstate(all="ignore"):  # a signalling NaN is no error
-            read = [np.asarray(_canonical(array), order="C") for array in inputs]
-        return self._run(read)
+        # Infinities, NaNs and wrapped integers are results like others.
+        with np.errstate(all="ignore"):
+            return self._run([np.asarray(_canonical(array), order="C") for array in inputs])
 
     def values(self, inputs: Sequence[Array]) -> Iterator[Array]:
         """Every node's value in order, canonical: what a trace commits to. As `run` otherwise."""
@@ -77,15 +81,12 @@ class Runner:
             raise InferenceFailed("This thread flushes subnormals to zero; run in another one.")
 
     def _run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        self._refuse_flushing()
         slots = [*inputs, *self._after_inputs]
-        # Infinities, NaNs and wrapped integers are results like others.
-        with np.errstate(all="ignore"):
-            for step in self._plan.steps:
-                slots[step.slot] = step.kernel(*step.operands(slots))
-                for slot in step.frees:
-                    slots[slot] = None
-            return tuple(_owned(slots[slot]) for slot in self._plan.outputs)
+        for step in self._plan.steps:
+            slots[step.slot] = step.kernel(*step.operands(slots))
+            for slot in step.frees:
+                slots[slot] = None
+        return tuple(_owned(slots[slot]) for slot in self._plan.outputs)
 
 
 def run(program: Program, inputs: Sequence[Array], *, plain: bool = False) -> tuple[Array, ...]:

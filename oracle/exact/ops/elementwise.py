@@ -284,11 +284,12 @@ def _infer_cast(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueT
 # ---- the fast kernels: IEEE hardware rounds these correctly; what is left is the sign of zero
 
 
-def _without_sign_of_zero(ufunc: np.ufunc) -> Kernel:
+def _without_sign_of_zero(ufunc: np.ufunc, node: Node) -> Kernel:
+    zero = np.zeros((), numpy_dtype(node.output.dtype))
+
     def kernel(*arrays: Array) -> Array:
         out: Array = np.asarray(ufunc(*arrays))
-        out += out.dtype.type(0)
-        return out
+        return np.add(out, zero, out)
 
     return kernel
 
@@ -350,11 +351,14 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
     if node.op is Op.DIV and node.output.dtype is not FLOAT:
         return _int_division
     if node.op is Op.MOD:
-        return _without_sign_of_zero(np.fmod) if node.output.dtype is FLOAT else _int_rest
+        return _without_sign_of_zero(np.fmod, node) if node.output.dtype is FLOAT else _int_rest
     if node.op is Op.MUL:
-        return _without_sign_of_zero(np.multiply)
+        times = np.multiply
+        return (
+            _without_sign_of_zero(times, node) if node.output.dtype is FLOAT else _from_ufunc(times)
+        )
     if node.op is Op.DIV:
-        return _without_sign_of_zero(np.divide)
+        return _without_sign_of_zero(np.divide, node)
     return _from_ufunc(_UFUNCS[node.op])
 
 
