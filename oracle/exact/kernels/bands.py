@@ -6,7 +6,8 @@
 
 from math import sqrt
 
-from oracle.exact.kernels.compiled import compiled, reordered
+from oracle.exact.kernels.compiled import compiled
+from oracle.exact.kernels.tile import SQUARE
 from oracle.tensor import Array
 
 
@@ -23,28 +24,27 @@ def fill(
 ) -> None:
     """band[at…]: rows `source` of the image that begins at x[image], `row` elements a row; with its
     padding a row has `extent`."""
+    is_whole = len(segments) == 1 and segments[0, 2] == extent
     for r in range(len(source)):
-        to = at + r * extent
-        if source[r] < 0 or len(segments) != 1 or segments[0, 2] != extent:
-            for i in range(extent):
-                band[to + i] = 0.0
-        if source[r] >= 0:
-            start = image + source[r] * row
-            for n in range(len(segments)):
-                into, out_of = to + segments[n, 0], start + segments[n, 1]
-                for i in range(segments[n, 2]):
-                    band[into + i] = x[out_of + i]
+        line = band[at + r * extent : at + (r + 1) * extent]
+        if source[r] < 0:
+            line[:] = 0
+            continue
+        if not is_whole:
+            line[:] = 0
+        start = image + source[r] * row
+        for n in range(len(segments)):
+            some = segments[n, 2]
+            into = line[segments[n, 0] : segments[n, 0] + some]
+            out_of = x[start + segments[n, 1] : start + segments[n, 1] + some]
+            for i in range(some):
+                into[i] = out_of[i]
 
 
-@reordered
+@compiled
 def lengths(
     band: Array, base: int, starts: Array, windows: int, pieces: Array, found: Array
 ) -> None:
     """Of each window's elements as a vector."""
     for i in range(windows):
-        total = 0.0
-        for n in range(len(pieces)):
-            at = base + starts[i] + pieces[n, 0]
-            for k in range(pieces[n, 1]):
-                total += band[at + k] * band[at + k]
-        found[i] = sqrt(total)
+        found[i] = sqrt(SQUARE(band, base + starts[i], pieces))

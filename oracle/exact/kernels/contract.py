@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 
 from oracle.exact.kernels.bands import fill, lengths
-from oracle.exact.kernels.compiled import compiled
+from oracle.exact.kernels.compiled import compiled, inlined
 from oracle.exact.kernels.rounding import LANES as EXACT_LANES
 from oracle.exact.kernels.rounding import rounded_terms, special
 from oracle.exact.kernels.tile import FILTERS, LANES, ROWS, TILES, VECTORS
@@ -168,7 +168,7 @@ def _terms(pieces: Array) -> int:
     return total
 
 
-@compiled
+@inlined
 def _sum(
     tall: int,
     many: int,
@@ -222,7 +222,7 @@ def _multiply(
             k += 1
 
 
-@compiled
+@inlined
 def _tile(
     rows: int,
     vectors: int,
@@ -259,7 +259,7 @@ def _tile(
         _t11(band, base, starts, row, pieces, first, past, b, at, sums)
 
 
-@compiled
+@inlined
 def _filter_tile(
     vectors: int,
     sums: Array,
@@ -280,7 +280,7 @@ def _filter_tile(
     return _ff1(sums, 0, added, sizes, norms, 0, 0, lengths, length, 1, out, at, step, width)
 
 
-@compiled
+@inlined
 def _filter_row(
     vectors: int,
     sums: Array,

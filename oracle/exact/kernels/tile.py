@@ -82,10 +82,7 @@ def _sums(
 ) -> list[list[Any]]:
     """Two loops, over pieces and over a piece's terms; the sums are their only state."""
     entry = builder.block
-    piece, term, last, done = (
-        builder.function.append_basic_block(f"tile.{name}")
-        for name in ("piece", "term", "last", "done")
-    )
+    piece, term, last, done = _blocks(builder, "piece", "term", "last", "done")
     builder.branch(piece)
 
     builder.position_at_end(piece)
@@ -238,6 +235,74 @@ FILTERS: dict[tuple[int, int], Callable[..., int]] = {
 }
 
 
+@intrinsic
+def _square(typing: Any, a: Any, at: Any, pieces: Any) -> Any:
+    """square(a, at, pieces): the sum of the squares of a window's elements, in any order."""
+    signature = types.float64(a, at, pieces)
+
+    def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+        array, pieces = (
+            make_array(signature.args[which])(context, builder, operands[which]) for which in (0, 2)
+        )
+        window = builder.gep(array.data, [operands[1]])
+        count = builder.extract_value(pieces.shape, 0)
+        entry = builder.block
+        piece, term, last, done = _blocks(builder, "piece", "term", "last", "done")
+        builder.cbranch(builder.icmp_signed("<", _COUNT(0), count), piece, done)
+
+        builder.position_at_end(piece)
+        n, before = builder.phi(_COUNT), builder.phi(_DOUBLES)
+        entry_at = builder.mul(n, _COUNT(2))
+        start = builder.load(builder.gep(pieces.data, [entry_at]))
+        length = builder.load(builder.gep(pieces.data, [builder.add(entry_at, _COUNT(1))]))
+        here = builder.gep(window, [start])
+        builder.branch(term)
+
+        builder.position_at_end(term)
+        k, total = builder.phi(_COUNT), builder.phi(_DOUBLES)
+        some = _load_some(builder, builder.gep(here, [k]), builder.sub(length, k))
+        squares = builder.fmul(some, some, flags=_CONTRACT)
+        after = builder.fadd(total, squares, flags=_CONTRACT)
+        k_next = builder.add(k, _COUNT(LANES))
+        builder.cbranch(builder.icmp_signed("<", k_next, length), term, last)
+
+        builder.position_at_end(last)
+        n_next = builder.add(n, _COUNT(1))
+        builder.cbranch(builder.icmp_signed("<", n_next, count), piece, done)
+
+        zero = ir.Constant(_DOUBLES, None)
+        _joins(k, (_COUNT(0), piece), (k_next, term))
+        _joins(n, (_COUNT(0), entry), (n_next, last))
+        _joins(total, (before, piece), (after, term))
+        _joins(before, (zero, entry), (after, last))
+        builder.position_at_end(done)
+        all_ = builder.phi(_DOUBLES)
+        _joins(all_, (zero, entry), (after, last))
+        name = f"llvm.vector.reduce.fadd.v{LANES}f64"
+        kind = ir.FunctionType(_DOUBLE, [_DOUBLE, _DOUBLES])
+        reduce = get_or_insert_function(builder.module, kind, name)
+        return builder.call(reduce, [_DOUBLE(0.0), all_], fastmath=("reassoc",))
+
+    return signature, generate
+
+
+SQUARE: Callable[..., float] = _square
+
+
+def _load_some(builder: Any, pointer: Any, count: Any) -> Any:
+    """The first `count` lanes, and zeros."""
+    pointer = builder.bitcast(pointer, _DOUBLES.as_pointer())
+    mask = _mask(builder, count, 0)
+    name = f"llvm.masked.load.v{LANES}f64.p0"
+    kind = ir.FunctionType(_DOUBLES, [pointer.type, ir.IntType(32), mask.type, _DOUBLES])
+    load = get_or_insert_function(builder.module, kind, name)
+    return builder.call(load, [pointer, ir.IntType(32)(8), mask, ir.Constant(_DOUBLES, None)])
+
+
+def _blocks(builder: Any, *names: str) -> list[Any]:
+    return [builder.function.append_basic_block(f"tile.{name}") for name in names]
+
+
 def _channelwise(rows: int) -> Any:
     """channelwise(a, base, starts, row, taps, w, at, sums, sizes): a vector of channels of each of
     some rows times weights of their own: Σ a·w to sums [rows, VECTORS·LANES], and Σ |a·w| to
@@ -273,7 +338,7 @@ def _channelwise(rows: int) -> Any:
             taps, w = begin(4, _COUNT(0)), begin(5, operands[6])
             count = builder.extract_value(array(4).shape, 0)
             entry = builder.block
-            tap, done = (builder.function.append_basic_block(f"tap.{n}") for n in ("tap", "done"))
+            tap, done = _blocks(builder, "tap", "done")
             builder.branch(tap)
             builder.position_at_end(tap)
             n = builder.phi(_COUNT)
