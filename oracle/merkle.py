@@ -71,6 +71,35 @@ class Nodes:
     siblings: tuple[bytes, ...]
 
 
+class Levels:
+    """A whole tree, to open it many times: its lowest nodes, and what stands beyond them."""
+
+    def __init__(self, hashes: Sequence[bytes], padding: bytes):
+        self._padding = padding
+        self._levels = _levels(list(hashes), padding)
+
+    @property
+    def root(self) -> bytes:
+        return self._levels[-1][0]
+
+    def nodes(self, height: int, first: int, count: int) -> Nodes:
+        """`count` ≥ 1 nodes of that height and what is beside their common path."""
+        assert 0 <= first < first + count <= len(self._levels[height]), (height, first, count)
+        siblings: list[bytes] = []
+        left, right = first, first + count - 1
+        padding = self._padding
+        for at, level in enumerate(self._levels[:-1]):
+            if at >= height:
+                if left % 2:
+                    siblings.append(level[left - 1])
+                if right % 2 == 0:
+                    siblings.append(level[right + 1] if right + 1 < len(level) else padding)
+                left, right = left // 2, right // 2
+            padding = keccak256(padding + padding)
+        found = self._levels[height][first : first + count]
+        return Nodes(height, first, tuple(found), tuple(siblings))
+
+
 def keccak256(data: bytes) -> bytes:
     digest: bytes = keccak_256(data).digest()
     return digest
@@ -90,6 +119,11 @@ def leaves_of(data: bytes) -> tuple[bytes, ...]:
     """`data` in pieces of 128 bytes, the last padded with zeros; never none."""
     padded = data.ljust(leaf_count(len(data)) * LEAF, b"\0")
     return tuple(padded[at : at + LEAF] for at in range(0, len(padded), LEAF))
+
+
+def levels_of(data: bytes) -> Levels:
+    """The tree of a tensor's bytes."""
+    return Levels(_leaf_hashes(leaves_of(data)), keccak256(ZERO_LEAF))
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
@@ -140,19 +174,12 @@ def open_nodes(leaves: Sequence[bytes], height: int, first: int, count: int) -> 
 
 def nodes_of(hashes: list[bytes], padding: bytes, height: int, first: int, count: int) -> Nodes:
     """`open_nodes` in any tree, by its lowest nodes and what stands beyond them."""
-    levels = _levels(hashes, padding)
-    assert 0 <= first < first + count <= len(levels[height]), (height, first, count)
-    siblings: list[bytes] = []
-    left, right = first, first + count - 1
-    for at, level in enumerate(levels[:-1]):
-        if at >= height:
-            if left % 2:
-                siblings.append(level[left - 1])
-            if right % 2 == 0:
-                siblings.append(level[right + 1] if right + 1 < len(level) else padding)
-            left, right = left // 2, right // 2
-        padding = keccak256(padding + padding)
-    return Nodes(height, first, tuple(levels[height][first : first + count]), tuple(siblings))
+    return Levels(hashes, padding).nodes(height, first, count)
+
+
+def record_levels(records: Sequence[bytes]) -> Levels:
+    """The tree of a program's records."""
+    return Levels([_record_hash(record) for record in records], bytes(32))
 
 
 def open_record(records: Sequence[bytes], index: int) -> Opening:

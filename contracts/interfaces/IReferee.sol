@@ -38,7 +38,7 @@ struct Verdict {
 ///     claimed     only for VALUE: the value's root and its path in the value tree, depth(nodes) siblings; then a run
 ///                 of one leaf
 ///     operands    for each operand of kind VALUE, in order: the value's root and its path in the value tree
-///     runs        what the op reads of its operands, in the order in which it reads (`oracle/exact/evidence.py`): for
+///     runs        what the op reads of its operands, in the order in which it reads (`oracle/exact/reads.py`): for
 ///                 operands of kind VALUE and CONSTANT the leaves, four words each, and the siblings of their common
 ///                 path (`oracle/merkle.py`); nothing for operands of kind INPUT, which are read from the payload
 ///
@@ -53,6 +53,9 @@ interface IReferee {
     /// @dev A value is needed from a trace that nobody revealed.
     error NoTraceRoot();
     error WrongElement(uint256 node, uint256 element, uint256 elements);
+    /// @dev The program that the claim binds is none: whoever committed to it lied, and nobody is convicted by it.
+    /// @param part Of the node's record that does not fit the law.
+    error WrongNode(uint256 node, string part);
     /// @dev The enclosure did not decide the rounding: nobody is convicted on a doubt.
     error Undecided(uint256 op, uint256 x, uint256 y);
 

@@ -175,6 +175,11 @@ class Program:
         return (self._header_record(), *nodes)
 
     @cached_property
+    def record_levels(self) -> merkle.Levels:
+        """The tree of the records."""
+        return merkle.record_levels(self.records)
+
+    @cached_property
     def root(self) -> bytes:
         """32 bytes that bind the law's version, inputs, nodes, constants and outputs."""
         return merkle.records_root(self.records)

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Claim, IReferee} from "../interfaces/IReferee.sol";
+import {DescriptorLibrary, Header, NodeRecord} from "./Descriptor.sol";
+import {Elements} from "./Elements.sol";
+import {Merkle} from "./Merkle.sol";
+import {Reader, ReaderLibrary} from "./Reader.sol";
+import {TensorType} from "./TensorType.sol";
+
+/// @param length Bytes of the whole tensor.
+/// @param root Of its tree; zero for an INPUT.
+/// @param payload For an INPUT, the offset of its first element in the calldata; zero for others.
+struct Operand {
+    TensorType type_;
+    uint256 length;
+    bytes32 root;
+    uint256 payload;
+}
+
+/// @dev One element to recompute, with all that the law needs for it.
+/// @param claimed The bits that the operator says the element has.
+struct Task {
+    uint256 node;
+    uint256 op;
+    uint256 element;
+    uint256 claimed;
+    TensorType output;
+    Operand[] operands;
+    NodeRecord record;
+    Reader proof;
+}
+
+using TaskLibrary for Task global;
+
+/// @dev Opens proofs as `IReferee` describes them.
+library TaskLibrary {
+    uint256 private constant INPUT = 0;
+    uint256 private constant CONSTANT = 1;
+    uint256 private constant VALUE = 2;
+    uint256 private constant OUTPUT = 3;
+
+    /// @notice Reads the proof up to the runs, which `read` reads.
+    function open(
+        Claim calldata claim,
+        bytes calldata proof_,
+        bytes calldata input,
+        bytes calldata output
+    ) internal pure returns (Task memory self) {
+        Reader memory proof = ReaderLibrary.readerOf(proof_);
+        self.proof = proof;
+        uint256 word = proof.next("claim");
+        uint256 kind = word >> 248;
+        uint256 number = uint32(word >> 184);
+        self.node = uint32(word >> 216);
+        self.element = uint64(word >> 120);
+        bool isClaim = uint120(word) == 0 && (kind == OUTPUT || (kind == VALUE && number == 0));
+        if (!isClaim) proof.refuse("claim");
+
+        Header memory header = DescriptorLibrary.readHeader(proof, claim.programRoot);
+        self.record = DescriptorLibrary.readNode(proof, header, self.node);
+        self.op = self.record.op;
+        self.output = self.record.outputType();
+        must(self, self.output.isSound(), "output");
+        uint256 elements = self.output.elements();
+        require(self.element < elements, IReferee.WrongElement(self.node, self.element, elements));
+
+        if (kind == VALUE) _openValue(self, claim, header);
+        else _openOutput(self, claim, header, number, output);
+        _openOperands(self, claim, header, input);
+    }
+
+    /// @notice The next run of the proof: elements of an operand, packed big-endian as they are, in memory that is the
+    /// caller's. An INPUT's come from the payload.
+    /// @return data Offset of the first of them. What follows the last is not zero.
+    function read(Task memory self, uint256 operand, uint256 first, uint256 count)
+        internal
+        pure
+        returns (uint256 data)
+    {
+        Operand memory from = self.operands[operand];
+        uint256 size = from.type_.itemSize();
+        first *= size;
+        uint256 length = count * size;
+        must(self, first + length <= from.length, "shape");
+        if (from.payload != 0) {
+            data = _allocate(length);
+            uint256 at = from.payload + first;
+            assembly ("memory-safe") {
+                calldatacopy(data, at, length)
+            }
+            return data;
+        }
+        if (count == 0) return _allocate(0);
+        return _readLeaves(self.proof, from, first, length);
+    }
+
+    /// @return Bits, canonical.
+    function float(Task memory self, uint256 operand, uint256 place)
+        internal
+        pure
+        returns (uint32)
+    {
+        return Elements.floatAt(read(self, operand, place, 1), 0);
+    }
+
+    /// @param operand Of an integer dtype or bools.
+    function integer(Task memory self, uint256 operand, uint256 place)
+        internal
+        pure
+        returns (int256)
+    {
+        return Elements.integerAt(read(self, operand, place, 1), 0, self.operands[operand].type_);
+    }
+
+    /// @return The element's bits, canonical.
+    function bits(Task memory self, uint256 operand, uint256 place)
+        internal
+        pure
+        returns (uint256)
+    {
+        TensorType type_ = self.operands[operand].type_;
+        if (type_.isFloat()) return float(self, operand, place);
+        return Elements.bitsOf(integer(self, operand, place), type_);
+    }
+
+    function typeOf(Task memory self, uint256 operand) internal pure returns (TensorType) {
+        return self.operands[operand].type_;
+    }
+
+    /// @param index Below the number that `expect` was given.
+    function attribute(Task memory self, uint256 index) internal pure returns (int256) {
+        return self.record.attribute(index);
+    }
+
+    /// @notice What a primitive takes.
+    function expect(Task memory self, uint256 operands, uint256 attributes) internal pure {
+        must(self, self.operands.length == operands, "operands");
+        must(self, self.record.attributes == attributes, "attributes");
+    }
+
+    /// @return Whether the operands from `first` to before `past` all have the dtype of the first.
+    function isOneDtype(Task memory self, uint256 first, uint256 past)
+        internal
+        pure
+        returns (bool)
+    {
+        uint256 dtype = typeOf(self, first).dtype();
+        for (uint256 i = first + 1; i < past; ++i) {
+            if (typeOf(self, i).dtype() != dtype) return false;
+        }
+        return true;
+    }
+
+    /// @notice Ends the judgement if the node is none that a program may have.
+    function must(Task memory self, bool condition, string memory part) internal pure {
+        require(condition, IReferee.WrongNode(self.node, part));
+    }
+
+    function _openValue(Task memory self, Claim calldata claim, Header memory header) private pure {
+        Operand memory value;
+        value.type_ = self.output;
+        value.length = self.output.length();
+        value.root = _openRoot(self, claim, header, self.node);
+        uint256 size = self.output.itemSize();
+        uint256 data = _readLeaves(self.proof, value, self.element * size, size);
+        uint256 claimed;
+        assembly ("memory-safe") {
+            claimed := shr(sub(256, shl(3, size)), mload(data))
+        }
+        self.claimed = claimed;
+    }
+
+    function _openOutput(
+        Task memory self,
+        Claim calldata claim,
+        Header memory header,
+        uint256 number,
+        bytes calldata payload
+    ) private pure {
+        bytes32 actual = keccak256(payload);
+        require(actual == claim.outputHash, IReferee.WrongPayload(actual, claim.outputHash));
+        if (number >= header.outputs) self.proof.refuse("claim");
+
+        uint256 offset;
+        for (uint256 before; before < number; ++before) {
+            (, TensorType earlier) = header.output(before);
+            must(self, earlier.isSound(), "header");
+            offset += earlier.length();
+        }
+        (uint256 node, TensorType type_) = header.output(number);
+        if (node != self.node) self.proof.refuse("claim");
+        must(self, type_.isSound() && _isReshaped(type_, self.output), "header");
+        uint256 size = type_.itemSize();
+        offset += self.element * size;
+        must(self, offset + size <= payload.length, "payload");
+        uint256 claimed;
+        assembly ("memory-safe") {
+            claimed := shr(sub(256, shl(3, size)), calldataload(add(payload.offset, offset)))
+        }
+        self.claimed = claimed;
+    }
+
+    function _openOperands(
+        Task memory self,
+        Claim calldata claim,
+        Header memory header,
+        bytes calldata input
+    ) private pure {
+        self.operands = new Operand[](self.record.operands);
+        bool isInputRead;
+        for (uint256 i; i < self.operands.length; ++i) {
+            (uint256 source, TensorType type_, bytes32 root) = self.record.operand(i);
+            uint256 kind = source >> 248;
+            uint256 index = uint32(source >> 216);
+            must(self, type_.isSound() && kind <= VALUE && uint216(source) == 0, "operands");
+            Operand memory operand = self.operands[i];
+            operand.type_ = type_;
+            operand.length = type_.length();
+            if (kind == CONSTANT) {
+                operand.root = root;
+            } else if (kind == VALUE) {
+                must(self, index < self.node, "operands");
+                operand.root = _openRoot(self, claim, header, index);
+            } else {
+                if (!isInputRead) _requireInput(claim, input);
+                isInputRead = true;
+                operand.payload = _inputAt(self, header, index, operand, input);
+            }
+        }
+    }
+
+    /// @dev The root of a value and its path up to the trace's root.
+    function _openRoot(Task memory self, Claim calldata claim, Header memory header, uint256 value)
+        private
+        pure
+        returns (bytes32 root)
+    {
+        require(claim.traceRoot != 0, IReferee.NoTraceRoot());
+        Reader memory proof = self.proof;
+        root = bytes32(proof.next("value"));
+        (bytes32 top, uint256 end) = Merkle.rootOf(root, value, header.nodes, 0, proof.at);
+        proof.skipTo(end, "value");
+        bool isThere = Merkle.traceRootOf(claim.programRoot, top) == claim.traceRoot;
+        if (!isThere) proof.refuse("value");
+    }
+
+    function _requireInput(Claim calldata claim, bytes calldata input) private pure {
+        bytes32 actual = keccak256(input);
+        require(actual == claim.inputHash, IReferee.WrongPayload(actual, claim.inputHash));
+    }
+
+    /// @return at Offset of the input in the calldata.
+    function _inputAt(
+        Task memory self,
+        Header memory header,
+        uint256 index,
+        Operand memory operand,
+        bytes calldata input
+    ) private pure returns (uint256 at) {
+        must(self, index < header.inputs, "operands");
+        uint256 offset;
+        for (uint256 before; before < index; ++before) {
+            TensorType earlier = header.inputType(before);
+            must(self, earlier.isSound(), "header");
+            offset += earlier.length();
+        }
+        TensorType type_ = header.inputType(index);
+        must(self, type_.isSound() && _isReshaped(type_, operand.type_), "operands");
+        must(self, offset + operand.length <= input.length, "payload");
+        assembly ("memory-safe") {
+            at := add(input.offset, offset)
+        }
+    }
+
+    function _readLeaves(Reader memory proof, Operand memory from, uint256 first, uint256 length)
+        private
+        pure
+        returns (uint256 data)
+    {
+        uint256 leaf = first / Merkle.LEAF;
+        uint256 count = (first + length - 1) / Merkle.LEAF - leaf + 1;
+        uint256 lowest = Merkle.leavesOf(from.length);
+        uint256 at = proof.take(4 * count, "leaves");
+        data = _allocate(Merkle.LEAF * count);
+        assembly ("memory-safe") {
+            calldatacopy(data, at, shl(7, count))
+        }
+        (bytes32 root, uint256 end) = Merkle.rootOfLeaves(data, count, leaf, lowest, proof.at);
+        proof.skipTo(end, "siblings");
+        if (root != from.root) proof.refuse("run");
+        if (leaf + count == lowest) {
+            bool isZero =
+                _isZero(data + from.length - leaf * Merkle.LEAF, data + Merkle.LEAF * count);
+            if (!isZero) proof.refuse("padding");
+        }
+        return data + first % Merkle.LEAF;
+    }
+
+    function _isZero(uint256 from, uint256 to) private pure returns (bool) {
+        for (; from < to; from += 32) {
+            uint256 word;
+            assembly ("memory-safe") {
+                word := mload(from)
+            }
+            if (to - from < 32) word >>= 256 - 8 * (to - from);
+            if (word != 0) return false;
+        }
+        return true;
+    }
+
+    /// @dev Memory with a word behind it that nobody owns, so that it may be read by words.
+    function _allocate(uint256 length) private pure returns (uint256 data) {
+        assembly ("memory-safe") {
+            data := mload(0x40)
+            mstore(0x40, add(data, and(add(length, 63), not(31))))
+        }
+    }
+
+    function _isReshaped(TensorType a, TensorType b) private pure returns (bool) {
+        return a.dtype() == b.dtype() && a.elements() == b.elements();
+    }
+}
