@@ -15,6 +15,8 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
@@ -46,6 +48,8 @@ CLASSIFIERS = {
     "pipeline": lambda: make_pipeline(
         StandardScaler(), MinMaxScaler(clip=True), Normalizer("l1"), LogisticRegression()
     ),
+    "neighbours": lambda: KNeighborsClassifier(3),
+    "bayes": lambda: make_pipeline(StandardScaler(), GaussianNB()),
     "tanh": lambda: make_pipeline(
         MinMaxScaler(),
         MLPClassifier(
