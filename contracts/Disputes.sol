@@ -338,15 +338,10 @@ contract Disputes is IDisputes {
         pure
         returns (bytes32)
     {
-        return Trace.rootOf(
-            demand_.part,
-            demand_.programRoot,
-            demand_.values,
-            demand_.leaves,
-            demand_.padding,
-            data,
-            siblings
+        bytes32 top = Trace.topOf(
+            demand_.part, demand_.values, demand_.leaves, demand_.padding, data, siblings
         );
+        return Trace.rootOf(demand_.programRoot, top);
     }
 
     /// @dev Of a part that exists.

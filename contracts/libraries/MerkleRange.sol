@@ -5,8 +5,9 @@ pragma solidity ^0.8.28;
 /// stands beyond the last of the lowest nodes must be the empty subtree, or whoever committed to the tree could hide a
 /// place in it that nobody can open.
 library MerkleRange {
-    error TooManySiblings(uint256 given, uint256 needed);
-    error TooFewSiblings(uint256 given);
+    error TooFewSiblings(uint256 left, uint256 needed);
+    error TooManySiblings(uint256 left);
+    /// @param index Of a node that stands for nothing and is not empty.
     error NotEmpty(uint256 height, uint256 index);
 
     /// @dev keccak256 of 128 zero bytes: beyond the leaves of a tensor. Beyond values and records stands zero.
@@ -59,53 +60,46 @@ library MerkleRange {
             empty = _parent(empty, empty);
         }
 
-        uint256 used;
         uint256 count = nodes.length;
-        uint256 beyond = nodesAt(height, lowest);
-        for (uint256 left = (lowest - 1) >> height; left != 0; left >>= 1) {
-            bytes32 before;
-            bytes32 after_;
-            bool isRight = first & 1 != 0;
-            bool isOpen = (first + count) & 1 != 0;
-            require(
-                used + (isRight ? 1 : 0) + (isOpen ? 1 : 0) <= siblings.length,
-                TooFewSiblings(siblings.length)
-            );
-            if (isRight) before = siblings[used++];
-            if (isOpen) {
-                after_ = siblings[used++];
-                bool isReal = first + count < beyond;
-                require(isReal || after_ == empty, NotEmpty(height, first + count));
+        for (uint256 level = nodesAt(height, lowest); level > 1; level = (level + 1) >> 1) {
+            bool hasLeft = first & 1 != 0;
+            bool hasRight = (first + count) & 1 != 0;
+            uint256 needed = (hasLeft ? 1 : 0) + (hasRight ? 1 : 0);
+            require(siblings.length >= needed, TooFewSiblings(siblings.length, needed));
+            if (hasRight && first + count >= level) {
+                require(siblings[needed - 1] == empty, NotEmpty(height, first + count));
             }
-            count = _raise(nodes, count, isRight, before, after_);
+            count = _raise(nodes, count, hasLeft, siblings);
 
+            siblings = siblings[needed:];
             empty = _parent(empty, empty);
-            beyond = (beyond + 1) >> 1;
             first >>= 1;
             ++height;
         }
-        require(used == siblings.length, TooManySiblings(siblings.length, used));
+        require(siblings.length == 0, TooManySiblings(siblings.length));
         return nodes[0];
     }
 
-    /// @dev One level up: pairs from the left, the first with `before` if it is a right child.
+    /// @dev One level up, in place: pairs from the left, the first with a sibling if it is a right child, and the last if
+    /// it is a left one.
     function _raise(
         bytes32[] memory nodes,
         uint256 count,
-        bool isRight,
-        bytes32 before,
-        bytes32 after_
+        bool hasLeft,
+        bytes32[] calldata siblings
     ) private pure returns (uint256 parents) {
         assembly ("memory-safe") {
             let to := add(nodes, 32)
             let from := to
             let end := add(from, mul(32, count))
-            if isRight {
-                mstore(0, before)
+            let beside := siblings.offset
+            if hasLeft {
+                mstore(0, calldataload(beside))
                 mstore(0x20, mload(from))
                 mstore(to, keccak256(0, 0x40))
                 to := add(to, 32)
                 from := add(from, 32)
+                beside := add(beside, 32)
             }
             for {} lt(add(from, 32), end) { from := add(from, 64) } {
                 mstore(to, keccak256(from, 0x40))
@@ -113,7 +107,7 @@ library MerkleRange {
             }
             if lt(from, end) {
                 mstore(0, mload(from))
-                mstore(0x20, after_)
+                mstore(0x20, calldataload(beside))
                 mstore(to, keccak256(0, 0x40))
                 to := add(to, 32)
             }

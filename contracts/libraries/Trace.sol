@@ -13,13 +13,18 @@ library Trace {
     bytes32 internal constant TAG =
         0xb7e0783367bfe86fb1ef006f1f466579cb8bf54ac09880b361dde7d6f29f4b62;
 
+    /// @param top The root of the value tree.
+    function rootOf(bytes32 programRoot, bytes32 top) internal pure returns (bytes32) {
+        return keccak256(abi.encode(TAG, programRoot, top));
+    }
+
     /// @param part One that exists in the trace of a program of `values` nodes.
     /// @param leaves Of the part's value, if it is of one.
     /// @param padding Bytes of the value's last leaf that must be zero.
     /// @param siblings Of the part's common path; then, if it is of a value, of that value's path.
-    function rootOf(
+    /// @return The root of the value tree.
+    function topOf(
         Part calldata part,
-        bytes32 programRoot,
         uint256 values,
         uint256 leaves,
         uint256 padding,
@@ -27,23 +32,26 @@ library Trace {
         bytes32[] calldata siblings
     ) internal pure returns (bytes32) {
         require(data.length == part.size(), WrongSize(data.length, part.size()));
+        if (part.isOfValueTree()) return _rootOf(_nodesOf(data), part, values, 0, siblings);
 
-        bytes32[] memory nodes = part.isLeaves() ? _hashesOf(data) : _nodesOf(data);
-        if (part.isOfValueTree()) {
-            bytes32 top = MerkleRange.rootOf(nodes, part.height, part.first, values, 0, siblings);
-            return keccak256(abi.encode(TAG, programRoot, top));
-        }
-
-        bool isLast = part.isLeaves() && uint256(part.first) + part.count == leaves;
-        if (isLast) _requireZeros(data, data.length - padding);
+        bool hasPadding = part.isLeaves() && uint256(part.first) + part.count == leaves;
+        if (hasPadding) _requireZeros(data, data.length - padding);
         uint256 inner = MerkleRange.siblingsOf(part.levels(), part.first, part.count, leaves);
-        require(siblings.length >= inner, MerkleRange.TooFewSiblings(siblings.length));
+        require(siblings.length >= inner, MerkleRange.TooFewSiblings(siblings.length, inner));
+        bytes32[] memory nodes = part.isLeaves() ? _hashesOf(data) : _nodesOf(data);
         bytes32[] memory value = new bytes32[](1);
-        value[0] = MerkleRange.rootOf(
-            nodes, part.levels(), part.first, leaves, MerkleRange.EMPTY_LEAF, siblings[:inner]
-        );
-        bytes32 root = MerkleRange.rootOf(value, 0, part.value, values, 0, siblings[inner:]);
-        return keccak256(abi.encode(TAG, programRoot, root));
+        value[0] = _rootOf(nodes, part, leaves, MerkleRange.EMPTY_LEAF, siblings[:inner]);
+        return MerkleRange.rootOf(value, 0, part.value, values, 0, siblings[inner:]);
+    }
+
+    function _rootOf(
+        bytes32[] memory nodes,
+        Part calldata part,
+        uint256 lowest,
+        bytes32 empty,
+        bytes32[] calldata siblings
+    ) private pure returns (bytes32) {
+        return MerkleRange.rootOf(nodes, part.levels(), part.first, lowest, empty, siblings);
     }
 
     function _nodesOf(bytes calldata data) private pure returns (bytes32[] memory nodes) {

@@ -4,8 +4,14 @@ pragma solidity ^0.8.28;
 /// @dev Cheatcodes that `Vm` does not name.
 interface Cheats {
     function chainId(uint256 id) external;
+    function fee(uint256 baseFee) external;
+    function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function deployCode(string calldata artifact, bytes calldata arguments)
         external
         returns (address);
+    function getBlockNumber() external view returns (uint256);
     function getBlockTimestamp() external view returns (uint256);
+    function getNonce(address account) external view returns (uint64);
+    function mockCall(address callee, bytes calldata data, bytes calldata answer) external;
+    function clearMockedCalls() external;
 }

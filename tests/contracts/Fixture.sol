@@ -77,7 +77,7 @@ abstract contract Fixture is Test {
         rival.stake{value: STAKE}();
     }
 
-    function _deployQueue() internal returns (Queue) {
+    function _deployQueue() internal virtual returns (Queue) {
         bytes memory arguments =
             abi.encode(registry, disputes, MIN_BOND, MIN_WINDOW, MAX_WINDOW, WITHDRAWAL_DELAY);
         return Queue(cheats.deployCode("InferenceQueue.sol:InferenceQueue", arguments));

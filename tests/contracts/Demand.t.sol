@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {IDisputes} from "../../contracts/interfaces/IDisputes.sol";
+import {IInferenceQueue} from "../../contracts/interfaces/IInferenceQueue.sol";
+import {MerkleRange} from "../../contracts/libraries/MerkleRange.sol";
+import {Part} from "../../contracts/libraries/Part.sol";
+import {Request} from "../../contracts/libraries/Request.sol";
+import {RequestId, Status} from "../../contracts/libraries/RequestState.sol";
+import {DisputeFixture} from "./DisputeFixture.sol";
+import {Toy} from "./toy/Toy.sol";
+
+contract DemandTest is DisputeFixture {
+    function test_demand_suspendsTheWindow() external {
+        _demand();
+        vm.warp(_subject.proposal.settleAt);
+        IInferenceQueue.Proposal memory proposal = _refreshed().proposal;
+        _expect(IInferenceQueue.WindowNotOver.selector, abi.encode(_id, SUSPENDED));
+        queue.settle(_subject.request, proposal, _output(LIE));
+    }
+
+    function test_demand_keepsTheEndOfTheWindow() external {
+        _demand();
+        _assertDispute(1, _subject.proposal.settleAt, false);
+    }
+
+    function test_demand_emitsPartDemanded() external {
+        IDisputes.Demand memory expected = IDisputes.Demand({
+            dispute: _key,
+            part: Part(3, 2, 1, 3),
+            programRoot: Toy.programRoot(),
+            values: 5,
+            leaves: 19,
+            padding: 32,
+            demander: challenger,
+            prepaid: uint96(_price(Part(3, 2, 1, 3))),
+            deadline: uint64(_time() + REVEAL_PERIOD)
+        });
+        bytes memory data = _demandCall(_subject, expected.part);
+        vm.expectEmit(address(court));
+        emit IDisputes.PartDemanded(_id, _key, address(operator), expected);
+        vm.prank(challenger);
+        (bool isSuccess,) = address(court).call{value: expected.prepaid}(data);
+        vm.assertTrue(isSuccess);
+    }
+
+    function test_demand_emitsWindowMoved() external {
+        IDisputes.Subject memory moved = _subject;
+        moved.proposal.settleAt = SUSPENDED;
+        bytes memory data = _demandCall(_subject, _roots());
+        uint256 price = _price(_roots());
+        vm.expectEmit(address(queue));
+        emit IInferenceQueue.WindowMoved(_id, address(operator), moved.proposal);
+        (bool isSuccess,) = address(court).call{value: price}(data);
+        vm.assertTrue(isSuccess);
+    }
+
+    function test_demand_takesManyAtOnce() external {
+        _demand();
+        _demand(stranger, Part(0, LEAVES, 0, 10));
+        _demand(challenger, Part(0, 0, 0, 10));
+        _assertDispute(3, _subject.proposal.settleAt, false);
+    }
+
+    function test_demand_takesTheLastSecondOfTheWindow() external {
+        vm.warp(_subject.proposal.settleAt - 1);
+        _demand();
+        _assertDispute(1, _subject.proposal.settleAt, false);
+    }
+
+    function test_demand_takesTheLastSecondBeforeTheHardEnd() external {
+        _keepOpenUntil(_lastMoment());
+        _demand(stranger, Part(1, 0, 0, 1));
+    }
+
+    function test_demand_revertsAfterTheLastMomentBeforeTheHardEnd() external {
+        _keepOpenUntil(_lastMoment() + 1);
+        uint256 hardEnd = _subject.proposal.proposedAt + WINDOW + EXTENSION_LIMIT;
+        uint256 price = _price(Part(1, 0, 0, 1));
+        _expect(IDisputes.TooLateToDemand.selector, abi.encode(_id, hardEnd));
+        this.demand(Part(1, 0, 0, 1), price);
+    }
+
+    function test_demand_revertsWhenFinal() external {
+        vm.warp(_subject.proposal.settleAt);
+        uint256 price = _price(_roots());
+        _expect(IInferenceQueue.WindowOver.selector, abi.encode(_id, _time()));
+        this.demand(_roots(), price);
+    }
+
+    function test_demand_revertsWhenSettled() external {
+        vm.warp(_subject.proposal.settleAt);
+        queue.settle(_subject.request, _subject.proposal, _output(LIE));
+        uint256 price = _price(_roots());
+        _expectWrongStatus(_subject.request, Status.Settled, Status.Proposed);
+        this.demand(_roots(), price);
+    }
+
+    function test_demand_revertsWhenNothingIsProposed() external {
+        _subject.request = _askToy(_options());
+        uint256 price = _price(_roots());
+        _expectWrongStatus(_subject.request, Status.Requested, Status.Proposed);
+        this.demand(_roots(), price);
+    }
+
+    function test_demand_revertsWhenProposalIsAnother() external {
+        _subject.proposal.operator = address(rival);
+        uint256 price = _price(_roots());
+        _expectWrongProposal(_subject.request);
+        this.demand(_roots(), price);
+    }
+
+    function test_demand_revertsWhenSettleAtIsAnother() external {
+        _subject.proposal.settleAt += 1;
+        uint256 price = _price(_roots());
+        _expectWrongProposal(_subject.request);
+        this.demand(_roots(), price);
+    }
+
+    function test_demand_revertsWhenRepeated() external {
+        _demand();
+        uint256 price = _price(_roots());
+        _expect(IDisputes.AlreadyDemanded.selector, abi.encode(_key, _roots()));
+        this.demand(_roots(), price);
+    }
+
+    function test_demand_revertsWhenAnsweredBefore() external {
+        _reveal(_demand());
+        uint256 price = _price(_roots());
+        _expect(IDisputes.AlreadyDemanded.selector, abi.encode(_key, _roots()));
+        this.demand(_roots(), price);
+    }
+
+    function test_demand_revertsWhenConvicted() external {
+        _convictBySilence();
+        uint256 price = _price(Part(1, 0, 0, 1));
+        _expect(IDisputes.AlreadyConvicted.selector, abi.encode(_key));
+        this.demand(Part(1, 0, 0, 1), price);
+    }
+
+    function test_demand_revertsWhenPrepaidTooLittle() external {
+        uint256 price = _price(_roots());
+        _expect(IDisputes.PrepaidTooLittle.selector, abi.encode(price - 1, price));
+        this.demand(_roots(), price - 1);
+    }
+
+    function test_demand_revertsWhenPrepaidTooMuch() external {
+        uint256 prepaid = uint256(type(uint96).max) + 1;
+        vm.deal(challenger, prepaid);
+        _expect(IDisputes.PrepaidTooMuch.selector, abi.encode(prepaid, type(uint96).max));
+        this.demand(_roots(), prepaid);
+    }
+
+    function test_demand_revertsWhenModelIsAnother() external {
+        _modelBytes[200] ^= 0x01;
+        _expect(IDisputes.WrongModel.selector, abi.encode(_id));
+        this.demand(_roots(), 1 ether);
+    }
+
+    function testFuzz_demand_revertsWhenDescriptorsAreOthers(uint256 at, uint8 mask) external {
+        vm.assume(mask != 0);
+        bytes memory descriptors = Toy.descriptors(3);
+        descriptors[at % descriptors.length] ^= bytes1(mask);
+        IDisputes.Subject memory subject = _subject;
+        vm.expectRevert();
+        court.demand{value: 1 ether}(subject, Part(3, 0, 0, 1), _modelBytes, descriptors);
+    }
+
+    function testFuzz_demand_revertsWhenDescriptorsAreCutShort(uint256 length) external {
+        bytes memory descriptors = Toy.descriptors(3);
+        length = _bound(length, 0, descriptors.length - 1);
+        assembly ("memory-safe") {
+            mstore(descriptors, length)
+        }
+        IDisputes.Subject memory subject = _subject;
+        _expect(IDisputes.WrongDescriptors.selector, abi.encode(_id));
+        court.demand{value: 1 ether}(subject, Part(3, 0, 0, 1), _modelBytes, descriptors);
+    }
+
+    function test_demand_revertsWhenDescriptorsGoOn() external {
+        bytes memory descriptors = abi.encodePacked(Toy.descriptors(3), bytes1(0));
+        IDisputes.Subject memory subject = _subject;
+        _expect(IDisputes.WrongDescriptors.selector, abi.encode(_id));
+        court.demand{value: 1 ether}(subject, Part(3, 0, 0, 1), _modelBytes, descriptors);
+    }
+
+    function test_demand_revertsWhenDescriptorIsOfAnotherNode() external {
+        IDisputes.Subject memory subject = _subject;
+        bytes memory descriptors = Toy.descriptors(1);
+        _expect(IDisputes.WrongDescriptors.selector, abi.encode(_id));
+        court.demand{value: 1 ether}(subject, Part(0, 0, 0, 1), _modelBytes, descriptors);
+    }
+
+    function testFuzz_keyOf_dependsOnNothingThatMoves(uint64 settleAt) external {
+        _subject.proposal.settleAt = settleAt;
+        vm.assertEq(court.keyOf(_subject), _key);
+    }
+
+    function test_keyOf_isTheHashOfTheProposal() external view {
+        bytes32 expected = keccak256(
+            abi.encode(
+                _id,
+                address(operator),
+                _subject.proposal.epoch,
+                _subject.proposal.proposedAt,
+                _subject.outputHash
+            )
+        );
+        vm.assertEq(court.keyOf(_subject), expected);
+    }
+
+    function test_priceOf_isZeroWhereThereIsNothing() external view {
+        vm.assertEq(court.priceOf(Part(5, 0, 0, 1), 5, 1), 0);
+    }
+
+    function test_priceOf_growsWithTheBaseFee() external {
+        uint256 price = _price(_roots());
+        cheats.fee(2 * BASE_FEE);
+        vm.assertEq(_price(_roots()) * 21, price * 41);
+    }
+
+    function demand(Part calldata part, uint256 prepaid) external {
+        _demand(challenger, part, prepaid);
+    }
+
+    function _lastMoment() private view returns (uint256) {
+        return
+            _subject.proposal.proposedAt + WINDOW + EXTENSION_LIMIT - REVEAL_PERIOD
+                - REACTION_PERIOD;
+    }
+
+    /// @dev With demands that are answered in the last second, so that the window goes on.
+    function _keepOpenUntil(uint256 time) private {
+        for (uint32 i; _time() < time; ++i) {
+            uint256 last = _refreshed().proposal.settleAt - 1;
+            if (last >= time) return vm.warp(time);
+            vm.warp(last);
+            IDisputes.Demand memory open = _demand(stranger, Part(0, LEAVES, i, 1));
+            if (open.deadline >= time) return vm.warp(time);
+            vm.warp(open.deadline);
+            _reveal(open);
+        }
+    }
+}
+
+/// @dev Parts that exist, and parts that do not.
+contract DemandPartTest is DisputeFixture {
+    function test_demand_takesEveryHeightOfTheValueTree() external {
+        _demand(challenger, Part(VALUE_TREE, 0, 4, 1));
+        _demand(challenger, Part(VALUE_TREE, 1, 2, 1));
+        _demand(challenger, Part(VALUE_TREE, 2, 1, 1));
+        _demand(challenger, Part(VALUE_TREE, 3, 0, 1));
+    }
+
+    function test_demand_takesTheOnlyLeafOfAScalar() external {
+        _demand(challenger, Part(2, LEAVES, 0, 1));
+        _demand(challenger, Part(2, 0, 0, 1));
+    }
+
+    function test_demand_revertsAboveTheValueTree() external {
+        _refuse(Part(VALUE_TREE, 4, 0, 1), 0);
+    }
+
+    function test_demand_revertsBeyondTheValueTree() external {
+        _refuse(Part(VALUE_TREE, 0, 5, 1), 5);
+        _refuse(Part(VALUE_TREE, 0, 4, 2), 5);
+        _refuse(Part(VALUE_TREE, 1, 3, 1), 3);
+        _refuse(Part(VALUE_TREE, 2, 1, 2), 2);
+    }
+
+    function test_demand_revertsForLeavesOfTheValueTree() external {
+        _refuse(Part(VALUE_TREE, LEAVES, 0, 1), 0);
+    }
+
+    function test_demand_revertsBeyondTheProgram() external {
+        _refuse(Part(5, 0, 0, 1), 0);
+        _refuse(Part(VALUE_TREE - 1, LEAVES, 0, 1), 0);
+    }
+
+    function test_demand_revertsBeyondTheLeaves() external {
+        _refuse(Part(3, LEAVES, 19, 1), 19);
+        _refuse(Part(3, LEAVES, 0, 20), 19);
+        _refuse(Part(3, 0, 18, 2), 19);
+        _refuse(Part(3, 4, 2, 1), 2);
+        _refuse(Part(2, LEAVES, 1, 1), 1);
+    }
+
+    function test_demand_revertsAboveAValue() external {
+        _refuse(Part(3, 6, 0, 1), 0);
+        _refuse(Part(2, 1, 0, 1), 0);
+        _refuse(Part(3, 254, 0, 1), 0);
+    }
+
+    function test_demand_revertsForNothing() external {
+        _refuse(_partOf(0), 5);
+    }
+
+    function test_demand_revertsForNumbersThatWouldOverflow() external {
+        _refuse(Part(3, LEAVES, type(uint32).max, 1), 19);
+        _refuse(Part(3, 0, 1, type(uint32).max), 19);
+    }
+
+    function testFuzz_demand_takesExactlyWhatCanBeAnswered(Part memory part) external {
+        part.value = part.value % 4 == 0 ? VALUE_TREE : part.value % 7;
+        part.height = part.height % 3 == 0 ? LEAVES : part.height % 8;
+        part.first %= 22;
+        part.count %= 22;
+        if (_price(part) == 0) {
+            vm.expectRevert();
+            this.demand(part, 1 ether);
+        } else {
+            _reveal(_demand(challenger, part));
+        }
+    }
+
+    function demand(Part calldata part, uint256 prepaid) external {
+        _demand(challenger, part, prepaid);
+    }
+
+    function _partOf(uint32 count) private pure returns (Part memory) {
+        return Part(VALUE_TREE, 0, 0, count);
+    }
+
+    function _refuse(Part memory part, uint256 nodes) private {
+        vm.assertEq(_price(part), 0);
+        _expect(IDisputes.WrongPart.selector, abi.encode(part, nodes));
+        this.demand(part, 1 ether);
+    }
+}
