@@ -71,7 +71,8 @@ interface IDisputes {
     error WrongPeriods(uint256 revealPeriod, uint256 reactionPeriod, uint256 extensionLimit);
     error NotExact(RequestId id);
     error WrongModel(RequestId id);
-    error WrongDescriptors(RequestId id);
+    /// @dev A program or a value of 2^32 nodes or leaves: no part of it can be named.
+    error TooLargeToDemand(RequestId id, uint256 values, uint256 leaves);
     /// @param nodes How many there are at that height, or how many leaves; zero where there is no such value or height.
     error WrongPart(Part part, uint256 nodes);
     error AlreadyConvicted(bytes32 dispute);

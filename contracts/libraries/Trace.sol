@@ -1,28 +1,20 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {MerkleRange} from "./MerkleRange.sol";
-import {Part} from "./Part.sol";
+import {Merkle} from "./Merkle.sol";
+import {Part, PartLibrary} from "./Part.sol";
 
-/// @dev From a part of a trace to its root (`oracle/exact/trace.py`).
+/// @dev From a part of a trace to the root of its value tree (`oracle/exact/trace.py`).
 library Trace {
     error WrongSize(uint256 size, uint256 needed);
-    /// @param offset Byte of the data that is beyond the value and not zero, or before which there is such a byte.
+    error WrongSiblings(uint256 given, uint256 needed);
+    /// @param offset In the data, of 32 bytes beyond the value among which one is not zero.
     error NonZeroPadding(uint256 offset);
-
-    bytes32 internal constant TAG =
-        0xb7e0783367bfe86fb1ef006f1f466579cb8bf54ac09880b361dde7d6f29f4b62;
-
-    /// @param top The root of the value tree.
-    function rootOf(bytes32 programRoot, bytes32 top) internal pure returns (bytes32) {
-        return keccak256(abi.encode(TAG, programRoot, top));
-    }
 
     /// @param part One that exists in the trace of a program of `values` nodes.
     /// @param leaves Of the part's value, if it is of one.
     /// @param padding Bytes of the value's last leaf that must be zero.
     /// @param siblings Of the part's common path; then, if it is of a value, of that value's path.
-    /// @return The root of the value tree.
     function topOf(
         Part calldata part,
         uint256 values,
@@ -30,41 +22,71 @@ library Trace {
         uint256 padding,
         bytes calldata data,
         bytes32[] calldata siblings
-    ) internal pure returns (bytes32) {
+    ) internal pure returns (bytes32 top) {
         require(data.length == part.size(), WrongSize(data.length, part.size()));
-        if (part.isOfValueTree()) return _rootOf(_nodesOf(data), part, values, 0, siblings);
+        uint256 start;
+        uint256 end;
+        assembly ("memory-safe") {
+            start := siblings.offset
+        }
 
-        bool hasPadding = part.isLeaves() && uint256(part.first) + part.count == leaves;
-        if (hasPadding) _requireZeros(data, data.length - padding);
-        uint256 inner = MerkleRange.siblingsOf(part.levels(), part.first, part.count, leaves);
-        require(siblings.length >= inner, MerkleRange.TooFewSiblings(siblings.length, inner));
-        bytes32[] memory nodes = part.isLeaves() ? _hashesOf(data) : _nodesOf(data);
-        bytes32[] memory value = new bytes32[](1);
-        value[0] = _rootOf(nodes, part, leaves, MerkleRange.EMPTY_LEAF, siblings[:inner]);
-        return MerkleRange.rootOf(value, 0, part.value, values, 0, siblings[inner:]);
+        if (part.isOfValueTree()) {
+            (top, end) = _climb(part, data, values, 0, start);
+        } else if (!part.isLeaves()) {
+            (top, end) = _climb(part, data, leaves, Merkle.EMPTY_LEAF, start);
+        } else {
+            bool hasLast = uint256(part.first) + part.count == leaves;
+            if (hasLast) _requireZeros(data, data.length - padding);
+            (top, end) = _climbFromLeaves(part, data, leaves, start);
+        }
+        if (!part.isOfValueTree()) (top, end) = Merkle.rootOf(top, part.value, values, 0, end);
+
+        uint256 needed = (end - start) / 32;
+        require(siblings.length == needed, WrongSiblings(siblings.length, needed));
     }
 
-    function _rootOf(
-        bytes32[] memory nodes,
+    /// @param lowest Nodes at the bottom of the part's tree.
+    /// @param empty What stands beyond them.
+    function _climb(
         Part calldata part,
+        bytes calldata data,
         uint256 lowest,
         bytes32 empty,
-        bytes32[] calldata siblings
-    ) private pure returns (bytes32) {
-        return MerkleRange.rootOf(nodes, part.levels(), part.first, lowest, empty, siblings);
-    }
-
-    function _nodesOf(bytes calldata data) private pure returns (bytes32[] memory nodes) {
-        nodes = new bytes32[](data.length / 32);
+        uint256 siblings
+    ) private pure returns (bytes32 root, uint256 end) {
+        uint256 nodes;
         assembly ("memory-safe") {
-            calldatacopy(add(nodes, 32), data.offset, data.length)
+            nodes := add(mload(0x40), 32)
+            calldatacopy(nodes, data.offset, data.length)
         }
+        uint256 there = PartLibrary.nodesAt(part.height, lowest);
+        empty = _emptyAt(part.height, empty);
+        return Merkle.rootOfRun(nodes, part.count, part.first, there, empty, siblings);
     }
 
-    function _hashesOf(bytes calldata data) private pure returns (bytes32[] memory hashes) {
-        hashes = new bytes32[](data.length / 128);
-        for (uint256 i; i < hashes.length; ++i) {
-            hashes[i] = keccak256(data[128 * i:128 * (i + 1)]);
+    function _climbFromLeaves(
+        Part calldata part,
+        bytes calldata data,
+        uint256 leaves,
+        uint256 siblings
+    ) private pure returns (bytes32 root, uint256 end) {
+        bytes memory copy = data;
+        uint256 at;
+        assembly ("memory-safe") {
+            at := add(copy, 32)
+        }
+        return Merkle.rootOfLeaves(at, part.count, part.first, leaves, siblings);
+    }
+
+    /// @return empty The subtree of that height above `empty`.
+    function _emptyAt(uint256 height, bytes32 empty_) private pure returns (bytes32 empty) {
+        assembly ("memory-safe") {
+            empty := empty_
+            for {} height { height := sub(height, 1) } {
+                mstore(0, empty)
+                mstore(0x20, empty)
+                empty := keccak256(0, 0x40)
+            }
         }
     }
 

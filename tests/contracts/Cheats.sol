@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 /// @dev Cheatcodes that `Vm` does not name.
 interface Cheats {
     function chainId(uint256 id) external;
+    function expectPartialRevert(bytes4 selector) external;
     function fee(uint256 baseFee) external;
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function deployCode(string calldata artifact, bytes calldata arguments)

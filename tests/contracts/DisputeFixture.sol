@@ -34,6 +34,8 @@ abstract contract DisputeFixture is Fixture {
     IDisputes.Subject internal _subject;
     RequestId internal _id;
     bytes32 internal _key;
+    /// @dev What was computed once, since it takes a million gas.
+    mapping(uint256 lie => bytes[]) private _runs;
 
     function setUp() public virtual override {
         super.setUp();
@@ -43,6 +45,8 @@ abstract contract DisputeFixture is Fixture {
         toy.programRoot = Toy.programRoot();
         toyModel = publisher.publish(toy, "");
         _modelBytes = abi.encode(publisher, toy);
+        _runs[LIE] = Toy.run(keccak256(INPUT), LIE);
+        _runs[Toy.NODES] = Toy.run(keccak256(INPUT), Toy.NODES);
         vm.deal(challenger, 10 ether);
         vm.deal(stranger, 10 ether);
         _lie();
@@ -92,14 +96,19 @@ abstract contract DisputeFixture is Fixture {
         internal
         returns (IDisputes.Subject memory)
     {
-        bytes memory output = Toy.output(Toy.run(keccak256(INPUT), lie));
+        bytes memory output = _output(lie);
         IInferenceQueue.Proposal memory proposal = _proposalOf(address(who), request);
         who.propose(request, output);
         return IDisputes.Subject(request, proposal, keccak256(output));
     }
 
-    function _output(uint256 lie) internal pure returns (bytes memory) {
-        return Toy.output(Toy.run(keccak256(INPUT), lie));
+    function _output(uint256 lie) internal view returns (bytes memory) {
+        return Toy.output(_run(lie));
+    }
+
+    /// @return What the nodes give where `lie` is wrong.
+    function _run(uint256 lie) internal view returns (bytes[] memory) {
+        return _runs[lie].length == 0 ? Toy.run(keccak256(INPUT), lie) : _runs[lie];
     }
 
     /// @dev `_subject` with the window as it is now.
@@ -165,8 +174,7 @@ abstract contract DisputeFixture is Fixture {
     }
 
     function _reveal(address who, IDisputes.Demand memory demand, uint256 lie) internal {
-        (bytes memory data, bytes32[] memory siblings) =
-            Toy.open(Toy.run(keccak256(INPUT), lie), demand.part);
+        (bytes memory data, bytes32[] memory siblings) = Toy.open(_run(lie), demand.part);
         _reveal(who, demand, data, siblings);
     }
 
@@ -195,8 +203,8 @@ abstract contract DisputeFixture is Fixture {
     /* PROOFS */
 
     /// @dev That element 0 of `node` is not what follows from the trace of a lie.
-    function _proof(uint256 node, uint256 lie) internal pure returns (bytes memory) {
-        bytes[] memory values = Toy.run(keccak256(INPUT), lie);
+    function _proof(uint256 node, uint256 lie) internal view returns (bytes memory) {
+        bytes[] memory values = _run(lie);
         ToyReferee.Proof memory proof;
         (proof.isOutput, proof.node) = (node == Toy.LAST, node);
         if (!proof.isOutput) proof.claimed = _opened(values, node, 0);
@@ -246,6 +254,37 @@ abstract contract DisputeFixture is Fixture {
         bytes memory proof = _proof(LIE, LIE);
         _commit(challenger, proof);
         _prove(challenger, proof);
+    }
+
+    /* GAS */
+
+    event TransactionMeasured(uint256 gas_, uint256 executed, uint256 size);
+
+    /// @return gas_ What the transaction costs, with its calldata (EIP-7623).
+    function _transact(address who, uint256 value, bytes memory data)
+        internal
+        returns (uint256 gas_)
+    {
+        address to = address(court);
+        // A transaction's recipient is warm, and its value costs nothing more.
+        vm.assertLe(to.balance, type(uint96).max);
+        vm.prank(who);
+        vm.resumeGasMetering();
+        uint256 before = gasleft();
+        (bool isSuccess, bytes memory error) = to.call{value: value}(data);
+        uint256 executed = before - gasleft() - (value == 0 ? 0 : 6_700);
+        vm.pauseGasMetering();
+        if (!isSuccess) _bubble(error);
+        uint256 standard = executed + _calldataGas(data, 4);
+        uint256 floor = _calldataGas(data, 10);
+        gas_ = 21_000 + (standard > floor ? standard : floor);
+        emit TransactionMeasured(gas_, executed, data.length);
+    }
+
+    function _calldataGas(bytes memory data, uint256 price) internal pure returns (uint256 gas_) {
+        for (uint256 i; i < data.length; ++i) {
+            gas_ += data[i] == 0 ? price : 4 * price;
+        }
     }
 
     /* WHAT IS SEEN */

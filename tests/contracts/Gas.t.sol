@@ -93,10 +93,10 @@ contract GasTest is Fixture {
 contract DisputeGasTest is DisputeFixture {
     uint256 private constant VALUES = 1000;
     uint256 private constant ELEMENTS = 1_000_000;
+    uint256 private constant COLLECT_GAS = 50_000;
 
-    uint256 private constant BASE = 21_000;
-
-    bytes private _demandData;
+    bytes private _demandRoots;
+    bytes private _demandNodes;
     bytes private _revealNodes;
     bytes private _revealLeaves;
     bytes private _revealOneLeaf;
@@ -105,6 +105,7 @@ contract DisputeGasTest is DisputeFixture {
     bytes private _collectData;
     uint256 private _prepaid;
     uint256[4] private _prices;
+    uint256 private _priceOfRoots;
     uint256 private _deadline;
     bytes32[] private _path;
 
@@ -113,104 +114,97 @@ contract DisputeGasTest is DisputeFixture {
         _publish();
         // Where ether has been burned before.
         vm.deal(BURN_ADDRESS, 1);
-        _subject = _proposeToy(operator, _askToy(_options()), LIE);
-        _id = _idOf(_subject.request);
-        _key = court.keyOf(_subject);
-
-        Part memory first = Part(0, 8, 0, 64);
-        _demandData = _demandCall(first);
-        _prepaid = court.priceOf(first, VALUES, _leaves());
-        IDisputes.Demand memory demand = _ask(first);
+        Part memory nodes = Part(0, 8, 0, 64);
+        IDisputes.Demand memory demand = _askOfNew(nodes);
         _deadline = demand.deadline;
         _timeoutData = abi.encodeCall(IDisputes.timeout, (_refreshed(), demand));
         _collectData = abi.encodeCall(IDisputes.collect, (demand));
         _revealNodes = _revealCall(demand);
-        _revealLeaves = _revealCall(_ask(Part(0, LEAVES, 0, 8)));
-        _revealOneLeaf = _revealCall(_ask(Part(0, LEAVES, 0, 1)));
-        _revealMost = _revealCall(_ask(Part(0, LEAVES, 0, 64)));
+        _revealLeaves = _revealCall(_askOfNew(Part(0, LEAVES, 0, 8)));
+        _revealOneLeaf = _revealCall(_askOfNew(Part(0, LEAVES, 0, 1)));
+        _revealMost = _revealCall(_askOfNew(Part(0, LEAVES, 0, 64)));
+        _prepaid = court.priceOf(nodes, VALUES, _leaves());
         _prices[0] = _prepaid;
         _prices[1] = court.priceOf(Part(0, LEAVES, 0, 8), VALUES, _leaves());
         _prices[2] = court.priceOf(Part(0, LEAVES, 0, 1), VALUES, _leaves());
         _prices[3] = court.priceOf(Part(0, LEAVES, 0, 64), VALUES, _leaves());
-        // Another of the operator's results, of which nothing is demanded yet.
-        _subject = _proposeToy(operator, _askToy(_options()), LIE);
-        _key = court.keyOf(_subject);
-        _demandData = _demandCall(first);
+        _takeNew();
+        _demandNodes = _demandCall(nodes);
+        _demandRoots = _demandCall(Part(VALUE_TREE, 3, 0, 125));
+        _priceOfRoots = court.priceOf(Part(VALUE_TREE, 3, 0, 125), VALUES, 0);
     }
 
-    function test_gas_demand() external {
-        bytes memory data = _demandData;
-        uint256 price = _prepaid;
-        vm.assertLe(_transact(challenger, price, data), 130_000);
+    /// @dev What a challenger asks first: of 1,000 values the 125 roots of eight each.
+    function test_gas_demandOfRoots() external {
+        vm.pauseGasMetering();
+        bytes memory data = _demandRoots;
+        vm.assertLe(_transact(challenger, _priceOfRoots, data), 130_000);
+    }
+
+    function test_gas_demandOfNodes() external {
+        vm.pauseGasMetering();
+        bytes memory data = _demandNodes;
+        vm.assertLe(_transact(challenger, _prepaid, data), 140_000);
     }
 
     function test_gas_revealOf64Nodes() external {
+        vm.pauseGasMetering();
         _assertPaid(_revealNodes, _prices[0]);
     }
 
     function test_gas_revealOf8Leaves() external {
+        vm.pauseGasMetering();
         _assertPaid(_revealLeaves, _prices[1]);
     }
 
     function test_gas_revealOf1Leaf() external {
+        vm.pauseGasMetering();
         _assertPaid(_revealOneLeaf, _prices[2]);
     }
 
     function test_gas_revealOf64Leaves() external {
+        vm.pauseGasMetering();
         _assertPaid(_revealMost, _prices[3]);
     }
 
     function test_gas_timeout() external {
+        vm.pauseGasMetering();
         bytes memory data = _timeoutData;
         vm.warp(_deadline + 1);
         vm.assertLe(_transact(challenger, 0, data), 145_000);
     }
 
     function test_gas_commitFraud() external {
+        vm.pauseGasMetering();
         bytes memory data = abi.encodeCall(IDisputes.commitFraud, (keccak256("commitment")));
         vm.assertLe(_transact(challenger, 0, data), 46_500);
     }
 
     /// @dev What it takes to slash an operator that says nothing: two transactions.
     function test_gas_silentOperator_costsItsChallengerLessThan300k() external {
-        (bytes memory data, bytes memory timeout) = (_demandData, _timeoutData);
-        uint256 demand = _transact(challenger, _prepaid, data);
+        vm.pauseGasMetering();
+        (bytes memory data, bytes memory timeout) = (_demandRoots, _timeoutData);
+        uint256 demand = _transact(challenger, _priceOfRoots, data);
         vm.warp(_deadline + 1);
         vm.assertLe(demand + _transact(challenger, 0, timeout), 300_000);
     }
 
-    /// @dev At the base fee of the demand, even if the last answer came from elsewhere.
+    function test_gas_collect() external {
+        vm.pauseGasMetering();
+        bytes memory data = _collectData;
+        vm.warp(_deadline + 1);
+        (bool isSuccess,) = address(court).call(_timeoutData);
+        vm.assertTrue(isSuccess);
+        // Two slots of the dispute, the demand's, and the account that is paid would be cold.
+        vm.assertLe(_transact(challenger, 0, data) + 3 * 2_100 + 2_600, COLLECT_GAS);
+    }
+
+    /// @dev At the base fee of the demand.
     function _assertPaid(bytes memory data, uint256 price) private {
         uint256 spent = _transact(address(operator), 0, data);
-        bytes memory collect = _collectData;
-        spent += BASE + _calldataGas(collect, 4) + 40_000;
+        spent += COLLECT_GAS;
         vm.assertLe(spent * BASE_FEE, price, "out of pocket");
         vm.assertLe(price, spent * (2 * BASE_FEE + REVEAL_TIP) * 14 / 10, "too dear");
-    }
-
-    /// @return What the transaction costs, with its calldata (EIP-7623).
-    function _transact(address who, uint256 value, bytes memory data) private returns (uint256) {
-        address to = address(court);
-        // A transaction's recipient is warm.
-        to.balance;
-        vm.prank(who);
-        uint256 before = gasleft();
-        (bool isSuccess, bytes memory error) = to.call{value: value}(data);
-        uint256 executed = before - gasleft();
-        if (!isSuccess) _bubble(error);
-        uint256 standard = executed + _calldataGas(data, 4);
-        uint256 floor = _calldataGas(data, 10);
-        uint256 gas_ = BASE + (standard > floor ? standard : floor);
-        emit Gas(gas_, executed, data.length);
-        return gas_;
-    }
-
-    event Gas(uint256 transaction, uint256 executed, uint256 bytes_);
-
-    function _calldataGas(bytes memory data, uint256 price) private pure returns (uint256 gas_) {
-        for (uint256 i; i < data.length; ++i) {
-            gas_ += data[i] == 0 ? price : 4 * price;
-        }
     }
 
     /* A PROGRAM OF WHICH THERE IS ONLY ONE PATH */
@@ -256,14 +250,22 @@ contract DisputeGasTest is DisputeFixture {
     }
 
     function _demandCall(Part memory part) private view returns (bytes memory) {
-        bytes memory descriptors = abi.encodePacked(
-            abi.encodePacked(_header(), keccak256(_node()), _path),
-            abi.encodePacked(_node(), keccak256(_header()), _path)
-        );
+        bytes memory descriptors = abi.encodePacked(_header(), keccak256(_node()), _path);
+        if (part.value != VALUE_TREE) {
+            descriptors = abi.encodePacked(descriptors, _node(), keccak256(_header()), _path);
+        }
         return abi.encodeCall(IDisputes.demand, (_refreshed(), part, _modelBytes, descriptors));
     }
 
-    function _ask(Part memory part) private returns (IDisputes.Demand memory) {
+    function _takeNew() private {
+        _subject = _proposeToy(operator, _askToy(_options()), LIE);
+        _id = _idOf(_subject.request);
+        _key = court.keyOf(_subject);
+    }
+
+    /// @dev The only demand of a result of its own.
+    function _askOfNew(Part memory part) private returns (IDisputes.Demand memory) {
+        _takeNew();
         bytes memory data = _demandCall(part);
         uint256 price = court.priceOf(part, VALUES, _leaves());
         vm.recordLogs();

@@ -43,7 +43,7 @@ contract ProveFraudTest is DisputeFixture {
     }
 
     function test_proveFraud_emitsFraudProven() external {
-        bytes[] memory values = Toy.run(keccak256(INPUT), LIE);
+        bytes[] memory values = _run(LIE);
         uint32 claimed = Toy.at(values[LIE], 0);
         Verdict memory verdict = Verdict(LIE, 0, claimed, claimed ^ 1);
         vm.expectEmit(address(court));
@@ -92,7 +92,7 @@ contract ProveFraudTest is DisputeFixture {
     function test_proveFraud_revertsWhenTheElementIsRight() external {
         bytes memory proof = _proof(2, LIE);
         _commit(challenger, proof);
-        uint32 right = Toy.at(Toy.run(keccak256(INPUT), LIE)[2], 0);
+        uint32 right = Toy.at(_run(LIE)[2], 0);
         Verdict memory verdict = Verdict(2, 0, right, right);
         _expect(IDisputes.NotFraud.selector, abi.encode(_id, verdict));
         this.prove(challenger, proof);

@@ -20,7 +20,7 @@ contract RevealTest is DisputeFixture {
     function test_reveal_fixesTheTraceRoot() external {
         vm.assertEq(_traceRoot(), bytes32(0));
         _reveal(_first);
-        vm.assertEq(_traceRoot(), Toy.traceRoot(Toy.run(keccak256(INPUT), LIE)));
+        vm.assertEq(_traceRoot(), Toy.traceRoot(_run(LIE)));
     }
 
     function test_reveal_resumesTheWindowWhereItWas() external {
@@ -53,11 +53,11 @@ contract RevealTest is DisputeFixture {
 
     function test_reveal_takesTheFirstAnswerWithAnyPart() external {
         _reveal(_demand(stranger, Part(3, LEAVES, 17, 2)));
-        vm.assertEq(_traceRoot(), Toy.traceRoot(Toy.run(keccak256(INPUT), LIE)));
+        vm.assertEq(_traceRoot(), Toy.traceRoot(_run(LIE)));
     }
 
     function test_reveal_emitsTraceRevealedAndPartRevealed() external {
-        bytes[] memory values = Toy.run(keccak256(INPUT), LIE);
+        bytes[] memory values = _run(LIE);
         (bytes memory data, bytes32[] memory siblings) = Toy.open(values, _roots());
         vm.expectEmit(address(court));
         emit IDisputes.TraceRevealed(_id, _key, Toy.traceRoot(values));
@@ -89,7 +89,7 @@ contract RevealTest is DisputeFixture {
     function test_reveal_revertsWhenItLeadsToAnotherTrace() external {
         _reveal(_first);
         IDisputes.Demand memory next = _demand(challenger, Part(3, LEAVES, 0, 1));
-        bytes32 other = Toy.traceRoot(Toy.run(keccak256(INPUT), 2));
+        bytes32 other = Toy.traceRoot(_run(2));
         _expect(IDisputes.WrongOpening.selector, abi.encode(_key, other, _traceRoot()));
         this.reveal(address(operator), next, 2);
     }
@@ -140,8 +140,7 @@ contract RevealTest is DisputeFixture {
 
     function test_reveal_revertsWhenTheDemandIsOfAnotherProposal() external {
         IDisputes.Subject memory other = _proposeToy(operator, _askToy(_options()), Toy.NODES);
-        (bytes memory data, bytes32[] memory siblings) =
-            Toy.open(Toy.run(keccak256(INPUT), LIE), _roots());
+        (bytes memory data, bytes32[] memory siblings) = Toy.open(_run(LIE), _roots());
         bytes32 key = court.keyOf(other);
         IDisputes.Demand memory demand = _first;
         _expect(IDisputes.WrongDemand.selector, abi.encode(key, _roots()));
@@ -150,8 +149,7 @@ contract RevealTest is DisputeFixture {
     }
 
     function test_reveal_revertsWhenSizeIsAnother() external {
-        (bytes memory data, bytes32[] memory siblings) =
-            Toy.open(Toy.run(keccak256(INPUT), LIE), _roots());
+        (bytes memory data, bytes32[] memory siblings) = Toy.open(_run(LIE), _roots());
         bytes memory longer = abi.encodePacked(data, bytes32(0));
         _expect(Trace.WrongSize.selector, abi.encode(192, 160));
         this.revealData(_first, longer, siblings);
@@ -161,8 +159,7 @@ contract RevealTest is DisputeFixture {
         _reveal(_first);
         Part memory part = Part(3, seed % 2 == 0 ? LEAVES : 0, uint32(seed % 12), 7);
         IDisputes.Demand memory demand = _demand(challenger, part);
-        (bytes memory data, bytes32[] memory siblings) =
-            Toy.open(Toy.run(keccak256(INPUT), LIE), part);
+        (bytes memory data, bytes32[] memory siblings) = Toy.open(_run(LIE), part);
         uint256 at = (seed >> 16) % (data.length + 32 * siblings.length);
         bytes1 mask = bytes1(uint8(1 << ((seed >> 8) % 8)));
         if (at < data.length) {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {MerkleRange} from "../../../contracts/libraries/MerkleRange.sol";
+import {Merkle} from "../../../contracts/libraries/Merkle.sol";
 import {Part, PartLibrary} from "../../../contracts/libraries/Part.sol";
-import {Trace} from "../../../contracts/libraries/Trace.sol";
 import {Trees} from "./Trees.sol";
 
 /// @dev A program of five nodes with records and traces as the real ones have them, under a law that the EVM computes
@@ -126,13 +125,13 @@ library Toy {
 
     function traceRoot(bytes[] memory values) internal pure returns (bytes32) {
         bytes32 top = Trees.root(valueRoots(values), 0);
-        return keccak256(abi.encode(Trace.TAG, programRoot(), top));
+        return Merkle.traceRootOf(programRoot(), top);
     }
 
     function valueRoots(bytes[] memory values) internal pure returns (bytes32[] memory roots) {
         roots = new bytes32[](values.length);
         for (uint256 i; i < values.length; ++i) {
-            roots[i] = Trees.root(Trees.hashesOf(values[i]), MerkleRange.EMPTY_LEAF);
+            roots[i] = Trees.root(Trees.hashesOf(values[i]), Merkle.EMPTY_LEAF);
         }
     }
 
@@ -152,7 +151,7 @@ library Toy {
         bool isLeaves = part.height == PartLibrary.LEAVES;
         (nodes, siblings) = Trees.open(
             Trees.hashesOf(values[part.value]),
-            MerkleRange.EMPTY_LEAF,
+            Merkle.EMPTY_LEAF,
             isLeaves ? 0 : part.height,
             part.first,
             part.count

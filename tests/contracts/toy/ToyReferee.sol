@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Claim, IReferee, Verdict} from "../../../contracts/interfaces/IReferee.sol";
+import {Merkle} from "../../../contracts/libraries/Merkle.sol";
 import {Part} from "../../../contracts/libraries/Part.sol";
 import {Trace} from "../../../contracts/libraries/Trace.sol";
 import {Toy} from "./Toy.sol";
@@ -63,7 +64,7 @@ contract ToyReferee is IReferee {
     {
         uint256 leaves = Toy.leaves(part.value);
         uint256 padding = leaves * 128 - Toy.elements(part.value) * 4;
-        return Trace.rootOf(
+        return Merkle.traceRootOf(
             Toy.programRoot(), Trace.topOf(part, Toy.NODES, leaves, padding, data, siblings)
         );
     }

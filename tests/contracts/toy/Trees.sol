@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-/// @dev The prover's side of `MerkleRange`, level by level as `oracle/merkle.py` has it.
+/// @dev The prover's side of `Merkle`, level by level as `oracle/merkle.py` has it.
 library Trees {
     function root(bytes32[] memory lowest, bytes32 empty) internal pure returns (bytes32) {
         while (lowest.length > 1) {
