@@ -22,7 +22,8 @@ class _Cache(FunctionCache):  # type: ignore[misc, unused-ignore]
     of: a worker that was upgraded would go on with the old."""
 
     def _index_key(self, *key: Any) -> Any:
-        return (*super()._index_key(*key), _VERSION)
+        known: Any = super()
+        return (*known._index_key(*key), _VERSION)
 
 
 def compiled(function: F) -> F:
@@ -50,8 +51,7 @@ def inlined(function: F) -> F:
 
 def _cached(function: Callable[..., Any]) -> Any:
     made = njit(**_OPTIONS)(function)
-    with suppress(
-        RuntimeError
-    ):  # there is nowhere to keep it, neither beside the source nor at home
-        made._cache = _Cache(function)
+    keep: Any = _Cache
+    with suppress(RuntimeError):  # nowhere to keep it, neither beside the source nor at home
+        made._cache = keep(function)
     return made
