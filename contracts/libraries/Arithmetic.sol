@@ -4,7 +4,8 @@ pragma solidity ^0.8.28;
 import {Float32} from "./Float32.sol";
 import {Rounding} from "./Rounding.sol";
 
-/// @dev Families 02 and 08 of the law on float32: `oracle/exact/ops/elementwise.py` in Solidity. Operands are canonical.
+/// @dev Families 02 and 08 of the law on float32: `oracle/exact/ops/elementwise.py` in Solidity. Operands are
+/// canonical.
 library Arithmetic {
     /// @dev An integer above all finite float32, for infinities where integers are wanted.
     int256 private constant BEYOND = 1 << 128;
@@ -22,7 +23,8 @@ library Arithmetic {
             if (e < f) (negativeX, m, e, negativeY, n, f) = (negativeY, n, f, negativeX, m, e);
             uint256 shift = uint256(e - f);
             if (shift > 200) {
-                // m has 24 bits, for e > -149; y is less than 2^-176 of its last place and only says on which side of x.
+                // m has 24 bits, for e > -149; y is less than 2^-176 of its last place and only says on which side
+                // of x.
                 shift = 64;
                 f = e - 64;
                 if (n != 0) n = 1;
@@ -95,7 +97,7 @@ library Arithmetic {
             uint256 shift = 70 + (uint256(e) & 1);
             m <<= shift;
             e -= int256(shift);
-            uint256 root = _squareRoot(m);
+            uint256 root = squareRoot(m);
             return Rounding.round(false, 2 * root + (root * root == m ? 0 : 1), e / 2 - 1);
         }
     }
@@ -170,9 +172,10 @@ library Arithmetic {
         }
     }
 
-    /// @dev Rounded down, of 0 < x < 2^96. Newton's iteration from at most twice the root on: the relative error e becomes
-    /// e^2 / (2 + 2e), which is 1, 2^-2, 2^-5, 2^-11, 2^-24, 2^-49, below 2^-98; it never falls short of the root rounded down.
-    function _squareRoot(uint256 x) private pure returns (uint256 root) {
+    /// @dev Rounded down, of 0 < x < 2^96. Newton's iteration from at most twice the root on: the relative error e
+    /// becomes e^2 / (2 + 2e), which is 1, 2^-2, 2^-5, 2^-11, 2^-24, 2^-49, below 2^-98; it never falls short of
+    /// the root rounded down.
+    function squareRoot(uint256 x) internal pure returns (uint256 root) {
         unchecked {
             root = 1 << ((Rounding.bitLength(x) + 1) / 2);
             for (uint256 i; i < 6; ++i) {

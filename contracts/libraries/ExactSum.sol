@@ -6,16 +6,17 @@ import {Rounding} from "./Rounding.sol";
 
 /// @dev An exact sum of products of two float32, and of float32: what DOT, CONV, sums and means are made of.
 ///
-/// A finite product is an integer of at most 48 bits times 2^(s - 298), s in 0 ... 506, and so is a number times 1. The sum is
+/// A finite product is an integer of at most 48 bits times 2^(s - 298), s in 0 ... 506, and so is a number times 1.
+/// The sum is
 ///
 ///     windows[0] + windows[1] * 2^128 + ... + windows[4] * 2^512, in units of 2^-298,
 ///
-/// each window a signed integer, plus what is *near*: products whose s is one of the 64 from `base` on. Those are added up
-/// in one word, positive ones in its low half and negative ones in its high half, which saves two memory accesses and
-/// the choice of a window for each. In networks hardly a product is not near. Nothing is ever cut off:
+/// each window a signed integer, plus what is *near*: products whose s is one of the 64 from `base` on. Those are
+/// added up in one word, positive ones in its low half and negative ones in its high half, which saves two memory
+/// accesses and the choice of a window for each. In networks hardly a product is not near. Nothing is ever cut off:
 ///
-/// - near: a product is below 2^48 * 2^63, so 2^17 of them stay below 2^128. `room` counts them, by eights; then they are
-///   brought to the windows;
+/// - near: a product is below 2^48 * 2^63, so 2^17 of them stay below 2^128. `room` counts them, by eights; then
+///   they are brought to the windows;
 /// - windows: a product brings below 2^48 * 2^127, what was near below 2^128, so 2^79 of them stay below 2^255.
 library ExactSum {
     struct Sum {
@@ -53,8 +54,8 @@ library ExactSum {
     }
 
     /// @notice Adds a[i] * b[i] for i < count.
-    /// @dev Elements are big-endian, four bytes each, one after the other from any byte of memory on. Up to 31 bytes after the
-    /// last may be read; what they are does not matter.
+    /// @dev Elements are big-endian, four bytes each, one after the other from any byte of memory on. Up to 31
+    /// bytes after the last may be read; what they are does not matter.
     function addProducts(Sum memory sum, uint256 pointerA, uint256 pointerB, uint256 count)
         internal
         pure
@@ -182,8 +183,9 @@ library ExactSum {
 
     /// @dev Stops at the first word that has a product which is not near, and not zero times a finite number.
     ///
-    /// Eight lanes at a time; a lane has 32 bits and no operation on all lanes carries out of one. With E and F the fields
-    /// of the exponents, E, F > 0, a product is significands * 2^(E + F - 300), so s = E + F - 2. Bit by bit:
+    /// Eight lanes at a time; a lane has 32 bits and no operation on all lanes carries out of one. With E and F the
+    /// fields of the exponents, E, F > 0, a product is significands * 2^(E + F - 300), so s = E + F - 2. Bit by
+    /// bit:
     ///
     /// - E + 255, in the field's place (bits 23 to 30), sets bit 31 iff E > 0: the number is normal (`a`, `b` below);
     /// - E + 1 sets bit 31 iff E = 255: NaN or an infinity;
@@ -191,8 +193,8 @@ library ExactSum {
     ///   within 2^10 of 0;
     /// - magnitude + (2^31 - 1) sets bit 31 iff the magnitude is not zero.
     ///
-    /// A zero's product is zero whatever it is shifted by, which is a byte here: 63 & u, and 128 for a negative product, whose place
-    /// is the high half.
+    /// A zero's product is zero whatever it is shifted by, which is a byte here: 63 & u, and 128 for a negative
+    /// product, whose place is the high half.
     function _addNear(
         Sum memory sum,
         uint256 pointerA,
@@ -349,8 +351,8 @@ library ExactSum {
         }
     }
 
-    /// @dev The products of one word, one by one; then what is near is moved to where the largest of them is, if that is
-    /// far, with 15 binades above it for those to come.
+    /// @dev The products of one word, one by one; then what is near is moved to where the largest of them is, if
+    /// that is far, with 15 binades above it for those to come.
     function _addFar(Sum memory sum, uint256 pointerA, uint256 pointerB) private pure {
         uint256 a;
         uint256 b;

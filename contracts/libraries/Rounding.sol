@@ -3,17 +3,17 @@ pragma solidity ^0.8.28;
 
 import {Float32} from "./Float32.sol";
 
-/// @dev Between float32 and exact numbers significand * 2^exponent. The only place where anything is rounded to float32:
-/// to nearest, ties to even, infinity from 2^128 - 2^103 on, and no negative zero.
+/// @dev Between float32 and exact numbers significand * 2^exponent. The only place where anything is rounded to
+/// float32: to nearest, ties to even, infinity from 2^128 - 2^103 on, and no negative zero.
 library Rounding {
     /// @dev Exponents of the last place of subnormal numbers and of the largest.
     int256 private constant LOWEST = -149;
     int256 private constant HIGHEST = 104;
 
     /// @notice significand * 2^exponent, rounded once.
-    /// @dev The significand's lowest bit may stand for more, below it: set where anything is missing ("sticky"). That is right
-    /// where the bit lies below the half of the last place kept: if the significand is at least 2^25, or the exponent
-    /// at most -151. An exact significand has no such condition.
+    /// @dev The significand's lowest bit may stand for more, below it: set where anything is missing ("sticky").
+    /// That is right where the bit lies below the half of the last place kept: if the significand is at least 2^25,
+    /// or the exponent at most -151. An exact significand has no such condition.
     function round(bool negative, uint256 significand, int256 exponent)
         internal
         pure
@@ -38,7 +38,8 @@ library Rounding {
                     if (kept & 1 != 0 || !isTie) ++kept;
                 }
             }
-            // The leading bit adds one to the exponent's field, and so does a carry out of the rounding, up to infinity.
+            // The leading bit adds one to the exponent's field, and so does a carry out of the rounding, up to
+            // infinity.
             bits = uint32((uint256(last - LOWEST) << 23) + kept);
             if (bits != 0) bits |= sign;
         }
