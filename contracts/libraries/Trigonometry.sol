@@ -60,7 +60,7 @@ library Trigonometry {
                     : QUARTER_PI + FixedPoint.odd(((m - one) << 192) / (m + one), true);
             } else {
                 // Here e is at least -22.
-                uint256 inverse = (1 << uint256(214)) / (m << uint256(e + 22));
+                uint256 inverse = (1 << 214) / (m << uint256(e + 22));
                 value = HALF_PI - FixedPoint.odd(inverse, true);
             }
             return FixedPoint.decide(ATAN, x, 0, x != size, value, 1 << 10, -192);
