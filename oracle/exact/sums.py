@@ -19,12 +19,11 @@ _SCALE = -298  # exponent of the smallest product of two float32
 UNIT = 2.0**-53
 # Rows are worked off in blocks of about so many terms, to bound memory.
 BLOCK = 1 << 21
-# Added to every bound of `bracketed`: a little more than half of the distance from 0 to the first
+# Added to every bound of the compiled kernels: a little more than half of the distance from 0 to the first
 # midpoint, 2^−150.
 FLOOR = 2.0**-151 * (1 + 2.0**-20)
 # The bits of an element that a compiled kernel leaves open: no canonical float32 has them.
 OPEN = np.uint32(0x7FFFFFFF)
-_NONE = np.zeros(0, np.intp)
 
 
 def decided(value: Array, error: Array) -> tuple[Array, Array]:
@@ -39,36 +38,15 @@ def decided(value: Array, error: Array) -> tuple[Array, Array]:
     return low, undecided
 
 
-def bracketed(
-    value: Array, low: Array, high: Array, out: Array, spare: tuple[Array, Array] | None = None
-) -> Array:
-    """Sets `out` to float32 of `value + high`, and gives the flat indices where `value + low`
-    rounds otherwise, or where either is NaN; elsewhere `out` is the rounding of all between.
-    `spare` is memory to work in, float64 and float32 of that shape.
-
-    Where low = fl(b − e) and high = fl(b + e) with e ≥ FLOOR + 16·UNIT·|b|, no decided zero is −0:
-    high − low ≥ 2·FLOOR·(1 − UNIT) then, and more than 2^−150. If `value + high` is below zero,
-    `value + low` lies beyond −2^−150 and does not round to zero.
-    """
-    end, lowest = spare or (np.empty(out.shape), np.empty(out.shape, np.float32))
-    np.add(value, high, out=end)
-    np.copyto(out, end, casting="same_kind")
-    np.add(value, low, out=end)
-    np.copyto(lowest, end, casting="same_kind")
-    differ = lowest != out
-    return np.flatnonzero(differ) if np.count_nonzero(differ) else _NONE
-
-
-def rounded_sums(terms: Array, size: Array | None = None) -> Array:
-    """The float32 nearest to the exact sum of each row of `terms` (float64 [n, K]). `size` may give
-    a number at least Σ|terms| a row, the smaller the better.
+def rounded_sums(terms: Array) -> Array:
+    """The float32 nearest to the exact sum of each row of `terms` (float64 [n, K]).
 
     Infinities and NaN follow IEEE: NaN among the terms, or both infinities, give NaN.
     """
     out = np.empty(len(terms), np.float32)
     for block in _blocks(*terms.shape):
         some = terms[block]
-        rounded, left = _extracted(some, _size(some) if size is None else size[block])
+        rounded, left = _extracted(some, _size(some))
         if left.size:
             # Finite terms cannot overflow, and IEEE adds infinities and NaN alike in any order.
             total = np.add.reduce(some[left], axis=1)

@@ -49,8 +49,13 @@ def inlined(function: F) -> F:
     return cast(F, njit(fastmath=False, error_model="numpy", inline="always")(function))
 
 
-def _cached(function: Callable[..., Any]) -> Any:
-    made = njit(**_OPTIONS)(function)
+def reordered(function: F) -> F:
+    """As `compiled`, for sums whose bounds hold in any order, fused or not."""
+    return cast(F, _cached(function, fastmath={"reassoc", "contract"}))
+
+
+def _cached(function: Callable[..., Any], **options: Any) -> Any:
+    made = njit(**_OPTIONS | options)(function)
     keep: Any = _Cache
     with suppress(RuntimeError):  # nowhere to keep it, neither beside the source nor at home
         made._cache = keep(function)

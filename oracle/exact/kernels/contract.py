@@ -11,9 +11,8 @@ import numpy as np
 
 from oracle.exact.kernels.bands import fill, lengths
 from oracle.exact.kernels.compiled import compiled, inlined
-from oracle.exact.kernels.rounding import LANES as EXACT_LANES
-from oracle.exact.kernels.rounding import rounded_terms, special
-from oracle.exact.kernels.tile import FILTERS, LANES, ROWS, TILES, VECTORS
+from oracle.exact.kernels.rounding import rounded_parts, special
+from oracle.exact.kernels.tile import COMPENSATED, FILTERS, LANES, ROWS, TILES, VECTORS
 from oracle.exact.sums import FLOOR, OPEN
 from oracle.tensor import Array
 
@@ -97,7 +96,7 @@ def contract(
     sums, more = np.empty(ROWS * _WIDTH), np.empty(ROWS * _WIDTH)
     added, size, norm = np.empty(_WIDTH), np.empty(_WIDTH), np.empty(_WIDTH)
     found, step = np.empty(len(starts)), groups * outputs
-    exact, lanes = np.empty(terms + 1), np.empty(3 * EXACT_LANES)
+    parts = np.empty(3 * LANES)
     words = out.view(np.uint32)
     for n0 in range(0, images, images_a_band):
         some_images = min(images_a_band, images - n0)
@@ -141,21 +140,24 @@ def contract(
                         open_ = _filter_row(
                             many, sums, r, added, size, norm, found, i + r, out, place, width
                         )
-                        at = 0
-                        while open_:
-                            while open_ & 1 == 0:
-                                open_ >>= 1
-                                at += 1
-                            open_ &= -2
-                            s = sums[r * _WIDTH + at] + added[at]
-                            if np.isfinite(s):
-                                start = base + starts[i + r]
-                                _multiply(band, start, pieces, b, b_at + at, many * LANES, exact)
-                                exact[terms] = added[at]
-                                words[place + at] = rounded_terms(exact, terms + 1, lanes)
-                            else:
-                                words[place + at] = special(s, is_finite)
-                            left += words[place + at] == OPEN
+                        for v in range(many):
+                            if not open_ >> v * LANES & (1 << LANES) - 1:
+                                continue
+                            parts[:LANES] = added[v * LANES : (v + 1) * LANES]
+                            parts[LANES:] = 0
+                            at, b_v = base + starts[i + r], b_at + v * LANES
+                            COMPENSATED(band, at, pieces, b, b_v, many * LANES, parts)
+                            for n in range(LANES):
+                                if not open_ >> v * LANES + n & 1:
+                                    continue
+                                at = v * LANES + n
+                                s, at = sums[r * _WIDTH + at] + added[at], place + at
+                                if np.isfinite(s):
+                                    small, rest = parts[LANES + n], parts[2 * LANES + n]
+                                    words[at] = rounded_parts(parts[n], small, rest)
+                                else:
+                                    words[at] = special(s, is_finite)
+                                left += words[at] == OPEN
     return left
 
 
@@ -207,19 +209,6 @@ def _add(
         value = bias[at + i * step] if i < width else 0.0
         added[i] = value
         size[i] = unit * abs(value) + FLOOR
-
-
-@compiled
-def _multiply(
-    band: Array, start: int, pieces: Array, b: Array, at: int, step: int, exact: Array
-) -> None:
-    """A window's elements times one column, exactly."""
-    k = 0
-    for n in range(len(pieces)):
-        place = start + pieces[n, 0]
-        for j in range(pieces[n, 1]):
-            exact[k] = band[place + j] * np.float64(b[at + k * step])
-            k += 1
 
 
 @inlined

@@ -34,21 +34,22 @@ def rounded_terms(terms: Array, count: int, lanes: Array) -> np.uint32:
     Each lane sums its terms, the errors of that, and the sizes of the errors of those; the exact
     sum is s + e within the sum of the last. `lanes` is memory for 3·LANES numbers.
     """
-    for i in range(3 * LANES):
-        lanes[i] = 0.0
+    lanes[:] = 0
+    totals, errors, missed = lanes[:LANES], lanes[LANES : 2 * LANES], lanes[2 * LANES :]
     whole = count - count % LANES
-    for at in range(0, whole, LANES):
+    for start in range(0, whole, LANES):
+        some = terms[start : start + LANES]
         for i in range(LANES):
-            a, b = lanes[i], terms[at + i]
+            a, b = totals[i], some[i]
             s = a + b
             t = s - a
             error = (a - (s - t)) + (b - t)
-            lanes[i] = s
-            a = lanes[LANES + i]
+            totals[i] = s
+            a = errors[i]
             e = a + error
             t = e - a
-            lanes[LANES + i] = e
-            lanes[2 * LANES + i] += abs((a - (e - t)) + (error - t))
+            errors[i] = e
+            missed[i] += abs((a - (e - t)) + (error - t))
     total, small, rest = 0.0, 0.0, 0.0
     for i in range(count - whole + LANES):
         b = lanes[i] if i < LANES else terms[whole + i - LANES]

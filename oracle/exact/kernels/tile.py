@@ -289,6 +289,90 @@ def _square(typing: Any, a: Any, at: Any, pieces: Any) -> Any:
 SQUARE: Callable[..., float] = _square
 
 
+@intrinsic
+def _compensated(
+    typing: Any, a: Any, at: Any, pieces: Any, b: Any, b_at: Any, width: Any, found: Any
+) -> Any:
+    """compensated(a, at, pieces, b, b_at, width, found): of one window times one vector of columns
+    the sums, the sums of their errors, and of the sizes of the errors of these, [3, LANES], added
+    to what is found: so that the first two are exact within the third. Each step is a TwoSum (as in
+    `rounding`), of products that are exact."""
+    signature = types.void(a, at, pieces, b, b_at, width, found)
+
+    def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+        a, pieces, b, found = (
+            make_array(signature.args[which])(context, builder, operands[which])
+            for which in (0, 2, 3, 6)
+        )
+        window = builder.gep(a.data, [operands[1]])
+        columns = builder.gep(b.data, [operands[4]])
+        count = builder.extract_value(pieces.shape, 0)
+        places = [
+            builder.bitcast(builder.gep(found.data, [_COUNT(n * LANES)]), _DOUBLES.as_pointer())
+            for n in range(3)
+        ]
+        given = [builder.load(place, align=8) for place in places]
+        entry = builder.block
+        piece, term, last, done = _blocks(builder, "piece", "term", "last", "done")
+        builder.cbranch(builder.icmp_signed("<", _COUNT(0), count), piece, done)
+
+        builder.position_at_end(piece)
+        n, first = builder.phi(_COUNT), builder.phi(_COUNT)
+        before = [builder.phi(_DOUBLES) for _ in range(3)]
+        entry_at = builder.mul(n, _COUNT(2))
+        start = builder.load(builder.gep(pieces.data, [entry_at]))
+        length = builder.load(builder.gep(pieces.data, [builder.add(entry_at, _COUNT(1))]))
+        here = builder.gep(window, [start])
+        builder.branch(term)
+
+        builder.position_at_end(term)
+        k = builder.phi(_COUNT)
+        parts = [builder.phi(_DOUBLES) for _ in range(3)]
+        element = _spread(builder, builder.load(builder.gep(here, [k])))
+        place = builder.mul(builder.add(first, k), operands[5])
+        product = builder.fmul(element, _columns(builder, builder.gep(columns, [place]), 0))
+        total, error = _two_sum(builder, parts[0], product)
+        errors, missed = _two_sum(builder, parts[1], error)
+        after = [total, errors, builder.fadd(parts[2], _size(builder, missed))]
+        k_next = builder.add(k, _COUNT(1))
+        builder.cbranch(builder.icmp_signed("<", k_next, length), term, last)
+
+        builder.position_at_end(last)
+        n_next = builder.add(n, _COUNT(1))
+        first_next = builder.add(first, length)
+        builder.cbranch(builder.icmp_signed("<", n_next, count), piece, done)
+
+        _joins(k, (_COUNT(0), piece), (k_next, term))
+        _joins(n, (_COUNT(0), entry), (n_next, last))
+        _joins(first, (_COUNT(0), entry), (first_next, last))
+        builder.position_at_end(done)
+        ends = [builder.phi(_DOUBLES) for _ in range(3)]
+        for zeroth, outer, inner, value, end in zip(given, before, parts, after, ends, strict=True):
+            _joins(inner, (outer, piece), (value, term))
+            _joins(outer, (zeroth, entry), (value, last))
+            _joins(end, (zeroth, entry), (value, last))
+        for end, place in zip(ends, places, strict=True):
+            builder.store(end, place, align=8)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+COMPENSATED: Callable[..., None] = _compensated
+
+
+def _two_sum(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    s = builder.fadd(a, b)
+    t = builder.fsub(s, a)
+    return s, builder.fadd(builder.fsub(a, builder.fsub(s, t)), builder.fsub(b, t))
+
+
+def _size(builder: Any, vector: Any) -> Any:
+    kind = ir.FunctionType(_DOUBLES, [_DOUBLES])
+    size = get_or_insert_function(builder.module, kind, f"llvm.fabs.v{LANES}f64")
+    return builder.call(size, [vector])
+
+
 def _load_some(builder: Any, pointer: Any, count: Any) -> Any:
     """The first `count` lanes, and zeros."""
     pointer = builder.bitcast(pointer, _DOUBLES.as_pointer())
@@ -323,11 +407,6 @@ def _channelwise(rows: int) -> Any:
             def begin(which: int, place: Any) -> Any:
                 return builder.gep(array(which).data, [place])
 
-            def size(vector: Any) -> Any:
-                kind = ir.FunctionType(_DOUBLES, [_DOUBLES])
-                name = f"llvm.fabs.v{LANES}f64"
-                return builder.call(get_or_insert_function(builder.module, kind, name), [vector])
-
             def fused(x: Any, y: Any, s: Any) -> Any:
                 return builder.fadd(s, builder.fmul(x, y, flags=_CONTRACT), flags=_CONTRACT)
 
@@ -349,7 +428,9 @@ def _channelwise(rows: int) -> Any:
             for pointer, (s, z) in zip(pointers, before, strict=True):
                 place = builder.bitcast(builder.gep(pointer, [offset]), _DOUBLES.as_pointer())
                 x = builder.load(place, align=8)
-                after.append((fused(x, weight, s), fused(size(x), size(weight), z)))
+                after.append(
+                    (fused(x, weight, s), fused(_size(builder, x), _size(builder, weight), z))
+                )
             n_next = builder.add(n, _COUNT(1))
             builder.cbranch(builder.icmp_signed("<", n_next, count), tap, done)
             _joins(n, (_COUNT(0), entry), (n_next, tap))

@@ -3,11 +3,12 @@
 The input is read as [outer, K] and reduced over K; a lowering transposes what is not so laid out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from oracle.exact import float32
+from oracle.exact.contraction import flat
 from oracle.exact.ops.elementwise import from_words, limits, maximum, minimum, words
 from oracle.exact.ops.linear import special_sum
 from oracle.exact.primitive import (
@@ -20,7 +21,7 @@ from oracle.exact.primitive import (
     same_dtype,
 )
 from oracle.exact.program import Node, Op, ValueType
-from oracle.exact.sums import BLOCK, FLOOR, UNIT, bracketed, decided, rounded_means, rounded_sums
+from oracle.exact.sums import BLOCK, OPEN, UNIT, decided, rounded_means, rounded_sums
 from oracle.tensor import Array
 from oracle.types import DType
 
@@ -130,42 +131,36 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
 
 def _prepare_sum(node: Node, constants: Sequence[Array | None]) -> Kernel:
     if node.output.dtype is FLOAT:
-        return _float_sum
+        return _float_sums(node, rounded_sums, 1)
     return lambda x: np.add.reduce(x, axis=1, dtype=x.dtype)
 
 
-def _float_sum(x: Array) -> Array:
-    x64 = x.astype(np.float64)
-    s = np.add.reduce(x64, axis=1)
-    size = _sizes(x64)
-    out = np.empty(len(x), np.float32)
-    error = size * ((x.shape[1] + 16) * UNIT * (1 + 2.0**-10)) + FLOOR
-    undecided = bracketed(s, -error, error, out)
-    if undecided.size:
-        out[undecided] = rounded_sums(x64[undecided], size[undecided] * (1 + 2.0**-10))
-    return out
-
-
-def _float_mean(x: Array) -> Array:
-    k = max(x.shape[1], 1)
-    x64 = x.astype(np.float64)
-    mean = np.add.reduce(x64, axis=1) / k
-    out = np.empty(len(x), np.float32)
-    error = _sizes(x64) * ((k + 16) * UNIT * (1 + 2.0**-10) / k) + FLOOR
-    undecided = bracketed(mean, -error, error, out)
-    if undecided.size:
-        out[undecided] = rounded_means(x64[undecided])
-    return out
-
-
-def _sizes(x64: Array) -> Array:
-    """Σ|x| of each row, within a relative error of K units of 2^−53."""
-    size: Array = np.add.reduce(np.abs(x64), axis=1)
-    return size
-
-
 def _prepare_mean(node: Node, constants: Sequence[Array | None]) -> Kernel:
-    return _float_mean
+    return _float_sums(node, rounded_means, max(node.operands[0].type.shape[1], 1))
+
+
+def _float_sums(node: Node, rounded: Callable[[Array], Array], divisor: int) -> Kernel:
+    """γ_{K−1}·Σ|x| bounds the error of the sums; the rest of the unit covers that of Σ|x|, K units
+    relatively, and the rounding of what is divided and of value ± error."""
+    from oracle.exact.kernels.reduce import sums  # numba takes its time to load
+
+    outer, k = node.operands[0].type.shape
+    unit = (k + 16) * UNIT * (1 + 2.0**-10)
+
+    def kernel(x: Array) -> Array:
+        out = np.empty(outer, np.float32)
+        if sums(flat(x), k, float(divisor), unit, out):
+            undecided = np.flatnonzero(out.view(np.uint32) == OPEN)
+            step = max(1, BLOCK // max(k, 1))
+            for at in range(0, undecided.size, step):
+                some = undecided[at : at + step]
+                out[some] = rounded(x[some].astype(np.float64))
+        return out
+
+    return kernel
+
+
+_FEW = 32
 
 
 def _prepare_extremum(node: Node, constants: Sequence[Array | None]) -> Kernel:
@@ -175,7 +170,17 @@ def _prepare_extremum(node: Node, constants: Sequence[Array | None]) -> Kernel:
         worst = extremum((), node.output.dtype, node.op is Op.REDUCE_MAX)
         nothing = from_words([worst] * outer, node.output)
         return lambda x: nothing
-    return lambda x: ufunc.reduce(x, axis=1)
+    if k > _FEW or outer < _FEW:
+        return lambda x: ufunc.reduce(x, axis=1)
+
+    def columns(x: Array) -> Array:
+        """numpy takes its time for each row."""
+        out = x[:, 0].copy()
+        for column in x.T[1:]:
+            ufunc(out, column, out=out)
+        return out
+
+    return columns
 
 
 def _prepare_arg(node: Node, constants: Sequence[Array | None]) -> Kernel:

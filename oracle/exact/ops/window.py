@@ -20,7 +20,7 @@ import numpy as np
 
 from oracle.exact import float32
 from oracle.exact.channelwise import Channelwise, Multipliers
-from oracle.exact.contraction import NO_BIAS, Bias, Contraction, Weights
+from oracle.exact.contraction import NO_BIAS, Bias, Contraction, Weights, flat
 from oracle.exact.integers import integer_convolution
 from oracle.exact.ops.elementwise import from_words, words
 from oracle.exact.ops.linear import dot, int_dot
@@ -203,12 +203,12 @@ def _prepare_conv(node: Node, constants: Sequence[Array | None]) -> Kernel:
         added = NO_BIAS if bias is None else Bias(bias.astype(np.float64), column=1)
         out, left = convolve(x, w, added)
         if left:
-            flat = out.reshape(-1)
-            undecided = np.flatnonzero(flat.view(np.uint32) == OPEN)
+            line = out.reshape(-1)
+            undecided = np.flatnonzero(line.view(np.uint32) == OPEN)
             for places in terms.blocks(undecided, w[0].size + 1):
                 products = terms.of(x, places, w)
                 biases = added.values[places % shape[-1] * added.column]
-                flat[places] = rounded_sums(np.c_[products, biases])
+                line[places] = rounded_sums(np.c_[products, biases])
         return out
 
     return kernel
@@ -247,10 +247,33 @@ def _along(image: Array, axes: Sequence[Axis], windows: Sequence[int], fold: np.
 
 def _prepare_max(node: Node, constants: Sequence[Array | None]) -> Kernel:
     axes, windows = pool_axes(node.attributes), node.output.shape[1:-1]
+    if node.output.dtype is FLOAT:
+        return _float_maxima(axes, node)
     worst = from_words([extremum((), node.output.dtype, True)], ValueType(node.output.dtype, (1,)))
 
     def kernel(x: Array) -> Array:
         return _along(padded(x, axes, windows, worst[0]), axes, windows, np.maximum)
+
+    return kernel
+
+
+def _float_maxima(axes: tuple[Axis, ...], node: Node) -> Kernel:
+    """One axis after another."""
+    from oracle.exact.kernels.reduce import maxima  # numba takes its time to load
+
+    shape, passes = list(node.operands[0].type.shape), []
+    for at, (axis, count) in enumerate(zip(axes, node.output.shape[1:-1], strict=True), start=1):
+        numbers = axis.kernel, axis.stride, axis.dilation, axis.begin, count
+        size, shape[at] = shape[at], count
+        passes.append((prod(shape), (size, prod(shape[at + 1 :]), *numbers)))
+
+    def kernel(x: Array) -> Array:
+        image = flat(x)
+        for total, numbers in passes:
+            folded = np.empty(total, np.float32)
+            maxima(image, *numbers, folded)
+            image = folded
+        return image.reshape(shape)
 
     return kernel
 
@@ -276,10 +299,10 @@ def _prepare_average(node: Node, constants: Sequence[Array | None]) -> Kernel:
         if len(undecided) > out.size // 32:
             sizes = _along(np.abs(image), axes, windows, np.add)
             out, undecided = decided(sums / counts, unit * (sizes / counts))
-        flat = out.reshape(-1)
+        line = out.reshape(-1)
         for places in terms.blocks(undecided, k):
             divisors = np.broadcast_to(counts, out.shape).reshape(-1)[places]
-            flat[places] = rounded_means(terms.of(x, places), divisors)
+            line[places] = rounded_means(terms.of(x, places), divisors)
         return out
 
     return kernel

@@ -16,14 +16,13 @@ def compiled(terms: Array) -> list[int]:
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 64, 1000])
-def test_rounded_sums_agree_with_rationals_when_the_size_is_given_or_not(k):
+def test_rounded_sums_agree_with_rationals(k):
     rng = np.random.default_rng(k)
     terms = random_floats(rng, (30, k), 12).astype(np.float64) * random_floats(rng, (30, k), 12)
     terms[::3, : k // 2] = -terms[::3, k - k // 2 :]
     terms[1::3, 0] = 2.0**-140
     wanted = [exact_sum(row) for row in terms.tolist()]
     assert bits(sums.rounded_sums(terms)) == wanted
-    assert bits(sums.rounded_sums(terms, np.abs(terms).sum(axis=1) * 1.001)) == wanted
     assert bits(np.array([sums.rounded_row(row) for row in terms.tolist()])) == wanted
     assert compiled(terms) == wanted
 
