@@ -19,8 +19,8 @@ _SCALE = -298  # exponent of the smallest product of two float32
 UNIT = 2.0**-53
 # Rows are worked off in blocks of about so many terms, to bound memory.
 BLOCK = 1 << 21
-# Added to every bound of the compiled kernels: a little more than half of the distance from 0 to the first
-# midpoint, 2^−150.
+# Added to every bound of the compiled kernels: a little more than half of the distance from 0 to
+# the first midpoint, 2^−150.
 FLOOR = 2.0**-151 * (1 + 2.0**-20)
 # The bits of an element that a compiled kernel leaves open: no canonical float32 has them.
 OPEN = np.uint32(0x7FFFFFFF)
