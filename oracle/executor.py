@@ -23,7 +23,8 @@ START_LIMIT = 60.0  # seconds for a child to import what it needs
 END_LIMIT = 5.0  # seconds for a child that hung up to be gone
 MAX_ERROR = 1 << 20  # bytes of an answer that is no output
 
-# All of the environment that a child gets: a model must find no password there.
+# All of the environment that a child gets: a model must find no password there. Nor is there an
+# OPENBLAS_CORETYPE: the bits do not depend on its kernels, so the processor chooses the fastest.
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME")
 # Processes run beside each other; threads in each would only get in each other's way.
 _ONE_THREAD = (

@@ -7,6 +7,7 @@ are trained here, on scikit-learn's own data. With --json the last line is one J
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -217,12 +218,20 @@ def _refusals(results: Sequence[Result]) -> Iterator[str]:
             yield f"{each.model.name}: {reason}"
 
 
+def _choose_own_kernels() -> None:
+    """Starts anew without OPENBLAS_CORETYPE, as a worker's children do: the bits do not depend on
+    it, so the processor chooses. OpenBLAS reads it when it is loaded, which is before this."""
+    if os.environ.pop("OPENBLAS_CORETYPE", None) is not None:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="./dev bench exact")
     parser.add_argument("--json", action="store_true", help="print one JSON object, last")
     parser.add_argument("--write", action="store_true", help="renew docs/benchmarks.md")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each model")
     arguments = parser.parse_args()
+    _choose_own_kernels()
     warnings.simplefilter("ignore")
 
     with threadpoolctl.threadpool_limits(1):
@@ -291,6 +300,7 @@ def _page(
         "",
         "Written by `./dev bench exact --write`: medians, exact inference and onnxruntime's default"
         f" session in turns, one thread each ({machine}, Python {platform.python_version()})."
+        " OpenBLAS chooses its kernels for the processor, whatever OPENBLAS_CORETYPE says."
         " Memory ratio: numpy's peak, prepared kernels included, over weights and live tensors.",
         "",
         "## Networks",
