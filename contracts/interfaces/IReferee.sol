@@ -16,7 +16,8 @@ struct Claim {
 
 /// @notice One element of one value: what the operator said, and what the law says. Both are the element's bits, as
 /// wide as its dtype. Equal, unless the operator was wrong.
-/// @dev TOP_K alone is judged, not computed: there `expected` is the claimed place if that is right, and all ones if not.
+/// @dev TOP_K alone is judged, not computed: there `expected` is the claimed place if that is right, and 2^256 - 1, which
+/// no place is, if not.
 struct Verdict {
     uint256 node;
     uint256 element;
