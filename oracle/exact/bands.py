@@ -1,5 +1,6 @@
 """How an image's windows lie in bands: some rows of it, padding included, that a cache holds."""
 
+import threading
 from collections.abc import Sequence
 from math import prod
 
@@ -13,6 +14,26 @@ _BAND = 1 << 16
 _WINDOWS = 1 << 12
 _TALL = 8
 """Windows that a band has at least, where the image has them."""
+
+
+_KEPT = 1 << 18
+
+
+class _Memory(threading.local):
+    """A thread's band. What the system hands out anew at each call comes in fresh pages, which cost
+    more than a small convolution."""
+
+    band: Array = np.empty(0)
+
+    def take(self, size: int) -> Array:
+        if size > _KEPT:
+            return np.empty(size)
+        if self.band.size < size:
+            self.band = np.empty(size)
+        return self.band[:size]
+
+
+_memory = _Memory()
 
 
 class Bands:
@@ -42,12 +63,16 @@ class Bands:
             for many, axis, step in zip((rows, *windows[1:]), axes, self._steps, strict=True)
         ]
         self.starts[:-_TALL] = _sums([np.arange(together) * depth, *inner])
-        self.size = together * depth + _TALL
+        self._size = together * depth + _TALL
         self.is_padded = bool((self.source < 0).any()) or self.segments[:, 2].sum() != extent
         self.numbers = (
             *(images, prod(x[1:]), prod(x[2:]), extent),
             *(windows[0], first.stride, first.reach, across, together, rows),
         )
+
+    def band(self) -> Array:
+        """Memory for one, until the next is asked for."""
+        return _memory.take(self._size)
 
     def taps(self, axes: Sequence[Axis]) -> list[int]:
         """Where in a band the taps of the window at its begin stand, in C order."""

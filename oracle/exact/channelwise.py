@@ -59,7 +59,7 @@ class Channelwise:
             bands.segments,
             bands.starts,
             self._taps,
-            np.empty(bands.size),
+            bands.band(),
             out.reshape(-1),
         )
         return out, left

@@ -97,7 +97,7 @@ class Contraction:
             bands.starts,
             self._pieces,
             self._panels,
-            np.empty(bands.size),
+            bands.band(),
             out.reshape(-1),
         )
         return out, left
