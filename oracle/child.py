@@ -17,6 +17,7 @@ import orjson
 
 from oracle import errors
 from oracle.errors import InferenceFailed, ModelRefused, OracleError, Reason
+from oracle.exact.pages import keep_pages
 from oracle.inference import Engines
 
 
@@ -96,6 +97,7 @@ def main() -> None:
     # RLIMIT_AS would count what libraries reserve and never touch.
     resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_pages()
     threading.Thread(target=_end_with_parent, args=(jobs,), daemon=True).start()
     serve(Connection(jobs, writable=False), Connection(answers, readable=False), keep)
 

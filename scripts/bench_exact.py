@@ -29,6 +29,7 @@ from rich.table import Table
 from oracle.errors import ModelRefused, OracleError
 from oracle.exact.inspect import live_bytes, weight_bytes
 from oracle.exact.lower import lower
+from oracle.exact.pages import keep_pages
 from oracle.exact.program import Program
 from oracle.exact.run import Runner
 from oracle.exact.trace import value_roots
@@ -232,6 +233,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="for each model")
     arguments = parser.parse_args()
     _choose_own_kernels()
+    keep_pages()
     warnings.simplefilter("ignore")
 
     with threadpoolctl.threadpool_limits(1):
