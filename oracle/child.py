@@ -42,7 +42,7 @@ def serve(
         except EOFError:
             return
         try:
-            _send(answers, Outcome.OUTPUT, engines.infer(job))  # type: ignore[arg-type]
+            _send(answers, Outcome.OUTPUT, engines.do(job))  # type: ignore[arg-type]
         except OracleError as error:
             _send(answers, Outcome.ERROR, packed(error))
         except MemoryError:

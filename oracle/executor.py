@@ -16,12 +16,12 @@ from typing import Protocol
 from oracle.child import Outcome, unpacked
 from oracle.errors import InferenceFailed
 from oracle.inference import Job
+from oracle.testimony import most_bytes
 
 __all__ = ["Executor", "Infers", "Job"]
 
 START_LIMIT = 60.0  # seconds for a child to import what it needs
 END_LIMIT = 5.0  # seconds for a child that hung up to be gone
-MAX_ERROR = 1 << 20  # bytes of an answer that is no output
 
 # All of the environment that a child gets: a model must find no password there. Nor is there an
 # OPENBLAS_CORETYPE: the bits do not depend on its kernels, so the processor chooses the fastest.
@@ -204,9 +204,9 @@ class _Child:
             raise InferenceFailed(
                 f"The inference took more than {time_limit:g} s, and was stopped."
             )
-        outcome, data = self._receive(max(job.signature.output_length, MAX_ERROR))
+        outcome, data = self._receive(most_bytes(job.signature))
         match outcome:
-            case Outcome.OUTPUT if len(data) == job.signature.output_length:
+            case Outcome.OUTPUT if job.fits(len(data)):
                 self.has_answered = True
                 return data
             case Outcome.ERROR:

@@ -10,9 +10,11 @@ from typing import Protocol
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import ModelProto
 
+from oracle import testimony
 from oracle.errors import InferenceFailed, ModelMismatch, ModelRefused, ModelUnavailable
 from oracle.exact.lower import lower
 from oracle.exact.run import Runner
+from oracle.exact.trace import trace
 from oracle.native import Native, SecondOpinion, real_inputs, symbols
 from oracle.tensor import decode, encode
 from oracle.types import Assurance, Signature, TensorType
@@ -32,8 +34,25 @@ class Terms(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Infer:
+    """The output's payload. Who posts it wants the second opinion; who audits does not need it."""
+
+    second_opinion: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What our run shows of an output that another proposed: a `Testimony`, as JSON."""
+
+    output: bytes
+
+
+Task = Infer | Witness
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One inference to do: a model's file and terms, and the input."""
+    """Something to do about one inference: a model's file and terms, and the input."""
 
     path: Path
     file_hash: bytes
@@ -41,6 +60,19 @@ class Job:
     signature: Signature
     assurance: Assurance
     payload: bytes
+    task: Task = Infer()
+
+    @property
+    def second_opinion(self) -> bool:
+        return isinstance(self.task, Infer) and self.task.second_opinion
+
+    def fits(self, length: int) -> bool:
+        """Whether an answer may have that length."""
+        match self.task:
+            case Infer():
+                return length == self.signature.output_length
+            case Witness():
+                return length <= testimony.most_bytes(self.signature)
 
 
 class Engine(Protocol):
@@ -66,6 +98,12 @@ class Exact:
         outputs = self.runner.run(inputs)
         self.opinion.check(inputs, outputs)
         return encode(outputs, signature.outputs)
+
+    def witness(self, payload: bytes, output: bytes) -> bytes:
+        """What `Witness` asks for."""
+        inputs = decode(payload, self.runner.program.signature.inputs)
+        ours = self.runner.infer(payload)
+        return testimony.dump(testimony.testify(trace(self.runner, inputs), inputs, ours, output))
 
 
 def load(data: bytes, model: Terms, *, second_opinion: bool = False) -> Engine:
@@ -125,17 +163,26 @@ class Engines:
         self._keep = keep
         self._engines: OrderedDict[tuple[object, ...], Engine] = OrderedDict()
 
-    def infer(self, job: Job) -> bytes:
-        """The output's payload, second opinion heard. Raises what `load` and engines raise."""
-        key = (job.file_hash, job.program_root, job.signature, job.assurance)
+    def do(self, job: Job) -> bytes:
+        """What the job asks for. Raises what `load` and engines raise."""
+        engine = self._engine(job)
+        match job.task:
+            case Infer():
+                return engine.infer(job.payload)
+            case Witness(output) if isinstance(engine, Exact):
+                return engine.witness(job.payload, output)
+        raise InferenceFailed("A VANILLA model has no trace.")
+
+    def _engine(self, job: Job) -> Engine:
+        key = (job.file_hash, job.program_root, job.signature, job.assurance, job.second_opinion)
         engine = self._engines.get(key)
         if engine is None:
-            engine = load(_read(job.path), job, second_opinion=True)
+            engine = load(_read(job.path), job, second_opinion=job.second_opinion)
             self._engines[key] = engine
             if len(self._engines) > self._keep:
                 self._engines.popitem(last=False)
         self._engines.move_to_end(key)
-        return engine.infer(job.payload)
+        return engine
 
 
 def _read(path: Path) -> bytes:

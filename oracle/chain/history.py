@@ -53,6 +53,12 @@ class RequestHistory:
         return standing
 
     @property
+    def claim(self) -> ResultProposed | None:
+        """The proposal that stands, else the last that a slash voided: what is to be audited."""
+        proposals = [event for event in self.events if isinstance(event, ResultProposed)]
+        return self.proposed or (proposals[-1] if proposals else None)
+
+    @property
     def status(self) -> Status:
         for event in reversed(self.events):
             match event:
@@ -85,7 +91,7 @@ class History:
         self._watcher = Watcher(chain, deployment, confirmations=0)
 
     def model(self, model_id: ModelId) -> ModelHistory:
-        found = self._models(self._about(model_id))
+        found = model_histories(self._about(model_id))
         if not found:
             raise NotFound(
                 f"{self.chain.name} knows no model 0x{model_id.hex()};"
@@ -95,7 +101,7 @@ class History:
 
     def models(self) -> list[ModelHistory]:
         """All models, the oldest first."""
-        return self._models(list(self._all()))
+        return model_histories(list(self._all()))
 
     def request(self, request_id: RequestId) -> RequestHistory:
         found = self._about(request_id)
@@ -106,17 +112,17 @@ class History:
             )
         return RequestHistory(created, tuple(event for event in found if event is not created))
 
-    def _models(self, events: Sequence[Event]) -> list[ModelHistory]:
-        return [
-            _model_history(event, events) for event in events if isinstance(event, ModelPublished)
-        ]
-
     def _about(self, subject: bytes) -> list[Event]:
         return list(self._all(subject))
 
     def _all(self, subject: bytes | None = None) -> Iterator[Event]:
         for step in self._watcher.steps(None, subject):
             yield from step.events
+
+
+def model_histories(events: Sequence[Event]) -> list[ModelHistory]:
+    """Of the models that are published in `events`, the oldest first."""
+    return [_model_history(event, events) for event in events if isinstance(event, ModelPublished)]
 
 
 def _model_history(published: ModelPublished, events: Sequence[Event]) -> ModelHistory:

@@ -8,6 +8,7 @@ from oracle.chain.events import Decoder
 from oracle.chain.provider import Chain
 from oracle.errors import ChainError, Reorganised
 from oracle.events import Event
+from oracle.types import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +32,23 @@ class Watcher:
 
     def __init__(self, chain: Chain, deployment: Deployment, confirmations: int, span: int = 0):
         self.chain = chain
-        self.addresses = (deployment.registry, deployment.queue)
+        self.addresses: Sequence[Address] = (deployment.registry, deployment.queue)
         self.first_block = deployment.first_block
         self.confirmations = confirmations
         self.span = span or chain.log_span
         self._decoder = Decoder()
 
-    def steps(self, cursor: Cursor | None, subject: bytes | None = None) -> Iterator[Step]:
+    def steps(
+        self, cursor: Cursor | None, subject: bytes | None = None, until: int | None = None
+    ) -> Iterator[Step]:
         """What happened since `cursor`, in order; nothing if the chain has not moved.
 
-        With `subject`, only what is about that one id or account."""
+        With `subject`, only what is about that one id or account; with `until`, no block after
+        that."""
         head = self.chain.block("latest").number
         last = head - self.confirmations
+        if until is not None:
+            last = min(last, until)
         if cursor is not None:
             if head < cursor.number:
                 return  # this node is behind the one that we read from

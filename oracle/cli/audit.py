@@ -1,78 +1,156 @@
-"""`exactum audit`: re-runs a result from chain data and the model file alone."""
+"""`exactum audit`: re-runs results from chain data and model files alone."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
-from oracle.chain.history import ModelHistory, RequestHistory
+from oracle.chain.history import ModelHistory
 from oracle.cli import show
 from oracle.cli.files import model_path
-from oracle.cli.options import REQUEST, json_option
-from oracle.cli.session import Session, on_chain
+from oracle.cli.options import (
+    ACCOUNT,
+    DURATION,
+    MODEL_OR_FILE,
+    REQUEST,
+    chain_options,
+    json_option,
+)
+from oracle.cli.session import Session, open_session
+from oracle.cli.sweep import WRONG, Limits, scope, sweep
+from oracle.comparison import Element, compare
 from oracle.errors import NotFound
 from oracle.executor import Executor
 from oracle.inference import Job, load
-from oracle.tensor import Array, decode
-from oracle.types import Assurance, Model, RequestId, TensorType
+from oracle.types import Address, Assurance, Model, RequestId
 
 SHOWN = 30  # rows of the table
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
-    """One output element: its bits as claimed and as recomputed."""
-
-    tensor: str
-    index: int
-    claimed: str
-    recomputed: str
-    claimed_bits: str
-    recomputed_bits: str
-
-    @property
-    def matches(self) -> bool:
-        return self.claimed_bits == self.recomputed_bits
-
-
 @click.command()
-@click.argument("request_id", type=REQUEST, metavar="REQUEST")
+@click.argument("request_id", type=REQUEST, metavar="[REQUEST]", required=False)
+@click.option(
+    "--from-block",
+    type=click.IntRange(min=0),
+    help="The first block of the range. [default: the deployment's first]",
+)
+@click.option(
+    "--to-block",
+    type=click.IntRange(min=0),
+    help="The last block of the range. [default: the chain's last]",
+)
 @click.option(
     "--model",
-    "file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The model's file, if you have it. [default: the cache, then the model's URIs]",
+    "models",
+    type=MODEL_OR_FILE,
+    multiple=True,
+    help="With an id: audit results of this model only. With a file: the model's file, if you have"
+    " it; others come from the cache, then from the model's URIs. May be repeated.",
 )
-@on_chain
+@click.option(
+    "--operator",
+    "operators",
+    type=ACCOUNT,
+    multiple=True,
+    help="Audit results of this operator only. May be repeated.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Inferences at once; each child process loads a model once.",
+)
+@click.option(
+    "--time-limit",
+    type=DURATION,
+    default="10m",
+    show_default=True,
+    help="For one inference; a result that takes longer is not checked.",
+)
+@click.option(
+    "--memory-limit", type=int, default=4096, show_default=True, help="MiB for one inference."
+)
+@click.option(
+    "--allow-local-files",
+    is_flag=True,
+    help="Fetch models from file:// and local addresses too. For devnets.",
+)
+@chain_options
 @json_option
 def audit(
-    request_id: RequestId,
-    file: Path | None,
-    session: Session,
+    request_id: RequestId | None,
+    from_block: int | None,
+    to_block: int | None,
+    models: Sequence[bytes | Path],
+    operators: Sequence[Address],
+    processes: int,
+    time_limit: int,
+    memory_limit: int,
+    allow_local_files: bool,
+    rpc: str | None,
+    deployments: Path | None,
     as_json: bool,
 ) -> None:
-    """Re-runs REQUEST and compares the proposed output with yours, element by element.
+    """Re-runs results and compares every bit with what operators proposed.
 
-    It trusts nobody: the input and the claim come from the chain, the model is checked against the
-    hash in its id, and the law gives the same bits on every machine. Exits with 1 on a mismatch.
+    It trusts nobody: inputs and claims come from the chain, models are checked against the hash in
+    their id, and the law gives the same bits on every machine. No key is needed.
+
+    With REQUEST, that one result, element by element. Without, every result that was proposed in a
+    range of blocks, also those that were slashed, voided or settled since: a line each, with what
+    became of it by the end of the range, and the first element that is wrong.
+
+    \b
+    Examples:
+      exactum audit                                    all that ever happened
+      exactum audit --from-block 21000000 --operator 0xf39F…2266
+      exactum audit --model 0x1f… --json > audit.json
+      exactum audit 0x7c…                              one result
+      exactum audit 0x7c… --model iris.onnx            with a file that you have
+
+    \b
+    Exit codes:
+      0  all results are equal, every bit
+      1  a result is wrong; or the command failed, and said why in a sentence
+      3  none is wrong, but not all could be checked: a VANILLA model, a file that nobody
+         serves, a model outside the law, an inference beyond the limits
     """
-    history = session.history
-    found = history.request(request_id)
-    if found.proposed is None:
+    session = open_session(rpc, deployments)
+    files = [each for each in models if isinstance(each, Path)]
+    ids = [each for each in models if isinstance(each, bytes)]
+    if request_id is not None:
+        if from_block is not None or to_block is not None or operators or ids:
+            raise click.UsageError("REQUEST is one result: it takes no range and no filter.")
+        if len(files) > 1:
+            raise click.UsageError("REQUEST has one model: give one file.")
+        code = _one(session, request_id, files[0] if files else None, as_json)
+    else:
+        limits = Limits(processes, time_limit, memory_limit << 20)
+        meant = scope(session, from_block, to_block, ids, operators)
+        code = sweep(session, meant, files, limits, allow_local_files, as_json)
+    click.get_current_context().exit(code)
+
+
+def _one(session: Session, request_id: RequestId, file: Path | None, as_json: bool) -> int:
+    found = session.history.request(request_id)
+    claim = found.claim
+    if claim is None:
         raise NotFound("There is nothing to audit: no result is proposed for this request.")
-    model = history.model(found.created.request.model)
+    model = session.history.model(found.created.request.model)
     path = model_path(model, file, session.settings)
     with show.err.status("Running the model…"):
         output = rerun(path, model.model, found.created.payload)
-    elements = compare(found.proposed.output, output, model.model.signature.outputs)
+    elements = compare(claim.output, output, model.model.signature.outputs)
     wrong = [element for element in elements if not element.matches]
     if as_json:
         show.print_json(
             {
                 "request_id": request_id,
                 "model_id": model.model_id,
-                "operator": found.proposed.proposal.operator,
+                "operator": claim.proposal.operator,
                 "assurance": model.model.assurance,
                 "matches": not wrong,
                 "elements": len(elements),
@@ -80,8 +158,8 @@ def audit(
             }
         )
     else:
-        _print(found, model, elements, wrong)
-    click.get_current_context().exit(1 if wrong else 0)
+        _print(model, elements, wrong)
+    return WRONG if wrong else 0
 
 
 def rerun(path: Path, model: Model, payload: bytes) -> bytes:
@@ -94,39 +172,12 @@ def rerun(path: Path, model: Model, payload: bytes) -> bytes:
         return executor.infer(Job(path, *terms, payload))
 
 
-def compare(claimed: bytes, recomputed: bytes, tensors: tuple[TensorType, ...]) -> list[Element]:
-    """Element by element, by the bits as they stand in the payload: the claim is not made canonical
-    first, for a negative zero is a wrong result."""
-    elements = []
-    offset = 0
-    for tensor in tensors:
-        size = tensor.dtype.itemsize
-        values = _values(claimed, recomputed, offset, tensor)
-        for index, (value, own) in enumerate(values):
-            place = slice(offset + index * size, offset + (index + 1) * size)
-            bits = claimed[place].hex(), recomputed[place].hex()
-            elements.append(Element(tensor.name, index, str(value), str(own), *bits))
-        offset += tensor.nbytes
-    return elements
-
-
-def _values(
-    claimed: bytes, recomputed: bytes, offset: int, tensor: TensorType
-) -> list[tuple[object, object]]:
-    def read(payload: bytes) -> Array:
-        return decode(payload[offset : offset + tensor.nbytes], (tensor,))[0].ravel()
-
-    return list(zip(read(claimed), read(recomputed), strict=True))
-
-
-def _print(
-    found: RequestHistory, model: ModelHistory, elements: list[Element], wrong: list[Element]
-) -> None:
+def _print(model: ModelHistory, elements: list[Element], wrong: list[Element]) -> None:
     shown = wrong or elements
     table = Table("element", "claimed", "bits", "recomputed", "bits", "")
     for element in shown[:SHOWN]:
         table.add_row(
-            f"{element.tensor}[{element.index}]",
+            escape(f"{element.tensor}[{element.index}]"),
             element.claimed,
             element.claimed_bits,
             element.recomputed,
@@ -136,7 +187,7 @@ def _print(
     show.out.print(table)
     if len(shown) > SHOWN:
         show.out.print(f"… and {len(shown) - SHOWN} more")
-    name = f"{model.model.name} {model.model.version}"
+    name = escape(f"{model.model.name} {model.model.version}")
     if wrong:
         show.out.print(
             f"[red]MISMATCH[/]: {len(wrong)} of {len(elements)} elements of {name} are not what"

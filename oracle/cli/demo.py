@@ -29,10 +29,11 @@ from oracle.chain.provider import EMBEDDED, Call, Chain, Receipt, connect
 from oracle.chain.signer import Signer
 from oracle.cli import payload as payloads
 from oracle.cli import show
-from oracle.cli.audit import compare, rerun
+from oracle.cli.audit import rerun
 from oracle.cli.files import model_files
 from oracle.cli.session import Session
 from oracle.cli.worker import build
+from oracle.comparison import compare
 from oracle.config import Settings
 from oracle.errors import ChainError
 from oracle.events import RequestCreated

@@ -17,10 +17,18 @@ def model_path(found: ModelHistory, file: Path | None, settings: Settings) -> Pa
     """Where the model's file is, checked against its hash: `file`, the cache, or its URIs."""
     if file is None:
         return model_files(settings).fetch(found.model.file_hash, found.uris)
-    actual = hashlib.sha256(file.read_bytes()).digest()
+    actual = sha256(file)
     if actual != found.model.file_hash:
         raise ConfigError(
             f"{file} is not the model's file: its SHA-256 is {actual.hex()},"
             f" the model's {found.model.file_hash.hex()}."
         )
     return file
+
+
+def sha256(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").digest()
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from error

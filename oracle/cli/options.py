@@ -72,6 +72,21 @@ class Id(click.ParamType[bytes]):
         return bytes.fromhex(str(value)[2:])
 
 
+class ModelOrFile(click.ParamType[bytes | Path]):
+    """A model, by its id or by its file."""
+
+    name = "id|file"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> bytes | Path:
+        if isinstance(value, (bytes, Path)):
+            return value
+        if str(value).startswith("0x"):
+            return bytes(MODEL.convert(value, param, ctx))
+        if not Path(value).is_file():
+            self.fail(f"{value!r} is neither the id of a model nor a file", param, ctx)
+        return Path(value)
+
+
 class Dim(click.ParamType[tuple[str, int]]):
     """NAME=VALUE: the size of a dimension that the model leaves open."""
 
@@ -89,6 +104,7 @@ class Dim(click.ParamType[tuple[str, int]]):
 MONEY, DURATION, ACCOUNT, DIM = Money(), Duration(), Account(), Dim()
 MODEL: click.ParamType[Any] = Id("model")
 REQUEST: click.ParamType[Any] = Id("request")
+MODEL_OR_FILE = ModelOrFile()
 
 
 def chain_options(command: F) -> F:

@@ -170,7 +170,8 @@ def test_request_waits_for_the_final_result(desk: Desk, model: str) -> None:
     assert "FINAL" in waited.stdout and "NOT FINAL" not in waited.stdout.splitlines()[-1]
 
 
-def test_audit_shows_a_result_that_is_off_by_one_ulp(desk: Desk, model: str) -> None:
+def lied(desk: Desk, model: str) -> str:
+    """A request whose answer is off by one ulp."""
     chain = connect(desk.url)
     deployment = load(desk.home / "deployments" / f"{chain.id}.json")
     with desk.worker():
@@ -180,11 +181,46 @@ def test_audit_shows_a_result_that_is_off_by_one_ulp(desk: Desk, model: str) -> 
     lie = (int(honest, 16) + 1).to_bytes(16, "big")
     liar = signer.open_keystore(desk.home / "keys" / "operator.json", PASSWORD)
     transact(chain, liar, Queue(chain, deployment).propose([(found.created.request, lie)]))
+    return request
+
+
+def test_audit_shows_a_result_that_is_off_by_one_ulp(desk: Desk, model: str) -> None:
+    request = lied(desk, model)
 
     audited = desk.json("audit", request, code=1)
 
     assert [m["tensor"] for m in audited["mismatches"]] == ["probabilities"]
     assert "MISMATCH" in desk.run("audit", request, code=1).stdout
+
+
+def test_audit_of_a_range_finds_the_lie_among_what_is_right(desk: Desk, model: str) -> None:
+    first = str(connect(desk.url).block("latest").number + 1)
+    request = lied(desk, model)
+
+    audited = desk.json("audit", "--from-block", first, code=1)
+
+    assert [row["verdict"] for row in audited["proposals"]] == ["equal", "wrong"]
+    [row] = [row for row in audited["proposals"] if row["verdict"] == "wrong"]
+    assert row["request_id"] == request and row["first_mismatch"]["tensor"] == "probabilities"
+    assert [audited[name] for name in ("equal", "wrong", "unchecked")] == [1, 1, 0]
+    said = desk.run("audit", "--from-block", first, code=1).stdout
+    assert "WRONG" in said and "1 equal, 1 wrong, 0 not checked" in said
+
+
+def test_audit_of_a_range_exits_with_3_when_not_all_could_be_checked(desk: Desk) -> None:
+    file = str(desk.home / "model.onnx")
+    names = ("--name", "cancer", "--version", "vanilla", "--key", "publisher")
+    model = desk.json("model", "publish", file, *names, "--assurance", "vanilla")["model_id"]
+    operator = desk.json("keys", "list")["operator"]
+    request = ask(desk, model)
+    state = f"sqlite:///{desk.home}/vanilla.db"
+    desk.run("worker", "--key", "operator", "--vanilla", "--once", "--state", state)
+
+    audited = desk.json("audit", "--model", model, "--operator", operator, code=3)
+
+    [row] = audited["proposals"]
+    assert (row["request_id"], row["verdict"]) == (request, "unchecked")
+    assert "VANILLA" in row["why"]
 
 
 def test_expire_refunds_what_nobody_answered(desk: Desk, model: str) -> None:
@@ -242,6 +278,10 @@ def test_publish_refuses_a_model_outside_the_law_with_every_reason(desk: Desk) -
         (("result", "0x" + "11" * 32), "knows no request"),
         (("model", "show", "0x" + "11" * 32), "knows no model"),
         (("audit", "0x" + "11" * 32), "knows no request"),
+        (("audit", "0x" + "11" * 32, "--from-block", "1"), "no range"),
+        (("audit", "--from-block", "9", "--to-block", "8"), "ends before it begins"),
+        (("audit", "--to-block", "99999999"), "no block 99999999 yet"),
+        (("audit", "--model", "nothing.onnx"), "neither the id of a model nor a file"),
         (("operator", "stake", "1ether", "--key", "nobody"), "no keystore"),
         (("operator", "stake", "99ether", "--key", "operator"), "funds|refused|insufficient"),
         (("operator", "unstake", "99ether", "--key", "operator"), "InsufficientStake"),
