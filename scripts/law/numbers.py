@@ -10,6 +10,7 @@ from oracle.types import DType
 INTEGERS = (DType.INT64, DType.INT32, DType.INT8, DType.UINT8)
 
 # Of each kind of float32 the edges and their neighbours, and where functions turn.
+_ROWS = 1 << 10
 _WORDS = [
     *(0, 1, 2, 3, 0x400000, 0x7FFFFE, 0x7FFFFF, 0x800000, 0x800001, 0xFFFFFF, 0x1000000, 0x1800000),
     *(
@@ -182,8 +183,13 @@ class Numbers:
     def rows(self, count: int, k: int) -> Array:
         """[count, k], row by row another kind: ordinary; of all exponents; x beside −x and a
         little; halfway; subnormal; huge; with infinities and NaN; 1, ±1 and next to nothing."""
-        rows = [self._row(kind % 9, k) for kind in range(count)]
-        return canonical(np.array(rows, np.float32).reshape(count, k))
+        rows = [self._row(kind % 9, k) for kind in range(min(count, _ROWS))]
+        made = np.array(rows, np.float32).reshape(len(rows), k)
+        if count > _ROWS:  # more of the same, but for the last bits
+            more = made[self.rng.integers(0, _ROWS, count - _ROWS)]
+            turned = self.rng.integers(0, 8, more.shape, np.uint32) * np.isfinite(more)
+            made = np.concatenate([made, (more.view(np.uint32) ^ turned).view(np.float32)])
+        return canonical(made)
 
     def _row(self, kind: int, k: int) -> Array:
         rng = self.rng
