@@ -126,6 +126,7 @@ library ExactSum {
         }
     }
 
+    /// @dev A word at a time. Whatever is not a near product of normal numbers or zero is left to `_addFar`.
     function _add(
         Sum memory sum,
         uint256 pointerA,
@@ -134,50 +135,42 @@ library ExactSum {
         uint256 count
     ) private pure {
         unchecked {
-            for (uint256 words = count / 8; words != 0;) {
+            uint256 words = count / 8;
+            uint256 rest = count % 8;
+            while (words | rest != 0) {
                 if (sum.room == 0) _settle(sum);
+                if (words == 0) {
+                    (pointerA, pointerB) = _last(sum, pointerA, pointerB, rest);
+                    (words, rest) = (1, 0);
+                }
                 uint256 part = words < sum.room ? words : sum.room;
                 sum.room -= part;
-                _addWords(sum, pointerA, pointerB, strideB, part);
-                pointerA += 32 * part;
-                pointerB += strideB * part;
                 words -= part;
-            }
-            if (count % 8 == 0) return;
+                uint256 end = pointerA + 32 * part;
+                while (true) {
+                    (pointerA, pointerB) = _addNear(sum, pointerA, pointerB, strideB, end);
+                    if (pointerA == end) break;
 
-            if (sum.room == 0) _settle(sum);
-            --sum.room;
-            uint256 after_ = 256 - 32 * (count % 8);
-            assembly ("memory-safe") {
-                let lastA := add(sum, 0xa0) // sum.lastA
-                let lastB := add(sum, 0xc0) // sum.lastB
-                mstore(lastA, shl(after_, shr(after_, mload(pointerA))))
-                mstore(lastB, shl(after_, shr(after_, mload(pointerB))))
-                pointerA := lastA
-                pointerB := lastB
+                    _addFar(sum, pointerA, pointerB);
+                    pointerA += 32;
+                    pointerB += strideB;
+                }
             }
-            _addWords(sum, pointerA, pointerB, 32, 1);
         }
     }
 
-    /// @dev A word at a time. Whatever is not a near product of normal numbers or zero is left to `_addFar`.
-    function _addWords(
-        Sum memory sum,
-        uint256 pointerA,
-        uint256 pointerB,
-        uint256 strideB,
-        uint256 words
-    ) private pure {
-        unchecked {
-            uint256 end = pointerA + 32 * words;
-            while (true) {
-                (pointerA, pointerB) = _addNear(sum, pointerA, pointerB, strideB, end);
-                if (pointerA == end) return;
-
-                _addFar(sum, pointerA, pointerB);
-                pointerA += 32;
-                pointerB += strideB;
-            }
+    /// @dev Copies of words of which only the first `count` lanes belong to the sum, with zeros for the others.
+    function _last(Sum memory sum, uint256 pointerA, uint256 pointerB, uint256 count)
+        private
+        pure
+        returns (uint256 copyA, uint256 copyB)
+    {
+        assembly ("memory-safe") {
+            let unused := sub(256, shl(5, count))
+            copyA := add(sum, 0xa0) // sum.lastA
+            copyB := add(sum, 0xc0) // sum.lastB
+            mstore(copyA, shl(unused, shr(unused, mload(pointerA))))
+            mstore(copyB, shl(unused, shr(unused, mload(pointerB))))
         }
     }
 

@@ -4,6 +4,7 @@ whole arrays, never sent in a transaction.
 
 import hashlib
 import json
+import os
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ FOLDER = "tests/contracts/parity"
 GAS_LIMIT = 1 << 45
 _ADDRESS = "0x00000000000000000000000000000000000e7ac7"
 _TIMEOUT = 600
+_AT_ONCE = 8_000
 # No proxy stands between us and this machine.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -39,6 +41,17 @@ class Contract:
         answer = self._rpc("eth_call", [call, "latest", {_ADDRESS: {"code": self.code}}])
         values = decode(outputs, bytes.fromhex(answer[2:]))
         return values[0] if len(values) == 1 else values
+
+    def map(self, name: str, *operands: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The results of the function, element by element, and the gas that each took."""
+        values: list[int] = []
+        gas: list[int] = []
+        # anvil takes requests of 2 MB.
+        for at in range(0, len(operands[0]), _AT_ONCE):
+            part = self.call(name, *(operand[at : at + _AT_ONCE] for operand in operands))
+            values += part[0]
+            gas += part[1]
+        return values, gas
 
     def _rpc(self, method: str, parameters: Sequence[object]) -> str:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
@@ -70,11 +83,11 @@ def _artifact(source: str) -> dict[str, Any]:
     request = json.dumps([standard_json(source), settings()], sort_keys=True)
     path = CACHE / f"{hashlib.sha256(request.encode()).hexdigest()}.json"
     if not path.exists():
-        if not (ROOT / "node_modules/solc").exists():
+        if not (ROOT / "node_modules/solc").exists() and not os.environ.get("REQUIRE_ANVIL"):
             pytest.skip("the compiler is not installed: run npm ci")
         try:
             text = compiled(source)
-        except CompilationFailed as error:
+        except (CompilationFailed, OSError) as error:
             pytest.fail(str(error))
         CACHE.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -51,7 +51,7 @@ def special(rng: np.random.Generator, count: int) -> Array:
 KINDS = [normal, sparse, finite, subnormal, edges, special, words.few_bits]
 
 
-@pytest.mark.parametrize("rows", [12, pytest.param(900, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rows", [12, pytest.param(200, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_dots_agree_with_the_plain_kernel(
     evm: Load, kind: object, rows: int, rng: np.random.Generator
