@@ -154,10 +154,11 @@ def _nearest(x: int) -> int:
     return round(Fraction(m) * Fraction(2) ** e)
 
 
-def test_round_of_every_short_significand(evm: Load) -> None:
-    """All of 12 bits, at every exponent where these meet an edge of the format."""
-    low = list(range(1 << 12))
-    for exponent in (*range(-163, -136), *range(112, 130)):
+@pytest.mark.parametrize("bits", [11, pytest.param(16, marks=pytest.mark.long)])
+def test_round_of_every_short_significand(evm: Load, bits: int) -> None:
+    """At every exponent where these meet an edge of the format."""
+    low = list(range(1 << bits))
+    for exponent in (*range(-151 - bits, -136), *range(124 - bits, 130)):
         _rounds_alike(evm, [0] * len(low), low, [exponent] * len(low))
 
 

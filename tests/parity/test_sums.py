@@ -217,6 +217,17 @@ def test_quotients_agree_with_rationals(evm: Load, rng: np.random.Generator) -> 
         assert [exact_sum(row, divisor) for row in rows] == list(got)
 
 
+def test_every_upper_half_sums_to_itself(evm: Load, rng: np.random.Generator) -> None:
+    """All signs, exponents and upper bits of the significand: decoded, placed, rounded."""
+    upper = np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)
+    x = words.canonical(upper | rng.integers(0, 1 << 16, 1 << 16, dtype=np.uint32))
+
+    for part in np.split(x, 4):
+        got, _ = evm("SumParity").call("quotients", words.big_endian(part), 1, 1)
+
+        assert part.tolist() == list(got)
+
+
 def test_quotient_by_zero_is_nan(evm: Load) -> None:
     assert evm("SumParity").call("quotients", words.big_endian([0]), 1, 0)[0] == (0x7FC00000,)
 

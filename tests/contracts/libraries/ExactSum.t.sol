@@ -74,6 +74,26 @@ contract ExactSumTest is Test {
         vm.assertEq(uint256(sum.round()), uint256(0));
     }
 
+    /// @dev The largest and the smallest products, far and near, change nothing in memory but the sum.
+    function test_addProducts_writesNowhereElse() external pure {
+        bytes memory a = abi.encodePacked(bytes32(type(uint256).max));
+        ExactSum.Sum memory sum = ExactSum.create();
+        bytes memory b = abi.encodePacked(bytes32(type(uint256).max));
+        uint32[4] memory numbers = [uint32(0x7f7fffff), 0xff7fffff, 0x00000001, 0x3f800000];
+        for (uint256 i; i < 16; ++i) {
+            bytes memory x = _lanes(numbers[i / 4]);
+            bytes memory y = _lanes(numbers[i % 4]);
+            sum.addProducts(_pointer(x), _pointer(y), 8);
+            sum.addProducts(_pointer(x), _pointer(y), 5);
+            sum.addTerms(_pointer(x), 3);
+            sum.round();
+            vm.assertEq(x, _lanes(numbers[i / 4]));
+            vm.assertEq(y, _lanes(numbers[i % 4]));
+        }
+        vm.assertEq(a, abi.encodePacked(bytes32(type(uint256).max)));
+        vm.assertEq(b, abi.encodePacked(bytes32(type(uint256).max)));
+    }
+
     function test_round_isNaNOfBothInfinities() external pure {
         ExactSum.Sum memory sum = ExactSum.create();
         sum.addTerm(0x7f800000);
@@ -96,6 +116,10 @@ contract ExactSumTest is Test {
             slow.addProduct(_element(a, i), _element(b, i));
         }
         vm.assertEq(uint256(fast.round()), uint256(slow.round()));
+    }
+
+    function _lanes(uint32 x) private pure returns (bytes memory) {
+        return abi.encodePacked(x, x, x, x, x, x, x, x);
     }
 
     function _narrow(bytes memory data) private pure returns (bytes memory) {
