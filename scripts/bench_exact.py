@@ -1,8 +1,9 @@
 """Exact inference against onnxruntime's default session, each on one thread, side by side.
 
-Medians of runs that take turns. Memory is numpy's at its peak, kernels prepared from the weights
-included, over weights plus the most that is alive at once in any order-keeping run. Tabular models
-are trained here, on scikit-learn's own data. With --json the last line is one JSON object.
+Medians of runs that take turns; each network in a process of its own. Memory is numpy's at its
+peak, kernels prepared from the weights included, over weights plus the most that is alive at once
+in any order-keeping run. Tabular models are trained here, on scikit-learn's own data. With --json
+the last line is one JSON object.
 """
 
 import argparse
@@ -16,9 +17,11 @@ import tracemalloc
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped, unused-ignore]
@@ -44,11 +47,15 @@ MEGABYTE = 1e6
 GEOMEAN_BAR, RATIO_BAR, ROW_BAR, BATCH_BAR, MEMORY_BAR = 3.0, 6.0, 100.0, 6.0, 4.0
 
 
+Models: TypeAlias = Callable[[], Sequence[RealModel]]
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """Seconds, or why there are none."""
 
-    model: RealModel
+    name: str
+    what: str
     exact: float = 0.0
     native: float = 0.0
     memory: float = 0.0
@@ -76,12 +83,12 @@ class Result:
 
 def measured(model: RealModel, seconds: float) -> Result:
     if not model.is_here:
-        return Result(model, refused=("not fetched: ./dev models",))
+        return Result(model.name, model.what, refused=("not fetched: ./dev models",))
     file, inputs = model.onnx(), model.inputs()
     try:
         program = lower(file, model.dims)
     except ModelRefused as refused:
-        return Result(model, refused=_grouped(refused))
+        return Result(model.name, model.what, refused=_grouped(refused))
     runner = Runner(program)
     session = _session(file)
     feed = dict(zip((input_.name for input_ in session.get_inputs()), inputs, strict=True))
@@ -93,7 +100,8 @@ def measured(model: RealModel, seconds: float) -> Result:
         doubt = str(error)
     exact, native = _medians([lambda: runner.run(inputs), lambda: session.run(None, feed)], seconds)
     return Result(
-        model,
+        model.name,
+        model.what,
         exact,
         native,
         _memory_ratio(program, inputs),
@@ -101,6 +109,20 @@ def measured(model: RealModel, seconds: float) -> Result:
         weight_bytes(program),
         doubt=doubt,
     )
+
+
+def _each_alone(models: Models, seconds: float) -> list[Result]:
+    """Each in a process of its own: what one has left in memory and caches slows down another."""
+    count = len(models())
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as process:
+        return list(process.map(_alone, [models] * count, range(count), [seconds] * count))
+
+
+def _alone(models: Models, place: int, seconds: float) -> Result:
+    keep_pages()
+    warnings.simplefilter("ignore")
+    with threadpoolctl.threadpool_limits(1):
+        return measured(models()[place], seconds)
 
 
 def _grouped(refused: ModelRefused) -> tuple[str, ...]:
@@ -159,11 +181,11 @@ def hashing() -> dict[str, float]:
 def _rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
     for each in results:
         if each.refused:
-            yield each.model.name, each.model.what, "refused", "", "", "", ""
+            yield each.name, each.what, "refused", "", "", "", ""
             continue
         yield (
-            each.model.name + (" (second opinion differs)" if each.doubt else ""),
-            each.model.what,
+            each.name + (" (second opinion differs)" if each.doubt else ""),
+            each.what,
             f"{each.exact * 1e3:.3f}",
             f"{each.native * 1e3:.3f}",
             f"{each.ratio:.2f}",
@@ -175,8 +197,8 @@ def _rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
 def _tabular_rows(ones: Sequence[Result], many: Sequence[Result]) -> Iterator[tuple[str, ...]]:
     for one, batch in zip(ones, many, strict=True):
         yield (
-            one.model.name,
-            one.model.what,
+            one.name,
+            one.what,
             f"{one.exact * 1e6:.1f}",
             f"{one.native * 1e6:.1f}",
             f"{batch.exact * 1e6:.0f}",
@@ -216,7 +238,7 @@ def _geomean(ratios: Sequence[float]) -> float | None:
 def _refusals(results: Sequence[Result]) -> Iterator[str]:
     for each in results:
         for reason in each.refused:
-            yield f"{each.model.name}: {reason}"
+            yield f"{each.name}: {reason}"
 
 
 def _choose_own_kernels() -> None:
@@ -236,9 +258,9 @@ def main() -> int:
     keep_pages()
     warnings.simplefilter("ignore")
 
+    nets = _each_alone(networks, arguments.seconds)
+    more = _each_alone(more_networks, arguments.seconds)
     with threadpoolctl.threadpool_limits(1):
-        nets = [measured(model, arguments.seconds) for model in networks()]
-        more = [measured(model, arguments.seconds) for model in more_networks()]
         ones = [measured(model, arguments.seconds / 4) for model in tabular()]
         many = [measured(model, arguments.seconds / 4) for model in tabular(128)]
     speeds = hashing()
@@ -252,7 +274,7 @@ def main() -> int:
         console.print(f"refused: {line}", markup=False)
     for each in (*nets, *more, *ones):
         if each.doubt:
-            console.print(f"{each.model.name}: {each.doubt}", style="red", markup=False)
+            console.print(f"{each.name}: {each.doubt}", style="red", markup=False)
     console.print("Trace hashing, MB/s:", speeds)
     console.print(f"Geometric mean over the networks that run: {geomean}; the bar is ≤ 3.")
     if arguments.write:
@@ -260,9 +282,9 @@ def main() -> int:
     if arguments.json:
         tables = {
             "geomean_ratio": geomean,
-            "models": {each.model.name: each.json() for each in nets},
+            "models": {each.name: each.json() for each in nets},
             "tabular": {
-                one.model.name: {
+                one.name: {
                     "exact_us": round(one.exact * 1e6, 2),
                     "onnxruntime_us": round(one.native * 1e6, 2),
                     "batch_128_ratio": round(batch.ratio, 3),
@@ -270,7 +292,7 @@ def main() -> int:
                 for one, batch in zip(ones, many, strict=True)
             },
             "hashing_mb_s": speeds,
-            "more": {each.model.name: each.json() for each in more},
+            "more": {each.name: each.json() for each in more},
         }
         print(json.dumps(tables))
     return int(_misses(nets, ones, many, geomean))
