@@ -35,7 +35,7 @@ abstract contract DisputeFixture is Fixture {
     RequestId internal _id;
     bytes32 internal _key;
     /// @dev What was computed once, since it takes a million gas.
-    mapping(uint256 lie => bytes[]) private _runs;
+    mapping(uint256 lie => bytes[]) internal _runs;
 
     function setUp() public virtual override {
         super.setUp();
