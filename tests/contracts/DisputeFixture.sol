@@ -52,12 +52,15 @@ abstract contract DisputeFixture is Fixture {
         _lie();
     }
 
+    function _deployReferee() internal virtual returns (address) {
+        return address(new ToyReferee());
+    }
+
     function _deployQueue() internal virtual override returns (Queue made) {
+        address referee = _deployReferee();
         uint256 nonce = cheats.getNonce(address(this));
-        address referee = cheats.computeCreateAddress(address(this), nonce);
-        disputes = cheats.computeCreateAddress(address(this), nonce + 1);
-        address expected = cheats.computeCreateAddress(address(this), nonce + 2);
-        vm.assertEq(address(new ToyReferee()), referee);
+        disputes = cheats.computeCreateAddress(address(this), nonce);
+        address expected = cheats.computeCreateAddress(address(this), nonce + 1);
         bytes memory arguments = abi.encode(
             expected, referee, REVEAL_PERIOD, REACTION_PERIOD, EXTENSION_LIMIT, REVEAL_TIP
         );
