@@ -15,6 +15,29 @@ library Elements {
         return Float32.canonical(uint32(bits));
     }
 
+    /// @return key Of a float, in the order of the numbers, with NaN above infinity. That of what is not negative is its
+    /// bits, and −0 is 0.
+    /// @dev The assembly is the inner loop of extrema and ranks: 60 gas an element, and 240 in plain Solidity.
+    function keyAt(uint256 data, uint256 index) internal pure returns (int256 key) {
+        assembly ("memory-safe") {
+            let bits := shr(224, mload(add(data, shl(2, index))))
+            key := and(bits, 0x7fffffff)
+            switch gt(key, 0x7f800000)
+            case 1 { key := 0x7fc00000 }
+            default {
+                // Turned round if there is a sign.
+                let sign := shr(31, bits)
+                key := add(xor(key, sub(0, sign)), sign)
+            }
+        }
+    }
+
+    /// @param key Of a float.
+    /// @return Its bits.
+    function bitsOfKey(int256 key) internal pure returns (uint32) {
+        return key < 0 ? uint32(uint256(-key)) | Float32.SIGN : uint32(uint256(key));
+    }
+
     /// @param type_ No float's. A bool is 0 or 1, whatever lies there.
     function integerAt(uint256 data, uint256 index, TensorType type_)
         internal

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Arithmetic} from "../libraries/Arithmetic.sol";
 import {Elements} from "../libraries/Elements.sol";
 import {ExactSum} from "../libraries/ExactSum.sol";
 import {Float32} from "../libraries/Float32.sol";
@@ -86,12 +85,16 @@ contract Reduce is Operation {
     }
 
     function _extremum(uint256 row, uint256 k, bool isLargest) private pure returns (uint256) {
-        uint32 best = isLargest ? Float32.INFINITY | Float32.SIGN : Float32.INFINITY;
-        for (uint256 i; i < k; ++i) {
-            uint32 value = Elements.floatAt(row, i);
-            best = isLargest ? Arithmetic.maximum(best, value) : Arithmetic.minimum(best, value);
+        int256 infinity = int256(uint256(Float32.INFINITY));
+        int256 best = isLargest ? -infinity : infinity;
+        unchecked {
+            for (uint256 i; i < k; ++i) {
+                int256 key = Elements.keyAt(row, i);
+                if (isLargest ? key > best : key < best) best = key;
+                else if (key > infinity) return Float32.NAN;
+            }
         }
-        return best;
+        return Elements.bitsOfKey(best);
     }
 
     function _extremumOfIntegers(uint256 row, uint256 k, TensorType x, bool isLargest)
@@ -101,9 +104,11 @@ contract Reduce is Operation {
     {
         (int256 low, int256 high) = Elements.limitsOf(x);
         int256 best = isLargest ? low : high;
-        for (uint256 i; i < k; ++i) {
-            int256 value = Elements.integerAt(row, i, x);
-            if (isLargest ? value > best : value < best) best = value;
+        unchecked {
+            for (uint256 i; i < k; ++i) {
+                int256 value = Elements.integerAt(row, i, x);
+                if (isLargest ? value > best : value < best) best = value;
+            }
         }
         return Elements.bitsOf(best, x);
     }
@@ -115,9 +120,11 @@ contract Reduce is Operation {
         returns (uint256 best)
     {
         int256 largest = _key(row, 0, x);
-        for (uint256 i = 1; i < k; ++i) {
-            int256 key = _key(row, i, x);
-            if (key > largest || (isLast && key == largest)) (best, largest) = (i, key);
+        unchecked {
+            for (uint256 i = 1; i < k; ++i) {
+                int256 key = _key(row, i, x);
+                if (key > largest || (isLast && key == largest)) (best, largest) = (i, key);
+            }
         }
     }
 
@@ -130,18 +137,17 @@ contract Reduce is Operation {
         if (place >= k) return false;
         int256 own = _key(row, place, x);
         uint256 before;
-        for (uint256 i; i < k; ++i) {
-            int256 key = _key(row, i, x);
-            if (key > own || (key == own && i < place)) ++before;
+        unchecked {
+            for (uint256 i; i < k; ++i) {
+                int256 key = _key(row, i, x);
+                if (key > own || (key == own && i < place)) ++before;
+            }
         }
         return before == rank;
     }
 
-    /// @return key In the order of the numbers; NaN is above infinity.
-    function _key(uint256 row, uint256 index, TensorType x) private pure returns (int256 key) {
-        if (!x.isFloat()) return Elements.integerAt(row, index, x);
-        uint32 bits = Elements.floatAt(row, index);
-        key = int256(uint256(bits & ~Float32.SIGN));
-        if (bits & Float32.SIGN != 0) key = -key;
+    /// @return In the order of the numbers; NaN is above infinity.
+    function _key(uint256 row, uint256 index, TensorType x) private pure returns (int256) {
+        return x.isFloat() ? Elements.keyAt(row, index) : Elements.integerAt(row, index, x);
     }
 }

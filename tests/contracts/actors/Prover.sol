@@ -64,6 +64,10 @@ contract Prover {
         hasTrace = has;
     }
 
+    function valueOf(uint256 node) external view returns (bytes memory) {
+        return _nodes[node].value;
+    }
+
     function addConstant(bytes memory data) external returns (uint32) {
         _constants.push(data);
         return uint32(_constants.length - 1);
