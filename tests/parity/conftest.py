@@ -9,6 +9,7 @@ import pytest
 from oracle.chain import devnet
 from tests.chains import require_anvil
 from tests.parity.evm import GAS_LIMIT, Contract, load
+from tests.parity.referee import Referee
 
 Load = Callable[[str], Contract]
 
@@ -25,3 +26,10 @@ def evm() -> Iterator[Load]:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Of its own for each test, and the same in each run."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture(scope="session")
+def referee() -> Iterator[Referee]:
+    require_anvil()
+    with devnet.anvil("--gas-limit", str(GAS_LIMIT), "--no-request-size-limit") as url:
+        yield Referee(url)

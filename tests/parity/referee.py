@@ -9,7 +9,7 @@ from eth_utils.crypto import keccak
 
 from oracle import merkle
 from oracle.exact.evidence import Sources, WholeTrace, build
-from oracle.exact.program import Kind, Program
+from oracle.exact.program import Kind, Op, Program
 from oracle.exact.run import Runner
 from oracle.exact.trace import trace, trace_root
 from oracle.merkle import LEAF, Levels, Run
@@ -29,6 +29,8 @@ FAMILIES = {
     "QUANTIZED": "Quantized",
     "FUNCTIONS": "Functions",
 }
+# Of TOP_K, where the claimed place is wrong.
+NO_PLACE = 2**256 - 1
 _REFEREE = "0x000000000000000000000000000000000000e7ac"
 _HARNESS = "0x000000000000000000000000000000000000e7ad"
 _CLAIM = "(bytes32,bytes32,bytes32,bytes32)"
@@ -80,6 +82,15 @@ class Referee:
 
     def has_family(self, number: int) -> bool:
         return (ROOT / f"contracts/ops/{list(FAMILIES.values())[number - 1]}.sol").exists()
+
+    def differing(
+        self, judged: "Judged", node: int, elements: Sequence[int]
+    ) -> list[tuple[object, ...]]:
+        """Judges elements of a node, every other one claimed wrongly; what is found that is not the
+        law, with what should have been."""
+        cases, wanted = judged.some(node, elements)
+        rows = zip(elements, self.judge(cases), wanted, strict=True)
+        return [row for row in rows if row[1].error or (row[1].claimed, row[1].expected) != row[2]]
 
     def judge(self, cases: Sequence[Case]) -> list[Answer]:
         answers: list[Answer] = []
@@ -187,6 +198,21 @@ class Judged:
         """As an operator whose element is another, and who commits to that."""
         lie = Lie(self, node, element, bits)
         return self.case(node, element, lie.root, lie)
+
+    def some(self, node: int, elements: Sequence[int]) -> tuple[list[Case], list[tuple[int, int]]]:
+        """Elements claimed rightly and wrongly by turns, and what a verdict must say."""
+        record = self.program.nodes[node]
+        cases, wanted = [], []
+        for at, element in enumerate(elements):
+            bits = self.bits(node, element)
+            if at % 2 == 0:
+                cases.append(self.honest(node, element))
+                wanted.append((bits, bits))
+                continue
+            claimed = off_by_one(bits, record.output.dtype)
+            cases.append(self.lie(node, element, claimed))
+            wanted.append((claimed, NO_PLACE if record.op is Op.TOP_K else bits))
+        return cases, wanted
 
     def case(self, node: int, element: int, root: bytes, sources: Sources) -> Case:
         proof = build(self.program, node, element, sources)
