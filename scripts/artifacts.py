@@ -27,6 +27,12 @@ SOURCES = (
     "contracts/ModelRegistry.sol",
     "contracts/InferenceQueue.sol",
     "contracts/Disputes.sol",
+    "contracts/Referee.sol",
+    *sorted(
+        str(path.relative_to(ROOT))
+        for path in ROOT.glob("contracts/ops/*.sol")
+        if path.stem != "Operation"
+    ),
     "contracts/interfaces/IInferenceConsumer.sol",
     *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("contracts/examples/*.sol")),
 )
