@@ -92,17 +92,18 @@ contract Disputes is IDisputes {
         _requireNotConvicted(terms.dispute);
         require(_demands[slot].status() == DemandStatus.None, AlreadyDemanded(terms.dispute, part));
 
+        IInferenceQueue.Proposal memory proposal = _standing(subject, dispute);
         _demands[slot] = DemandStateLibrary.open(keccak256(abi.encode(terms)));
         bool isFirst = dispute.openDemands++ == 0;
         if (isFirst) {
-            dispute.operator = subject.proposal.operator;
-            dispute.settleAt = uint48(subject.proposal.settleAt);
+            dispute.operator = proposal.operator;
+            dispute.settleAt = uint48(proposal.settleAt);
         }
 
-        emit PartDemanded(id, terms.dispute, subject.proposal.operator, terms);
+        emit PartDemanded(id, terms.dispute, proposal.operator, terms);
 
         // The queue finds out whether the proposal is there and open. While a demand is open it is.
-        if (isFirst) _moveWindow(subject, SUSPENDED);
+        if (isFirst) _moveWindow(subject, proposal, SUSPENDED);
     }
 
     /// @inheritdoc IDisputes
@@ -120,6 +121,7 @@ contract Disputes is IDisputes {
         _demands[slot] = _demands[slot].to(DemandStatus.Revealed);
         _openTrace(id, key, subject.proposal.operator, _traceRootOf(demand_, data, siblings));
         Dispute storage dispute = _disputes[key];
+        IInferenceQueue.Proposal memory proposal = _standing(subject, dispute);
         bool isLast = --dispute.openDemands == 0;
         uint256 settleAt = block.timestamp + REACTION_PERIOD;
         if (settleAt < dispute.settleAt) settleAt = dispute.settleAt;
@@ -127,7 +129,7 @@ contract Disputes is IDisputes {
 
         emit PartRevealed(id, key, demand_.part, data, siblings);
 
-        if (isLast) _moveWindow(subject, settleAt);
+        if (isLast) _moveWindow(subject, proposal, settleAt);
     }
 
     /// @inheritdoc IDisputes
@@ -138,11 +140,12 @@ contract Disputes is IDisputes {
         // INVARIANT: anHonestOperatorThatAnswersInTimeIsNeverSlashed
         require(block.timestamp > demand_.deadline, RevealNotOver(key, demand_.deadline));
 
-        _disputes[key].isConvicted = true;
+        Dispute storage dispute = _disputes[key];
+        dispute.isConvicted = true;
 
         emit DemandTimedOut(id, key, demand_.part);
 
-        _slash(subject, demand_.demander);
+        _slash(subject, dispute, demand_.demander);
     }
 
     /* FRAUD */
@@ -184,7 +187,7 @@ contract Disputes is IDisputes {
 
         emit FraudProven(id, key, msg.sender, verdict);
 
-        _slash(subject, msg.sender);
+        _slash(subject, dispute, msg.sender);
     }
 
     /* MONEY */
@@ -276,14 +279,17 @@ contract Disputes is IDisputes {
         }
     }
 
-    function _moveWindow(Subject calldata subject, uint256 settleAt) private {
-        IInferenceQueue(QUEUE)
-            .moveWindow(subject.request, subject.proposal, subject.outputHash, settleAt);
+    function _moveWindow(
+        Subject calldata subject,
+        IInferenceQueue.Proposal memory proposal,
+        uint256 settleAt
+    ) private {
+        IInferenceQueue(QUEUE).moveWindow(subject.request, proposal, subject.outputHash, settleAt);
     }
 
-    function _slash(Subject calldata subject, address challenger) private {
-        IInferenceQueue(QUEUE)
-            .slash(subject.request, subject.proposal, subject.outputHash, challenger);
+    function _slash(Subject calldata subject, Dispute storage dispute, address challenger) private {
+        IInferenceQueue.Proposal memory proposal = _standing(subject, dispute);
+        IInferenceQueue(QUEUE).slash(subject.request, proposal, subject.outputHash, challenger);
     }
 
     function _send(address account, uint256 amount) private {
@@ -296,6 +302,18 @@ contract Disputes is IDisputes {
     }
 
     /* WHAT FOLLOWS FROM WHAT IS PASSED */
+
+    /// @dev The proposal with the end of its window as the queue has it. Taken from the caller it would be in the liar's
+    /// hands: a demand and an answer before a proof would move the window, and the proof would speak of another.
+    function _standing(Subject calldata subject, Dispute storage dispute)
+        private
+        view
+        returns (IInferenceQueue.Proposal memory proposal)
+    {
+        proposal = subject.proposal;
+        if (dispute.openDemands != 0) proposal.settleAt = uint64(SUSPENDED);
+        else if (dispute.settleAt != 0) proposal.settleAt = dispute.settleAt;
+    }
 
     function _keyOf(RequestId id, Subject calldata subject) private pure returns (bytes32) {
         IInferenceQueue.Proposal calldata proposal = subject.proposal;

@@ -26,7 +26,8 @@ import {RequestId} from "../libraries/RequestState.sol";
 /// slashes only for this contract, and a proposal that is final never changes. That break liveness only: blocks have
 /// room for an answer within `REVEAL_PERIOD` and for a proof within `REACTION_PERIOD`; events are kept by somebody.
 interface IDisputes {
-    /// @notice The proposal that is disputed, as it stands now.
+    /// @notice The proposal that is disputed. The end of its window may be the first or any later one: what it is now this
+    /// contract knows, so that a transaction stays right whatever others do before it.
     struct Subject {
         Request request;
         IInferenceQueue.Proposal proposal;
@@ -102,7 +103,8 @@ interface IDisputes {
     /// @dev The value sent must be `priceOf` at least; all of it is the answer's. A part is demanded once; at most 128
     /// nodes or 64 leaves at a time. A demand must leave time for its answer and `REACTION_PERIOD` before the hard end,
     /// `EXTENSION_LIMIT` after the end of the first window.
-    /// @dev Warning: a part that is larger than needed, or a high base fee, costs whoever was wrong to ask.
+    /// @dev Warning: the price follows the base fee of the block that the demand gets into. Send more than `priceOf` says;
+    /// what is too much comes back to whoever was right to ask, and to nobody else.
     function demand(
         Subject calldata subject,
         Part calldata part,

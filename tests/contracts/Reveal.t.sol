@@ -231,9 +231,9 @@ contract TimeoutTest is DisputeFixture {
         this.timeout(_open);
     }
 
-    function test_timeout_revertsWhenTheSubjectIsNotSuspended() external {
-        _expectWrongProposal(_subject.request);
+    function test_timeout_takesTheProposalAsItWasProposed() external {
         court.timeout(_subject, _open);
+        _assertStatus(_subject.request, Status.Requested);
     }
 
     function timeout(IDisputes.Demand calldata demand) external {

@@ -94,6 +94,42 @@ contract DisputeTimeAttackTest is DisputeFixture {
         _assertStatus(_subject.request, Status.Requested);
     }
 
+    /// @dev A demand and its answer just before each of the challenger's transactions: the window is no more what they say.
+    function test_attack_windowMovedBeforeTheProof_doesNotStopIt() external {
+        vm.warp(_subject.proposal.settleAt - 1);
+        _reveal(_demand());
+        IDisputes.Subject memory signed = _refreshed();
+        bytes memory proof = _proof(LIE, LIE);
+        _commit(challenger, proof);
+        _skip(60);
+        _reveal(_demand(stranger, Part(0, LEAVES, 0, 1)));
+        vm.assertNotEq(_refreshed().proposal.settleAt, signed.proposal.settleAt);
+        _prove(challenger, signed, proof, LIE);
+        _assertStatus(_subject.request, Status.Requested);
+    }
+
+    function test_attack_windowMovedBeforeTheDemand_doesNotStopIt() external {
+        vm.warp(_subject.proposal.settleAt - 1);
+        IDisputes.Subject memory signed = _refreshed();
+        _reveal(_demand(stranger, Part(0, LEAVES, 0, 1)));
+        uint256 price = _price(_roots());
+        vm.prank(challenger);
+        (bool isSuccess,) = address(court).call{value: price}(_demandCall(signed, _roots()));
+        vm.assertTrue(isSuccess);
+        (, uint256 open,,) = court.disputeOf(_key);
+        vm.assertEq(open, 1);
+    }
+
+    /// @dev Nor can anybody say that it ends elsewhere, before there is a dispute or in one.
+    function testFuzz_attack_anotherEndOfTheWindow_changesNothing(uint64 settleAt) external {
+        IDisputes.Demand memory demand = _demand();
+        _reveal(demand);
+        uint256 end = _refreshed().proposal.settleAt;
+        _subject.proposal.settleAt = settleAt;
+        _demand(stranger, Part(0, LEAVES, 0, 1));
+        _assertDispute(1, end, false);
+    }
+
     function test_attack_settleBatchSpoiledByADemand_skipsIt() external {
         _answerHonestly();
         IInferenceQueue.Settlement[] memory items = new IInferenceQueue.Settlement[](2);
