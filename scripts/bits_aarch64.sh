@@ -26,7 +26,8 @@ if [ ! -x "$python" ]; then
 fi
 
 .venv/bin/uv pip install --quiet --target "$home/site" --python-platform aarch64-unknown-linux-gnu \
-    --python-version 3.11 --only-binary :all: numpy==2.4.6 onnx==1.23.2 safe-pysha3==1.0.7
+    --python-version 3.11 --only-binary :all: numba==0.68.1 numpy==2.4.6 onnx==1.23.2 \
+    safe-pysha3==1.0.7
 
 export PYTHONPATH="$PWD:$home/site"
 qemu-aarch64 -L "$root" "$python" scripts/bits.py --check "$@"

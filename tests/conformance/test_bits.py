@@ -26,7 +26,7 @@ KERNELS = {
 }
 NUMPYS = ("1.26.4", "2.1.3", "2.4.6")
 PYTHONS = ("3.11", "3.12", "3.13")
-PACKAGES = ("onnx==1.23.2", "safe-pysha3==1.0.7")
+PACKAGES = ("numba>=0.61", "onnx==1.23.2", "safe-pysha3==1.0.7")
 
 
 def features() -> tuple[list[str], list[str]]:
