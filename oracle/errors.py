@@ -19,6 +19,9 @@ OracleError
 │   ├── RpcUnavailable
 │   ├── Reorganised           a block that we had acted on is no longer in the chain
 │   └── NotFound              a model, request or proposal that the chain does not know
+├── EvidenceError
+│   ├── NotABundle            a file that is no bundle of evidence, or not as one was written
+│   └── WrongEvidence         a proof or an opening that proves nothing
 ├── KeyfileError
 └── ConfigError
 """
@@ -130,6 +133,18 @@ class Reorganised(ChainError):
 
 
 class NotFound(ChainError):
+    pass
+
+
+class EvidenceError(OracleError):
+    pass
+
+
+class NotABundle(EvidenceError):
+    pass
+
+
+class WrongEvidence(EvidenceError):
     pass
 
 

@@ -1,6 +1,7 @@
 """`exactum audit`: re-runs results from chain data and model files alone."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from oracle.chain.history import ModelHistory
 from oracle.cli import show
+from oracle.cli.evidence import gather, verify, write
 from oracle.cli.files import model_path
 from oracle.cli.options import (
     ACCOUNT,
@@ -57,6 +59,27 @@ SHOWN = 30  # rows of the table
     help="Audit results of this operator only. May be repeated.",
 )
 @click.option(
+    "--export",
+    "target",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With REQUEST: write all evidence about its result to FILE, a ZIP archive that anyone can"
+    " verify without a node. The same evidence is the same bytes.",
+)
+@click.option(
+    "--without-file",
+    is_flag=True,
+    help="With --export: leave the model's file out; who verifies needs it from elsewhere.",
+)
+@click.option(
+    "--verify",
+    "evidence",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Verify a file that --export wrote, with no node: every hash and opening, the proof, and"
+    " the model run again.",
+)
+@click.option(
     "--processes",
     type=click.IntRange(min=1),
     default=2,
@@ -86,6 +109,9 @@ def audit(
     to_block: int | None,
     models: Sequence[bytes | Path],
     operators: Sequence[Address],
+    target: Path | None,
+    without_file: bool,
+    evidence: Path | None,
     processes: int,
     time_limit: int,
     memory_limit: int,
@@ -103,6 +129,9 @@ def audit(
     range of blocks, also those that were slashed, voided or settled since: a line each, with what
     became of it by the end of the range, and the first element that is wrong.
 
+    With --verify, what another exported: whether the evidence holds, right or wrong as the result
+    may be. No node is asked.
+
     \b
     Examples:
       exactum audit                                    all that ever happened
@@ -110,39 +139,87 @@ def audit(
       exactum audit --model 0x1f… --json > audit.json
       exactum audit 0x7c…                              one result
       exactum audit 0x7c… --model iris.onnx            with a file that you have
+      exactum audit 0x7c… --export evidence.zip        for somebody else to verify
+      exactum audit --verify evidence.zip              their side
 
     \b
     Exit codes:
-      0  all results are equal, every bit
-      1  a result is wrong; or the command failed, and said why in a sentence
-      3  none is wrong, but not all could be checked: a VANILLA model, a file that nobody
+      0  all results are equal, every bit; with --verify: the evidence holds
+      1  a result is wrong, or evidence does not hold; or the command failed, and said why
+         in a sentence
+      3  none of that, but not all could be checked: a VANILLA model, a file that nobody
          serves, a model outside the law, an inference beyond the limits
     """
-    session = open_session(rpc, deployments)
     files = [each for each in models if isinstance(each, Path)]
     ids = [each for each in models if isinstance(each, bytes)]
-    if request_id is not None:
-        if from_block is not None or to_block is not None or operators or ids:
-            raise click.UsageError("REQUEST is one result: it takes no range and no filter.")
-        if len(files) > 1:
-            raise click.UsageError("REQUEST has one model: give one file.")
-        code = _one(session, request_id, files[0] if files else None, as_json)
+    has_range = from_block is not None or to_block is not None or bool(operators or ids)
+    _check_usage(request_id, evidence, target, without_file, has_range, len(files))
+    limits = Limits(processes, time_limit, memory_limit << 20)
+    file = files[0] if files else None
+    if evidence is not None:
+        code = verify(evidence, file, limits, as_json)
+    elif request_id is not None:
+        session = open_session(rpc, deployments)
+        exporting = Exporting(target, limits, not without_file) if target else None
+        code = _one(session, request_id, file, exporting, as_json)
     else:
-        limits = Limits(processes, time_limit, memory_limit << 20)
+        session = open_session(rpc, deployments)
         meant = scope(session, from_block, to_block, ids, operators)
         code = sweep(session, meant, files, limits, allow_local_files, as_json)
     click.get_current_context().exit(code)
 
 
-def _one(session: Session, request_id: RequestId, file: Path | None, as_json: bool) -> int:
+def _check_usage(
+    request_id: RequestId | None,
+    evidence: Path | None,
+    target: Path | None,
+    without_file: bool,
+    has_range: bool,
+    files: int,
+) -> None:
+    """Three commands in one: a range, one REQUEST, or one file to verify."""
+    if request_id is not None and evidence is not None:
+        raise click.UsageError("--verify reads a file: it takes no REQUEST.")
+    if (request_id or evidence) and has_range:
+        raise click.UsageError("This is about one result: it takes no range and no filter.")
+    if (request_id or evidence) and files > 1:
+        raise click.UsageError("One result has one model: give one file.")
+    if target is not None and request_id is None:
+        raise click.UsageError("--export is about one result: give its REQUEST.")
+    if without_file and target is None:
+        raise click.UsageError("--without-file says what to --export.")
+
+
+@dataclass(frozen=True, slots=True)
+class Exporting:
+    """What is to be exported besides, and where."""
+
+    target: Path
+    limits: Limits
+    with_file: bool
+
+
+def _one(
+    session: Session,
+    request_id: RequestId,
+    file: Path | None,
+    exporting: Exporting | None,
+    as_json: bool,
+) -> int:
     found = session.history.request(request_id)
     claim = found.claim
     if claim is None:
         raise NotFound("There is nothing to audit: no result is proposed for this request.")
     model = session.history.model(found.created.request.model)
     path = model_path(model, file, session.settings)
+    written: dict[str, object] = {}
     with show.err.status("Running the model…"):
-        output = rerun(path, model.model, found.created.payload)
+        if exporting is None:
+            output = rerun(path, model.model, found.created.payload)
+        else:
+            limits, with_file = exporting.limits, exporting.with_file
+            bundle = gather(session, found, claim, model, path, limits, with_file)
+            output, written = bundle.recomputed, {"evidence": write(bundle, exporting.target)}
     elements = compare(claim.output, output, model.model.signature.outputs)
     wrong = [element for element in elements if not element.matches]
     if as_json:
@@ -155,10 +232,13 @@ def _one(session: Session, request_id: RequestId, file: Path | None, as_json: bo
                 "matches": not wrong,
                 "elements": len(elements),
                 "mismatches": wrong,
+                **written,
             }
         )
     else:
         _print(model, elements, wrong)
+        if exporting is not None:
+            show.out.print(f"Evidence in {exporting.target}: exactum audit --verify checks it.")
     return WRONG if wrong else 0
 
 

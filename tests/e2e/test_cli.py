@@ -1,5 +1,6 @@
 """The command line as people use it: each command a process, against one anvil."""
 
+import hashlib
 import io
 import json
 import os
@@ -223,6 +224,51 @@ def test_audit_of_a_range_exits_with_3_when_not_all_could_be_checked(desk: Desk)
     assert "VANILLA" in row["why"]
 
 
+def test_audit_exports_evidence_that_others_verify_without_a_node(
+    desk: Desk, model: str, tmp_path: Path
+) -> None:
+    request, file, again = lied(desk, model), tmp_path / "a.zip", tmp_path / "b.zip"
+    exported = desk.json("audit", request, "--export", str(file), code=1)
+    desk.run("audit", request, "--export", str(again), code=1)
+    stranger = Desk(tmp_path / "stranger", "http://127.0.0.1:1")
+
+    verified = stranger.json("audit", "--verify", str(file))
+
+    assert file.read_bytes() == again.read_bytes()
+    assert exported["evidence"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (verified["outcome"], verified["is_wrong"]) == ("ok", True)
+    assert verified["first_mismatch"]["tensor"] == "probabilities"
+    assert {check["outcome"] for check in verified["checks"]} == {"ok"}
+    assert "The evidence holds" in stranger.run("audit", "--verify", str(file)).stdout
+
+
+def test_audit_verifies_evidence_of_a_right_result_and_no_damaged_one(
+    desk: Desk, model: str, tmp_path: Path
+) -> None:
+    with desk.worker():
+        request = ask(desk, model)
+        eventually(desk, request, "settled")
+    file = tmp_path / "evidence.zip"
+    desk.run("audit", request, "--export", str(file))
+
+    assert "is right, every bit" in desk.run("audit", "--verify", str(file)).stdout
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    assert "damaged" in desk.run("audit", "--verify", str(file), code=1).stderr
+
+
+def test_audit_verifies_evidence_without_the_file_where_that_is_given(
+    desk: Desk, model: str, tmp_path: Path
+) -> None:
+    file, onnx = tmp_path / "evidence.zip", str(desk.home / "model.onnx")
+    desk.run("audit", lied(desk, model), "--export", str(file), "--without-file", code=1)
+    stranger = Desk(tmp_path / "stranger", "http://127.0.0.1:1")
+
+    assert stranger.json("audit", "--verify", str(file), code=3)["outcome"] == "not checked"
+    assert stranger.json("audit", "--verify", str(file), "--model", onnx)["outcome"] == "ok"
+
+
 def test_expire_refunds_what_nobody_answered(desk: Desk, model: str) -> None:
     nobody = "0x00000000000000000000000000000000000000AA"
     request = ask(desk, model, "--operator", nobody, "--timeout", "1s", "--fee", "0.5ether")
@@ -279,6 +325,10 @@ def test_publish_refuses_a_model_outside_the_law_with_every_reason(desk: Desk) -
         (("model", "show", "0x" + "11" * 32), "knows no model"),
         (("audit", "0x" + "11" * 32), "knows no request"),
         (("audit", "0x" + "11" * 32, "--from-block", "1"), "no range"),
+        (("audit", "--export", "x.zip"), "give its REQUEST"),
+        (("audit", "0x" + "11" * 32, "--without-file"), "says what to --export"),
+        (("audit", "--verify", "/dev/null", "--from-block", "1"), "no range"),
+        (("audit", "--verify", __file__), "no bundle"),
         (("audit", "--from-block", "9", "--to-block", "8"), "ends before it begins"),
         (("audit", "--to-block", "99999999"), "no block 99999999 yet"),
         (("audit", "--model", "nothing.onnx"), "neither the id of a model nor a file"),

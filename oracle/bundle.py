@@ -1,0 +1,260 @@
+"""Evidence about one result in one file, the same bytes whoever writes it; docs/auditors.md has the
+format.
+
+What is read may come from anyone: nothing is extracted, compressed or unpickled, sizes are limited,
+and a file is refused unless writing what it says gives the same file again.
+"""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from eth_utils import is_checksum_address
+
+from oracle.chain.codec import request_bytes, request_from_bytes
+from oracle.errors import NotABundle
+from oracle.types import Address, ModelId, Proposal, Request, RequestId
+
+FORMAT = "exactum evidence 1"
+MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
+MAX_BYTES = (2 << 30) - 1  # beyond it ZIP has another form
+
+# In the order in which they stand in the file; bytes at most.
+_LIMITS = {
+    MANIFEST: 1 << 16,
+    "request.bin": 224,
+    "model.abi": 1 << 20,
+    "model.onnx": MAX_BYTES,
+    "input.bin": 1 << 24,
+    "output.bin": 1 << 24,
+    "recomputed.bin": 1 << 24,
+    "trace.bin": 4 << 20,
+    "proof.bin": 4 << 20,
+    SUMS: 1 << 12,
+}
+_OPTIONAL = {"model.onnx", "proof.bin"}
+_END, _FAR_END = b"PK\x05\x06", b"PK\x06\x07"
+_DIRECTORY = 1 << 12  # bytes at most
+_DAWN = (1980, 1, 1, 0, 0, 0)  # of ZIP's time
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a log is in the chain."""
+
+    block: int
+    transaction: bytes
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The logs that the rest was taken from. Nothing in the bundle proves them: look them up."""
+
+    model_published: Reference
+    request_created: Reference
+    result_proposed: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """`trace` is the trace's root, the program's header with its path, and for each output the
+    hashes beside the path of its value; `proof` is for the referee, where the output is wrong."""
+
+    chain_id: int
+    queue: Address
+    registry: Address
+    request_id: RequestId
+    model_id: ModelId
+    request: Request
+    proposal: Proposal
+    logs: References
+    model: bytes  # preimage of its id
+    onnx: bytes | None
+    payload: bytes
+    output: bytes  # as proposed
+    recomputed: bytes
+    trace: bytes
+    proof: bytes | None
+
+
+def pack(bundle: Bundle) -> bytes:
+    """The file. Raises NotABundle where it would be too long."""
+    contents: dict[str, bytes | None] = {
+        MANIFEST: _manifest(bundle),
+        "request.bin": request_bytes(bundle.request),
+        "model.abi": bundle.model,
+        "model.onnx": bundle.onnx,
+        "input.bin": bundle.payload,
+        "output.bin": bundle.output,
+        "recomputed.bin": bundle.recomputed,
+        "trace.bin": bundle.trace,
+        "proof.bin": bundle.proof,
+    }
+    packed = _zipped({name: data for name, data in contents.items() if data is not None})
+    if len(packed) > MAX_BYTES:
+        raise NotABundle("The model's file is too long for a bundle: leave it out.")
+    return packed
+
+
+def unpack(data: bytes) -> Bundle:
+    """The inverse of `pack`. Raises NotABundle."""
+    contents = _unzipped(data)
+    sums = contents.pop(SUMS)
+    for name, content in contents.items():
+        if _sum_line(name, content) not in sums.splitlines(keepends=True):
+            raise NotABundle(f"{name} is not what {SUMS} says: the bundle was damaged.")
+    try:
+        bundle = _bundle(orjson.loads(contents[MANIFEST]), contents)
+        packed = pack(bundle)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise NotABundle(f"Its {MANIFEST} cannot be read: {error!r}.") from None
+    if packed != data:
+        raise NotABundle("It is not written as a bundle is: somebody changed it.")
+    return bundle
+
+
+def read(path: Path) -> Bundle:
+    """Raises NotABundle."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise NotABundle(f"{path} cannot be read: {error.strerror}.") from error
+    if len(data) > MAX_BYTES:
+        raise NotABundle(f"{path} is longer than any bundle.")
+    return unpack(data)
+
+
+# The container.
+
+
+def _zipped(contents: Mapping[str, bytes]) -> bytes:
+    """Stored as they are, in order, with all that ZIP leaves open the same each time."""
+    lines = b"".join(_sum_line(name, data) for name, data in contents.items())
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in (*contents.items(), (SUMS, lines)):
+            entry = zipfile.ZipInfo(name, _DAWN)
+            entry.create_system = 3
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+    return file.getvalue()
+
+
+def _sum_line(name: str, data: bytes) -> bytes:
+    """As sha256sum writes it."""
+    return f"{hashlib.sha256(data).hexdigest()}  {name}\n".encode()
+
+
+def _unzipped(data: bytes) -> dict[str, bytes]:
+    # What zipfile reads before it can be asked: the directory, of any number of files.
+    end = data[-22:]
+    is_long = int.from_bytes(end[12:16], "little") > _DIRECTORY
+    if end[:4] != _END or is_long or data[-42:-38] == _FAR_END:
+        raise NotABundle("It is no bundle, or was damaged: its end is not that of one.")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            names = [entry.filename for entry in entries]
+            known = [name for name in _LIMITS if name in names]
+            if names != known or _LIMITS.keys() - _OPTIONAL - set(names):
+                raise NotABundle("It has not the files that a bundle has.")
+            for entry in entries:
+                _check(entry)
+            return {entry.filename: archive.read(entry) for entry in entries}
+    # What zipfile stumbles over: no ZIP, a wrong checksum, encryption, places beyond the end.
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise NotABundle(f"It is no bundle, or was damaged: {error}.") from None
+    except (ValueError, LookupError, OverflowError, EOFError, OSError) as error:
+        raise NotABundle(f"It is no bundle, or was damaged ({type(error).__name__}).") from None
+
+
+def _check(entry: zipfile.ZipInfo) -> None:
+    if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+        raise NotABundle(f"{entry.filename} is compressed, as no file of a bundle is.")
+    if entry.file_size > _LIMITS[entry.filename]:
+        raise NotABundle(f"{entry.filename} is longer than it may be.")
+
+
+# The manifest.
+
+
+def _manifest(bundle: Bundle) -> bytes:
+    fields = {
+        "format": FORMAT,
+        "chain_id": bundle.chain_id,
+        "queue": bundle.queue,
+        "registry": bundle.registry,
+        "request_id": bundle.request_id,
+        "model_id": bundle.model_id,
+        "proposal": asdict(bundle.proposal),
+        "logs": asdict(bundle.logs),
+    }
+    return orjson.dumps(fields, default=_hex, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def _hex(value: Any) -> str:
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    raise TypeError(type(value))
+
+
+def _bundle(fields: Any, contents: Mapping[str, bytes]) -> Bundle:
+    """What does not belong there, or is of another form, shows when it is written again."""
+    if fields["format"] != FORMAT:
+        raise NotABundle(f"This program reads {FORMAT!r}, not {fields['format']!r}.")
+    proposal, logs = fields["proposal"], fields["logs"]
+    times = [_number(proposal[name]) for name in ("epoch", "proposed_at", "settle_at")]
+    if len(contents["request.bin"]) != 224:
+        raise NotABundle("Its request is not of seven words.")
+    return Bundle(
+        chain_id=_number(fields["chain_id"]),
+        queue=_address(fields["queue"]),
+        registry=_address(fields["registry"]),
+        request_id=RequestId(_word(fields["request_id"])),
+        model_id=ModelId(_word(fields["model_id"])),
+        request=request_from_bytes(contents["request.bin"]),
+        proposal=Proposal(_address(proposal["operator"]), *times),
+        logs=References(
+            _reference(logs["model_published"]),
+            _reference(logs["request_created"]),
+            _reference(logs["result_proposed"]),
+        ),
+        model=contents["model.abi"],
+        onnx=contents.get("model.onnx"),
+        payload=contents["input.bin"],
+        output=contents["output.bin"],
+        recomputed=contents["recomputed.bin"],
+        trace=contents["trace.bin"],
+        proof=contents.get("proof.bin"),
+    )
+
+
+def _reference(fields: Any) -> Reference:
+    block, index = _number(fields["block"]), _number(fields["index"])
+    return Reference(block, _word(fields["transaction"]), index)
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def _word(value: Any) -> bytes:
+    word = bytes.fromhex(value.removeprefix("0x"))
+    if len(word) != 32:
+        raise ValueError(f"{value!r} is no hash")
+    return word
+
+
+def _address(value: Any) -> Address:
+    if not is_checksum_address(value):
+        raise ValueError(f"{value!r} is no address")
+    return Address(value)

@@ -1,0 +1,53 @@
+"""What a model's id is the hash of: abi.encode(publisher, model).
+
+Names are bytes here. Solidity's strings may hold any, and whoever reads them as text and encodes
+them again may get another hash.
+"""
+
+from eth_abi import decode, encode
+from eth_abi.exceptions import DecodingError, ParseError
+from eth_utils import keccak, to_checksum_address
+from web3.types import LogReceipt
+
+from oracle.chain.codec import model_from_words
+from oracle.errors import EvidenceError, NotFound
+from oracle.types import Address, Model, ModelId
+
+_TENSOR = "(bytes,uint8,uint32[])"
+_MODEL = f"(bytes,bytes,bytes32,bytes32,{_TENSOR}[],{_TENSOR}[],uint8,uint256)"
+
+
+def model_id(preimage: bytes) -> ModelId:
+    return ModelId(keccak(preimage))
+
+
+def of_log(log: LogReceipt) -> bytes:
+    """Of the model that `ModelPublished` tells of."""
+    publisher = to_checksum_address(bytes(log["topics"][2])[-20:])
+    model, _ = decode((_MODEL, "bytes"), bytes(log["data"]))
+    preimage: bytes = encode(("address", _MODEL), (publisher, model))
+    if keccak(preimage) != bytes(log["topics"][1]):
+        raise NotFound("The model's log is not that of its id.")
+    return preimage
+
+
+def model_of(preimage: bytes) -> Model:
+    """Raises EvidenceError where `preimage` is that of no model."""
+    try:
+        publisher, words = decode(("address", _MODEL), preimage)
+        name, version, root, file_hash, inputs, outputs, *rest = words
+        texts = _text(name), _text(version), root, file_hash
+        tensors = [_named(tensor) for tensor in inputs], [_named(tensor) for tensor in outputs]
+        return model_from_words(Address(to_checksum_address(publisher)), (*texts, *tensors, *rest))
+    except (DecodingError, ParseError, ValueError, OverflowError) as error:
+        raise EvidenceError(f"The model's preimage cannot be read: {error}.") from None
+
+
+def _named(tensor: tuple[bytes, int, tuple[int, ...]]) -> tuple[str, int, tuple[int, ...]]:
+    name, dtype, shape = tensor
+    return _text(name), dtype, shape
+
+
+def _text(data: bytes) -> str:
+    """As `chain.events` reads it."""
+    return data.decode(errors="replace").replace("\0", "\ufffd")

@@ -1,0 +1,167 @@
+"""Evidence bundles on the command line: written from the chain, and verified without one."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from oracle import bundle as bundles
+from oracle import testimony, verification
+from oracle.bundle import Bundle, Reference, References
+from oracle.chain import preimage
+from oracle.chain.history import ModelHistory, RequestHistory
+from oracle.cli import show
+from oracle.cli.files import model_files, sha256
+from oracle.cli.session import Session
+from oracle.cli.sweep import UNCHECKED, Limits
+from oracle.config import Settings
+from oracle.errors import ConfigError, EvidenceError, NotFound
+from oracle.events import ResultProposed, Where
+from oracle.executor import Executor, Job
+from oracle.inference import Witness
+from oracle.types import Assurance
+from oracle.verification import Outcome, Report
+
+_COLOURS = {Outcome.OK: "green", Outcome.FAILED: "red", Outcome.UNCHECKED: "yellow"}
+
+
+def gather(
+    session: Session,
+    found: RequestHistory,
+    claim: ResultProposed,
+    model: ModelHistory,
+    path: Path,
+    limits: Limits,
+    with_file: bool,
+) -> Bundle:
+    """The evidence about `claim`, right or wrong; the model's file is at `path`."""
+    if model.model.assurance is Assurance.VANILLA:
+        raise EvidenceError("There is no evidence about a result of a VANILLA model.")
+    what = model.model
+    terms = (what.file_hash, what.program_root, what.signature, what.assurance)
+    job = Job(path, *terms, found.created.payload, Witness(claim.output))
+    with Executor(1, limits.seconds, limits.memory) as executor:
+        ours = testimony.load(executor.infer(job))
+    siblings = [sibling for value in ours.paths for sibling in value]
+    return Bundle(
+        chain_id=session.chain.id,
+        queue=session.deployment.queue,
+        registry=session.deployment.registry,
+        request_id=found.created.request_id,
+        model_id=model.model_id,
+        request=found.created.request,
+        proposal=claim.proposal,
+        logs=References(
+            _reference(model.published.where),
+            _reference(found.created.where),
+            _reference(claim.where),
+        ),
+        model=_preimage(session, model),
+        onnx=path.read_bytes() if with_file else None,
+        payload=found.created.payload,
+        output=claim.output,
+        recomputed=ours.output,
+        trace=b"".join((ours.trace_root, ours.header, *siblings)),
+        proof=ours.charge.proof if ours.charge else None,
+    )
+
+
+def write(bundle: Bundle, target: Path) -> dict[str, object]:
+    """Writes the file, whole or not at all; gives what is to be said of it."""
+    data = bundles.pack(bundle)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f".{target.name}.tmp")
+        fresh.write_bytes(data)
+        fresh.replace(target)
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written: {error.strerror}.") from error
+    digest = hashlib.sha256(data).hexdigest()
+    return {"file": str(target), "bytes": len(data), "sha256": digest}
+
+
+def verify(path: Path, file: Path | None, limits: Limits, as_json: bool) -> int:
+    """Verifies, prints, and gives the exit code. Needs no node."""
+    bundle = bundles.read(path)
+    with (
+        _model_file(bundle, file) as onnx,
+        Executor(1, limits.seconds, limits.memory) as executor,
+        show.err.status("Running the model…"),
+    ):
+        report = verification.verify(bundle, onnx, executor)
+    if as_json:
+        show.print_json(
+            {
+                "request_id": bundle.request_id,
+                "operator": bundle.proposal.operator,
+                "outcome": str(report.outcome),
+                "is_wrong": report.difference is not None,
+                "first_mismatch": report.difference[0] if report.difference else None,
+                "checks": [
+                    {"name": check.name, "outcome": str(check.outcome), "detail": check.detail}
+                    for check in report.checks
+                ],
+            }
+        )
+    else:
+        _print(bundle, report)
+    return {Outcome.OK: 0, Outcome.FAILED: 1, Outcome.UNCHECKED: UNCHECKED}[report.outcome]
+
+
+@contextmanager
+def _model_file(bundle: Bundle, file: Path | None) -> Iterator[Path | None]:
+    """The bundle's own, the one that is given, or one in the cache."""
+    if bundle.onnx is None:
+        needed = preimage.model_of(bundle.model).file_hash
+        if file is not None and sha256(file) != needed:
+            raise ConfigError(f"{file} is not the model's file: that has SHA-256 {needed.hex()}.")
+        yield file or model_files(Settings()).path(needed)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(bundle.onnx)
+        yield path
+
+
+def _reference(where: Where) -> Reference:
+    return Reference(where.block, where.transaction, where.index)
+
+
+def _preimage(session: Session, model: ModelHistory) -> bytes:
+    """From the log as it stands: what was decoded may not be what was hashed."""
+    where = model.published.where
+    registry = (session.deployment.registry,)
+    for log in session.chain.logs(registry, where.block, where.block, model.model_id):
+        if log["logIndex"] == where.index:
+            return preimage.of_log(log)
+    raise NotFound("The node no longer has the log of the model.")
+
+
+def _print(bundle: Bundle, report: Report) -> None:
+    table = Table("check", "", "what was seen")
+    for check in report.checks:
+        outcome = f"[{_COLOURS[check.outcome]}]{check.outcome}[/]"
+        table.add_row(check.name, outcome, escape(check.detail))
+    show.out.print(table)
+    if report.outcome is Outcome.FAILED:
+        show.out.print("[red]The evidence does not hold.[/]")
+        return
+    holds = (
+        "[green]The evidence holds[/]"
+        if report.outcome is Outcome.OK
+        else "[yellow]What could be checked of the evidence holds[/]"
+    )
+    said = f"{holds}: the result of {show.hex_(bundle.request_id)} by {bundle.proposal.operator}"
+    if report.difference is None:
+        show.out.print(f"{said} is [green]right[/], every bit.")
+        return
+    first, count = report.difference
+    show.out.print(
+        f"{said} is [red]WRONG[/] in {count:,} elements. {escape(first.tensor)}\\[{first.index}]"
+        f" is {first.claimed} ({first.claimed_bits}), must be {first.recomputed}"
+        f" ({first.recomputed_bits})."
+    )
