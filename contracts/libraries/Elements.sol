@@ -17,7 +17,7 @@ library Elements {
 
     /// @return key Of a float, in the order of the numbers, with NaN above infinity. That of what is not negative is its
     /// bits, and −0 is 0.
-    /// @dev The assembly is the inner loop of extrema and ranks: 60 gas an element, and 240 in plain Solidity.
+    /// @dev The assembly is the inner loop of extrema and ranks: they took 630 gas an element without it, and take 270.
     function keyAt(uint256 data, uint256 index) internal pure returns (int256 key) {
         assembly ("memory-safe") {
             let bits := shr(224, mload(add(data, shl(2, index))))

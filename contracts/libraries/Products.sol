@@ -8,7 +8,7 @@ import {TensorType, TensorTypeLibrary} from "./TensorType.sol";
 library Products {
     /// @param type_ Of int64 or int32.
     /// @return total Of a[i] * b[i] for i < count.
-    /// @dev The assembly is the inner loop of quantized networks: 60 gas a product, and 190 in plain Solidity.
+    /// @dev The assembly is the inner loop of quantized networks.
     function sumOf(uint256 a, uint256 b, uint256 count, TensorType type_)
         internal
         pure

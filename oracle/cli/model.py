@@ -130,8 +130,8 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], as_json: bool) -> None:
     """Shows the program that the ONNX model in FILE means, and what it costs.
 
     What each op is lowered into, the work of one run, and the element that is the dearest to prove
-    wrong on chain: about 35,000 gas, 160 for each multiply-add of it, and 16 for each byte of the
-    128-byte leaves that are opened. Of a model outside the law every reason is named.
+    wrong on chain, in one transaction with all that it opens. Of a model outside the law every
+    reason is named.
     No chain and no key is needed.
 
     \b

@@ -1,8 +1,10 @@
 """What a program is made of, and what its elements would cost to prove wrong on chain.
 
-The estimate of a proof: 35,000 gas, 160 a multiply-add (or a step like it) of the element, and 16 a
-byte of the leaves that are opened for it. A row of K elements is taken to lie in one piece, which
-may begin in the middle of a leaf.
+The price of a proof is that of its calldata, byte by byte (EIP-7623), and of the work on it, as
+`contracts/ops` were measured (tests/parity): so much for the proof, an operand, a leaf, a sibling,
+and an element that is read. It holds for what random numbers make of it; a sum of numbers far apart
+takes up to three times the work. Where what is read depends on what an input says, the dearest that
+it may say is taken, and of a tensor the dearest of a few elements.
 """
 
 from collections import Counter
@@ -12,16 +14,38 @@ from dataclasses import dataclass
 from onnx import ModelProto
 
 from oracle import merkle
+from oracle.exact.evidence import descriptors, leaves_of
 from oracle.exact.ops import PRIMITIVES
-from oracle.exact.program import Kind, Node, Op, Operand, Program
+from oracle.exact.ops.trees import WIDTH
+from oracle.exact.program import Kind, Node, Op, Program, ValueType
+from oracle.exact.reads import Read, reads
 
-PROOF_GAS = 35_000
-STEP_GAS = 160
-BYTE_GAS = 16
-
-# Families (the high byte of an op) of whose operands a row goes into one element: linear, reduce,
-# windows. Of a tree's, as many leaves as the walk has steps. Of others', one element.
-_BY_ROW = (0x01, 0x04, 0x06)
+TRANSACTION_GAS = 21_000
+CONVICTION_GAS = 100_000
+"""Of `proveFraud`, without the referee."""
+PROOF_GAS = 32_000
+OPERAND_GAS = 4_000
+LEAF_GAS = 150
+SIBLING_GAS = 250
+# Work, and the floor under all work, of a zero byte of calldata; other bytes take four times that.
+WORK_ZERO_GAS, FLOOR_ZERO_GAS = 4, 10
+_SUM_GAS, _ORDER_GAS = 115, 280
+# An element that is read, of primitives that read many.
+_ELEMENT_GAS = {
+    Op.DOT: 65,
+    Op.CONV: 65,
+    Op.REDUCE_SUM: _SUM_GAS,
+    Op.REDUCE_MEAN: _SUM_GAS,
+    Op.CUM_SUM: _SUM_GAS,
+    Op.REDUCE_MAX: _ORDER_GAS,
+    Op.REDUCE_MIN: _ORDER_GAS,
+    Op.ARG_MAX: 310,
+    Op.TOP_K: 340,
+    Op.SCATTER: 400,
+}
+# Of a read, with what it takes to find its place; windows make much of their attributes.
+_READ_GAS = 3_000
+_WINDOW_GAS, _WINDOW_READ_GAS = 25_000, 5_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +77,17 @@ class Proof:
     name: str
     steps: int
     leaves: int
+    zeros: int
+    """Bytes of the calldata."""
+    others: int
+    work: int
+    """Gas, without the calldata's."""
 
     @property
     def gas(self) -> int:
-        return PROOF_GAS + STEP_GAS * self.steps + BYTE_GAS * merkle.LEAF * self.leaves
+        """Of the whole transaction."""
+        units = self.zeros + 4 * self.others
+        return TRANSACTION_GAS + max(WORK_ZERO_GAS * units + self.work, FLOOR_ZERO_GAS * units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +112,83 @@ def inspect(file: bytes, program: Program) -> Inspection:
         weight_bytes(program),
         live_bytes(program),
         max(
-            (proof(index, node) for index, node in enumerate(program.nodes)),
+            (proof(program, index) for index in range(len(program.nodes))),
             key=lambda found: found.gas,
         ),
     )
 
 
-def proof(index: int, node: Node) -> Proof:
-    """Of one element of the node's value."""
-    cost = PRIMITIVES[node.op].cost(node)
-    steps = max(1, -(-cost // max(1, node.output.elements)))
-    leaves = 1 + sum(_leaves(node, operand, steps) for operand in node.operands)
-    return Proof(index, node.op, node.name, steps, leaves)
+def proof(program: Program, index: int) -> Proof:
+    """Of the dearest of a few elements of the node's value."""
+    last = program.nodes[index].output.elements - 1
+    elements = sorted({0, last // 2, last} if last >= 0 else {0})
+    return max((_proof(program, index, at) for at in elements), key=lambda found: found.gas)
+
+
+def _proof(program: Program, index: int, element: int) -> Proof:
+    node = program.nodes[index]
+    values = merkle.depth_of(len(program.nodes))
+    kinds = Counter(operand.kind for operand in node.operands)
+    steps = max(1, -(-PRIMITIVES[node.op].cost(node) // max(1, node.output.elements)))
+
+    own = element * node.output.dtype.itemsize // merkle.LEAF
+    openings = [(node.output, own, 1)]
+    found = _reads(program, node, element) if node.output.elements else []
+    for read in found:
+        operand = node.operands[read.operand]
+        if operand.kind is not Kind.INPUT:
+            openings.append((operand.type, *leaves_of(operand.type, read)))
+    leaves = sum(count for *_, count in openings)
+    siblings = (1 + kinds[Kind.VALUE]) * values + sum(_siblings(*each) for each in openings)
+    described = descriptors(program, index)
+
+    opened = 32 * siblings + merkle.LEAF * leaves + 32 * (1 + kinds[Kind.VALUE])
+    payload = program.signature.input_length if kinds[Kind.INPUT] else 0
+    zeros = described.count(0) + 20
+    work = (
+        CONVICTION_GAS
+        + PROOF_GAS
+        + OPERAND_GAS * len(node.operands)
+        + SIBLING_GAS * (siblings + 2 * merkle.depth_of(len(program.nodes) + 1))
+        + LEAF_GAS * leaves
+        + _ELEMENT_GAS.get(node.op, 0) * sum(read.count for read in found)
+        + _reading_gas(node.op, len(found))
+        + payload // 4
+    )
+    others = len(described) - described.count(0) + opened + payload + 12
+    return Proof(index, node.op, node.name, steps, leaves, zeros, others, work)
+
+
+def _reads(program: Program, node: Node, element: int) -> list[Read]:
+    """Where they depend on an input it is taken to be 0; a walk is as long as any may be."""
+
+    def look(operand: int, place: int) -> int:
+        source = node.operands[operand]
+        if source.kind is not Kind.CONSTANT:
+            return 0
+        return int(program.constants[source.index].array.reshape(-1)[place])
+
+    if node.op is Op.TREE_WALK:
+        (steps,) = node.attributes
+        return [Read(2, 0, 1), *[Read(1, 0, WIDTH), Read(0, 0, 1)] * steps, Read(1, 0, WIDTH)]
+    if node.op is Op.WHERE:
+        return [Read(at, 0, 1) for at in range(2)]
+    return list(reads(node, element, look))
+
+
+def _reading_gas(op: Op, count: int) -> int:
+    if op in (Op.CONV, Op.MAX_POOL, Op.AVERAGE_POOL):
+        return _WINDOW_GAS + _WINDOW_READ_GAS * count
+    return _READ_GAS * count
+
+
+def _siblings(type_: ValueType, first: int, count: int) -> int:
+    """Beside the common path of so many leaves of a tensor."""
+    found, last = 0, first + count - 1
+    for _ in range(merkle.depth_of(merkle.leaf_count(type_.nbytes))):
+        found += first % 2 + (last + 1) % 2
+        first, last = first // 2, last // 2
+    return found
 
 
 def weight_bytes(program: Program) -> int:
@@ -116,18 +212,6 @@ def live_bytes(program: Program) -> int:
         read = {operand.index for operand in node.operands if operand.kind is Kind.VALUE}
         live -= sum(program.nodes[index].output.nbytes for index in read if last[index] == at)
     return most
-
-
-def _leaves(node: Node, operand: Operand, steps: int) -> int:
-    """Of an operand, opened for one element."""
-    own = merkle.leaf_count(operand.type.nbytes)
-    if node.op is Op.TREE_WALK:
-        return min(own, steps)
-    # A bias is one element, whatever the row is.
-    if node.op >> 8 not in _BY_ROW or operand.type.elements < steps - 1:
-        return 1
-    size = steps * operand.type.dtype.itemsize
-    return min(own, merkle.leaf_count(size) + (size % merkle.LEAF != 0))
 
 
 def _shares(program: Program) -> tuple[Share, ...]:
