@@ -39,11 +39,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`difference` is the first element of the output that is not what the model gives, and how
-    many there are; None where the output is right. It holds if the checks do."""
+    """`difference` is the first element of the output that is not what the bundle says that the
+    model gives, and how many there are. Believe it where all checks are ok."""
 
     checks: tuple[Check, ...]
     difference: tuple[Element, int] | None
+
+    @property
+    def is_wrong(self) -> bool | None:
+        """Whether the result is wrong; None where that is not known."""
+        return self.difference is not None if self.outcome is Outcome.OK else None
 
     @property
     def outcome(self) -> Outcome:

@@ -93,14 +93,15 @@ def verify(path: Path, file: Path | None, limits: Limits, as_json: bool) -> int:
         show.err.status("Running the model…"),
     ):
         report = verification.verify(bundle, onnx, executor)
+    first = report.difference[0] if report.is_wrong and report.difference else None
     if as_json:
         show.print_json(
             {
                 "request_id": bundle.request_id,
                 "operator": bundle.proposal.operator,
                 "outcome": str(report.outcome),
-                "is_wrong": report.difference is not None,
-                "first_mismatch": report.difference[0] if report.difference else None,
+                "is_wrong": report.is_wrong,
+                "first_mismatch": first,
                 "checks": [
                     {"name": check.name, "outcome": str(check.outcome), "detail": check.detail}
                     for check in report.checks
@@ -147,21 +148,21 @@ def _print(bundle: Bundle, report: Report) -> None:
         outcome = f"[{_COLOURS[check.outcome]}]{check.outcome}[/]"
         table.add_row(check.name, outcome, escape(check.detail))
     show.out.print(table)
-    if report.outcome is Outcome.FAILED:
-        show.out.print("[red]The evidence does not hold.[/]")
-        return
-    holds = (
-        "[green]The evidence holds[/]"
-        if report.outcome is Outcome.OK
-        else "[yellow]What could be checked of the evidence holds[/]"
-    )
-    said = f"{holds}: the result of {show.hex_(bundle.request_id)} by {bundle.proposal.operator}"
-    if report.difference is None:
-        show.out.print(f"{said} is [green]right[/], every bit.")
-        return
-    first, count = report.difference
-    show.out.print(
-        f"{said} is [red]WRONG[/] in {count:,} elements. {escape(first.tensor)}\\[{first.index}]"
-        f" is {first.claimed} ({first.claimed_bits}), must be {first.recomputed}"
-        f" ({first.recomputed_bits})."
-    )
+    what = f"the result of {show.hex_(bundle.request_id)} by {bundle.proposal.operator}"
+    match report.outcome:
+        case Outcome.FAILED:
+            show.out.print("[red]The evidence does not hold[/], and says nothing.")
+        case Outcome.UNCHECKED:
+            show.out.print(
+                f"[yellow]Not all could be checked[/], so it is not known whether {what} is right."
+            )
+        case Outcome.OK if report.difference is None:
+            show.out.print(f"[green]The evidence holds[/]: {what} is [green]right[/], every bit.")
+        case Outcome.OK:
+            first, count = report.difference
+            show.out.print(
+                f"[green]The evidence holds[/]: {what} is [red]WRONG[/]."
+                f" {escape(first.tensor)}\\[{first.index}] is {first.claimed}"
+                f" ({first.claimed_bits}), must be {first.recomputed} ({first.recomputed_bits});"
+                f" elements that are wrong: {count:,}."
+            )

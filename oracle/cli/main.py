@@ -50,7 +50,7 @@ def exactum() -> None:
     On your own chain:  exactum keys new · exactum deploy · exactum model publish FILE …
     Operators:          exactum operator stake 1ether · exactum worker
     Requesters:         exactum request MODEL --input … · exactum result REQUEST
-    Auditors:           exactum audit REQUEST
+    Auditors:           exactum audit · exactum audit REQUEST --export FILE
 
     Every command takes --rpc, or reads $EXACTUM_RPC; --help shows the rest. Expected errors are one
     sentence on standard error and exit code 1.
