@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from oracle.executor import Executor, Job
+from oracle.inference import Infer, Task
 from oracle.models import ModelFiles
 from oracle.types import Model
 
@@ -19,9 +20,13 @@ class Answers:
 
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
         """The output payload. Fails with a ModelError, a PayloadError or SecondOpinionDiffers."""
-        return self._threads.submit(self._answer, model, uris, payload)
+        return self.ask(model, uris, payload, Infer())
 
-    def _answer(self, model: Model, uris: Sequence[str], payload: bytes) -> bytes:
+    def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
+        """What the task asks for. Fails as `submit` does."""
+        return self._threads.submit(self._answer, model, uris, payload, task)
+
+    def _answer(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> bytes:
         path = self._files.fetch(model.file_hash, uris)
         return self._executor.infer(
             Job(
@@ -31,6 +36,7 @@ class Answers:
                 signature=model.signature,
                 assurance=model.assurance,
                 payload=payload,
+                task=task,
             )
         )
 

@@ -7,9 +7,19 @@ from oracle.types import RequestId
 
 
 class Kind(StrEnum):
+    """In the order in which they are sent where all are due: what costs a bond goes first."""
+
+    REVEAL = "reveal"
+    PROVE = "prove"
+    COMMIT = "commit"
+    TIMEOUT = "timeout"
+    DEMAND = "demand"
     PROPOSE = "propose"
     SETTLE = "settle"
+    COLLECT = "collect"
     WITHDRAW = "withdraw"
+    CHECK = "check"  # run it again, and compare; nothing is sent
+    PURSUE = "pursue"  # it is wrong: see to it that its operator is slashed
 
 
 class State(StrEnum):
@@ -22,7 +32,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """`subject` is a request's id, or an account's 20 bytes. Times are in seconds."""
+    """`subject` is a request's id, an account's 20 bytes, or a demand's (`oracle.disputes`). Times
+    are in seconds."""
 
     kind: Kind
     subject: bytes
@@ -50,4 +61,22 @@ class Decline:
     reason: str
 
 
-Decision = Duty | Close | Decline
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """Gives every open duty of `kind` about `subject` another time."""
+
+    kind: Kind
+    subject: bytes
+    not_before: int = 0
+    deadline: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Ends as done what was sent in that transaction."""
+
+    kind: Kind
+    transaction: bytes
+
+
+Decision = Duty | Close | Decline | Postpone | Finish

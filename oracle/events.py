@@ -2,7 +2,18 @@
 
 from dataclasses import dataclass
 
-from oracle.types import Address, Model, ModelId, Proposal, Request, RequestId, Wei
+from oracle.types import (
+    Address,
+    Demand,
+    Model,
+    ModelId,
+    Part,
+    Proposal,
+    Request,
+    RequestId,
+    Verdict,
+    Wei,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,16 @@ class RequestReopened:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowMoved:
+    """A dispute moved the end of the window; `proposal` is what later calls must pass."""
+
+    where: Where
+    request_id: RequestId
+    operator: Address
+    proposal: Proposal
+
+
+@dataclass(frozen=True, slots=True)
 class RequestExpired:
     where: Where
     request_id: RequestId
@@ -126,6 +147,67 @@ class OperatorSlashed:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class PartDemanded:
+    where: Where
+    request_id: RequestId
+    operator: Address
+    demand: Demand
+
+
+@dataclass(frozen=True, slots=True)
+class PartRevealed:
+    where: Where
+    request_id: RequestId
+    dispute: bytes
+    part: Part
+    data: bytes
+    siblings: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRevealed:
+    where: Where
+    request_id: RequestId
+    dispute: bytes
+    trace_root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FraudCommitted:
+    where: Where
+    commitment: bytes
+    challenger: Address
+
+
+@dataclass(frozen=True, slots=True)
+class FraudProven:
+    where: Where
+    request_id: RequestId
+    dispute: bytes
+    challenger: Address
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class DemandTimedOut:
+    where: Where
+    request_id: RequestId
+    dispute: bytes
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class PrepaidCollected:
+    where: Where
+    dispute: bytes
+    account: Address
+    amount: Wei
+
+
+DisputeEvent = PartDemanded | PartRevealed | TraceRevealed | FraudProven | DemandTimedOut
+"""What happened in one dispute."""
+
 Event = (
     ModelPublished
     | ModelUriAdded
@@ -136,9 +218,13 @@ Event = (
     | CallbackFailed
     | CallbackRetried
     | RequestReopened
+    | WindowMoved
     | RequestExpired
     | StakeAdded
     | UnstakeStarted
     | Withdrawn
     | OperatorSlashed
+    | DisputeEvent
+    | FraudCommitted
+    | PrepaidCollected
 )

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from oracle.child import Outcome, unpacked
 from oracle.errors import InferenceFailed
+from oracle.findings import MAX_FINDING
 from oracle.inference import Job
 from oracle.testimony import most_bytes
 
@@ -204,7 +205,7 @@ class _Child:
             raise InferenceFailed(
                 f"The inference took more than {time_limit:g} s, and was stopped."
             )
-        outcome, data = self._receive(most_bytes(job.signature))
+        outcome, data = self._receive(max(most_bytes(job.signature), MAX_FINDING))
         match outcome:
             case Outcome.OUTPUT if job.fits(len(data)):
                 self.has_answered = True

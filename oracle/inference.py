@@ -3,21 +3,30 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import ModelProto
 
-from oracle import testimony
-from oracle.errors import InferenceFailed, ModelMismatch, ModelRefused, ModelUnavailable
+from oracle import findings, testimony
+from oracle.errors import (
+    InferenceFailed,
+    ModelMismatch,
+    ModelRefused,
+    ModelUnavailable,
+    SecondOpinionDiffers,
+)
+from oracle.exact.known import Known
 from oracle.exact.lower import lower
+from oracle.exact.pursuit import output_of
 from oracle.exact.run import Runner
-from oracle.exact.trace import trace
+from oracle.exact.trace import Trace, trace
+from oracle.findings import MAX_FINDING, Finding
 from oracle.native import Native, SecondOpinion, real_inputs, symbols
 from oracle.tensor import decode, encode
-from oracle.types import Assurance, Signature, TensorType
+from oracle.types import Assurance, Part, Signature, TensorType
 
 
 class Terms(Protocol):
@@ -47,7 +56,24 @@ class Witness:
     output: bytes
 
 
-Task = Infer | Witness
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A part of the trace: its data, and after it the siblings."""
+
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Pursue:
+    """What to do about an output that another proposed: a `Finding`, as JSON. Parts of its trace
+    were revealed, each with its data and siblings."""
+
+    output: bytes
+    trace_root: bytes | None = None
+    revealed: tuple[tuple[Part, bytes, tuple[bytes, ...]], ...] = ()
+
+
+Task = Infer | Witness | Open | Pursue
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +90,13 @@ class Job:
 
     @property
     def second_opinion(self) -> bool:
-        return isinstance(self.task, Infer) and self.task.second_opinion
+        match self.task:
+            case Infer(second_opinion=wanted):
+                return wanted
+            case Pursue():
+                return True
+            case _:
+                return False
 
     def fits(self, length: int) -> bool:
         """Whether an answer may have that length."""
@@ -73,6 +105,10 @@ class Job:
                 return length == self.signature.output_length
             case Witness():
                 return length <= testimony.most_bytes(self.signature)
+            case Open(part):
+                return length >= part.size and (length - part.size) % 32 == 0
+            case Pursue():
+                return length <= MAX_FINDING
 
 
 class Engine(Protocol):
@@ -89,6 +125,49 @@ class Exact:
 
     runner: Runner
     opinion: SecondOpinion | None
+    # The last trace: a dispute asks for parts of one again and again.
+    _traced: dict[bytes, Trace] = field(default_factory=dict, repr=False)
+
+    def do(self, task: Task, payload: bytes) -> bytes:
+        match task:
+            case Infer():
+                return self.infer(payload)
+            case Witness(output):
+                return self.witness(payload, output)
+            case Open(part):
+                data, siblings = self.trace(payload).open_part(part)
+                return data + b"".join(siblings)
+            case Pursue():
+                return findings.dump(self.pursue(task, payload))
+
+    def pursue(self, task: Pursue, payload: bytes) -> Finding:
+        """Raises InferenceFailed where two runs of ours differ: then nobody is to be accused."""
+        signature = self.runner.program.signature
+        inputs = decode(payload, signature.inputs)
+        outputs = self.runner.run(inputs)
+        if encode(outputs, signature.outputs) == task.output:
+            return Finding(is_right=True)
+        known = Known(self.trace(payload), task.trace_root)
+        if output_of(known) != encode(outputs, signature.outputs):
+            raise InferenceFailed(
+                "Two runs here give different outputs; this machine is not sound."
+            )
+        for part, data, siblings in task.revealed:
+            known.add(part, data, siblings)
+        doubt = None
+        if self.opinion is not None:
+            try:
+                self.opinion.check(inputs, outputs)
+            except (SecondOpinionDiffers, InferenceFailed) as error:
+                doubt = str(error)
+        return findings.find(known, inputs, task.output, doubt)
+
+    def trace(self, payload: bytes) -> Trace:
+        if payload not in self._traced:
+            self._traced.clear()
+            signature = self.runner.program.signature
+            self._traced[payload] = trace(self.runner, decode(payload, signature.inputs))
+        return self._traced[payload]
 
     def infer(self, payload: bytes) -> bytes:
         if self.opinion is None:
@@ -165,19 +244,24 @@ class Engines:
 
     def do(self, job: Job) -> bytes:
         """What the job asks for. Raises what `load` and engines raise."""
-        engine = self._engine(job)
-        match job.task:
-            case Infer():
-                return engine.infer(job.payload)
-            case Witness(output) if isinstance(engine, Exact):
-                return engine.witness(job.payload, output)
+        try:
+            engine = self._engine(job, job.second_opinion)
+        except InferenceFailed:
+            # Who doubts another's result can do without it; who posts one cannot.
+            if not isinstance(job.task, Pursue):
+                raise
+            engine = self._engine(job, second_opinion=False)
+        if isinstance(engine, Exact):
+            return engine.do(job.task, job.payload)
+        if isinstance(job.task, Infer):
+            return engine.infer(job.payload)
         raise InferenceFailed("A VANILLA model has no trace.")
 
-    def _engine(self, job: Job) -> Engine:
-        key = (job.file_hash, job.program_root, job.signature, job.assurance, job.second_opinion)
+    def _engine(self, job: Job, second_opinion: bool) -> Engine:
+        key = (job.file_hash, job.program_root, job.signature, job.assurance, second_opinion)
         engine = self._engines.get(key)
         if engine is None:
-            engine = load(_read(job.path), job, second_opinion=job.second_opinion)
+            engine = load(_read(job.path), job, second_opinion=second_opinion)
             self._engines[key] = engine
             if len(self._engines) > self._keep:
                 self._engines.popitem(last=False)

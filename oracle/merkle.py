@@ -82,6 +82,10 @@ class Levels:
     def root(self) -> bytes:
         return self._levels[-1][0]
 
+    def level(self, height: int) -> Sequence[bytes]:
+        """All nodes of that height that have a lowest node below them."""
+        return self._levels[height]
+
     def nodes(self, height: int, first: int, count: int) -> Nodes:
         """`count` ≥ 1 nodes of that height and what is beside their common path."""
         assert 0 <= first < first + count <= len(self._levels[height]), (height, first, count)

@@ -12,6 +12,7 @@ from oracle.events import (
     RequestSettled,
     ResultProposed,
     Where,
+    WindowMoved,
 )
 from oracle.types import Address, ModelId, RequestId
 
@@ -76,6 +77,9 @@ class Proposals:
             # A request is reopened, or expires with a proposal, where a slash voided that.
             case RequestReopened(request_id=request_id) | RequestExpired(request_id=request_id):
                 self._end(request_id, Fate.VOID, event.where)
+            case WindowMoved(request_id=request_id, proposal=proposal):
+                if request_id in self._standing:
+                    self._standing[request_id].settle_at = proposal.settle_at
             case OperatorSlashed():
                 self._slash(event)
 

@@ -1,9 +1,8 @@
 """The worker at work: events in by the watcher, duties kept by the store, transactions out."""
 
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Event as Flag
@@ -12,36 +11,43 @@ from typing import Protocol
 import structlog
 from eth_utils import keccak
 
-from oracle.chain.contracts import Queue
+from oracle import crank
+from oracle.chain.contracts import Disputes, Queue, Subject
 from oracle.chain.provider import Call, Chain
-from oracle.chain.sender import Sender
+from oracle.chain.sender import Sender, Sent
 from oracle.chain.watcher import Watcher
-from oracle.duties import Decline, Duty, Kind, State
+from oracle.crank import Book
+from oracle.disputes import named
+from oracle.duties import Decision, Kind, State
 from oracle.errors import (
     ChainError,
     InferenceFailed,
     ModelUnavailable,
     OracleError,
-    Reorganised,
     Reverted,
     RpcUnavailable,
-    WrongChain,
 )
-from oracle.events import Event, OperatorSlashed, RequestCreated
-from oracle.store import Handled, Row, Store
-from oracle.types import Address, Model, ModelId, Request, RequestId, Wei
-from oracle.worker import Policy, RequestOf, answer_gas, decide
+from oracle.events import Event, OperatorSlashed, PartDemanded
+from oracle.inference import Open, Task
+from oracle.store import Row, Store
+from oracle.types import Address, Model, ModelId, RequestId
+from oracle.worker import Policy, answer_gas, decide
 
 log = structlog.get_logger()
 
 MAX_BATCH = 50  # duties in one transaction
 MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what nodes take
 TRIES = 3  # of an inference that dies
+BATCHED = (Kind.PROPOSE, Kind.SETTLE, Kind.WITHDRAW)
 RETRY = 10.0  # seconds until what may get better by itself is tried again
 
 
 class Inference(Protocol):
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]": ...
+
+    def ask(
+        self, model: Model, uris: Sequence[str], payload: bytes, task: Task
+    ) -> "Future[bytes]": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class Setup:
     inference: Inference
     policy: Policy
     sender: Sender | None
+    disputes: Disputes | None = None
     parallel: int = 2  # inferences at once
     clock: Callable[[], float] = time.time
 
@@ -66,29 +73,18 @@ class Service:
         self._running: dict[int, Future[bytes]] = {}  # by duty
         self._not_before: dict[int, float] = {}  # by duty: when to try again
         self._failures: Counter[int] = Counter()  # by duty: inferences that died
+        self._parts: dict[int, bytes] = {}  # by duty: what answers a demand
         self._reported: set[int] = set()  # duties that a dry run has told of
 
     def run(self, stop: Flag, pause: float) -> None:
-        """Rounds until `stop` is set. A node that does not answer, or with an error of its own, is
-        waited for."""
-        wait = pause
-        while not stop.is_set():
-            try:
-                self.tick()
-                wait = pause
-            except (Reorganised, WrongChain):
-                raise
-            except ChainError as error:
-                wait = min(60.0, 2 * wait)
-                log.warning("the node does not answer", why=str(error), again_in=wait)
-            stop.wait(wait)
+        crank.run(self.tick, stop, pause)
 
     def tick(self) -> None:
         """One round. Whatever it was doing when the process died, the next round does again."""
         now = self._setup.clock()
-        self._read()
+        crank.read(self._setup.chain, self._setup.watcher, self._store, self._decide)
         chain_time = max(now, self._setup.chain.block("latest").time)
-        self._miss(chain_time)
+        crank.miss(self._setup.chain, self._store, chain_time)
         self._infer(now)
         self._send(now, chain_time)
         if self._setup.sender is not None:
@@ -99,35 +95,15 @@ class Service:
         """Whether no inference runs and no transaction waits."""
         return not self._running and not self._store.waiting()
 
-    # Events in.
-
-    def _read(self) -> None:
-        for step in self._setup.watcher.steps(self._store.cursor()):
-            gas_price = self._setup.chain.gas_price() if step.events else Wei(0)
-            # Requests of this very step are not in the store yet.
-            fresh = {e.request_id: e.request for e in step.events if isinstance(e, RequestCreated)}
-
-            def request_of(
-                request_id: RequestId, fresh: Mapping[RequestId, Request] = fresh
-            ) -> Request | None:
-                return fresh.get(request_id) or self._store.request(request_id)
-
-            handled = [self._handle(event, gas_price, request_of) for event in step.events]
-            self._store.advance(step.cursor, handled)
-
-    def _handle(self, event: Event, gas_price: Wei, request_of: RequestOf) -> Handled:
-        try:
-            policy = self._setup.policy
-            decisions = tuple(decide(event, policy, gas_price, request_of))
-        # One poisonous event must not cost us the deadlines of the rest.
-        except Exception:
-            log.error("an event is stuck", what=repr(event), exc_info=True)
-            return Handled(event, (), traceback.format_exc())
-        for decision in decisions:
-            _log_decision(decision)
-        if isinstance(event, OperatorSlashed) and event.operator == policy.operator:
-            log.error("we were slashed", bond=event.bond, challenger=event.challenger)
-        return Handled(event, decisions)
+    def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
+        policy = self._setup.policy
+        match event:
+            case OperatorSlashed(operator=operator) if operator == policy.operator:
+                log.error("we were slashed", bond=event.bond, challenger=event.challenger)
+            case PartDemanded(operator=operator, demand=demand) if operator == policy.operator:
+                request = event.request_id.hex()
+                log.warning("our result is disputed", request=request, answer_by=demand.deadline)
+        return decide(event, policy, book.gas_price, book.request_of, book.disputes_of)
 
     # Inference.
 
@@ -136,21 +112,23 @@ class Service:
             if future.done():
                 del self._running[duty_id]
                 self._take(duty_id, future, now)
-        for row in self._store.duties(State.OPEN, kind=Kind.PROPOSE):
-            if len(self._running) >= self._setup.parallel:
-                return
-            if self._may_start(row, now):
-                self._start(row, now)
+        # An answer that a dispute waits for goes before one that earns a fee.
+        for kind in (Kind.REVEAL, Kind.PROPOSE):
+            for row in self._store.duties(State.OPEN, kind=kind):
+                if len(self._running) >= self._setup.parallel:
+                    return
+                if self._may_start(row, now):
+                    self._start(row, now)
 
     def _may_start(self, row: Row, now: float) -> bool:
         return (
             row.id not in self._running
             and self._not_before.get(row.id, 0) <= now
-            and self._store.output(RequestId(row.duty.subject)) is None
+            and not self._is_ready(row)
         )
 
     def _start(self, row: Row, now: float) -> None:
-        request_id = RequestId(row.duty.subject)
+        request_id = self._request_id(row)
         request = self._store.request(request_id)
         model = None if request is None else self._store.model(request.model)
         if request is None or model is None:
@@ -158,21 +136,42 @@ class Service:
             return
         uris = self._store.uris(ModelId(request.model))
         payload = self._store.payload(request_id)
-        self._running[row.id] = self._setup.inference.submit(model, uris, payload)
+        inference = self._setup.inference
+        if row.duty.kind is Kind.REVEAL:
+            part = named(row.duty.subject)[1]
+            self._running[row.id] = inference.ask(model, uris, payload, Open(part))
+        else:
+            self._running[row.id] = inference.submit(model, uris, payload)
+
+    def _request_id(self, row: Row) -> RequestId:
+        if row.duty.kind in (Kind.REVEAL, Kind.COLLECT):
+            return self._demanded(row).request_id
+        return RequestId(row.duty.subject)
+
+    def _demanded(self, row: Row) -> PartDemanded:
+        dispute, part = named(row.duty.subject)
+        return self._store.dispute(dispute).demanded[part]
 
     def _take(self, duty_id: int, future: "Future[bytes]", now: float) -> None:
-        rows = {row.id: row for row in self._store.duties(State.OPEN, kind=Kind.PROPOSE)}
+        rows = {row.id: row for row in self._store.duties(State.OPEN)}
         row = rows.get(duty_id)
         if row is None:
             return  # ended meanwhile
-        request = "0x" + row.duty.subject.hex()
+        request = "0x" + self._request_id(row).hex()
         match future.exception():
+            case None if row.duty.kind is Kind.REVEAL:
+                self._parts[duty_id] = future.result()
+                log.info("opened our trace", request=request, part=named(row.duty.subject)[1])
             case None:
                 output = future.result()
                 self._store.keep_output(RequestId(row.duty.subject), output)
                 log.info("computed", request=request, output_bytes=len(output))
             case ModelUnavailable() as error:
                 log.warning("the model cannot be had yet", request=request, why=str(error))
+                self._not_before[duty_id] = now + RETRY
+            case OracleError() as error if row.duty.kind is Kind.REVEAL:
+                # Who does not answer in time is slashed: there is no giving up before that.
+                log.error("a demand cannot be answered yet", request=request, why=str(error))
                 self._not_before[duty_id] = now + RETRY
             case InferenceFailed() as error if self._failures[duty_id] < TRIES - 1:
                 # Time or memory may have lacked because of us, not of the model.
@@ -188,20 +187,6 @@ class Service:
 
     # Transactions out.
 
-    def _miss(self, chain_time: float) -> None:
-        for row in self._store.duties(State.OPEN, State.SENT):
-            deadline = row.duty.deadline
-            if deadline is None or deadline > chain_time:
-                continue
-            # What was sent may have been in time, until all blocks before the deadline are read.
-            if row.state is State.OPEN or self._has_read_until(deadline):
-                log.error("missed a deadline", kind=row.duty.kind, subject=row.duty.subject.hex())
-                self._store.end(row.id, State.MISSED, "its deadline passed")
-
-    def _has_read_until(self, time: int) -> bool:
-        cursor = self._store.cursor()
-        return cursor is not None and self._setup.chain.block(cursor.number).time >= time
-
     def _send(self, now: float, chain_time: float) -> None:
         ready = [
             row
@@ -212,7 +197,8 @@ class Service:
             rows = [row for row in ready if row.duty.kind is kind and self._is_ready(row)]
             if kind is Kind.SETTLE:
                 rows = self._send_older(rows, now)
-            for batch in self._batches(rows):
+            batches = self._batches(rows) if kind in BATCHED else ([row] for row in rows)
+            for batch in batches:
                 self._send_batch(kind, batch, now)
 
     def _send_older(self, rows: Sequence[Row], now: float) -> list[Row]:
@@ -245,9 +231,13 @@ class Service:
             yield batch
 
     def _is_ready(self, row: Row) -> bool:
-        if row.duty.kind is not Kind.PROPOSE:
-            return True
-        return self._store.output(RequestId(row.duty.subject)) is not None
+        match row.duty.kind:
+            case Kind.REVEAL:
+                return row.id in self._parts
+            case Kind.PROPOSE:
+                return self._store.output(RequestId(row.duty.subject)) is not None
+            case _:
+                return True
 
     def _send_batch(self, kind: Kind, rows: Sequence[Row], now: float) -> None:
         """All in one transaction; where that would revert, one by one, to find out which does."""
@@ -268,6 +258,13 @@ class Service:
                 self._send_batch(kind, [row], now)
         else:
             log.info("sent", kind=kind, duties=len(rows), transaction="0x" + sent.hash.hex())
+            if kind is Kind.REVEAL:
+                self._compare_with_prepaid(rows[0], sent)
+
+    def _compare_with_prepaid(self, row: Row, sent: Sent) -> None:
+        prepaid, cost = self._demanded(row).demand.prepaid, sent.gas * sent.fees.maximum
+        if prepaid < cost:
+            log.warning("what was prepaid may not cover our answer", prepaid=prepaid, cost=cost)
 
     def _spare(self, kind: Kind, rows: Sequence[Row]) -> int:
         """Gas that callbacks may burn although they did not in simulation, which would then lack
@@ -288,6 +285,11 @@ class Service:
         queue, store = self._setup.queue, self._store
         ids = [RequestId(row.duty.subject) for row in rows]
         match kind:
+            case Kind.REVEAL:
+                return self._reveal(rows[0])
+            case Kind.COLLECT:
+                assert self._setup.disputes is not None
+                return self._setup.disputes.collect(self._demanded(rows[0]).demand)
             case Kind.PROPOSE:
                 answers = [(store.request(id_), store.output(id_)) for id_ in ids]
                 return queue.propose([(r, o) for r, o in answers if r and o is not None])
@@ -296,6 +298,18 @@ class Service:
                 return queue.settle([(r, *proposed) for r, proposed in results if r and proposed])
             case Kind.WITHDRAW:
                 return queue.withdraw(Address(self._setup.policy.operator))
+            case _:
+                raise ValueError(f"a worker has no duty to {kind}")
+
+    def _reveal(self, row: Row) -> Call:
+        event = self._demanded(row)
+        request = self._store.request(event.request_id)
+        proposed = self._store.proposal(event.request_id)
+        assert self._setup.disputes is not None and request is not None and proposed is not None
+        found, size = self._parts[row.id], event.demand.part.size
+        siblings = [found[at : at + 32] for at in range(size, len(found), 32)]
+        subject = Subject(request, *proposed)
+        return self._setup.disputes.reveal(subject, event.demand, found[:size], siblings)
 
     def _refused(self, row: Row, error: ChainError, now: float) -> None:
         """What a revert in simulation means for a duty. Nothing was sent."""
@@ -309,11 +323,16 @@ class Service:
                 pass  # the chain's clock is behind ours
             case "ProposalVoid":
                 self._reopen(row, now)
-            case "NothingToWithdraw" if self._is_early(row):
+            case "NothingToWithdraw" | "NothingToCollect" if self._is_early(row):
                 pass
-            case "WrongStatus" | "WrongProposal" | "NothingToWithdraw":
+            case "WrongProposal":
+                # It was moved or replaced, by an event that we are about to read.
+                self._not_before[row.id] = now + 1
+            case "WrongStatus" | "NothingToWithdraw" | "NothingToCollect":
                 self._store.end(row.id, State.SUPERSEDED, str(error))
-            case "DeadlinePassed":
+            case "DemandNotOpen" | "WrongDemand":
+                self._store.end(row.id, State.SUPERSEDED, str(error))
+            case "DeadlinePassed" | "RevealTooLate":
                 log.error("missed a deadline", kind=row.duty.kind, subject=subject)
                 self._store.end(row.id, State.MISSED, str(error))
             case "InsufficientStake":
@@ -341,11 +360,3 @@ class Service:
     def _is_early(self, row: Row) -> bool:
         """By the chain's clock."""
         return self._setup.chain.block("latest").time < row.duty.not_before
-
-
-def _log_decision(decision: object) -> None:
-    match decision:
-        case Duty(kind=kind, subject=subject, deadline=deadline):
-            log.info("took on a duty", kind=kind, subject=subject.hex(), deadline=deadline)
-        case Decline(request_id=request_id, reason=reason):
-            log.info("declined", request="0x" + request_id.hex(), why=reason)

@@ -33,9 +33,25 @@ from oracle.chain.codec import request_bytes, request_from_bytes
 from oracle.chain.provider import Call, Fees
 from oracle.chain.sender import Outcome, Sent
 from oracle.chain.watcher import Cursor
-from oracle.duties import Close, Decision, Decline, Duty, Kind, State
+from oracle.disputes import Dispute, key_of, told
+from oracle.duties import Close, Decision, Decline, Duty, Finish, Kind, Postpone, State
 from oracle.errors import ConfigError
-from oracle.events import Event, ModelPublished, ModelUriAdded, RequestCreated, ResultProposed
+from oracle.events import (
+    DemandTimedOut,
+    Event,
+    FraudCommitted,
+    FraudProven,
+    ModelPublished,
+    ModelUriAdded,
+    PartDemanded,
+    PartRevealed,
+    RequestCreated,
+    ResultProposed,
+    TraceRevealed,
+    Where,
+    WindowMoved,
+)
+from oracle.facts import dump, load
 from oracle.types import (
     Address,
     Assurance,
@@ -131,6 +147,29 @@ _transactions = Table(
     Column("is_mined", Boolean, nullable=False, default=False),
     Column("gas_used", BigInteger, nullable=False, default=0),
 )
+_facts = Table(
+    "facts",
+    _metadata,
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", Integer, primary_key=True, autoincrement=False),
+    Column("request_id", LargeBinary, nullable=False, index=True),
+    Column("dispute", LargeBinary, nullable=False, index=True),
+    Column("content", Text, nullable=False),
+)
+_commitments = Table(
+    "commitments",
+    _metadata,
+    Column("commitment", LargeBinary, primary_key=True),
+    Column("block", BigInteger, nullable=False),
+)
+# Proposals of others that we ran again.
+_checks = Table(
+    "checks",
+    _metadata,
+    Column("dispute", LargeBinary, primary_key=True),
+    Column("request_id", LargeBinary, nullable=False, index=True),
+    Column("is_right", Boolean, nullable=False),
+)
 _stuck = Table(
     "stuck",
     _metadata,
@@ -173,6 +212,7 @@ class Store:
     """One operator's state. `url` as SQLAlchemy writes it: sqlite:///… or postgresql+psycopg://…"""
 
     def __init__(self, url: str, chain_id: int, queue: Address, operator: Address):
+        self._operator = operator
         self._engine = _open(url)
         with self._begin() as connection:
             _metadata.create_all(connection)
@@ -243,22 +283,33 @@ class Store:
                     settle_at=proposal.settle_at,
                     output=output,
                 )
+            case WindowMoved(request_id=request_id, proposal=proposal):
+                connection.execute(
+                    update(_proposals)
+                    .where(_proposals.c.request_id == request_id)
+                    .values(settle_at=proposal.settle_at)
+                )
+            case FraudCommitted(where=where, commitment=commitment, challenger=challenger):
+                if challenger == self._operator:
+                    values = {"commitment": commitment, "block": where.block}
+                    self._insert(connection, _commitments, **values)
+            case (
+                PartDemanded() | PartRevealed() | TraceRevealed() | FraudProven() | DemandTimedOut()
+            ):
+                self._insert(
+                    connection,
+                    _facts,
+                    block=what.where.block,
+                    log_index=what.where.index,
+                    request_id=what.request_id,
+                    dispute=key_of(what),
+                    content=dump(what),
+                )
 
     def _apply(self, connection: Connection, what: Event, decision: Decision) -> None:
         match decision:
-            case Duty(kind, subject, not_before, deadline):
-                self._insert(
-                    connection,
-                    _duties,
-                    kind=kind,
-                    subject=subject,
-                    block=what.where.block,
-                    log_index=what.where.index,
-                    not_before=not_before,
-                    deadline=deadline,
-                    state=State.OPEN,
-                    note="",
-                )
+            case Duty():
+                self._insert(connection, _duties, **_duty_values(decision, what.where))
             case Close(kind, subject, state, note, due_by):
                 ended = (
                     update(_duties)
@@ -268,6 +319,24 @@ class Store:
                 if due_by is not None:
                     ended = ended.where(_duties.c.not_before <= due_by)
                 connection.execute(ended.values(state=state, note=note))
+            case Postpone(kind, subject, not_before, deadline):
+                connection.execute(
+                    update(_duties)
+                    .where(_duties.c.kind == kind, _duties.c.subject == subject)
+                    .where(_duties.c.state.in_((State.OPEN, State.SENT)))
+                    .values(not_before=not_before, deadline=deadline)
+                )
+            case Finish(kind, transaction):
+                lists = connection.execute(
+                    select(_transactions.c.duties).where(_transactions.c.hash == transaction)
+                ).scalars()
+                sent = [duty for each in lists for duty in json.loads(each)]
+                connection.execute(
+                    update(_duties)
+                    .where(_duties.c.kind == kind, _duties.c.id.in_(sent))
+                    .where(_duties.c.state.in_((State.OPEN, State.SENT)))
+                    .values(state=State.DONE)
+                )
             case Decline(request_id, reason):
                 connection.execute(
                     update(_requests)
@@ -341,7 +410,100 @@ class Store:
                 update(_requests).where(_requests.c.request_id == request_id).values(output=output)
             )
 
+    def dispute(self, key: bytes) -> Dispute:
+        """The dispute with that key as far as we have read."""
+        query = (
+            select(_facts.c.content)
+            .where(_facts.c.dispute == key)
+            .order_by(_facts.c.block, _facts.c.log_index)
+        )
+        with self._begin() as connection:
+            rows = list(connection.execute(query).scalars())
+        return told(key, map(load, rows))
+
+    def disputes(self, request_id: RequestId) -> list[Dispute]:
+        """All disputes about a request: one for each of its proposals that was disputed."""
+        query = (
+            select(_facts.c.dispute)
+            .where(_facts.c.request_id == request_id)
+            .group_by(_facts.c.dispute)
+            .order_by(func.min(_facts.c.block))
+        )
+        with self._begin() as connection:
+            keys = list(connection.execute(query).scalars())
+        return [self.dispute(key) for key in keys]
+
+    def committed(self, commitment: bytes) -> int | None:
+        """The block of our commitment; None where there is none."""
+        query = select(_commitments.c.block).where(_commitments.c.commitment == commitment)
+        with self._begin() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def is_right(self, dispute: bytes) -> bool | None:
+        """What we found when we ran a proposal again; None where we have not yet."""
+        query = select(_checks.c.is_right).where(_checks.c.dispute == dispute)
+        with self._begin() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def wrong(self) -> int:
+        """How many proposals we ever found to be wrong."""
+        query = select(func.count()).select_from(_checks).where(_checks.c.is_right.is_(False))
+        with self._begin() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def spent(self) -> Wei:
+        """At most: gas of all that was mined, at the highest price that it might have paid, and
+        what was sent with it; and all that waits."""
+        columns = _transactions.c
+        query = select(
+            columns.maximum, columns.value, columns.gas, columns.gas_used, columns.outcome
+        ).where(columns.is_mined | (columns.outcome == Outcome.WAITING))
+        with self._begin() as connection:
+            rows = connection.execute(query).all()
+        total = 0
+        for row in rows:
+            gas = row.gas if row.outcome == Outcome.WAITING else row.gas_used
+            total += gas * int(row.maximum)
+            total += 0 if row.outcome == Outcome.FAILED else int(row.value)
+        return Wei(total)
+
     # Duties.
+
+    def conclude(self, check: int, dispute: bytes, request_id: RequestId, is_right: bool) -> None:
+        """Ends the check of a proposal with what was found; what is wrong is to be pursued."""
+        with self._begin() as connection:
+            self._insert(
+                connection, _checks, dispute=dispute, request_id=request_id, is_right=is_right
+            )
+            row = connection.execute(select(_duties).where(_duties.c.id == check)).one()
+            connection.execute(
+                update(_duties).where(_duties.c.id == check).values(state=State.DONE)
+            )
+            if not is_right:
+                pursuit = Duty(Kind.PURSUE, request_id, deadline=row.deadline)
+                at = Where(row.block, row.log_index, b"", 0)
+                self._insert(connection, _duties, **_duty_values(pursuit, at))
+
+    def take(self, duty: Duty, where: Where) -> None:
+        """Takes on a duty that follows from what happened there, once."""
+        with self._begin() as connection:
+            self._insert(connection, _duties, **_duty_values(duty, where))
+
+    def reopen(self, duty: int) -> None:
+        """Of a duty that was given up, and turns out to be needed still."""
+        with self._begin() as connection:
+            connection.execute(
+                update(_duties)
+                .where(_duties.c.id == duty, _duties.c.state == State.SUPERSEDED)
+                .values(state=State.OPEN)
+            )
+
+    def place(self, duty: int) -> tuple[int, int]:
+        """The block and the log that gave rise to it."""
+        query = select(_duties.c.block, _duties.c.log_index).where(_duties.c.id == duty)
+        with self._begin() as connection:
+            row = connection.execute(query).one()
+        return row.block, row.log_index
 
     def duties(self, *states: State, kind: Kind | None = None) -> list[Row]:
         """The nearest deadline first."""
@@ -457,6 +619,19 @@ class Store:
                     .where(_duties.c.id.in_(duties), _duties.c.state == State.SENT)
                     .values(state=State.OPEN)
                 )
+
+
+def _duty_values(duty: Duty, where: Where) -> dict[str, object]:
+    return {
+        "kind": duty.kind,
+        "subject": duty.subject,
+        "block": where.block,
+        "log_index": where.index,
+        "not_before": duty.not_before,
+        "deadline": duty.deadline,
+        "state": State.OPEN,
+        "note": "",
+    }
 
 
 def _open(url: str) -> Engine:

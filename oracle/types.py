@@ -163,6 +163,61 @@ class Proposal:
     proposed_at: int
     settle_at: int
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether a demand keeps it from being final."""
+        return self.settle_at == SUSPENDED
+
+
+SUSPENDED = 2**63 - 1
+"""A proposal's `settle_at` while a demand is open."""
+
+VALUE_TREE = 2**32 - 1
+"""A part's `value` where it is of the tree of all values' roots."""
+
+LEAVES = 2**8 - 1
+"""A part's `height` where it is the data of leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Consecutive nodes of one height in a tree of a trace, or leaves, as in `IDisputes.Part`."""
+
+    value: int
+    height: int
+    first: int
+    count: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of its data."""
+        return self.count * (128 if self.height == LEAVES else 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A part that was asked for, as in `IDisputes.Demand`; `deadline` in seconds."""
+
+    dispute: bytes
+    part: Part
+    program_root: bytes
+    values: int
+    leaves: int
+    padding: int
+    demander: Address
+    prepaid: Wei
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One element: what was claimed and what the law says, as bits; `IReferee.Verdict`."""
+
+    node: int
+    element: int
+    claimed: int
+    expected: int
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

@@ -1,17 +1,24 @@
 """What an operator owes: events in, duties out. Sends nothing, stores nothing, knows no clock."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from oracle.duties import Close, Decision, Decline, Duty, Kind, State
+from oracle.disputes import Dispute, demand_id
+from oracle.duties import Close, Decision, Decline, Duty, Finish, Kind, State
 from oracle.events import (
+    DemandTimedOut,
     Event,
+    FraudProven,
+    PartDemanded,
+    PartRevealed,
+    PrepaidCollected,
     RequestCreated,
     RequestExpired,
     RequestReopened,
     RequestSettled,
     ResultProposed,
     UnstakeStarted,
+    WindowMoved,
     Withdrawn,
 )
 from oracle.types import Address, ModelId, Request, RequestId, Wei
@@ -23,6 +30,11 @@ GAS_PER_OUTPUT_BYTE = 50
 MAX_OUTPUT = 100_000  # bytes: nodes take no transaction above 128 KiB
 
 RequestOf = Callable[[RequestId], Request | None]
+DisputesOf = Callable[[RequestId], Sequence[Dispute]]
+
+
+def undisputed(_: RequestId) -> Sequence[Dispute]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +54,10 @@ def decide(
     policy: Policy,
     gas_price: Wei,
     request_of: RequestOf,
+    disputes_of: DisputesOf = undisputed,
 ) -> Iterator[Decision]:
-    """What `event` obliges the operator to do, and which duties it ends."""
+    """What `event` obliges the operator to do, and which duties it ends. What was disputed before
+    the event is told by `disputes_of`."""
     me = policy.operator
     match event:
         case RequestCreated(request_id=request_id, request=request):
@@ -57,11 +71,35 @@ def decide(
                 note = f"answered by {proposal.operator}"
                 yield Close(Kind.PROPOSE, request_id, State.SUPERSEDED, note)
 
-        case RequestSettled(request_id=request_id):
-            yield Close(Kind.SETTLE, request_id, State.DONE)
+        case WindowMoved(request_id=request_id, proposal=proposal) if proposal.operator == me:
+            yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "a dispute moved the window")
+            yield Duty(Kind.SETTLE, request_id, not_before=proposal.settle_at)
 
-        case RequestReopened(request_id=request_id, operator=operator):
+        # Void or not: who does not answer is slashed.
+        case PartDemanded(operator=operator, demand=demand) if operator == me:
+            asked = demand_id(demand.dispute, demand.part)
+            yield Duty(Kind.REVEAL, asked, deadline=demand.deadline)
+
+        case PartRevealed(dispute=dispute, part=part):
+            yield Close(Kind.REVEAL, demand_id(dispute, part), State.DONE)
+
+        case FraudProven(request_id=request_id) | DemandTimedOut(request_id=request_id):
+            for asked in _demands(request_id, me, disputes_of):
+                yield Close(Kind.REVEAL, asked, State.SUPERSEDED, "we were convicted")
+
+        case RequestSettled(where=where, request_id=request_id):
+            yield Close(Kind.SETTLE, request_id, State.DONE)
+            for asked in _demands(request_id, me, disputes_of):
+                yield Duty(Kind.COLLECT, asked, not_before=where.time)
+
+        case PrepaidCollected(where=where, account=paid) if paid == me:
+            yield Finish(Kind.COLLECT, where.transaction)
+
+        case RequestReopened(where=where, request_id=request_id, operator=operator):
             yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "the proposal was voided")
+            if operator == me:
+                for asked in _demands(request_id, me, disputes_of):
+                    yield Duty(Kind.COLLECT, asked, not_before=where.time)
             known = request_of(request_id)
             # Whoever was slashed for a request has nothing better to say about it.
             if known is not None and operator != me:
@@ -80,6 +118,14 @@ def decide(
         case Withdrawn(where=where, account=account) if account == me:
             # Anyone may call withdraw for us; before the delay is over it pays credits alone.
             yield Close(Kind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE, due_by=where.time)
+
+
+def _demands(request_id: RequestId, me: Address, disputes_of: DisputesOf) -> Iterator[bytes]:
+    """What was asked of us about a request, unless we were convicted of it."""
+    for dispute in disputes_of(request_id):
+        for part, event in dispute.demanded.items():
+            if event.operator == me and dispute.conviction is None:
+                yield demand_id(dispute.key, part)
 
 
 def _answer(

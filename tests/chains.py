@@ -16,7 +16,7 @@ from eth_account import Account as EthAccount
 from eth_utils import keccak
 
 from oracle.chain import devnet
-from oracle.chain.contracts import Options, Queue, Registry
+from oracle.chain.contracts import Disputes, Options, Queue, Registry
 from oracle.chain.deployment import Deployment, Parameters, deploy
 from oracle.chain.history import History
 from oracle.chain.provider import Call, Chain, Receipt, connect
@@ -56,6 +56,7 @@ URI = "file:///model.onnx"
 NAMES = (
     *("deployer", "publisher", "requester", "operator", "rival"),
     *("disputes", "challenger", "stranger", "dead"),
+    *("griefer1", "griefer2", "griefer3", "second"),
 )
 # One key for each name, the same on every chain.
 PEOPLE = {name: from_key(keccak(text=f"exactum test {name}")) for name in NAMES}
@@ -77,6 +78,10 @@ class World:
     @property
     def registry(self) -> Registry:
         return Registry(self.chain, self.deployment)
+
+    @property
+    def disputes(self) -> Disputes:
+        return Disputes(self.chain, self.deployment)
 
     @property
     def history(self) -> History:
@@ -206,13 +211,13 @@ def embedded() -> Iterator[World]:
 
 
 @contextmanager
-def anvil(*arguments: str) -> Iterator[World]:
+def anvil(*arguments: str, by: Parameters | None = None) -> Iterator[World]:
     require_anvil()
     with devnet.anvil(*arguments) as url, temporary() as folder:
         chain = connect(url)
         rich = EthAccount.create()
         chain.rpc("anvil_setBalance", [rich.address, hex(10**6 * ETHER)])
-        yield populate(chain, folder, Signer(rich))
+        yield populate(chain, folder, Signer(rich), by)
 
 
 def require_anvil() -> None:
@@ -231,11 +236,12 @@ def temporary() -> Iterator[Path]:
         yield Path(folder)
 
 
-def populate(chain: Chain, folder: Path, rich: Signer) -> World:
+def populate(chain: Chain, folder: Path, rich: Signer, by: Parameters | None = None) -> World:
     for name, signer in PEOPLE.items():
         if name != "dead":  # who never had anything
             transact(chain, rich, Call(signer.address, b"", Wei(1000 * ETHER)))
-    return World(chain, deploy(chain, PEOPLE["deployer"], parameters(), folder / "deployment.json"))
+    path = folder / "deployment.json"
+    return World(chain, deploy(chain, PEOPLE["deployer"], by or parameters(), path))
 
 
 @contextmanager

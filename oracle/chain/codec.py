@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
+from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
 
 from oracle.types import (
     Address,
     Assurance,
+    Demand,
     DType,
     Model,
     ModelId,
     ModelTerms,
+    Part,
     Proposal,
     Request,
     RequestId,
@@ -137,6 +140,60 @@ def proposal_words(proposal: Proposal) -> tuple[str, int, int, int]:
     return (proposal.operator, proposal.epoch, proposal.proposed_at, proposal.settle_at)
 
 
+def part_from_words(words: Sequence[Any]) -> Part:
+    return Part(*words)
+
+
+def part_words(part: Part) -> tuple[int, int, int, int]:
+    return (part.value, part.height, part.first, part.count)
+
+
+def demand_from_words(words: Sequence[Any]) -> Demand:
+    dispute, part, root, values, leaves, padding, demander, prepaid, deadline = words
+    return Demand(
+        dispute=dispute,
+        part=part_from_words(part),
+        program_root=root,
+        values=values,
+        leaves=leaves,
+        padding=padding,
+        demander=Address(demander),
+        prepaid=Wei(prepaid),
+        deadline=deadline,
+    )
+
+
+def demand_words(demand: Demand) -> tuple[Any, ...]:
+    return (
+        demand.dispute,
+        part_words(demand.part),
+        demand.program_root,
+        demand.values,
+        demand.leaves,
+        demand.padding,
+        demand.demander,
+        demand.prepaid,
+        demand.deadline,
+    )
+
+
+def subject_words(request: Request, proposal: Proposal, output: bytes) -> tuple[Any, ...]:
+    """`IDisputes.Subject`."""
+    return (request_words(request), proposal_words(proposal), keccak(output))
+
+
+def dispute_key(request_id: RequestId, proposal: Proposal, output: bytes) -> bytes:
+    """As `IDisputes.keyOf`."""
+    words = request_id, proposal.operator, proposal.epoch, proposal.proposed_at, keccak(output)
+    return keccak(encode(("bytes32", "address", "uint32", "uint64", "bytes32"), words))
+
+
+def commitment(challenger: Address, dispute: bytes, proof: bytes, salt: bytes) -> bytes:
+    """What `commitFraud` takes."""
+    words = challenger, dispute, keccak(proof), salt
+    return keccak(encode(("address", "bytes32", "bytes32", "bytes32"), words))
+
+
 def model_from_words(publisher: Address, words: Sequence[Any]) -> Model:
     """`IModelRegistry.Model`, as web3 decodes it."""
     name, version, program_root, file_hash, inputs, outputs, assurance, royalty = words
@@ -163,6 +220,15 @@ def model_words(model: Model) -> tuple[Any, ...]:
         model.assurance,
         model.royalty,
     )
+
+
+_TENSOR = "(string,uint8,uint32[])"
+_MODEL = f"(string,string,bytes32,bytes32,{_TENSOR}[],{_TENSOR}[],uint8,uint256)"
+
+
+def model_preimage(model: Model) -> bytes:
+    """What the model's id is the hash of."""
+    return encode(("address", _MODEL), (model.publisher, model_words(model)))
 
 
 def _tensor(words: Sequence[Any]) -> TensorType:

@@ -5,31 +5,39 @@ from dataclasses import dataclass
 from typing import Any
 
 from eth_abi import decode
+from eth_utils import keccak
 from web3 import Web3
 
 from oracle.chain.artifacts import artifact
 from oracle.chain.codec import (
     ZERO_ADDRESS,
     address_of,
+    demand_words,
+    model_preimage,
     model_words,
+    part_words,
     proposal_words,
     request_id,
     request_words,
+    subject_words,
     terms_from_word,
 )
-from oracle.chain.deployment import QUEUE, REGISTRY, Deployment
+from oracle.chain.deployment import DISPUTES, QUEUE, REFEREE, REGISTRY, Deployment
 from oracle.chain.provider import Call, Chain
-from oracle.errors import NotFound, Reverted
+from oracle.errors import ChainError, NotFound, Reverted
 from oracle.types import (
     Account,
     Address,
+    Demand,
     Model,
     ModelId,
     ModelTerms,
+    Part,
     Proposal,
     Request,
     RequestId,
     Status,
+    Verdict,
     Wei,
 )
 
@@ -208,6 +216,113 @@ class Queue:
 
     def _call(self, function: str, *arguments: Any, value: int = 0) -> Call:
         return _encode(self._contract, self.address, function, arguments, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """The immutables of Disputes; times in seconds."""
+
+    reveal: int
+    reaction: int
+    extension: int
+    tip: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The proposal that is disputed, as it stands now."""
+
+    request: Request
+    proposal: Proposal
+    output: bytes
+
+    @property
+    def words(self) -> tuple[Any, ...]:
+        return subject_words(self.request, self.proposal, self.output)
+
+
+class Disputes:
+    def __init__(self, chain: Chain, deployment: Deployment):
+        self.chain = chain
+        self.address = deployment.disputes
+        self._contract = Web3().eth.contract(abi=artifact(DISPUTES).abi)
+
+    def demand(
+        self, subject: Subject, part: Part, model: Model, descriptors: bytes, prepaid: Wei
+    ) -> Call:
+        arguments = subject.words, part_words(part), model_preimage(model), descriptors
+        return self._call("demand", *arguments, value=prepaid)
+
+    def reveal(
+        self, subject: Subject, demand: Demand, data: bytes, siblings: Sequence[bytes]
+    ) -> Call:
+        return self._call("reveal", subject.words, demand_words(demand), data, list(siblings))
+
+    def timeout(self, subject: Subject, demand: Demand) -> Call:
+        return self._call("timeout", subject.words, demand_words(demand))
+
+    def commit(self, commitment: bytes) -> Call:
+        return self._call("commitFraud", commitment)
+
+    def prove(
+        self,
+        subject: Subject,
+        model: Model,
+        proof: bytes,
+        payload: bytes,
+        output: bytes,
+        salt: bytes,
+    ) -> Call:
+        arguments = subject.words, model_preimage(model), proof, payload, output, salt
+        return self._call("proveFraud", *arguments)
+
+    def collect(self, demand: Demand) -> Call:
+        return self._call("collect", demand_words(demand))
+
+    def price_of(self, part: Part, values: int, leaves: int) -> Wei:
+        """What a demand costs at the current base fee, if it turns out to have been wrong."""
+        call = self._call("priceOf", part_words(part), values, leaves)
+        return Wei(int.from_bytes(self.chain.call(call), "big"))
+
+    def periods(self) -> Periods:
+        names = "REVEAL_PERIOD", "REACTION_PERIOD", "EXTENSION_LIMIT", "REVEAL_TIP"
+        reveal, reaction, extension, tip = (
+            int.from_bytes(self.chain.call(self._call(name)), "big") for name in names
+        )
+        return Periods(reveal, reaction, extension, Wei(tip))
+
+    def _call(self, function: str, *arguments: Any, value: int = 0) -> Call:
+        return _encode(self._contract, self.address, function, arguments, value)
+
+
+class Referee:
+    def __init__(self, chain: Chain, deployment: Deployment):
+        self.chain = chain
+        self.address = deployment.referee
+        self._contract = Web3().eth.contract(abi=artifact(REFEREE).abi)
+
+    def must_convict(
+        self,
+        model: Model,
+        trace_root: bytes | None,
+        subject: Subject,
+        proof: bytes,
+        payload: bytes,
+        output: bytes,
+    ) -> Verdict:
+        """What Disputes would be told. Raises ChainError where the referee would not convict."""
+        claim = (
+            model.program_root,
+            trace_root or bytes(32),
+            subject.request.input_hash,
+            keccak(subject.output),
+        )
+        arguments = claim, proof, payload, output
+        call = _encode(self._contract, self.address, "judge", arguments)
+        verdict = Verdict(*decode(["uint256"] * 4, self.chain.call(call)))
+        if verdict.claimed == verdict.expected:
+            raise ChainError(f"The referee finds node {verdict.node} right: nobody is accused.")
+        return verdict
 
 
 class Consumer:

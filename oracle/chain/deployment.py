@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from eth_abi import encode
-from eth_utils import is_checksum_address, keccak
+from eth_utils import is_checksum_address, keccak, to_checksum_address
 
-from oracle.chain.artifacts import Artifact, artifact
-from oracle.chain.codec import ZERO_ADDRESS
+from oracle.chain.artifacts import Artifact, abi_type, artifact
 from oracle.chain.provider import Call, Chain
 from oracle.chain.sender import transact
 from oracle.chain.signer import Signer
@@ -19,17 +18,52 @@ from oracle.types import Address, Wei
 
 REGISTRY = "ModelRegistry"
 QUEUE = "InferenceQueue"
+DISPUTES = "Disputes"
+REFEREE = "Referee"
+
+_HOUR = 3600
+_DAY = 24 * _HOUR
+_GWEI = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The queue's immutables; times in seconds. The defaults suit an L2 (DESIGN §3)."""
+    """The immutables of queue and disputes; times in seconds. The defaults suit an L2 (DESIGN §3).
+
+    `disputes` is who may slash where that is not to be our contract."""
 
     min_bond: Wei = Wei(10**15)
-    min_window: int = 24 * 3600
-    max_window: int = 30 * 24 * 3600
-    withdrawal_delay: int = 7 * 24 * 3600
-    disputes: Address = ZERO_ADDRESS
+    min_window: int = _DAY
+    max_window: int = 30 * _DAY
+    withdrawal_delay: int = 7 * _DAY
+    reveal_period: int = 12 * _HOUR
+    reaction_period: int = 14 * _HOUR
+    extension_limit: int = 96 * _HOUR
+    reveal_tip: Wei = Wei(_GWEI // 10)  # a gas
+    disputes: Address | None = None
+
+
+# Sized from how long each kind of chain can be censored.
+PRESETS = {
+    "l2": Parameters(),
+    "l1": Parameters(
+        min_window=7 * _DAY,
+        max_window=60 * _DAY,
+        withdrawal_delay=14 * _DAY,
+        reveal_period=_DAY,
+        reaction_period=2 * _DAY,
+        extension_limit=21 * _DAY,
+        reveal_tip=Wei(2 * _GWEI),
+    ),
+    "devnet": Parameters(
+        min_window=1,
+        withdrawal_delay=60,
+        reveal_period=30,
+        reaction_period=20,
+        extension_limit=600,
+        reveal_tip=Wei(_GWEI),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +92,30 @@ class Deployment:
         return self.contracts[QUEUE].address
 
     @property
+    def has_disputes(self) -> bool:
+        return DISPUTES in self.contracts
+
+    @property
+    def disputes(self) -> Address:
+        if not self.has_disputes:
+            raise ConfigError(
+                "This deployment has no Disputes contract of ours: nothing to dispute."
+            )
+        return self.contracts[DISPUTES].address
+
+    @property
+    def referee(self) -> Address:
+        if REFEREE not in self.contracts:
+            raise ConfigError("This deployment has no Referee: nothing can be disputed.")
+        return self.contracts[REFEREE].address
+
+    @property
+    def watched(self) -> tuple[Address, ...]:
+        """The contracts whose events say all that happens."""
+        names = REGISTRY, QUEUE, DISPUTES
+        return tuple(self.contracts[name].address for name in names if name in self.contracts)
+
+    @property
     def first_block(self) -> int:
         return min(contract.block for contract in self.contracts.values())
 
@@ -83,12 +141,17 @@ def _read(path: Path) -> Deployment:
 
 
 def _deployed(fields: dict[str, Any]) -> Deployed:
-    contract = Deployed(**(fields | {"arguments": tuple(fields["arguments"])}))
+    contract = Deployed(**(fields | {"arguments": _tuples(fields["arguments"])}))
     if not is_checksum_address(contract.address):
         raise ValueError(f"{contract.address!r} is no address with a checksum")
     if type(contract.block) is not int or contract.block < 0:
         raise ValueError(f"{contract.block!r} is no block")
     return contract
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has lists where we have tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def save(deployment: Deployment, path: Path) -> None:
@@ -112,6 +175,15 @@ def verify(chain: Chain, deployment: Deployment) -> None:
         problem = _difference(chain, artifact(name), contract)
         if problem:
             raise WrongChain(f"{name} at {contract.address}: {problem}.")
+    if DISPUTES in deployment.contracts and not _are_a_pair(deployment.contracts):
+        raise WrongChain("The queue and Disputes were not made for each other; deploy again.")
+
+
+def _are_a_pair(contracts: Mapping[str, Deployed]) -> bool:
+    queue, disputes = contracts.get(QUEUE), contracts.get(DISPUTES)
+    if queue is None or disputes is None:
+        return False
+    return (disputes.arguments[0], queue.arguments[1]) == (queue.address, disputes.address)
 
 
 def _difference(chain: Chain, built: Artifact, contract: Deployed) -> str | None:
@@ -139,35 +211,101 @@ def deploy(
         raise WrongChain(f"{path} is of chain {begun.chain_id}, {chain.name} of {chain.id}.")
     known = dict(begun.contracts)
 
-    def ensure(name: str, arguments: tuple[Any, ...]) -> Address:
-        built = artifact(name)
+    def is_there(name: str, arguments: tuple[Any, ...]) -> bool:
         contract = known.get(name)
-        is_new = (
-            contract is None
-            or contract.arguments != arguments
-            or _difference(chain, built, contract) is not None
+        return (
+            contract is not None
+            and contract.arguments == arguments
+            and _difference(chain, artifact(name), contract) is None
         )
-        if contract is None or is_new:
-            contract = known[name] = _create(chain, signer, built, arguments)
+
+    def ensure(name: str, arguments: tuple[Any, ...], is_new: bool | None = None) -> Address:
+        if is_new is None:
+            is_new = not is_there(name, arguments)
+        if is_new:
+            known[name] = _create(chain, signer, artifact(name), arguments)
             save(Deployment(chain.id, known), path)
-        report(name, contract, is_new)
-        return contract.address
+        report(name, known[name], is_new)
+        return known[name].address
 
     registry = ensure(REGISTRY, ())
-    ensure(
-        QUEUE,
-        (
-            registry,
-            parameters.disputes,
-            parameters.min_bond,
-            parameters.min_window,
-            parameters.max_window,
-            parameters.withdrawal_delay,
-        ),
+    of_queue = (
+        parameters.min_bond,
+        parameters.min_window,
+        parameters.max_window,
+        parameters.withdrawal_delay,
     )
+    if parameters.disputes is not None:
+        known.pop(DISPUTES, None)
+        ensure(QUEUE, (registry, parameters.disputes, *of_queue))
+    else:
+        judges = tuple(ensure(name, ()) for name in families())
+        referee = ensure(REFEREE, (judges,))
+        of_disputes = (
+            referee,
+            parameters.reveal_period,
+            parameters.reaction_period,
+            parameters.extension_limit,
+            parameters.reveal_tip,
+        )
+        _ensure_pair(chain, signer, known, (registry, of_queue, of_disputes), is_there, ensure)
     deployment = Deployment(chain.id, known)
     verify(chain, deployment)
     return deployment
+
+
+def _ensure_pair(
+    chain: Chain,
+    signer: Signer,
+    known: Mapping[str, Deployed],
+    arguments: tuple[Address, tuple[Any, ...], tuple[Any, ...]],
+    is_there: Callable[[str, tuple[Any, ...]], bool],
+    ensure: Callable[[str, tuple[Any, ...], bool | None], Address],
+) -> None:
+    """Each knows the other's address: Disputes is told where the queue is going to be, which is
+    where this account's next contract but one comes to lie."""
+    registry, of_queue, of_disputes = arguments
+
+    def queue_is(address: Address) -> bool:
+        return is_there(DISPUTES, (address, *of_disputes))
+
+    if _are_a_pair(known) and queue_is(known[QUEUE].address):
+        queue_arguments = (registry, known[DISPUTES].address, *of_queue)
+        if is_there(QUEUE, queue_arguments):
+            ensure(DISPUTES, known[DISPUTES].arguments, False)
+            ensure(QUEUE, queue_arguments, False)
+            return
+    nonce = chain.nonce(signer.address)
+    # Where we stopped between the two, and nothing was sent since, the promise can still be kept.
+    if not queue_is(contract_address(signer.address, nonce)):
+        promised = contract_address(signer.address, nonce + 1)
+        ensure(DISPUTES, (promised, *of_disputes), True)
+    else:
+        promised = contract_address(signer.address, nonce)
+        ensure(DISPUTES, (promised, *of_disputes), False)
+    queue = ensure(QUEUE, (registry, known[DISPUTES].address, *of_queue), True)
+    if queue != promised:
+        raise WrongChain(
+            f"The queue came to lie at {queue}, not at {promised}: another program sent from"
+            f" {signer.address} meanwhile. Run it again."
+        )
+
+
+def families() -> tuple[str, ...]:
+    """The contracts that judge one family of ops each, in the order in which Referee takes them."""
+    constructor = next(e for e in artifact(REFEREE).abi if e["type"] == "constructor")
+    [parameter] = constructor["inputs"]
+    return tuple(each["name"].capitalize() for each in parameter["components"])
+
+
+def contract_address(account: Address, nonce: int) -> Address:
+    """Where the contract comes to lie that `account` makes with that nonce."""
+    # RLP of a list of 20 bytes and a number; a nonce takes one byte below 128, as itself.
+    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    item = number if 0 < nonce < 128 else bytes([128 + len(number)]) + number
+    payload = bytes([128 + 20]) + bytes.fromhex(account[2:]) + item
+    digest = keccak(bytes([192 + len(payload)]) + payload)
+    return Address(to_checksum_address(digest[12:]))
 
 
 def create(chain: Chain, signer: Signer, name: str, arguments: tuple[Any, ...]) -> Deployed:
@@ -177,7 +315,7 @@ def create(chain: Chain, signer: Signer, name: str, arguments: tuple[Any, ...]) 
 
 def _create(chain: Chain, signer: Signer, built: Artifact, arguments: tuple[Any, ...]) -> Deployed:
     types = [
-        parameter["type"]
+        abi_type(parameter)
         for entry in built.abi
         if entry["type"] == "constructor"
         for parameter in entry["inputs"]

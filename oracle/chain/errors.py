@@ -7,10 +7,15 @@ from eth_abi import decode
 from eth_abi.exceptions import DecodingError
 from eth_utils import keccak
 
-from oracle.chain.artifacts import artifact
+from oracle.chain.artifacts import abi_type, artifact
 from oracle.errors import Reverted
 
-CONTRACTS = ("ModelRegistry", "InferenceQueue", "DiagnosisConsumer", "MinimalConsumer")
+CONTRACTS = (
+    *("ModelRegistry", "InferenceQueue", "Disputes", "Referee"),
+    *("Linear", "Elementwise", "Transcendental", "Reduce", "Movement", "Window", "Trees"),
+    *("Quantized", "Functions"),
+    *("DiagnosisConsumer", "MinimalConsumer"),
+)
 _PANIC = keccak(text="Panic(uint256)")[:4]
 _ERROR = keccak(text="Error(string)")[:4]
 
@@ -27,7 +32,7 @@ def reverted(data: bytes) -> Reverted:
         if error is None:
             return Reverted("Unknown", {"data": "0x" + data.hex()})
         inputs = error["inputs"]
-        values = decode([_type(each) for each in inputs], arguments)
+        values = decode([abi_type(each) for each in inputs], arguments)
     except (DecodingError, UnicodeDecodeError):
         return Reverted("Malformed", {"data": "0x" + data.hex()})
     names = [each["name"] for each in inputs]
@@ -37,18 +42,11 @@ def reverted(data: bytes) -> Reverted:
 @cache
 def _errors() -> dict[bytes, dict[str, Any]]:
     return {
-        keccak(text=f"{entry['name']}({','.join(map(_type, entry['inputs']))})")[:4]: entry
+        keccak(text=f"{entry['name']}({','.join(map(abi_type, entry['inputs']))})")[:4]: entry
         for name in CONTRACTS
         for entry in artifact(name).abi
         if entry["type"] == "error"
     }
-
-
-def _type(parameter: dict[str, Any]) -> str:
-    kind: str = parameter["type"]
-    if not kind.startswith("tuple"):
-        return kind
-    return f"({','.join(map(_type, parameter['components']))}){kind.removeprefix('tuple')}"
 
 
 def _readable(value: object) -> object:

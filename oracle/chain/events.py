@@ -13,10 +13,16 @@ from web3.types import LogReceipt
 
 from oracle import events
 from oracle.chain.artifacts import artifact
-from oracle.chain.codec import model_from_words, proposal_from_words, request_from_words
-from oracle.chain.deployment import QUEUE, REGISTRY
+from oracle.chain.codec import (
+    demand_from_words,
+    model_from_words,
+    part_from_words,
+    proposal_from_words,
+    request_from_words,
+)
+from oracle.chain.deployment import DISPUTES, QUEUE, REGISTRY
 from oracle.events import Event, Where
-from oracle.types import Address, ModelId, RequestId, Wei
+from oracle.types import Address, ModelId, RequestId, Verdict, Wei
 
 Arguments = Mapping[str, Any]
 
@@ -40,7 +46,7 @@ def _codec() -> ABICodec:
 
 class Decoder:
     def __init__(self) -> None:
-        abi = artifact(REGISTRY).abi + artifact(QUEUE).abi
+        abi = [entry for name in (REGISTRY, QUEUE, DISPUTES) for entry in artifact(name).abi]
         web3 = Web3()
         web3.codec = _codec()
         contract = web3.eth.contract(abi=abi)
@@ -74,7 +80,8 @@ def _model_id(arguments: Arguments) -> ModelId:
 
 def _words(arguments: Mapping[str, Any]) -> list[Any]:
     """A struct that web3 decoded by name, by place again."""
-    return [_plain(value) for value in arguments.values()]
+    # Not `.values()`: a struct may have a field of that name.
+    return [_plain(arguments[name]) for name in arguments]
 
 
 def _plain(value: Any) -> Any:
@@ -114,6 +121,12 @@ _BUILDERS: dict[str, Callable[[Where, Arguments], Event]] = {
     "RequestReopened": lambda where, a: events.RequestReopened(
         where, _request_id(a), Address(a["operator"])
     ),
+    "WindowMoved": lambda where, a: events.WindowMoved(
+        where,
+        _request_id(a),
+        Address(a["operator"]),
+        proposal_from_words(_words(a["proposal"])),
+    ),
     "RequestExpired": lambda where, a: events.RequestExpired(
         where, _request_id(a), Address(a["refundTo"]), Wei(a["refund"])
     ),
@@ -132,5 +145,35 @@ _BUILDERS: dict[str, Callable[[Where, Arguments], Event]] = {
         Wei(a["reward"]),
         Wei(a["burned"]),
         a["epoch"],
+    ),
+    "PartDemanded": lambda where, a: events.PartDemanded(
+        where, _request_id(a), Address(a["operator"]), demand_from_words(_words(a["demand"]))
+    ),
+    "PartRevealed": lambda where, a: events.PartRevealed(
+        where,
+        _request_id(a),
+        bytes(a["dispute"]),
+        part_from_words(_words(a["part"])),
+        bytes(a["data"]),
+        tuple(map(bytes, a["siblings"])),
+    ),
+    "TraceRevealed": lambda where, a: events.TraceRevealed(
+        where, _request_id(a), bytes(a["dispute"]), bytes(a["traceRoot"])
+    ),
+    "FraudCommitted": lambda where, a: events.FraudCommitted(
+        where, bytes(a["commitment"]), Address(a["challenger"])
+    ),
+    "FraudProven": lambda where, a: events.FraudProven(
+        where,
+        _request_id(a),
+        bytes(a["dispute"]),
+        Address(a["challenger"]),
+        Verdict(*_words(a["verdict"])),
+    ),
+    "DemandTimedOut": lambda where, a: events.DemandTimedOut(
+        where, _request_id(a), bytes(a["dispute"]), part_from_words(_words(a["part"]))
+    ),
+    "PrepaidCollected": lambda where, a: events.PrepaidCollected(
+        where, bytes(a["dispute"]), Address(a["account"]), Wei(a["amount"])
     ),
 }

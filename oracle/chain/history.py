@@ -1,7 +1,7 @@
 """What the chain says about one model or one request, from its logs alone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oracle.chain.deployment import Deployment
 from oracle.chain.provider import Chain
@@ -19,6 +19,7 @@ from oracle.events import (
     RequestReopened,
     RequestSettled,
     ResultProposed,
+    WindowMoved,
 )
 from oracle.types import Model, ModelId, RequestId, Status
 
@@ -48,6 +49,8 @@ class RequestHistory:
             match event:
                 case ResultProposed():
                     standing = event
+                case WindowMoved(proposal=moved) if standing is not None:
+                    standing = replace(standing, proposal=moved)
                 case RequestReopened():
                     standing = None
         return standing

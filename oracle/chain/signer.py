@@ -1,5 +1,6 @@
 """Keys: encrypted keystore files, and what signs with them."""
 
+import hmac
 import json
 import os
 from collections.abc import Mapping
@@ -31,6 +32,10 @@ class Signer:
         """The raw transaction and its hash."""
         signed = self.account.sign_transaction(dict(transaction))
         return bytes(signed.raw_transaction), bytes(signed.hash)
+
+    def secret(self, about: bytes) -> bytes:
+        """32 bytes that this key alone can find, and always finds again."""
+        return hmac.digest(bytes(self.account.key), b"exactum.secret" + about, "sha256")
 
 
 def from_key(key: bytes | str) -> Signer:

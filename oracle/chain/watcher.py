@@ -32,7 +32,7 @@ class Watcher:
 
     def __init__(self, chain: Chain, deployment: Deployment, confirmations: int, span: int = 0):
         self.chain = chain
-        self.addresses: Sequence[Address] = (deployment.registry, deployment.queue)
+        self.addresses: Sequence[Address] = deployment.watched
         self.first_block = deployment.first_block
         self.confirmations = confirmations
         self.span = span or chain.log_span

@@ -228,6 +228,7 @@ def _one(
                 "request_id": request_id,
                 "model_id": model.model_id,
                 "operator": claim.proposal.operator,
+                "is_disputed": claim.proposal.is_suspended,
                 "assurance": model.model.assurance,
                 "matches": not wrong,
                 "elements": len(elements),
@@ -239,6 +240,8 @@ def _one(
         _print(model, elements, wrong)
         if exporting is not None:
             show.out.print(f"Evidence in {exporting.target}: exactum audit --verify checks it.")
+        if claim.proposal.is_suspended:
+            show.out.print("[yellow]DISPUTED[/]: exactum dispute show tells how it stands.")
     return WRONG if wrong else 0
 
 

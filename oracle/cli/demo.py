@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from oracle.answers import Answers
 from oracle.chain import deployment as deployments
 from oracle.chain import signer as signers
 from oracle.chain.contracts import Consumer, Options
-from oracle.chain.deployment import Parameters, create
+from oracle.chain.deployment import PRESETS, create
 from oracle.chain.devnet import fund, skip_time
 from oracle.chain.events import Decoder
 from oracle.chain.provider import EMBEDDED, Call, Chain, Receipt, connect
@@ -171,7 +171,7 @@ class Play:
 
     def deploy(self) -> Session:
         path = self.settings.deployments / f"{self.chain.id}.json"
-        parameters = Parameters(min_window=1, withdrawal_delay=WINDOW)
+        parameters = replace(PRESETS["devnet"], withdrawal_delay=WINDOW)
         deployed = deployments.deploy(self.chain, self.cast.publisher, parameters, path)
         for name, contract in deployed.contracts.items():
             show.out.print(f"  {name:<15} {contract.address}  code {contract.code_hash[:18]}…")

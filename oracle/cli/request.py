@@ -186,6 +186,7 @@ def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: b
                 "request_id": request_id,
                 "status": found.status,
                 "is_final": is_final,
+                "is_disputed": proposed.proposal.is_suspended if proposed else False,
                 "operator": proposed.proposal.operator if proposed else None,
                 "settle_at": proposed.proposal.settle_at if proposed else None,
                 "output": proposed.output if proposed else None,
@@ -233,6 +234,8 @@ def _state(session: Session, found: RequestHistory) -> str:
             return f"Nobody has answered yet; {asked.deadline - now} s are left."
         case Status.PROPOSED if _is_final(session, found):
             return "[green]FINAL[/], and not settled yet: the callback is still to come."
+        case Status.PROPOSED if found.proposed and found.proposed.proposal.is_suspended:
+            return "[yellow]DISPUTED[/]: its operator has to show its work; do not pay on it."
         case Status.PROPOSED:
             settle_at = found.proposed.proposal.settle_at if found.proposed else now
             left = max(0, settle_at - now)

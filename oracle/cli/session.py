@@ -10,7 +10,7 @@ import click
 
 from oracle.chain import deployment as deployments
 from oracle.chain import signer as signers
-from oracle.chain.contracts import Queue, Registry
+from oracle.chain.contracts import Disputes, Queue, Registry
 from oracle.chain.deployment import Deployment
 from oracle.chain.history import History
 from oracle.chain.provider import Call, Chain, Receipt, connect
@@ -36,6 +36,13 @@ class Session:
     @property
     def queue(self) -> Queue:
         return Queue(self.chain, self.deployment)
+
+    @property
+    def disputes(self) -> Disputes | None:
+        """None where another contract than ours may slash."""
+        if not self.deployment.has_disputes:
+            return None
+        return Disputes(self.chain, self.deployment)
 
     @property
     def history(self) -> History:

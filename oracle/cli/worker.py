@@ -187,6 +187,7 @@ def build(
             inference=answers,
             policy=policy,
             sender=None if signer is None else Sender(session.chain, signer, store),
+            disputes=session.disputes,
             parallel=parallel,
         )
     )

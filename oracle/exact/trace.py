@@ -25,6 +25,7 @@ from oracle.exact.program import Program, ValueType
 from oracle.exact.run import Runner
 from oracle.merkle import LEAF, Nodes, Run, keccak256
 from oracle.tensor import Array, to_bytes
+from oracle.types import LEAVES, VALUE_TREE, Part
 
 _TAG = keccak256(b"exactum.trace")
 _EMPTY = bytes(32)
@@ -88,6 +89,17 @@ class Trace:
     def open_value(self, value: int) -> ValueOpening:
         """The proof of one node's value root."""
         return ValueOpening(value, self.roots[value], self.open_values(0, value, 1).siblings)
+
+    def open_part(self, part: Part) -> tuple[bytes, tuple[bytes, ...]]:
+        """What answers a demand: the part's data, and the siblings up to the trace root."""
+        if part.value == VALUE_TREE:
+            found = self.open_values(part.height, part.first, part.count)
+            return b"".join(found.hashes), found.siblings
+        if part.height == LEAVES:
+            run = self.open_run(part.value, part.first, part.count)
+            return b"".join(run.run.leaves), run.run.siblings + run.siblings
+        nodes = self.open_nodes(part.value, part.height, part.first, part.count)
+        return b"".join(nodes.nodes.hashes), nodes.nodes.siblings + nodes.siblings
 
     def open_values(self, height: int, first: int, count: int) -> Nodes:
         """The proof of consecutive nodes of the value tree; at height 0 they are value roots."""

@@ -106,6 +106,7 @@ def hire(
         inference=answers,
         policy=replace(Policy(address(who)), **policy),
         sender=None if dry else Sender(chain, PEOPLE[who], store, patience),
+        disputes=world.disputes if world.deployment.has_disputes else None,
         parallel=parallel,
         clock=lambda: clock[0],
     )

@@ -26,6 +26,15 @@ class Artifact:
         return bytes(blank)
 
 
+def abi_type(parameter: dict[str, Any]) -> str:
+    """The type as signatures have it: a struct is the tuple of its fields."""
+    kind: str = parameter["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    fields = ",".join(map(abi_type, parameter["components"]))
+    return f"({fields}){kind.removeprefix('tuple')}"
+
+
 @cache
 def artifact(name: str) -> Artifact:
     try:

@@ -8,7 +8,7 @@ from eth_utils import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle.chain.artifacts import artifact
+from oracle.chain.artifacts import abi_type, artifact
 from oracle.chain.errors import CONTRACTS, reverted
 from oracle.chain.provider import Call
 from oracle.errors import Reverted
@@ -29,6 +29,8 @@ VALUES: dict[str, Any] = {
     "bytes32": b"\x05" * 32,
     "address": "0x" + "0a" * 20,
     "string": "naïve",
+    "(uint32,uint8,uint32,uint32)": (1, 2, 3, 4),
+    "(uint256,uint256,uint256,uint256)": (1, 2, 3, 4),
 }
 READABLE = VALUES | {"bytes32": "0x" + "05" * 32}
 PANIC = keccak(text="Panic(uint256)")[:4]
@@ -38,13 +40,13 @@ NO_TEXT = ERROR + encode(["bytes"], [b"\xff"])
 
 @pytest.mark.parametrize("name", sorted(ERRORS))
 def test_reverted_names_every_error_of_the_contracts(name: str) -> None:
-    types = [each["type"] for each in ERRORS[name]]
+    types = [abi_type(each) for each in ERRORS[name]]
     selector = keccak(text=f"{name}({','.join(types)})")[:4]
 
     error = reverted(selector + encode(types, [VALUES[type_] for type_ in types]))
 
     assert error.name == name
-    assert error.values == {each["name"]: READABLE[each["type"]] for each in ERRORS[name]}
+    assert error.values == {each["name"]: READABLE[abi_type(each)] for each in ERRORS[name]}
 
 
 def test_reverted_says_name_and_values_in_one_sentence() -> None:

@@ -211,7 +211,7 @@ def test_decode_reads_a_slash_and_what_it_opens_again(embedded: World) -> None:
 def test_decode_knows_every_event_of_the_contracts() -> None:
     names = {
         entry["name"]
-        for contract in ("ModelRegistry", "InferenceQueue")
+        for contract in ("ModelRegistry", "InferenceQueue", "Disputes")
         for entry in artifact(contract).abi
         if entry["type"] == "event"
     }

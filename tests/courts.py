@@ -1,0 +1,196 @@
+"""A devnet with Disputes and the referee, a model to lie about, and operators of every kind."""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from oracle.chain.contracts import Referee
+from oracle.chain.deployment import PRESETS
+from oracle.chain.sender import Sender
+from oracle.chain.watcher import Watcher
+from oracle.challenger import Policy
+from oracle.duties import State
+from oracle.errors import InferenceFailed
+from oracle.events import RequestCreated
+from oracle.exact.lower import lower
+from oracle.exact.run import Runner
+from oracle.exact.trace import Trace
+from oracle.inference import Exact, Infer, Open, Task
+from oracle.patrol import Patrol, Setup, Witness
+from oracle.store import Row, Store
+from oracle.types import Model, ModelId, RequestId, Wei
+from tests import chains
+from tests.chains import PEOPLE, World, address
+from tests.liars import Lie, told
+from tests.unit.exact.files import file, node, tensor
+
+REVEAL, REACTION, EXTENSION = 100, 80, 1200
+WIDTH, DEPTH = 300, 5
+
+
+def parameters(**changes: object):
+    values = replace(
+        PRESETS["devnet"],
+        max_window=3600,
+        withdrawal_delay=chains.DELAY,
+        reveal_period=REVEAL,
+        reaction_period=REACTION,
+        extension_limit=EXTENSION,
+    )
+    return replace(values, **changes)
+
+
+@contextmanager
+def court(*arguments: str) -> Iterator[World]:
+    with chains.anvil(*arguments, by=parameters()) as world:
+        yield world
+
+
+@cache
+def onnx_file() -> bytes:
+    """Matrix after matrix: each value depends on all before it."""
+    rng = np.random.default_rng(7)
+    weights = {
+        f"w{at}": (rng.standard_normal((WIDTH, WIDTH)) / 17).astype(np.float32)
+        for at in range(DEPTH)
+    }
+    names = ["x", *(f"v{at}" for at in range(DEPTH))]
+    ops = [node("MatMul", [names[at], f"w{at}"], [names[at + 1]]) for at in range(DEPTH)]
+    return file(ops, [tensor("x", [1, WIDTH])], [names[-1]], **weights)
+
+
+@cache
+def engine() -> Exact:
+    return Exact(Runner(lower(onnx_file())), None)
+
+
+def payload(seed: int = 1) -> bytes:
+    return np.random.default_rng(seed).standard_normal(WIDTH).astype(">f4").tobytes()
+
+
+def publish(world: World) -> ModelId:
+    program = engine().runner.program
+    return world.publish(
+        name="matrices",
+        program_root=program.root,
+        file_hash=hashlib.sha256(onnx_file()).digest(),
+        signature=program.signature,
+        royalty=Wei(0),
+    )
+
+
+def ask(world: World, model_id: ModelId, seed: int = 1, **changes: object) -> RequestCreated:
+    changes = {"bond": Wei(chains.ETHER // 2), "timeout": 3000} | changes
+    return world.ask(model_id, payload=payload(seed), **changes)
+
+
+@dataclass
+class Honest:
+    """Runs the model, in this process."""
+
+    is_silent: bool = False  # answers requests, and no demands
+    asked: list[Task] = field(default_factory=list)
+
+    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
+        return self.ask(model, uris, payload, Infer())
+
+    def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
+        self.asked.append(task)
+        future: Future[bytes] = Future()
+        if self.is_silent and isinstance(task, Open):
+            future.set_exception(InferenceFailed("It would rather not say."))
+        else:
+            future.set_result(self.answer(payload, task))
+        return future
+
+    def answer(self, payload: bytes, task: Task) -> bytes:
+        return engine().do(task, payload)
+
+
+@dataclass
+class Liar(Honest):
+    lie: Lie = Lie(2, 123)
+
+    def answer(self, payload: bytes, task: Task) -> bytes:
+        trace, output = self.told(payload)
+        if isinstance(task, Open):
+            data, siblings = trace.open_part(task.part)
+            return data + b"".join(siblings)
+        return output if isinstance(task, Infer) else super().answer(payload, task)
+
+    def told(self, payload: bytes) -> tuple[Trace, bytes]:
+        return told(engine().runner, payload, self.lie)
+
+
+@dataclass
+class Challenger:
+    """A challenger's program, and the clock on its wall."""
+
+    world: World
+    store: Store
+    patrol: Patrol
+    clock: list[float]
+
+    def tick(self, rounds: int = 1) -> None:
+        for _ in range(rounds):
+            self.clock[0] = max(self.clock[0] + 1, self.world.time())
+            self.patrol.tick()
+
+    def work(self) -> None:
+        """Until there is nothing that can be done now."""
+        quiet = 0
+        for _ in range(200):
+            before = self.snapshot()
+            self.tick()
+            quiet = quiet + 1 if self.patrol.is_idle and self.snapshot() == before else 0
+            if quiet == 2:
+                return
+            time.sleep(0.005)
+        raise AssertionError(f"never idle: {self.snapshot()}")
+
+    def snapshot(self) -> object:
+        return (self.store.cursor(), self.rows(), self.store.waiting())
+
+    def rows(self, *kinds: str) -> list[Row]:
+        rows = sorted(self.store.duties(*State), key=lambda row: row.id)
+        return [row for row in rows if not kinds or row.duty.kind in kinds]
+
+
+def hire(
+    world: World,
+    folder: Path,
+    who: str = "challenger",
+    inference: Honest | None = None,
+    dry: bool = False,
+    witness: Witness | None = None,
+    **policy: object,
+) -> Challenger:
+    """The challenger of `who`, with the state that it had if it worked before."""
+    url = f"sqlite:///{folder}/{who}.db"
+    store = Store(url, world.chain.id, world.deployment.queue, address(who))
+    clock = [float(world.time())]
+    setup = Setup(
+        chain=world.chain,
+        queue=world.queue,
+        disputes=world.disputes,
+        referee=Referee(world.chain, world.deployment),
+        watcher=Watcher(world.chain, world.deployment, confirmations=0),
+        store=store,
+        inference=inference or Honest(),
+        policy=replace(Policy(address(who)), **policy),
+        sender=None if dry else Sender(world.chain, PEOPLE[who], store),
+        witness=witness,
+        clock=lambda: clock[0],
+    )
+    return Challenger(world, store, Patrol(setup), clock)
+
+
+def ids(asked: Sequence[RequestCreated]) -> list[RequestId]:
+    return [each.request_id for each in asked]

@@ -1,0 +1,99 @@
+"""Operators that lie: traces and outputs as a liar would have them, and what it then reveals."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oracle import merkle
+from oracle.exact.ops import PRIMITIVES
+from oracle.exact.program import Kind, Operand
+from oracle.exact.run import Runner
+from oracle.exact.trace import Trace
+from oracle.tensor import Array, canonical, decode, to_bytes
+from oracle.types import Part
+
+Tamper = Callable[[int, Array], Array]
+"""What a liar makes of the value of a node."""
+
+
+@dataclass(frozen=True)
+class Lie:
+    """One element that is off: of a node's value, all behind it computed honestly from it; or,
+    with `node` None, of the output payload alone."""
+
+    node: int | None
+    element: int
+    flip: int = 1  # of the element's bits
+
+
+def told(runner: Runner, payload: bytes, lie: Lie) -> tuple[Trace, bytes]:
+    """The trace and the output of an operator that tells the lie."""
+
+    def tampered(node: int, value: Array) -> Array:
+        return flipped(value, lie.element, lie.flip) if node == lie.node else value
+
+    trace = traced(runner, decode(payload, runner.program.signature.inputs), tampered)
+    output = b"".join(to_bytes(trace.values[o.index]) for o in runner.program.outputs)
+    return trace, output if lie.node is not None else misstated(runner, output, lie)
+
+
+def traced(runner: Runner, inputs: Sequence[Array], tamper: Tamper) -> Trace:
+    """As `oracle.exact.trace.trace`, each value as `tamper` leaves it."""
+    program = runner.program
+    values: list[Array] = []
+
+    def read(operand: Operand) -> Array:
+        sources = {Kind.INPUT: inputs, Kind.VALUE: values}
+        if operand.kind is Kind.CONSTANT:
+            found = program.constants[operand.index].array
+        else:
+            found = sources[operand.kind][operand.index]
+        return canonical(np.asarray(found)).reshape(operand.type.shape)
+
+    for index, node in enumerate(program.nodes):
+        operands = [read(operand) for operand in node.operands]
+        known = [
+            array if operand.kind is Kind.CONSTANT else None
+            for operand, array in zip(node.operands, operands, strict=True)
+        ]
+        with np.errstate(all="ignore"):
+            value = PRIMITIVES[node.op].prepare(node, known)(*operands)
+        values.append(canonical(np.array(tamper(index, canonical(np.array(value))))))
+    return Trace(program, values)
+
+
+def flipped(value: Array, element: int, flip: int) -> Array:
+    """With other bits in one element, and still a value of its type."""
+    data = bytearray(to_bytes(value))
+    if not data:
+        return value
+    width = value.dtype.itemsize
+    at = element % value.size * width
+    last = at + width - 1
+    data[last] ^= 1 if value.dtype == np.bool_ else (flip % 255) + 1
+    read = np.frombuffer(bytes(data), value.dtype.newbyteorder(">")).astype(value.dtype)
+    return read.reshape(value.shape)
+
+
+def misstated(runner: Runner, output: bytes, lie: Lie) -> bytes:
+    """The payload with the last bit of one element flipped."""
+    widths = [(type_.dtype.itemsize, type_.elements) for type_ in runner.program.signature.outputs]
+    places, at = [], 0
+    for width, elements in widths:
+        places += [at + width * (each + 1) - 1 for each in range(elements)]
+        at += width * elements
+    if not places:
+        return output
+    data = bytearray(output)
+    data[places[lie.element % len(places)]] ^= 1
+    return bytes(data)
+
+
+def revealed(trace: Trace, part: Part) -> tuple[bytes, tuple[bytes, ...]]:
+    """What an operator with that trace answers a demand with: data and siblings."""
+    return trace.open_part(part)
+
+
+def leaves(trace: Trace, value: int) -> int:
+    return merkle.leaf_count(trace.values[value].nbytes)
