@@ -110,6 +110,12 @@ class Patrol:
         return not self._running and not self._store.waiting()
 
     @property
+    def is_pursuing(self) -> bool:
+        """Whether a result is wrong, or may be, and its operator not slashed yet."""
+        waiting = self._store.duties(State.OPEN, kind=Kind.CHECK)
+        return bool(waiting or self.open_pursuits)
+
+    @property
     def open_pursuits(self) -> int:
         """Wrong results whose operators are not slashed yet."""
         return len(self._store.duties(State.OPEN, State.SENT, kind=Kind.PURSUE))

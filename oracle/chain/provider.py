@@ -182,6 +182,10 @@ class Chain:
         with self.guarded():
             return bytes(self.web3.eth.get_transaction(HexBytes(transaction))["input"])
 
+    def sender_of(self, transaction: bytes) -> Address:
+        with self.guarded():
+            return Address(self.web3.eth.get_transaction(HexBytes(transaction))["from"])
+
     def nonce(self, account: Address) -> int:
         """How many transactions of `account` are mined."""
         with self.guarded():

@@ -20,6 +20,8 @@ _COMMANDS = {
     "model": "model",
     "operator": "operator",
     "worker": "worker",
+    "challenger": "challenger",
+    "dispute": "dispute",
     "request": "request",
     "result": "request",
     "expire": "request",
@@ -51,6 +53,7 @@ def exactum() -> None:
     Operators:          exactum operator stake 1ether · exactum worker
     Requesters:         exactum request MODEL --input … · exactum result REQUEST
     Auditors:           exactum audit · exactum audit REQUEST --export FILE
+    Challengers:        exactum challenger · exactum dispute show REQUEST
 
     Every command takes --rpc, or reads $EXACTUM_RPC; --help shows the rest. Expected errors are one
     sentence on standard error and exit code 1.

@@ -1,0 +1,245 @@
+"""`exactum dispute`: how a dispute stands."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from oracle import findings
+from oracle.chain.codec import dispute_key
+from oracle.chain.history import RequestHistory
+from oracle.cli import show
+from oracle.cli.files import model_path
+from oracle.cli.options import REQUEST, json_option
+from oracle.cli.session import Session, on_chain
+from oracle.comparison import Element, compare
+from oracle.disputes import Dispute, told
+from oracle.errors import NotFound
+from oracle.events import (
+    DemandTimedOut,
+    DisputeEvent,
+    Event,
+    FraudProven,
+    PartDemanded,
+    PartRevealed,
+    ResultProposed,
+    TraceRevealed,
+)
+from oracle.executor import Executor
+from oracle.findings import Finding
+from oracle.inference import Infer, Job, Pursue
+from oracle.types import LEAVES, VALUE_TREE, Address, Model, Part, RequestId, Wei
+
+_TIME_LIMIT = 600.0  # seconds for one run with its whole trace
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that somebody did, in a transaction that cost `gas_cost` wei."""
+
+    time: int
+    what: str
+    who: Address
+    gas_cost: Wei
+    prepaid: Wei
+    transaction: bytes
+
+
+@click.group()
+def dispute() -> None:
+    """Shows how disputes stand. exactum challenger fights them, exactum worker defends."""
+
+
+@dispute.command(name="show")
+@click.argument("request_id", type=REQUEST, metavar="REQUEST")
+@click.option(
+    "--model",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The model's file, if you have it. [default: the cache, then the model's URIs]",
+)
+@click.option("--no-run", is_flag=True, help="Do not run the model: what the chain says is enough.")
+@on_chain
+@json_option
+def show_(
+    request_id: RequestId, file: Path | None, no_run: bool, session: Session, as_json: bool
+) -> None:
+    """Shows what is claimed for REQUEST, where it leaves the right result, and who did what.
+
+    It runs the model again, compares, and works out what comes next from what was revealed so far:
+    a part to demand, or the one element that proves the result wrong. It sends nothing.
+
+    \b
+    Examples:
+      exactum dispute show 0x1f…
+      exactum dispute show 0x1f… --model model.onnx --json
+    """
+    found = session.history.request(request_id)
+    claim = last_claim(found)
+    key = dispute_key(request_id, claim.proposal, claim.output)
+    told_ = told(key, [event for event in found.events if isinstance(event, DisputeEvent)])
+    finding, elements = None, list[Element]()
+    if not no_run:
+        known = session.history.model(found.created.request.model)
+        model = known.model
+        path = model_path(known, file, session.settings)
+        with show.err.status("Running the model…"):
+            finding, ours = rerun(path, model, found.created.payload, claim.output, told_)
+        elements = compare(claim.output, ours, model.signature.outputs)
+    acts = [act(session, event) for event in _acts(found, told_)]
+    wrong = [element for element in elements if not element.matches]
+    if as_json:
+        show.print_json(
+            {
+                "request_id": request_id,
+                "dispute": key,
+                "operator": claim.proposal.operator,
+                "state": state(told_, claim),
+                "settle_at": claim.proposal.settle_at,
+                "trace_root": told_.trace_root,
+                "open_demands": told_.open,
+                "differences": wrong,
+                "next": finding,
+                "verdict": _verdict(told_),
+                "acts": acts,
+                "gas_cost": sum(each.gas_cost for each in acts),
+                "prepaid": sum(each.prepaid for each in acts),
+            }
+        )
+        return
+    _print(told_, claim, finding, wrong, acts)
+
+
+def last_claim(found: RequestHistory) -> ResultProposed:
+    """The result that stands, or that stood last."""
+    claim = found.claim
+    if claim is None:
+        raise NotFound("There is nothing to dispute: no result was proposed for this request.")
+    return claim
+
+
+def rerun(
+    path: Path, model: Model, payload: bytes, output: bytes, dispute: Dispute
+) -> tuple[Finding, bytes]:
+    """What to do next about the result, and the result as we compute it."""
+    parts = ((e.part, e.data, e.siblings) for e in dispute.revealed.values())
+    task = Pursue(output, dispute.trace_root, tuple(parts))
+    terms = (model.file_hash, model.program_root, model.signature, model.assurance)
+    with Executor(processes=1, time_limit=_TIME_LIMIT) as executor:
+        finding = findings.load(executor.infer(Job(path, *terms, payload, task)))
+        ours = executor.infer(Job(path, *terms, payload, Infer(second_opinion=False)))
+    return finding, ours
+
+
+def state(dispute: Dispute, claim: ResultProposed) -> str:
+    if dispute.conviction is not None:
+        return "convicted"
+    if claim.proposal.is_suspended:
+        return "a demand waits for its answer"
+    return "answered" if dispute.revealed else "undisputed"
+
+
+def act(session: Session, event: DisputeEvent) -> Act:
+    receipt = session.chain.receipt(event.where.transaction)
+    cost = 0 if receipt is None else receipt.gas_used * receipt.gas_price
+    prepaid = event.demand.prepaid if isinstance(event, PartDemanded) else 0
+    who = session.chain.sender_of(event.where.transaction)
+    where = event.where
+    return Act(where.time, _what(event), who, Wei(cost), Wei(prepaid), where.transaction)
+
+
+def _acts(found: RequestHistory, dispute: Dispute) -> list[DisputeEvent]:
+    def is_of_it(event: Event) -> bool:
+        match event:
+            case PartDemanded(demand=demand):
+                return demand.dispute == dispute.key
+            case PartRevealed() | FraudProven() | DemandTimedOut():
+                return event.dispute == dispute.key
+            case _:  # TraceRevealed comes in the transaction of a reveal
+                return False
+
+    return [e for e in found.events if isinstance(e, DisputeEvent) and is_of_it(e)]
+
+
+def _what(event: DisputeEvent) -> str:
+    match event:
+        case PartDemanded(demand=demand):
+            return f"demanded {part_name(demand.part)}"
+        case PartRevealed(part=part):
+            return f"revealed {part_name(part)}"
+        case TraceRevealed():
+            return "revealed the trace root"
+        case FraudProven(verdict=verdict):
+            return f"proved node {verdict.node}, element {verdict.element} wrong"
+        case DemandTimedOut(part=part):
+            return f"ended the wait for {part_name(part)}"
+
+
+def part_name(part: Part) -> str:
+    """A part in words."""
+    places = f"{part.first}…{part.first + part.count - 1}" if part.count > 1 else f"{part.first}"
+    if part.value == VALUE_TREE:
+        return f"values' roots {places}" if part.height == 0 else f"height {part.height}: {places}"
+    if part.height == LEAVES:
+        return f"node {part.value}, leaves {places}"
+    return f"node {part.value}, height {part.height}: {places}"
+
+
+def _verdict(dispute: Dispute) -> object:
+    conviction = dispute.conviction
+    return conviction.verdict if isinstance(conviction, FraudProven) else None
+
+
+def _print(
+    dispute: Dispute,
+    claim: ResultProposed,
+    finding: Finding | None,
+    wrong: list[Element],
+    acts: list[Act],
+) -> None:
+    show.print_fields(
+        "Dispute",
+        {
+            "key": show.hex_(dispute.key),
+            "operator": claim.proposal.operator,
+            "state": state(dispute, claim),
+            "trace root": show.hex_(dispute.trace_root) if dispute.trace_root else "not revealed",
+            "final at": "suspended"
+            if claim.proposal.is_suspended
+            else show.when(claim.proposal.settle_at),
+        },
+    )
+    if wrong:
+        first = wrong[0]
+        show.out.print(
+            f"[red]WRONG[/]: {len(wrong)} output elements; first"
+            f" {escape(first.tensor)}[{first.index}]: claimed {first.claimed}"
+            f" ({first.claimed_bits}), right {first.recomputed} ({first.recomputed_bits})"
+        )
+    if finding is not None:
+        show.out.print(_next(finding))
+    if acts:
+        table = Table("when", "what", "who", "gas", "prepaid")
+        for each in acts:
+            prepaid = show.ether(each.prepaid) if each.prepaid else ""
+            row = show.when(each.time), each.what, show.short(each.who)
+            table.add_row(*row, show.ether(each.gas_cost), prepaid)
+        show.out.print(table)
+        gas, prepaid_ = (sum(each.gas_cost for each in acts), sum(each.prepaid for each in acts))
+        show.out.print(f"So far: gas {show.ether(gas)}, prepaid {show.ether(prepaid_)}")
+
+
+def _next(finding: Finding) -> str:
+    if finding.is_right:
+        return "[green]RIGHT[/]: every bit of the output is what we compute."
+    if finding.question is not None:
+        return f"Next: demand {part_name(finding.question.part)}."
+    assert finding.charge is not None
+    charge = finding.charge
+    return (
+        f"It leaves the right result at node {charge.node} ({escape(charge.op)}"
+        f" {escape(repr(charge.name))}), element {charge.element}: claimed {charge.claimed.hex()},"
+        f" right {charge.expected.hex()}. Proof of {len(charge.proof):,} bytes."
+    )
