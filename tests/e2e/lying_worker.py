@@ -1,0 +1,44 @@
+"""`exactum worker` with a tampered result: it answers demands from its own false trace.
+
+    python lying_worker.py '{"node": 3, "element": 0}' --key operator …
+
+`node` null: the output alone is wrong. `silent`: it answers no demand. `honest` models by their
+file's hash in hexadecimal are left alone.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from oracle.answers import Answers
+from oracle.cli import worker as command
+from oracle.cli.main import main
+from oracle.errors import InferenceFailed
+from oracle.inference import Exact, Infer, Open, Task, load
+from oracle.types import Model
+from tests.liars import Lie, told
+
+
+class Lies(Answers):
+    lie: Lie
+    is_silent = False
+
+    def _answer(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> bytes:
+        engine = load(self._files.fetch(model.file_hash, uris).read_bytes(), model)
+        assert isinstance(engine, Exact)
+        trace, output = told(engine.runner, payload, self.lie)
+        if isinstance(task, Infer):
+            return output
+        assert isinstance(task, Open)
+        if self.is_silent:
+            raise InferenceFailed("It would rather not say.")
+        data, siblings = trace.open_part(task.part)
+        return data + b"".join(siblings)
+
+
+if __name__ == "__main__":
+    fields = json.loads(sys.argv[1])
+    Lies.is_silent = fields.pop("silent", False)
+    Lies.lie = Lie(**fields)
+    command.Answers = Lies  # type: ignore[misc]
+    main(["worker", *sys.argv[2:]])
