@@ -8,18 +8,22 @@ from functools import cached_property
 from pathlib import Path
 
 from eth_utils import keccak
+from web3.types import LogReceipt
 
 from oracle import merkle, proof, testimony
-from oracle.bundle import Bundle
+from oracle.bundle import Bundle, Reference
 from oracle.chain import preimage
 from oracle.chain.codec import request_id
+from oracle.chain.events import Decoder
+from oracle.chain.provider import Chain
 from oracle.comparison import Element, first_difference
-from oracle.errors import InferenceFailed, OracleError, WrongEvidence
+from oracle.errors import ChainError, InferenceFailed, OracleError, WrongEvidence
+from oracle.events import RequestCreated, ResultProposed
 from oracle.executor import Infers, Job
 from oracle.inference import Witness
 from oracle.proof import Claim, Words
 from oracle.testimony import Testimony
-from oracle.types import Assurance, Model
+from oracle.types import Address, Assurance, Model
 
 
 class Outcome(StrEnum):
@@ -73,6 +77,13 @@ def verify(bundle: Bundle, onnx: Path | None, executor: Infers) -> Report:
     return Report(tuple(checks), difference)
 
 
+def look_up(bundle: Bundle, chain: Chain) -> tuple[Check, ...]:
+    """What a node says of the logs that the bundle names: that alone no hash can show."""
+    logs = _Logs(bundle, chain)
+    checks = ("model log", logs.model), ("request log", logs.request), ("proposal log", logs.result)
+    return tuple(_checked(name, check) for name, check in checks)
+
+
 class _Open(OracleError):
     """A check that cannot be made."""
 
@@ -80,7 +91,7 @@ class _Open(OracleError):
 def _checked(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, Outcome.OK, check())
-    except (_Open, InferenceFailed) as error:
+    except (_Open, InferenceFailed, ChainError) as error:
         return Check(name, Outcome.UNCHECKED, str(error))
     except OracleError as error:
         return Check(name, Outcome.FAILED, str(error))
@@ -89,6 +100,52 @@ def _checked(name: str, check: Callable[[], str]) -> Check:
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise WrongEvidence(otherwise)
+
+
+class _Logs:
+    """The logs that a bundle names, on a chain."""
+
+    def __init__(self, bundle: Bundle, chain: Chain):
+        self._bundle = bundle
+        self._chain = chain
+
+    def model(self) -> str:
+        bundle = self._bundle
+        reference = bundle.logs.model_published
+        log = self._log(bundle.registry, reference, bundle.model_id)
+        _require(preimage.of_log(log) == bundle.model, "The log is of another model.")
+        return f"in block {reference.block} of registry {bundle.registry}"
+
+    def request(self) -> str:
+        bundle = self._bundle
+        reference = bundle.logs.request_created
+        event = Decoder().decode(self._log(bundle.queue, reference, bundle.request_id), 0)
+        holds = isinstance(event, RequestCreated) and (event.request, event.payload) == (
+            bundle.request,
+            bundle.payload,
+        )
+        _require(holds, "The log is of another request.")
+        return f"in block {reference.block} of queue {bundle.queue}"
+
+    def result(self) -> str:
+        bundle = self._bundle
+        reference = bundle.logs.result_proposed
+        event = Decoder().decode(self._log(bundle.queue, reference, bundle.request_id), 0)
+        holds = isinstance(event, ResultProposed) and (event.proposal, event.output) == (
+            bundle.proposal,
+            bundle.output,
+        )
+        _require(holds, "The log is of another proposal.")
+        return f"in block {reference.block}: {bundle.proposal.operator} proposed this output"
+
+    def _log(self, address: Address, reference: Reference, subject: bytes) -> LogReceipt:
+        chain, block = self._chain, reference.block
+        _require(chain.id == self._bundle.chain_id, f"{chain.name} is chain {chain.id}.")
+        for log in chain.logs((address,), block, block, subject):
+            place = log["logIndex"], bytes(log["transactionHash"])
+            if place == (reference.index, reference.transaction):
+                return log
+        raise WrongEvidence(f"{chain.name} has no such log in block {block}.")
 
 
 class _Subject:

@@ -77,7 +77,7 @@ SHOWN = 30  # rows of the table
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
     help="Verify a file that --export wrote, with no node: every hash and opening, the proof, and"
-    " the model run again.",
+    " the model run again. With --rpc also that the node has the logs that it names.",
 )
 @click.option(
     "--processes",
@@ -130,7 +130,7 @@ def audit(
     became of it by the end of the range, and the first element that is wrong.
 
     With --verify, what another exported: whether the evidence holds, right or wrong as the result
-    may be. No node is asked.
+    may be. No node is asked, unless --rpc names one.
 
     \b
     Examples:
@@ -141,6 +141,7 @@ def audit(
       exactum audit 0x7c… --model iris.onnx            with a file that you have
       exactum audit 0x7c… --export evidence.zip        for somebody else to verify
       exactum audit --verify evidence.zip              their side
+      exactum audit --verify evidence.zip --rpc https://…  and whether it was proposed at all
 
     \b
     Exit codes:
@@ -157,7 +158,7 @@ def audit(
     limits = Limits(processes, time_limit, memory_limit << 20)
     file = files[0] if files else None
     if evidence is not None:
-        code = verify(evidence, file, limits, as_json)
+        code = verify(evidence, file, rpc, limits, as_json)
     elif request_id is not None:
         session = open_session(rpc, deployments)
         exporting = Exporting(target, limits, not without_file) if target else None

@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.markup import escape
@@ -14,6 +15,7 @@ from oracle import testimony, verification
 from oracle.bundle import Bundle, Reference, References
 from oracle.chain import preimage
 from oracle.chain.history import ModelHistory, RequestHistory
+from oracle.chain.provider import connect
 from oracle.cli import show
 from oracle.cli.files import model_files, sha256
 from oracle.cli.session import Session
@@ -84,15 +86,18 @@ def write(bundle: Bundle, target: Path) -> dict[str, object]:
     return {"file": str(target), "bytes": len(data), "sha256": digest}
 
 
-def verify(path: Path, file: Path | None, limits: Limits, as_json: bool) -> int:
-    """Verifies, prints, and gives the exit code. Needs no node."""
+def verify(path: Path, file: Path | None, rpc: str | None, limits: Limits, as_json: bool) -> int:
+    """Verifies, prints, and gives the exit code. Needs no node; one that is given is asked for the
+    logs that the bundle names."""
     bundle = bundles.read(path)
+    looked_up = verification.look_up(bundle, connect(rpc)) if rpc else ()
     with (
         _model_file(bundle, file) as onnx,
         Executor(1, limits.seconds, limits.memory) as executor,
         show.err.status("Running the model…"),
     ):
         report = verification.verify(bundle, onnx, executor)
+    report = replace(report, checks=report.checks + looked_up)
     first = report.difference[0] if report.is_wrong and report.difference else None
     if as_json:
         show.print_json(

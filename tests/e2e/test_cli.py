@@ -240,6 +240,9 @@ def test_audit_exports_evidence_that_others_verify_without_a_node(
     assert verified["first_mismatch"]["tensor"] == "probabilities"
     assert {check["outcome"] for check in verified["checks"]} == {"ok"}
     assert "The evidence holds" in stranger.run("audit", "--verify", str(file)).stdout
+    known = stranger.json("audit", "--verify", str(file), "--rpc", desk.url)["checks"]
+    logs = [check for check in known if check["name"].endswith(" log")]
+    assert [check["outcome"] for check in logs] == ["ok"] * 3
 
 
 def test_audit_verifies_evidence_of_a_right_result_and_no_damaged_one(
