@@ -38,7 +38,7 @@ def proto(
 
 
 def file(*arguments: Any, **options: Any) -> bytes:
-    return proto(*arguments, **options).SerializeToString(deterministic=True)
+    return bytes(proto(*arguments, **options).SerializeToString(deterministic=True))
 
 
 def stumps(mode: str = "BRANCH_LEQ", *, missing: int = 0, threshold: float = 0.0) -> dict[str, Any]:
