@@ -1,9 +1,7 @@
 """`exactum challenger`: the watcher's program."""
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event
 
 import click
 import structlog
@@ -16,12 +14,10 @@ from oracle.chain.sender import Sender
 from oracle.chain.signer import Signer
 from oracle.chain.watcher import Watcher
 from oracle.challenger import Policy
-from oracle.cli.files import model_files
-from oracle.cli.options import DURATION, MODEL, MONEY, key_options
+from oracle.cli.daemon import Daemon, daemon_options
+from oracle.cli.options import MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
-from oracle.cli.worker import configure_logs
 from oracle.errors import ChainError, WrongChain
-from oracle.executor import Executor
 from oracle.patrol import Patrol, Setup, Witness
 from oracle.store import Store
 from oracle.types import Address, ModelId, RequestId, Wei
@@ -56,56 +52,16 @@ PURSUED = 3  # exit code: something is wrong and its operator not slashed yet
     help="Pursue also where 30 % of the bond is less than the gas may cost.",
 )
 @click.option(
-    "--state",
-    help="Where duties are kept, as an SQLAlchemy URL."
-    " [default: sqlite in $EXACTUM_HOME, a file for each chain and account]",
-)
-@click.option(
-    "--confirmations",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Blocks to wait before an event is acted on. Choose more than the chain reverts.",
-)
-@click.option(
-    "--poll",
-    type=click.FloatRange(min=0.05),
-    default=1.0,
-    show_default=True,
-    help="Seconds between rounds.",
-)
-@click.option(
-    "--time-limit",
-    type=DURATION,
-    default="10m",
-    show_default=True,
-    help="For one run of a model with its whole trace; the child process is killed then.",
-)
-@click.option("--memory-limit", type=int, default=8192, show_default=True, help="MiB for one run.")
-@click.option(
-    "--processes",
-    type=click.IntRange(min=1),
-    default=2,
-    show_default=True,
-    help="Runs at once.",
-)
-@click.option(
-    "--allow-local-files",
-    is_flag=True,
-    help="Fetch models from file:// and local addresses too. For devnets: a publisher"
-    " chooses these URIs.",
-)
-@click.option(
     "--dry-run",
     is_flag=True,
     help="With no key: check, work out the next step, say what it would do, and send nothing.",
 )
-@click.option(
-    "--once",
-    is_flag=True,
-    help="For cron: one pass over what is open. Exits with 3 while a wrong result is not settled.",
+@daemon_options(
+    run="run of a model with its whole trace",
+    time_limit="10m",
+    memory_limit=8192,
+    once="For cron: one pass over what is open. Exits with 3 while a wrong result is not settled.",
 )
-@click.option("--json-logs", is_flag=True, help="One JSON object a line.")
 @on_chain
 @key_options
 def challenger(
@@ -113,16 +69,8 @@ def challenger(
     check_rpc: str | None,
     max_spend: Wei | None,
     even_at_a_loss: bool,
-    state: str | None,
-    confirmations: int,
-    poll: float,
-    time_limit: int,
-    memory_limit: int,
-    processes: int,
-    allow_local_files: bool,
     dry_run: bool,
-    once: bool,
-    json_logs: bool,
+    daemon: Daemon,
     session: Session,
     key: str | None,
     password_file: Path | None,
@@ -144,42 +92,30 @@ def challenger(
       exactum challenger --key watcher --check-rpc https://another-node.example
       exactum challenger --key watcher --max-spend 0.5ether --once
     """
-    configure_logs(json_logs)
     log = structlog.get_logger()
     signer = None if dry_run else open_key(key, password_file)
     me = signer.address if signer else NOBODY
     policy = Policy(me, frozenset(models) or None, max_spend, even_at_a_loss)
-    store = Store(
-        state or f"sqlite:///{_state_file(session, me)}",
-        session.chain.id,
-        session.deployment.queue,
-        me,
-    )
-    executor = Executor(
-        processes=processes, time_limit=time_limit, memory_limit=memory_limit * 2**20
-    )
-    answers = Answers(model_files(session.settings, allow_local_files), executor, processes)
     witness = None
     if check_rpc is not None:
         witness = SecondNode(check_rpc, session)
     elif not dry_run:
         log.warning("one node alone is believed: --check-rpc would ask a second one")
-    patrol = build(session, store, answers, policy, signer, witness, confirmations, processes)
-
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    disputes = session.deployment.disputes
-    log.info("challenger is up", account=me, chain=session.chain.id, disputes=disputes)
-    try:
-        if once:
-            _until_idle(patrol, stop, poll)
-        else:
-            patrol.run(stop, poll)
-        code = PURSUED if once and patrol.is_pursuing else 0
-    finally:
-        answers.close()
-        store.close_engine()
+    with daemon.open(session, me, "-challenger") as opened:
+        patrol = build(
+            session,
+            opened.store,
+            opened.answers,
+            policy,
+            signer,
+            witness,
+            daemon.confirmations,
+            daemon.processes,
+        )
+        disputes = session.deployment.disputes
+        log.info("challenger is up", account=me, chain=session.chain.id, disputes=disputes)
+        daemon.run(patrol)
+        code = PURSUED if daemon.once and patrol.is_pursuing else 0
     click.get_current_context().exit(code)
 
 
@@ -240,17 +176,3 @@ class SecondNode:
         if not same or proposed.output != subject.output:
             return "the second node knows another result"
         return None
-
-
-def _until_idle(patrol: Patrol, stop: Event, poll: float) -> None:
-    patrol.tick()
-    while not patrol.is_idle and not stop.is_set():
-        stop.wait(min(poll, 0.1))
-        patrol.tick()
-
-
-def _state_file(session: Session, account: Address) -> Path:
-    folder = session.settings.home / "state"
-    folder.mkdir(parents=True, exist_ok=True)
-    queue = session.deployment.queue[2:10].lower()
-    return folder / f"{session.chain.id}-{queue}-{account[2:10].lower()}-challenger.db"

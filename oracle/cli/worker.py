@@ -1,11 +1,7 @@
 """`exactum worker`: the operator's program."""
 
-import logging
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event
 
 import click
 import structlog
@@ -14,11 +10,9 @@ from oracle.answers import Answers
 from oracle.chain.sender import Sender
 from oracle.chain.signer import Signer
 from oracle.chain.watcher import Watcher
-from oracle.cli import show
-from oracle.cli.files import model_files
+from oracle.cli.daemon import Daemon, daemon_options
 from oracle.cli.options import ACCOUNT, DURATION, MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
-from oracle.executor import Executor
 from oracle.service import Service, Setup
 from oracle.store import Store
 from oracle.types import Address, ModelId, Wei
@@ -50,55 +44,17 @@ from oracle.worker import Policy
     help="The least profit, in percent of the gas that an answer costs.",
 )
 @click.option(
-    "--state",
-    help="Where duties are kept, as an SQLAlchemy URL."
-    " [default: sqlite in $EXACTUM_HOME, a file for each chain and operator]",
-)
-@click.option(
-    "--confirmations",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Blocks to wait before an event is acted on. Choose more than the chain reverts.",
-)
-@click.option(
-    "--poll",
-    type=click.FloatRange(min=0.05),
-    default=1.0,
-    show_default=True,
-    help="Seconds between rounds.",
-)
-@click.option(
-    "--time-limit",
-    type=DURATION,
-    default="60s",
-    show_default=True,
-    help="For one inference; the child process is killed then.",
-)
-@click.option(
-    "--memory-limit", type=int, default=4096, show_default=True, help="MiB for one inference."
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(min=1),
-    default=2,
-    show_default=True,
-    help="Inferences at once.",
-)
-@click.option(
-    "--allow-local-files",
-    is_flag=True,
-    help="Fetch models from file:// and local addresses too. For devnets: a publisher"
-    " chooses these URIs.",
-)
-@click.option(
     "--dry-run",
     type=ACCOUNT,
     metavar="ADDRESS",
     help="Decide and infer as operator ADDRESS would, with no key, and send nothing.",
 )
-@click.option("--once", is_flag=True, help="Work off what can be done now, and exit.")
-@click.option("--json-logs", is_flag=True, help="One JSON object a line.")
+@daemon_options(
+    run="inference",
+    time_limit="60s",
+    memory_limit=4096,
+    once="Work off what can be done now, and exit.",
+)
 @on_chain
 @key_options
 def worker(
@@ -107,16 +63,8 @@ def worker(
     max_bond: Wei | None,
     max_window: int,
     margin: int,
-    state: str | None,
-    confirmations: int,
-    poll: float,
-    time_limit: int,
-    memory_limit: int,
-    processes: int,
-    allow_local_files: bool,
     dry_run: Address | None,
-    once: bool,
-    json_logs: bool,
+    daemon: Daemon,
     session: Session,
     key: str | None,
     password_file: Path | None,
@@ -133,7 +81,6 @@ def worker(
       exactum worker --key operator --model 0x1f… --max-bond 0.1ether --json-logs
       exactum worker --dry-run 0xf39F…2266
     """
-    configure_logs(json_logs)
     signer = None if dry_run else open_key(key, password_file)
     operator = dry_run or (signer.address if signer else dry_run)
     assert operator is not None
@@ -145,28 +92,20 @@ def worker(
         max_window=max_window,
         margin=margin,
     )
-    url = state or f"sqlite:///{_state_file(session, operator)}"
-    store = Store(url, session.chain.id, session.deployment.queue, operator)
-    executor = Executor(
-        processes=processes, time_limit=time_limit, memory_limit=memory_limit * 2**20
-    )
-    answers = Answers(model_files(session.settings, allow_local_files), executor, processes)
-    service = build(session, store, answers, policy, signer, confirmations, processes)
-
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    structlog.get_logger().info(
-        "worker is up", operator=operator, chain=session.chain.id, queue=session.deployment.queue
-    )
-    try:
-        if once:
-            _until_idle(service, stop, poll)
-        else:
-            service.run(stop, poll)
-    finally:
-        answers.close()
-        store.close_engine()
+    log = structlog.get_logger()
+    with daemon.open(session, operator) as opened:
+        service = build(
+            session,
+            opened.store,
+            opened.answers,
+            policy,
+            signer,
+            daemon.confirmations,
+            daemon.processes,
+        )
+        queue = session.deployment.queue
+        log.info("worker is up", operator=operator, chain=session.chain.id, queue=queue)
+        daemon.run(service)
 
 
 def build(
@@ -190,37 +129,4 @@ def build(
             disputes=session.disputes,
             parallel=parallel,
         )
-    )
-
-
-def _until_idle(service: Service, stop: Event, poll: float) -> None:
-    service.tick()
-    while not service.is_idle and not stop.is_set():
-        stop.wait(min(poll, 0.1))
-        service.tick()
-
-
-def _state_file(session: Session, operator: Address) -> Path:
-    folder = session.settings.home / "state"
-    folder.mkdir(parents=True, exist_ok=True)
-    queue = session.deployment.queue
-    return folder / f"{session.chain.id}-{queue[2:10].lower()}-{operator[2:10].lower()}.db"
-
-
-def configure_logs(as_json: bool) -> None:
-    """A sentence and fields: for a person on a terminal, as JSON for a machine."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    final: structlog.typing.Processor
-    if as_json:
-        shared.append(structlog.processors.format_exc_info)
-        final = structlog.processors.JSONRenderer(default=show.plain)
-    else:
-        final = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    structlog.configure(
-        processors=[*shared, final],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

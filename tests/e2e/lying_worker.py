@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from oracle.answers import Answers
-from oracle.cli import worker as command
+from oracle.cli import daemon
 from oracle.cli.main import main
 from oracle.errors import InferenceFailed
 from oracle.inference import Exact, Infer, Open, Task, load
@@ -40,5 +40,5 @@ if __name__ == "__main__":
     fields = json.loads(sys.argv[1])
     Lies.is_silent = fields.pop("silent", False)
     Lies.lie = Lie(**fields)
-    command.Answers = Lies  # type: ignore[misc]
+    daemon.Answers = Lies  # type: ignore[misc]
     main(["worker", *sys.argv[2:]])

@@ -1,0 +1,187 @@
+"""What the programs that run for long share: their options, logs, state, child processes, and how
+they are stopped."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any, Protocol
+
+import click
+import structlog
+
+from oracle.answers import Answers
+from oracle.cli import show
+from oracle.cli.files import model_files
+from oracle.cli.options import DURATION
+from oracle.cli.session import Session
+from oracle.executor import Executor
+from oracle.store import Store
+from oracle.types import Address
+
+
+class Program(Protocol):
+    """What is run: a Service or a Patrol."""
+
+    def tick(self) -> None: ...
+
+    def run(self, stop: Flag, pause: float) -> None: ...
+
+    @property
+    def is_idle(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """How a program runs, as its options say."""
+
+    state: str | None
+    confirmations: int
+    poll: float
+    time_limit: int
+    memory_limit: int
+    processes: int
+    allow_local_files: bool
+    once: bool
+    json_logs: bool
+
+    @contextmanager
+    def open(self, session: Session, account: Address, suffix: str = "") -> Iterator["Opened"]:
+        """State, which `suffix` tells from other programs' of the same account, and processes."""
+        url = self.state or f"sqlite:///{_state_file(session, account, suffix)}"
+        store = Store(url, session.chain.id, session.deployment.queue, account)
+        executor = Executor(
+            processes=self.processes,
+            time_limit=self.time_limit,
+            memory_limit=self.memory_limit * 2**20,
+        )
+        files = model_files(session.settings, self.allow_local_files)
+        answers = Answers(files, executor, self.processes)
+        try:
+            yield Opened(store, answers)
+        finally:
+            answers.close()
+            store.close_engine()
+
+    def run(self, program: Program) -> None:
+        """Until a signal comes or, with --once, nothing is left that can be done now."""
+        stop = Flag()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        if not self.once:
+            program.run(stop, self.poll)
+            return
+        program.tick()
+        while not program.is_idle and not stop.is_set():
+            stop.wait(min(self.poll, 0.1))
+            program.tick()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    store: Store
+    answers: Answers
+
+
+def daemon_options(
+    *, run: str, time_limit: str, memory_limit: int, once: str
+) -> Callable[..., Any]:
+    """Gives a command the `daemon` that its options describe. `run` names what its child processes
+    do, `once` what one pass is."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def opened(**given: Any) -> None:
+            daemon = Daemon(**{field.name: given.pop(field.name) for field in fields(Daemon)})
+            configure_logs(daemon.json_logs)
+            command(daemon=daemon, **given)
+
+        for option in reversed(_options(run, time_limit, memory_limit, once)):
+            opened = option(opened)
+        return opened
+
+    return decorate
+
+
+def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Callable[..., Any]]:
+    return [
+        click.option(
+            "--state",
+            help="Where duties are kept, as an SQLAlchemy URL."
+            " [default: sqlite in $EXACTUM_HOME, a file for each chain and account]",
+        ),
+        click.option(
+            "--confirmations",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Blocks to wait before an event is acted on. Choose more than the chain reverts.",
+        ),
+        click.option(
+            "--poll",
+            type=click.FloatRange(min=0.05),
+            default=1.0,
+            show_default=True,
+            help="Seconds between rounds.",
+        ),
+        click.option(
+            "--time-limit",
+            type=DURATION,
+            default=time_limit,
+            show_default=True,
+            help=f"For one {run}; the child process is killed then.",
+        ),
+        click.option(
+            "--memory-limit",
+            type=click.IntRange(min=1),
+            default=memory_limit,
+            show_default=True,
+            help=f"MiB for one {run}.",
+        ),
+        click.option(
+            "--processes",
+            type=click.IntRange(min=1),
+            default=2,
+            show_default=True,
+            help="Child processes at once.",
+        ),
+        click.option(
+            "--allow-local-files",
+            is_flag=True,
+            help="Fetch models from file:// and local addresses too. For devnets: a publisher"
+            " chooses these URIs.",
+        ),
+        click.option("--once", is_flag=True, help=once),
+        click.option("--json-logs", is_flag=True, help="One JSON object a line."),
+    ]
+
+
+def _state_file(session: Session, account: Address, suffix: str) -> Path:
+    folder = session.settings.home / "state"
+    folder.mkdir(parents=True, exist_ok=True)
+    queue = session.deployment.queue[2:10].lower()
+    return folder / f"{session.chain.id}-{queue}-{account[2:10].lower()}{suffix}.db"
+
+
+def configure_logs(as_json: bool) -> None:
+    """A sentence and fields: for a person on a terminal, as JSON for a machine."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    final: structlog.typing.Processor
+    if as_json:
+        shared.append(structlog.processors.format_exc_info)
+        final = structlog.processors.JSONRenderer(default=show.plain)
+    else:
+        final = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[*shared, final],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
