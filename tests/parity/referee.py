@@ -15,7 +15,6 @@ from oracle.exact.trace import trace, trace_root
 from oracle.merkle import LEAF, Levels, Run
 from oracle.tensor import Array
 from oracle.types import DType
-from scripts.artifacts import ROOT
 from tests.parity.evm import FOLDER, GAS_LIMIT, Contract, _artifact
 
 FAMILIES = {
@@ -80,9 +79,6 @@ class Referee:
     def __init__(self, url: str):
         self._contract = Contract(url, "", {})
 
-    def has_family(self, number: int) -> bool:
-        return (ROOT / f"contracts/ops/{list(FAMILIES.values())[number - 1]}.sol").exists()
-
     def differing(
         self, judged: "Judged", node: int, elements: Sequence[int]
     ) -> list[tuple[object, ...]]:
@@ -125,8 +121,6 @@ class Referee:
         code = bytearray.fromhex(artifact["deployedBytecode"][2:])
         for number, (name, contract) in enumerate(FAMILIES.items(), start=1):
             address = bytes(19) + bytes([number + 0xF0])
-            if not self.has_family(number):
-                continue
             family = _artifact(f"contracts/ops/{contract}.sol")
             state["0x" + address.hex()] = {"code": family["deployedBytecode"]}
             for place in artifact["immutableReferences"][name]:
