@@ -1,5 +1,6 @@
 """`exactum dispute`: how a dispute stands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rich.table import Table
 from oracle import findings
 from oracle.chain.codec import dispute_key
 from oracle.chain.history import RequestHistory
+from oracle.challenger import reward
 from oracle.cli import show
 from oracle.cli.files import model_path
 from oracle.cli.options import REQUEST, json_option
@@ -30,21 +32,31 @@ from oracle.events import (
 from oracle.executor import Executor
 from oracle.findings import Finding
 from oracle.inference import Infer, Job, Pursue
-from oracle.types import LEAVES, VALUE_TREE, Address, Model, Part, RequestId, Wei
+from oracle.types import LEAVES, VALUE_TREE, Address, Model, Part, Request, RequestId, Wei
 
 _TIME_LIMIT = 600.0  # seconds for one run with its whole trace
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that somebody did, in a transaction that cost `gas_cost` wei."""
+    """Something that somebody did, in a transaction that took `gas` and cost `gas_cost` wei."""
 
     time: int
     what: str
     who: Address
+    gas: int
     gas_cost: Wei
     prepaid: Wei
     transaction: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Slashed:
+    """A bond that is lost, and how much of it went to whom."""
+
+    bond: Wei
+    reward: Wei
+    challenger: Address
 
 
 @click.group()
@@ -89,6 +101,7 @@ def show_(
             finding, ours = rerun(path, model, found.created.payload, claim.output, told_)
         elements = compare(claim.output, ours, model.signature.outputs)
     acts = [act(session, event) for event in _acts(found, told_)]
+    slashed_ = slashed(found.created.request, told_)
     wrong = [element for element in elements if not element.matches]
     if as_json:
         show.print_json(
@@ -103,13 +116,15 @@ def show_(
                 "differences": wrong,
                 "next": finding,
                 "verdict": _verdict(told_),
+                "slashed": slashed_,
                 "acts": acts,
                 "gas_cost": sum(each.gas_cost for each in acts),
                 "prepaid": sum(each.prepaid for each in acts),
             }
         )
         return
-    _print(told_, claim, finding, wrong, acts)
+    _print(told_, claim, finding, wrong)
+    _print_acts(acts, slashed_)
 
 
 def last_claim(found: RequestHistory) -> ResultProposed:
@@ -141,13 +156,25 @@ def state(dispute: Dispute, claim: ResultProposed) -> str:
     return "answered" if dispute.revealed else "undisputed"
 
 
+def slashed(request: Request, dispute: Dispute) -> Slashed | None:
+    """What a conviction led to; None where there was none."""
+    match dispute.conviction:
+        case FraudProven(challenger=challenger):
+            return Slashed(request.bond, reward(request), challenger)
+        case DemandTimedOut(part=part):
+            return Slashed(request.bond, reward(request), dispute.demanded[part].demand.demander)
+        case _:
+            return None
+
+
 def act(session: Session, event: DisputeEvent) -> Act:
     receipt = session.chain.receipt(event.where.transaction)
-    cost = 0 if receipt is None else receipt.gas_used * receipt.gas_price
+    gas, price = (0, 0) if receipt is None else (receipt.gas_used, receipt.gas_price)
     prepaid = event.demand.prepaid if isinstance(event, PartDemanded) else 0
     who = session.chain.sender_of(event.where.transaction)
     where = event.where
-    return Act(where.time, _what(event), who, Wei(cost), Wei(prepaid), where.transaction)
+    what, cost = _what(event), Wei(gas * price)
+    return Act(where.time, what, who, gas, cost, Wei(prepaid), where.transaction)
 
 
 def _acts(found: RequestHistory, dispute: Dispute) -> list[DisputeEvent]:
@@ -197,7 +224,6 @@ def _print(
     claim: ResultProposed,
     finding: Finding | None,
     wrong: list[Element],
-    acts: list[Act],
 ) -> None:
     show.print_fields(
         "Dispute",
@@ -206,9 +232,7 @@ def _print(
             "operator": claim.proposal.operator,
             "state": state(dispute, claim),
             "trace root": show.hex_(dispute.trace_root) if dispute.trace_root else "not revealed",
-            "final at": "suspended"
-            if claim.proposal.is_suspended
-            else show.when(claim.proposal.settle_at),
+            "final at": _final_at(dispute, claim),
         },
     )
     if wrong:
@@ -219,21 +243,45 @@ def _print(
             f" ({first.claimed_bits}), right {first.recomputed} ({first.recomputed_bits})"
         )
     if finding is not None:
-        show.out.print(_next(finding))
-    if acts:
-        table = Table("when", "what", "who", "gas", "prepaid")
-        for each in acts:
-            prepaid = show.ether(each.prepaid) if each.prepaid else ""
-            row = show.when(each.time), each.what, show.short(each.who)
-            table.add_row(*row, show.ether(each.gas_cost), prepaid)
-        show.out.print(table)
-        gas, prepaid_ = (sum(each.gas_cost for each in acts), sum(each.prepaid for each in acts))
-        show.out.print(f"So far: gas {show.ether(gas)}, prepaid {show.ether(prepaid_)}")
+        show.out.print(_next(finding, dispute))
 
 
-def _next(finding: Finding) -> str:
+def _final_at(dispute: Dispute, claim: ResultProposed) -> str:
+    if dispute.conviction is not None:
+        return "never: its operator was slashed for it"
+    is_suspended = claim.proposal.is_suspended
+    return "suspended" if is_suspended else show.when(claim.proposal.settle_at)
+
+
+def _print_acts(acts: Sequence[Act], slashed_: Slashed | None) -> None:
+    if not acts:
+        return
+    table = Table("when, UTC", "what", "who")
+    table.add_column("gas", justify="right")
+    table.add_column("prepaid", justify="right")
+    for each in acts:
+        day, clock, _ = show.when(each.time).split()
+        prepaid = show.rounded(each.prepaid) if each.prepaid else ""
+        what, who = each.what, show.short(each.who)
+        table.add_row(f"{day[5:]} {clock}", what, who, f"{each.gas:,}", prepaid)
+    show.out.print(table)
+    cost, prepaid_ = sum(each.gas_cost for each in acts), sum(each.prepaid for each in acts)
+    gas = sum(each.gas for each in acts)
+    show.out.print(
+        f"So far: {gas:,} gas for {show.rounded(cost)}, {show.rounded(prepaid_)} prepaid"
+    )
+    if slashed_ is not None:
+        show.out.print(
+            f"Slashed: the bond of {show.ether(slashed_.bond)}, of which"
+            f" {show.ether(slashed_.reward)} is the reward of {slashed_.challenger}"
+        )
+
+
+def _next(finding: Finding, dispute: Dispute) -> str:
     if finding.is_right:
         return "[green]RIGHT[/]: every bit of the output is what we compute."
+    if isinstance(dispute.conviction, DemandTimedOut):
+        return f"Its operator did not show {part_name(dispute.conviction.part)}."
     if finding.question is not None:
         return f"Next: demand {part_name(finding.question.part)}."
     assert finding.charge is not None

@@ -25,6 +25,11 @@ def ether(wei: int) -> str:
     return f"{wei} wei"
 
 
+def rounded(wei: int) -> str:
+    """In ether, to three digits: for a table, next to others."""
+    return f"{wei / 10**18:.3g} ether"
+
+
 def short(value: bytes | str) -> str:
     """An id or an address for a table: enough to tell it from the next."""
     text = "0x" + value.hex() if isinstance(value, bytes) else value
