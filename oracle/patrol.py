@@ -34,7 +34,8 @@ RETRY = 10.0  # seconds until what may get better by itself is tried again
 SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
 PREPAID_PERCENT = 125  # of the price: the base fee may rise until the demand is mined
 
-# What a revert in simulation means for a duty.
+# What a revert in simulation means for a duty. The node may be behind the events that we read: what
+# these still ask for is taken on again.
 _DONE_BY_ANOTHER = (
     *("AlreadyDemanded", "AlreadyConvicted", "AlreadyCommitted", "DemandNotOpen", "WrongStatus"),
     *("NothingToCollect", "NothingToWithdraw", "WrongDemand"),
@@ -352,6 +353,7 @@ class Patrol:
         name = error.name if isinstance(error, Reverted) else ""
         if name in _DONE_BY_ANOTHER:
             self._store.end(row.id, State.SUPERSEDED, str(error))
+            self._not_before[row.id] = now + SOON
         elif name in _NOT_YET:
             self._not_before[row.id] = now + SOON
         elif name in ("TooLateToDemand", "WindowOver"):

@@ -40,6 +40,7 @@ MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what
 TRIES = 3  # of an inference that dies
 BATCHED = (Kind.PROPOSE, Kind.SETTLE, Kind.WITHDRAW)
 RETRY = 10.0  # seconds until what may get better by itself is tried again
+SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
 
 
 class Inference(Protocol):
@@ -319,6 +320,11 @@ class Service:
             self._not_before[row.id] = now + RETRY
             return
         match error.name:
+            # Who does not answer in time is slashed, so a node that is behind has no say in it: what
+            # ends this duty is an event, or the deadline.
+            case _ if row.duty.kind is Kind.REVEAL:
+                log.warning("an answer cannot be sent yet", subject=subject, why=str(error))
+                self._not_before[row.id] = now + SOON
             case "WindowNotOver":
                 pass  # the chain's clock is behind ours
             case "ProposalVoid":
@@ -327,12 +333,10 @@ class Service:
                 pass
             case "WrongProposal":
                 # It was moved or replaced, by an event that we are about to read.
-                self._not_before[row.id] = now + 1
+                self._not_before[row.id] = now + SOON
             case "WrongStatus" | "NothingToWithdraw" | "NothingToCollect":
                 self._store.end(row.id, State.SUPERSEDED, str(error))
-            case "DemandNotOpen" | "WrongDemand":
-                self._store.end(row.id, State.SUPERSEDED, str(error))
-            case "DeadlinePassed" | "RevealTooLate":
+            case "DeadlinePassed":
                 log.error("missed a deadline", kind=row.duty.kind, subject=subject)
                 self._store.end(row.id, State.MISSED, str(error))
             case "InsufficientStake":

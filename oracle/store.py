@@ -212,7 +212,6 @@ class Store:
     """One operator's state. `url` as SQLAlchemy writes it: sqlite:///… or postgresql+psycopg://…"""
 
     def __init__(self, url: str, chain_id: int, queue: Address, operator: Address):
-        self._operator = operator
         self._engine = _open(url)
         with self._begin() as connection:
             _metadata.create_all(connection)
@@ -289,10 +288,10 @@ class Store:
                     .where(_proposals.c.request_id == request_id)
                     .values(settle_at=proposal.settle_at)
                 )
-            case FraudCommitted(where=where, commitment=commitment, challenger=challenger):
-                if challenger == self._operator:
-                    values = {"commitment": commitment, "block": where.block}
-                    self._insert(connection, _commitments, **values)
+            # Whoever sent it: a copy that came first is the challenger's all the same.
+            case FraudCommitted(where=where, commitment=commitment):
+                values = {"commitment": commitment, "block": where.block}
+                self._insert(connection, _commitments, **values)
             case (
                 PartDemanded() | PartRevealed() | TraceRevealed() | FraudProven() | DemandTimedOut()
             ):
@@ -434,7 +433,7 @@ class Store:
         return [self.dispute(key) for key in keys]
 
     def committed(self, commitment: bytes) -> int | None:
-        """The block of our commitment; None where there is none."""
+        """The block of a commitment; None where there is none."""
         query = select(_commitments.c.block).where(_commitments.c.commitment == commitment)
         with self._begin() as connection:
             return connection.execute(query).scalar_one_or_none()
@@ -485,16 +484,15 @@ class Store:
                 self._insert(connection, _duties, **_duty_values(pursuit, at))
 
     def take(self, duty: Duty, where: Where) -> None:
-        """Takes on a duty that follows from what happened there, once."""
+        """Takes on a duty that follows from what happened there, once; one that was given up, and
+        turns out to be needed still, is open again."""
+        values = _duty_values(duty, where)
+        same = [_duties.c[name] == values[name] for name in ("kind", "subject", "block", "log_index")]
         with self._begin() as connection:
-            self._insert(connection, _duties, **_duty_values(duty, where))
-
-    def reopen(self, duty: int) -> None:
-        """Of a duty that was given up, and turns out to be needed still."""
-        with self._begin() as connection:
+            self._insert(connection, _duties, **values)
             connection.execute(
                 update(_duties)
-                .where(_duties.c.id == duty, _duties.c.state == State.SUPERSEDED)
+                .where(*same, _duties.c.state == State.SUPERSEDED)
                 .values(state=State.OPEN)
             )
 

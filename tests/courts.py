@@ -13,6 +13,7 @@ import numpy as np
 
 from oracle.chain.contracts import Referee
 from oracle.chain.deployment import PRESETS
+from oracle.chain.provider import Chain
 from oracle.chain.sender import Sender
 from oracle.chain.watcher import Watcher
 from oracle.challenger import Policy
@@ -170,22 +171,24 @@ def hire(
     inference: Honest | None = None,
     dry: bool = False,
     witness: Witness | None = None,
+    chain: Chain | None = None,
     **policy: object,
 ) -> Challenger:
     """The challenger of `who`, with the state that it had if it worked before."""
+    chain = chain or world.chain
     url = f"sqlite:///{folder}/{who}.db"
     store = Store(url, world.chain.id, world.deployment.queue, address(who))
     clock = [float(world.time())]
     setup = Setup(
-        chain=world.chain,
+        chain=chain,
         queue=world.queue,
         disputes=world.disputes,
-        referee=Referee(world.chain, world.deployment),
-        watcher=Watcher(world.chain, world.deployment, confirmations=0),
+        referee=Referee(chain, world.deployment),
+        watcher=Watcher(chain, world.deployment, confirmations=0),
         store=store,
         inference=inference or Honest(),
         policy=replace(Policy(address(who)), **policy),
-        sender=None if dry else Sender(world.chain, PEOPLE[who], store),
+        sender=None if dry else Sender(chain, PEOPLE[who], store),
         witness=witness,
         clock=lambda: clock[0],
     )

@@ -1,21 +1,33 @@
 """Disputes as the programs fight them: liars are slashed, the honest are not and lose nothing."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from oracle import findings
+from oracle.chain.contracts import Disputes
+from oracle.chain.provider import Call, Chain
 from oracle.duties import Kind, State
+from oracle.errors import Reverted
 from oracle.events import (
     DemandTimedOut,
+    FraudCommitted,
     FraudProven,
     OperatorSlashed,
     PartDemanded,
+    PartRevealed,
     RequestCreated,
 )
+from oracle.exact.known import Known
+from oracle.inference import Pursue, Task
+from oracle.service import RETRY
+from oracle.tensor import decode
 from oracle.types import Status
 from tests import chains, courts
-from tests.chains import ETHER, World, address
+from tests.chains import ETHER, World, address, variant
 from tests.courts import Challenger, Honest, Liar
 from tests.integration import workers
 from tests.liars import Lie
@@ -136,24 +148,21 @@ def test_two_challengers_share_a_dispute(court: World, tmp_path: Path) -> None:
     assert first.patrol.open_pursuits == second.patrol.open_pursuits == 0
 
 
+class Wrong(Liar):
+    """Of a challenger: it believes its own false trace."""
+
+    def answer(self, payload: bytes, task: Task) -> bytes:
+        if not isinstance(task, Pursue):
+            return super().answer(payload, task)
+        known = Known(self.told(payload)[0], task.trace_root)
+        for part in task.revealed:
+            known.add(*part)
+        inputs = decode(payload, courts.engine().runner.program.signature.inputs)
+        return findings.dump(findings.find(known, inputs, task.output))
+
+
 def test_a_challenger_that_is_wrong_gains_nothing(court: World, tmp_path: Path) -> None:
-    """It believes its own false trace; the operator is honest, answers, and is paid for it."""
-
-    class Wrong(Liar):
-        def answer(self, payload, task):
-            from oracle import findings
-            from oracle.exact.known import Known
-            from oracle.inference import Pursue
-            from oracle.tensor import decode
-
-            if not isinstance(task, Pursue):
-                return super().answer(payload, task)
-            known = Known(self.told(payload)[0], task.trace_root)
-            for part in task.revealed:
-                known.add(*part)
-            inputs = decode(payload, courts.engine().runner.program.signature.inputs)
-            return findings.dump(findings.find(known, inputs, task.output))
-
+    """The operator is honest, answers, and is paid for it."""
     asked, honest = disputed(court, tmp_path, Honest())
     staked = court.queue.account_of(address("operator")).staked
     before = court.chain.balance(address("operator"))
@@ -169,3 +178,69 @@ def test_a_challenger_that_is_wrong_gains_nothing(court: World, tmp_path: Path) 
     assert court.chain.balance(address("operator")) + chains.FEE > before
     assert court.chain.balance(court.deployment.disputes) == 0
     assert court.chain.balance(address("challenger")) < 1000 * ETHER
+
+
+def test_a_copied_commitment_stops_nobody(court: World, tmp_path: Path) -> None:
+    """Whoever sends it first: it is the challenger's, and the contract takes it once."""
+    _, liar = disputed(court, tmp_path, Liar())
+    challenger = courts.hire(court, tmp_path)
+
+    class Copied(Disputes):
+        def commit(self, commitment: bytes) -> Call:
+            call = super().commit(commitment)
+            with suppress(Reverted):
+                court.send("stranger", call)
+            return call
+
+    setup = challenger.patrol._setup
+    challenger.patrol._setup = replace(setup, disputes=Copied(court.chain, court.deployment))
+
+    fight(challenger, liar)
+
+    [slashed] = court.all(OperatorSlashed)
+    assert slashed.challenger == address("challenger")
+    assert {each.challenger for each in court.all(FraudCommitted)} == {address("stranger")}
+
+
+@pytest.mark.parametrize("reason", ["WrongStatus", "AlreadyDemanded", "DemandNotOpen"])
+def test_a_node_that_is_behind_stops_no_pursuit(
+    court: World, tmp_path: Path, reason: str
+) -> None:
+    """A simulation on an older block says that a step is not needed; the events do not."""
+    _, liar = disputed(court, tmp_path, Liar())
+    challenger = courts.hire(court, tmp_path, chain=behind(court.chain, reason))
+
+    fight(challenger, liar)
+
+    assert len(court.all(FraudProven)) == 1
+
+
+@pytest.mark.parametrize("reason", ["WrongDemand", "DemandNotOpen", "WrongStatus", "Unknown"])
+def test_a_node_that_is_behind_costs_no_bond(court: World, tmp_path: Path, reason: str) -> None:
+    """Until the chain says that a demand was answered or its time is over, it is to be answered."""
+    asked, _ = disputed(court, tmp_path, Honest())
+    demander = courts.hire(court, tmp_path, inference=Wrong())
+    demander.work()
+    [demanded] = court.all(PartDemanded)
+    chain = behind(court.chain, reason)
+    honest = workers.hire(court, tmp_path, answers=Honest(), chain=chain)
+
+    for _ in range(4):
+        honest.tick()
+        honest.wait(RETRY)
+
+    assert [event.part for event in court.all(PartRevealed)] == [demanded.demand.part]
+    assert court.status(asked) is Status.PROPOSED
+
+
+def behind(chain: Chain, reason: str) -> Chain:
+    """Its first simulation is one of a block that is long past."""
+    refusals = [Reverted(reason)]
+
+    class Behind:
+        def estimate(self, call, sender):
+            if refusals:
+                raise refusals.pop()
+            return super().estimate(call, sender)  # type: ignore[misc]
+
+    return variant(chain, Behind)
