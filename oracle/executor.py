@@ -79,15 +79,16 @@ class Executor:
         """The output's payload; waits for a free child. Raises ModelError, PayloadError or
         SecondOpinionDiffers."""
         child = self._take(job)
+        limit = max(self._time_limit, job.patience)
         try:
             try:
-                return child.infer(job, self._time_limit)
+                return child.infer(job, limit)
             except _Lost as lost:
                 # An earlier job may be to blame, by what it left in memory: a fresh child knows.
                 if lost.has_begun and not child.has_answered:
                     raise
             child = self._replaced(child)
-            return child.infer(job, self._time_limit)
+            return child.infer(job, limit)
         except _Lost as lost:
             self._fail_if_closed()
             raise InferenceFailed(str(lost)) from None

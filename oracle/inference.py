@@ -58,9 +58,11 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A part of the trace: its data, and after it the siblings."""
+    """A part of the trace: its data, and after it the siblings. A trace takes longer than the run,
+    and who has none to show is slashed: it may take `patience` seconds, if not more."""
 
     part: Part
+    patience: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,11 @@ class Job:
             case _:
                 return False
 
+    @property
+    def patience(self) -> float:
+        """Seconds that it must be given."""
+        return self.task.patience if isinstance(self.task, Open) else 0.0
+
     def fits(self, length: int) -> bool:
         """Whether an answer may have that length."""
         match self.task:
@@ -105,7 +112,7 @@ class Job:
                 return length == self.signature.output_length
             case Witness():
                 return length <= testimony.most_bytes(self.signature)
-            case Open(part):
+            case Open(part=part):
                 return length >= part.size and (length - part.size) % 32 == 0
             case Pursue():
                 return length <= MAX_FINDING
@@ -134,7 +141,7 @@ class Exact:
                 return self.infer(payload)
             case Witness(output):
                 return self.witness(payload, output)
-            case Open(part):
+            case Open(part=part):
                 data, siblings = self.trace(payload).open_part(part)
                 return data + b"".join(siblings)
             case Pursue():

@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 MAX_BATCH = 50  # duties in one transaction
 MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what nodes take
-TRIES = 3  # of an inference that dies
+TRIES = 3  # of an inference that dies, or an answer to a demand that hangs
 BATCHED = (Kind.PROPOSE, Kind.SETTLE, Kind.WITHDRAW)
 RETRY = 10.0  # seconds until what may get better by itself is tried again
 SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
@@ -139,8 +139,10 @@ class Service:
         payload = self._store.payload(request_id)
         inference = self._setup.inference
         if row.duty.kind is Kind.REVEAL:
-            part = named(row.duty.subject)[1]
-            self._running[row.id] = inference.ask(model, uris, payload, Open(part))
+            # Time for more than one try, should one hang.
+            left = max(0.0, (row.duty.deadline or now) - now)
+            task = Open(named(row.duty.subject)[1], patience=left / TRIES)
+            self._running[row.id] = inference.ask(model, uris, payload, task)
         else:
             self._running[row.id] = inference.submit(model, uris, payload)
 

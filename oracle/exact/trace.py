@@ -11,12 +11,16 @@ Nothing in it is free to choose: depths come from the program, padding is zero, 
 canonical, so one run has one trace root. Its preimage is 96 bytes long, as that of no leaf, inner
 node or record is.
 
-A trace is computed only when asked for. It holds all values; `value_roots` alone does not.
+A trace is computed only when asked for. It may take far more memory than the run, which frees what
+is read no more: beyond `KEPT` bytes it holds roots alone, and runs again up to a value that is
+looked at.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
@@ -27,8 +31,11 @@ from oracle.merkle import LEAF, Nodes, Run, keccak256
 from oracle.tensor import Array, to_bytes
 from oracle.types import LEAVES, VALUE_TREE, Part
 
+KEPT = 1 << 29  # bytes of values that a trace may hold
+
 _TAG = keccak256(b"exactum.trace")
 _EMPTY = bytes(32)
+_AT_HAND = 4  # of the values that are not held: an accused one and its operands
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +77,41 @@ class Divergence:
     theirs: object
 
 
+class Values(Protocol):
+    """Every node's, in order."""
+
+    def __getitem__(self, node: int, /) -> Array: ...
+
+    def __iter__(self) -> Iterator[Array]: ...
+
+
+class Rerun:
+    """The values of a run, each computed when it is looked at; a few are held."""
+
+    def __init__(self, runner: Runner, inputs: Sequence[Array]):
+        self._runner = runner
+        self._inputs = inputs
+        self._at_hand: dict[int, Array] = {}
+
+    def __getitem__(self, node: int, /) -> Array:
+        found = self._at_hand.pop(node, None)
+        if found is None:
+            found = np.array(next(islice(iter(self), node, None)))
+        self._at_hand[node] = found
+        if len(self._at_hand) > _AT_HAND:
+            del self._at_hand[next(iter(self._at_hand))]
+        return found
+
+    def __iter__(self) -> Iterator[Array]:
+        return self._runner.values(self._inputs)
+
+
 class Trace:
     """All values of one run."""
 
-    def __init__(self, program: Program, values: Sequence[Array]):
+    def __init__(self, program: Program, values: Values):
         self.program = program
-        self.values = tuple(values)
+        self.values = values
 
     @cached_property
     def roots(self) -> tuple[bytes, ...]:
@@ -130,8 +166,10 @@ class Trace:
         return Divergence(value, element, ours[element].item(), theirs[element].item())
 
 
-def trace(runner: Runner, inputs: Sequence[Array]) -> Trace:
-    """Runs, and keeps every value."""
+def trace(runner: Runner, inputs: Sequence[Array], kept: int = KEPT) -> Trace:
+    """Of a run, which holds values of `kept` bytes and no more."""
+    if sum(node.output.nbytes for node in runner.program.nodes) > kept:
+        return Trace(runner.program, Rerun(runner, inputs))
     return Trace(runner.program, [np.array(value) for value in runner.values(inputs)])
 
 

@@ -230,6 +230,8 @@ def test_a_node_that_is_behind_costs_no_bond(court: World, tmp_path: Path, reaso
         honest.wait(RETRY)
 
     assert [event.part for event in court.all(PartRevealed)] == [demanded.demand.part]
+    [*_, opened] = honest.answers.asked
+    assert opened.patience > courts.REVEAL / 4
     assert court.status(asked) is Status.PROPOSED
 
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +31,9 @@ from oracle.errors import (
 )
 from oracle.exact.lower import lower
 from oracle.executor import Executor, Job
-from oracle.inference import dims_of, load
+from oracle.inference import Open, dims_of, load
 from oracle.native import Native
-from oracle.types import Assurance
+from oracle.types import LEAVES, VALUE_TREE, Assurance, Part
 
 MIN_INT = -(2**31)
 
@@ -357,6 +359,40 @@ def test_unpacked_trusts_nothing(data):
 
 
 # In process, as an audit does it
+
+
+# What a dispute asks for
+
+
+def deep(size, depth):
+    """Adds to itself, again and again: a run holds two values, and a trace commits to all."""
+    names = [f"v{at}" for at in range(depth + 1)]
+    nodes = [h.make_node("Add", [a, a], [b]) for a, b in pairwise(names)]
+    inputs = [value("v0", T.FLOAT, [size])]
+    last = h.make_node("ReduceMax", [names[-1]], ["y"], keepdims=0)
+    return onnx([*nodes, last], inputs, [value("y", T.FLOAT, [])])
+
+
+def test_open_takes_no_more_memory_than_the_run(tmp_path):
+    """Else whoever asks an honest operator for its trace could have it slashed."""
+    size, depth = 1 << 20, 160  # 640 MiB of values
+    answer = job(tmp_path, deep(size, depth), bytes(4 * size))
+    parts = [Part(VALUE_TREE, 0, 0, 4), Part(depth - 1, LEAVES, 0, 2)]
+    with Executor(processes=1, memory_limit=600 << 20) as executor:
+        assert executor.infer(answer) == floats(0)
+        for part in parts:
+            found = executor.infer(changed(answer, task=Open(part)))
+            assert len(found) > part.size
+
+
+def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):
+    answer = job(tmp_path, deep(1 << 16, 200), bytes(4 << 16))
+    asked = Open(Part(VALUE_TREE, 0, 0, 1))
+    with Executor(processes=1, time_limit=0.05) as executor:
+        with pytest.raises(InferenceFailed, match="took more than"):
+            executor.infer(changed(answer, task=asked))
+        assert executor.infer(changed(answer, task=replace(asked, patience=60)))
+
 
 
 def test_load_gives_the_law_without_a_second_opinion(tmp_path):

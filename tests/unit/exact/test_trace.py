@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ from oracle.merkle import LEAF, Run
 from oracle.tensor import to_bytes
 from tests.unit.exact.files import file, node, tensor
 
+X = np.linspace(-2, 2, 70, dtype=np.float32)
 SHAPES = [(), (1,), (31,), (32,), (33,), (5, 13), (0, 3), (300,), (2**11,)]
 
 
@@ -42,8 +44,7 @@ def program_of(count: int) -> Program:
 
 @cache
 def traced(count: int) -> Trace:
-    x = np.linspace(-2, 2, 70, dtype=np.float32)
-    return trace(Runner(program_of(count)), [x])
+    return trace(Runner(program_of(count)), [X])
 
 
 def flipped(data: bytes, bit: int) -> bytes:
@@ -55,7 +56,7 @@ def flipped(data: bytes, bit: int) -> bytes:
 @st.composite
 def openings(draw: st.DrawFn) -> tuple[Trace, RunOpening]:
     found = traced(draw(st.integers(1, 9)))
-    value = draw(st.integers(0, len(found.values) - 1))
+    value = draw(st.integers(0, len(found.roots) - 1))
     leaves = merkle.leaf_count(found.values[value].nbytes)
     first = draw(st.integers(0, leaves - 1))
     return found, found.open_run(value, first, draw(st.integers(1, leaves - first)))
@@ -198,11 +199,10 @@ def test_a_run_of_all_leaves_needs_no_siblings_but_padding():
 
 def test_values_are_those_of_the_run():
     found = traced(6)
-    x = np.linspace(-2, 2, 70, dtype=np.float32)
-    (expected,) = Runner(program_of(6)).run([x])
+    (expected,) = Runner(program_of(6)).run([X])
     output = found.program.outputs[0]
     assert found.values[output.index].tobytes() == expected.tobytes()
-    plain = trace(Runner(program_of(6), plain=True), [x])
+    plain = trace(Runner(program_of(6), plain=True), [X])
     assert plain.root == found.root
 
 
@@ -223,3 +223,14 @@ def test_first_divergence_names_node_element_and_both_values():
 def test_first_divergence_is_none_between_equal_traces():
     ours = traced(4)
     assert ours.first_divergence(Trace(ours.program, ours.values)) is None
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_trace_that_holds_no_values_opens_the_same(count):
+    whole = traced(count)
+    lean = trace(Runner(whole.program), [X], kept=0)
+
+    assert lean.root == whole.root
+    for value in range(count):
+        assert lean.open_run(value, 0, 1) == whole.open_run(value, 0, 1)
+        assert (lean.values[value] == whole.values[value]).all()
