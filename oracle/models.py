@@ -11,6 +11,7 @@ import hashlib
 import os
 import socket
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -38,6 +39,7 @@ Endpoint = tuple[str, int]
 class ModelFiles:
     """A folder of model files, each named by its SHA-256.
 
+    `timeout` is for all URIs of a file together, for a publisher may name any number of slow ones.
     `allow_local` is for devnets: it reads file:// and local addresses too. The IPFS gateway is the
     operator's own choice, so it may be local in any case.
     """
@@ -100,9 +102,10 @@ class ModelFiles:
     def _fetch(self, file_hash: bytes, uris: Sequence[str]) -> Path:
         failures: list[str] = []
         wrong: set[str] = set()
-        for uri in uris:
+        end = time.monotonic() + self._timeout
+        for left, uri in zip(range(len(uris), 0, -1), uris, strict=True):
             try:
-                data = self._read(uri)
+                data = self._read(uri, (end - time.monotonic()) / left)
             except _Unreadable as error:
                 failures.append(f"{masked(uri)}: {error}")
                 continue
@@ -133,14 +136,14 @@ class ModelFiles:
 
     # URIs
 
-    def _read(self, uri: str) -> bytes:
+    def _read(self, uri: str, limit: float) -> bytes:
         scheme, colon, rest = uri.partition(":")
         match scheme.lower() if colon else "":
             case "http" | "https":
-                return self._download(uri, permitted=frozenset())
+                return self._download(uri, limit, permitted=frozenset())
             case "ipfs":
                 url = f"{self._gateway}/ipfs/{rest.lstrip('/')}"
-                return self._download(url, _endpoints(self._gateway))
+                return self._download(url, limit, _endpoints(self._gateway))
             case "data":
                 return self._opened("data", uri)
             case "file" if self._allow_local:
@@ -168,12 +171,12 @@ class ModelFiles:
             body.add(chunk)
         return body.data
 
-    def _download(self, url: str, permitted: frozenset[Endpoint]) -> bytes:
+    def _download(self, url: str, limit: float, permitted: frozenset[Endpoint]) -> bytes:
         guard = None if self._allow_local else _Guard(permitted)
         try:
-            return asyncio.run(self._stream(url, guard))
+            return asyncio.run(self._stream(url, limit, guard))
         except TimeoutError:
-            raise _Unreadable(f"it took more than {self._timeout:g} s") from None
+            raise _Unreadable(f"it took more than {limit:.2g} s") from None
         except aiohttp.ClientResponseError as error:
             raise _Unreadable(f"HTTP status {error.status}") from None
         except aiohttp.ClientConnectorError as error:
@@ -185,9 +188,9 @@ class ModelFiles:
         except (aiohttp.ClientError, ValueError, OSError) as error:
             raise _Unreadable(type(error).__name__) from None
 
-    async def _stream(self, url: str, guard: "_Guard | None") -> bytes:
+    async def _stream(self, url: str, limit: float, guard: "_Guard | None") -> bytes:
         body = _Body(self._max_bytes)
-        async with asyncio.timeout(self._timeout), _http(guard) as http:
+        async with asyncio.timeout(limit), _http(guard) as http:
             file = await http.open_async(url, size=1)  # no HEAD to ask: its answer proves nothing
             try:
                 while chunk := await file.read(CHUNK):

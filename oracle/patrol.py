@@ -1,6 +1,7 @@
 """The challenger at work: runs again what others propose, and takes what is wrong to the slash."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ class Patrol:
         self._running: dict[int, tuple[Future[bytes], bytes, int]] = {}  # by duty
         self._found: dict[bytes, _Known] = {}  # by request
         self._not_before: dict[int, float] = {}  # by duty: when to try again
+        self._failures: Counter[int] = Counter()  # by duty
         self._reported: set[tuple[int, str]] = set()
 
     def run(self, stop: Flag, pause: float) -> None:
@@ -131,9 +133,11 @@ class Patrol:
             if future.done():
                 del self._running[duty_id]
                 self._take(duty_id, future, dispute, revealed, now)
-        # A pursuit has a deadline that others set; a check has the whole window.
+        # A pursuit has a deadline that others set; a check has the whole window. What failed before
+        # waits for the rest, or a few bad models could take up all the time there is.
         for kind in (Kind.PURSUE, Kind.CHECK):
-            for row in self._store.duties(State.OPEN, kind=kind):
+            rows = self._store.duties(State.OPEN, kind=kind)
+            for row in sorted(rows, key=lambda row: self._failures[row.id]):
                 if len(self._running) >= self._setup.parallel:
                     return
                 if row.id in self._running or self._not_before.get(row.id, 0) > now:
@@ -172,6 +176,7 @@ class Patrol:
             finding = findings.load(future.result())
         except OracleError as error:
             log.error("cannot be checked yet", request=request, why=str(error))
+            self._failures[duty_id] += 1
             self._not_before[duty_id] = now + RETRY
             return
         # A bug, which must not cost us the deadlines of the rest.

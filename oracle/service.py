@@ -71,9 +71,10 @@ class Service:
     def __init__(self, setup: Setup):
         self._setup = setup
         self._store = setup.store
-        self._running: dict[int, Future[bytes]] = {}  # by duty
+        self._running: dict[int, tuple[Kind, Future[bytes]]] = {}  # by duty
         self._not_before: dict[int, float] = {}  # by duty: when to try again
-        self._failures: Counter[int] = Counter()  # by duty: inferences that died
+        self._failures: Counter[int] = Counter()  # by duty
+        self._deaths: Counter[int] = Counter()  # by duty: inferences that died
         self._parts: dict[int, bytes] = {}  # by duty: what answers a demand
         self._reported: set[int] = set()  # duties that a dry run has told of
 
@@ -109,15 +110,17 @@ class Service:
     # Inference.
 
     def _infer(self, now: float) -> None:
-        for duty_id, future in list(self._running.items()):
+        for duty_id, (_, future) in list(self._running.items()):
             if future.done():
                 del self._running[duty_id]
                 self._take(duty_id, future, now)
-        # An answer that a dispute waits for goes before one that earns a fee.
+        # An answer that a dispute waits for does not wait for one that earns a fee; and what failed
+        # before waits for the rest, or a few bad models could take up all the time there is.
         for kind in (Kind.REVEAL, Kind.PROPOSE):
-            for row in self._store.duties(State.OPEN, kind=kind):
-                if len(self._running) >= self._setup.parallel:
-                    return
+            rows = self._store.duties(State.OPEN, kind=kind)
+            for row in sorted(rows, key=lambda row: self._failures[row.id]):
+                if sum(kind is of for of, _ in self._running.values()) >= self._setup.parallel:
+                    break
                 if self._may_start(row, now):
                     self._start(row, now)
 
@@ -142,9 +145,10 @@ class Service:
             # Time for more than one try, should one hang.
             left = max(0.0, (row.duty.deadline or now) - now)
             task = Open(named(row.duty.subject)[1], patience=left / TRIES)
-            self._running[row.id] = inference.ask(model, uris, payload, task)
+            future = inference.ask(model, uris, payload, task)
         else:
-            self._running[row.id] = inference.submit(model, uris, payload)
+            future = inference.submit(model, uris, payload)
+        self._running[row.id] = row.duty.kind, future
 
     def _request_id(self, row: Row) -> RequestId:
         if row.duty.kind in (Kind.REVEAL, Kind.COLLECT):
@@ -171,22 +175,29 @@ class Service:
                 log.info("computed", request=request, output_bytes=len(output))
             case ModelUnavailable() as error:
                 log.warning("the model cannot be had yet", request=request, why=str(error))
-                self._not_before[duty_id] = now + RETRY
+                self._fail(duty_id, now)
             case OracleError() as error if row.duty.kind is Kind.REVEAL:
                 # Who does not answer in time is slashed: there is no giving up before that.
                 log.error("a demand cannot be answered yet", request=request, why=str(error))
-                self._not_before[duty_id] = now + RETRY
-            case InferenceFailed() as error if self._failures[duty_id] < TRIES - 1:
+                self._fail(duty_id, now)
+            case InferenceFailed() as error if self._deaths[duty_id] < TRIES - 1:
                 # Time or memory may have lacked because of us, not of the model.
                 log.warning("the inference failed", request=request, why=str(error))
-                self._failures[duty_id] += 1
-                self._not_before[duty_id] = now + RETRY
+                self._deaths[duty_id] += 1
+                self._fail(duty_id, now)
             case OracleError() as error:
                 log.error("we do not answer", request=request, why=str(error))
                 self._store.end(duty_id, State.MISSED, str(error))
+            case error if row.duty.kind is Kind.REVEAL:  # a bug, and all the same
+                log.error("a demand cannot be answered yet", request=request, exc_info=error)
+                self._fail(duty_id, now)
             case error:  # a bug, which must not cost us the deadlines of the rest
                 log.error("we cannot answer", request=request, exc_info=error)
                 self._store.end(duty_id, State.MISSED, repr(error))
+
+    def _fail(self, duty_id: int, now: float) -> None:
+        self._failures[duty_id] += 1
+        self._not_before[duty_id] = now + RETRY
 
     # Transactions out.
 

@@ -1,6 +1,7 @@
 """Disputes as the programs fight them: liars are slashed, the honest are not and lose nothing."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from oracle import findings
 from oracle.chain.contracts import Disputes
 from oracle.chain.provider import Call, Chain
 from oracle.duties import Kind, State
-from oracle.errors import Reverted
+from oracle.errors import InferenceFailed, Reverted
 from oracle.events import (
     DemandTimedOut,
     FraudCommitted,
@@ -246,3 +247,51 @@ def behind(chain: Chain, reason: str) -> Chain:
             return super().estimate(call, sender)  # type: ignore[misc]
 
     return variant(chain, Behind)
+
+
+def test_requests_that_never_end_keep_no_demand_waiting(court: World, tmp_path: Path) -> None:
+    class Stuck(Honest):
+        def submit(self, model, uris, payload):
+            if payload == courts.payload(2):
+                return Future()
+            return super().submit(model, uris, payload)
+
+    court.stake(amount=3 * ETHER)
+    model_id = courts.publish(court)
+    courts.ask(court, model_id)
+    honest = workers.hire(court, tmp_path, answers=Stuck(), parallel=1)
+    honest.work()
+    for _ in range(3):
+        courts.ask(court, model_id, seed=2)
+    honest.tick(2)
+    courts.hire(court, tmp_path, inference=Wrong()).work()
+
+    honest.tick(3)
+
+    assert len(court.all(PartRevealed)) == len(court.all(PartDemanded)) == 1
+
+
+def test_models_that_fail_keep_no_lie_from_being_found(court: World, tmp_path: Path) -> None:
+    """They are many, and each has a nearer deadline."""
+
+    class Poisoned(Honest):
+        def ask(self, model, uris, payload, task):
+            if payload == courts.payload(1):
+                return super().ask(model, uris, payload, task)
+            failed: Future[bytes] = Future()
+            failed.set_exception(InferenceFailed("It took all the time there is."))
+            return failed
+
+    court.stake(amount=9 * ETHER)
+    model_id = courts.publish(court)
+    for seed in range(2, 14):
+        courts.ask(court, model_id, seed=seed, window=3000)
+    courts.ask(court, model_id, window=3600)
+    workers.hire(court, tmp_path, answers=Liar()).work()
+    challenger = courts.hire(court, tmp_path, inference=Poisoned())
+
+    for _ in range(20):
+        challenger.tick()
+        challenger.clock[0] += RETRY  # what failed may be tried again at once
+
+    assert challenger.store.wrong() == 1

@@ -1,5 +1,6 @@
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -270,6 +271,16 @@ def test_fetch_stops_waiting_for_a_dribble(tmp_path):
     with server({"/m.onnx": dribbles}) as http:
         files = ModelFiles(tmp_path, timeout=0.3, allow_local=True)
         assert "it took more than 0.3 s" in why(files, f"{http.url}/m.onnx")
+
+
+@pytest.mark.enable_socket
+def test_fetch_takes_no_longer_for_many_slow_uris_than_for_one(tmp_path):
+    with server({"/good": gives(DATA)} | {f"/{n}": dribbles for n in range(20)}) as http:
+        files = ModelFiles(tmp_path, timeout=2, allow_local=True)
+        start = time.monotonic()
+        found = files.fetch(HASH, [*(f"{http.url}/{n}" for n in range(20)), f"{http.url}/good"])
+        assert found.read_bytes() == DATA
+        assert time.monotonic() - start < 4
 
 
 def test_fetch_reads_no_endless_file(tmp_path):
