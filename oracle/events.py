@@ -32,6 +32,7 @@ class ModelPublished:
     model_id: ModelId
     model: Model
     uri: str
+    preimage: bytes  # of the id: names as they are, be they text or not
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from oracle import challenger, crank, findings
 from oracle.answers import Answers
 from oracle.chain.codec import commitment, dispute_key
 from oracle.chain.contracts import Disputes, Queue, Referee, Subject
+from oracle.chain.preimage import model_of
 from oracle.chain.provider import Call, Chain
 from oracle.chain.sender import Sender
 from oracle.chain.watcher import Watcher
@@ -328,12 +329,11 @@ class Patrol:
 
     def _step(self, row: Row) -> Call | None:
         request_id = RequestId(row.duty.subject)
-        subject, model, finding = (
-            self._subject(request_id),
-            self._model(request_id),
-            self._finding(row),
-        )
-        if subject is None or model is None or finding is None:
+        subject, finding = self._subject(request_id), self._finding(row)
+        if subject is None or finding is None:
+            return None
+        model = self._store.preimage(subject.request.model)
+        if model is None:
             return None
         disputes, key = self._setup.disputes, self._dispute(request_id, subject).key
         if row.duty.kind is Kind.DEMAND and finding.question is not None:
@@ -348,7 +348,8 @@ class Patrol:
         output = subject.output if charge.kind is ClaimKind.OUTPUT else b""
         if row.duty.kind is Kind.COMMIT:
             root = self._store.dispute(key).trace_root
-            self._setup.referee.must_convict(model, root, subject, charge.proof, payload, output)
+            program = model_of(model).program_root
+            self._setup.referee.must_convict(program, root, subject, charge.proof, payload, output)
             return disputes.commit(self._commitment(key, charge))
         return disputes.prove(subject, model, charge.proof, payload, output, self._salt(key))
 

@@ -333,8 +333,8 @@ class Service:
             self._not_before[row.id] = now + RETRY
             return
         match error.name:
-            # Who does not answer in time is slashed, so a node that is behind has no say in it: what
-            # ends this duty is an event, or the deadline.
+            # Who does not answer in time is slashed, so a node that is behind has no say in it: an
+            # event ends this duty, or the deadline.
             case _ if row.duty.kind is Kind.REVEAL:
                 log.warning("an answer cannot be sent yet", subject=subject, why=str(error))
                 self._not_before[row.id] = now + SOON

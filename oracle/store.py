@@ -30,6 +30,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from oracle.chain.codec import request_bytes, request_from_bytes
+from oracle.chain.preimage import model_of
 from oracle.chain.provider import Call, Fees
 from oracle.chain.sender import Outcome, Sent
 from oracle.chain.watcher import Cursor
@@ -54,15 +55,11 @@ from oracle.events import (
 from oracle.facts import dump, load
 from oracle.types import (
     Address,
-    Assurance,
-    DType,
     Model,
     ModelId,
     Proposal,
     Request,
     RequestId,
-    Signature,
-    TensorType,
     Wei,
 )
 
@@ -87,7 +84,7 @@ _models = Table(
     "models",
     _metadata,
     Column("model_id", LargeBinary, primary_key=True),
-    Column("content", Text, nullable=False),
+    Column("preimage", LargeBinary, nullable=False),
 )
 _uris = Table(
     "uris",
@@ -256,8 +253,8 @@ class Store:
 
     def _remember(self, connection: Connection, what: Event) -> None:
         match what:
-            case ModelPublished(model_id=model_id, model=model, uri=uri):
-                self._insert(connection, _models, model_id=model_id, content=_dump(model))
+            case ModelPublished(model_id=model_id, uri=uri, preimage=preimage):
+                self._insert(connection, _models, model_id=model_id, preimage=preimage)
                 if uri:
                     self._insert(connection, _uris, model_id=model_id, uri=uri)
             case ModelUriAdded(model_id=model_id, uri=uri):
@@ -361,10 +358,14 @@ class Store:
     # What is known.
 
     def model(self, model_id: ModelId) -> Model | None:
+        found = self.preimage(model_id)
+        return None if found is None else model_of(found)
+
+    def preimage(self, model_id: ModelId) -> bytes | None:
+        """What the model's id is the hash of."""
         with self._begin() as connection:
-            query = select(_models.c.content).where(_models.c.model_id == model_id)
-            content = connection.execute(query).scalar_one_or_none()
-        return None if content is None else _load(content)
+            query = select(_models.c.preimage).where(_models.c.model_id == model_id)
+            return connection.execute(query).scalar_one_or_none()
 
     def uris(self, model_id: ModelId) -> list[str]:
         with self._begin() as connection:
@@ -487,7 +488,8 @@ class Store:
         """Takes on a duty that follows from what happened there, once; one that was given up, and
         turns out to be needed still, is open again."""
         values = _duty_values(duty, where)
-        same = [_duties.c[name] == values[name] for name in ("kind", "subject", "block", "log_index")]
+        unique = ("kind", "subject", "block", "log_index")
+        same = [_duties.c[name] == values[name] for name in unique]
         with self._begin() as connection:
             self._insert(connection, _duties, **values)
             connection.execute(
@@ -656,39 +658,3 @@ def _open(url: str) -> Engine:
 
 def _first_line(error: object) -> str:
     return str(error).strip().splitlines()[0].rstrip(".")
-
-
-def _dump(model: Model) -> str:
-    def tensors(types: Sequence[TensorType]) -> list[list[object]]:
-        return [[tensor.name, tensor.dtype, tensor.shape] for tensor in types]
-
-    return json.dumps(
-        {
-            "publisher": model.publisher,
-            "name": model.name,
-            "version": model.version,
-            "program_root": model.program_root.hex(),
-            "file_hash": model.file_hash.hex(),
-            "inputs": tensors(model.signature.inputs),
-            "outputs": tensors(model.signature.outputs),
-            "assurance": model.assurance,
-            "royalty": model.royalty,
-        }
-    )
-
-
-def _load(content: str) -> Model:
-    def tensors(types: Sequence[tuple[str, int, list[int]]]) -> tuple[TensorType, ...]:
-        return tuple(TensorType(name, DType(dtype), tuple(shape)) for name, dtype, shape in types)
-
-    fields = json.loads(content)
-    return Model(
-        publisher=Address(fields["publisher"]),
-        name=fields["name"],
-        version=fields["version"],
-        program_root=bytes.fromhex(fields["program_root"]),
-        file_hash=bytes.fromhex(fields["file_hash"]),
-        signature=Signature(tensors(fields["inputs"]), tensors(fields["outputs"])),
-        assurance=Assurance(fields["assurance"]),
-        royalty=Wei(fields["royalty"]),
-    )

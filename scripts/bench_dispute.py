@@ -28,7 +28,7 @@ from rich.table import Table
 
 from oracle import findings, samples
 from oracle.chain import signer as signers
-from oracle.chain.codec import commitment, dispute_key, request_id
+from oracle.chain.codec import commitment, dispute_key, model_preimage, request_id
 from oracle.chain.contracts import Disputes, Options, Queue, Registry, Subject
 from oracle.chain.deployment import PRESETS, Deployment, deploy
 from oracle.chain.devnet import anvil, fund, skip_time
@@ -211,7 +211,7 @@ class Court:
     ) -> tuple[Step, PartDemanded, Subject]:
         prepaid = self.disputes.price_of(asked.part, asked.values, asked.leaves)
         call = self.disputes.demand(
-            subject, asked.part, self.model(case), asked.descriptors, prepaid
+            subject, asked.part, model_preimage(self.model(case)), asked.descriptors, prepaid
         )
         receipt = transact(self.chain, self.challenger, call)
         [demanded] = self.events(receipt, PartDemanded)
@@ -234,7 +234,8 @@ class Court:
         commit = self.disputes.commit(commitment(self.challenger.address, key, proof, salt))
         committed = transact(self.chain, self.challenger, commit)
         payloads = case.payload if needs_input else b"", subject.output if needs_output else b""
-        prove = self.disputes.prove(subject, self.model(case), proof, *payloads, salt)
+        model = model_preimage(self.model(case))
+        prove = self.disputes.prove(subject, model, proof, *payloads, salt)
         proven = transact(self.chain, self.challenger, prove)
         assert len(self.events(proven, FraudProven)) == 1
         assert len(self.events(proven, OperatorSlashed)) == 1

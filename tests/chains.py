@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from eth_abi import encode
 from eth_account import Account as EthAccount
 from eth_utils import keccak
 
-from oracle.chain import devnet
+from oracle.chain import devnet, preimage
+from oracle.chain.codec import model_words
 from oracle.chain.contracts import Disputes, Options, Queue, Registry
 from oracle.chain.deployment import Deployment, Parameters, deploy
 from oracle.chain.history import History
@@ -109,6 +111,16 @@ class World:
         what = model(address("publisher"), **changes)
         receipt = self.send("publisher", self.registry.publish(what, uri))
         return self.of(receipt, ModelPublished).model_id
+
+    def publish_as(self, name: bytes, **changes: object) -> ModelPublished:
+        """Under a name that may be no text: the registry takes any bytes."""
+        what = model(address("publisher"), **changes)
+        words = list(model_words(what))
+        tensors = [[(each.encode(), *rest) for each, *rest in words[at]] for at in (4, 5)]
+        encoded = (name, words[1].encode(), *words[2:4], *tensors, *words[6:])
+        call = self.registry.publish(what, "")
+        data = call.data[:4] + encode((preimage.MODEL, "bytes"), (encoded, b""))
+        return self.of(self.send("publisher", replace(call, data=data)), ModelPublished)
 
     def stake(self, who: str = "operator", amount: int = STAKE) -> None:
         self.send(who, self.queue.stake(Wei(amount)))

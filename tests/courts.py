@@ -77,14 +77,17 @@ def payload(seed: int = 1) -> bytes:
 
 
 def publish(world: World) -> ModelId:
+    return world.publish(name="matrices", **terms())
+
+
+def terms() -> dict[str, object]:
     program = engine().runner.program
-    return world.publish(
-        name="matrices",
-        program_root=program.root,
-        file_hash=hashlib.sha256(onnx_file()).digest(),
-        signature=program.signature,
-        royalty=Wei(0),
-    )
+    return {
+        "program_root": program.root,
+        "file_hash": hashlib.sha256(onnx_file()).digest(),
+        "signature": program.signature,
+        "royalty": Wei(0),
+    }
 
 
 def ask(world: World, model_id: ModelId, seed: int = 1, **changes: object) -> RequestCreated:

@@ -227,7 +227,8 @@ _MODEL = f"(string,string,bytes32,bytes32,{_TENSOR}[],{_TENSOR}[],uint8,uint256)
 
 
 def model_preimage(model: Model) -> bytes:
-    """What the model's id is the hash of."""
+    """What the model's id is the hash of, if its names are text: of a model that another published,
+    `chain.preimage` tells."""
     return encode(("address", _MODEL), (model.publisher, model_words(model)))
 
 

@@ -13,7 +13,6 @@ from oracle.chain.codec import (
     ZERO_ADDRESS,
     address_of,
     demand_words,
-    model_preimage,
     model_words,
     part_words,
     proposal_words,
@@ -248,9 +247,10 @@ class Disputes:
         self._contract = Web3().eth.contract(abi=artifact(DISPUTES).abi)
 
     def demand(
-        self, subject: Subject, part: Part, model: Model, descriptors: bytes, prepaid: Wei
+        self, subject: Subject, part: Part, model: bytes, descriptors: bytes, prepaid: Wei
     ) -> Call:
-        arguments = subject.words, part_words(part), model_preimage(model), descriptors
+        """`model` is what the model's id is the hash of."""
+        arguments = subject.words, part_words(part), model, descriptors
         return self._call("demand", *arguments, value=prepaid)
 
     def reveal(
@@ -267,13 +267,14 @@ class Disputes:
     def prove(
         self,
         subject: Subject,
-        model: Model,
+        model: bytes,
         proof: bytes,
         payload: bytes,
         output: bytes,
         salt: bytes,
     ) -> Call:
-        arguments = subject.words, model_preimage(model), proof, payload, output, salt
+        """`model` is what the model's id is the hash of."""
+        arguments = subject.words, model, proof, payload, output, salt
         return self._call("proveFraud", *arguments)
 
     def collect(self, demand: Demand) -> Call:
@@ -303,7 +304,7 @@ class Referee:
 
     def must_convict(
         self,
-        model: Model,
+        program_root: bytes,
         trace_root: bytes | None,
         subject: Subject,
         proof: bytes,
@@ -312,7 +313,7 @@ class Referee:
     ) -> Verdict:
         """What Disputes would be told. Raises ChainError where the referee would not convict."""
         claim = (
-            model.program_root,
+            program_root,
             trace_root or bytes(32),
             subject.request.input_hash,
             keccak(subject.output),

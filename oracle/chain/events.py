@@ -12,10 +12,10 @@ from web3.exceptions import LogTopicError
 from web3.types import LogReceipt
 
 from oracle import events
+from oracle.chain import preimage
 from oracle.chain.artifacts import artifact
 from oracle.chain.codec import (
     demand_from_words,
-    model_from_words,
     part_from_words,
     proposal_from_words,
     request_from_words,
@@ -63,9 +63,11 @@ class Decoder:
             return None
         event, build = known
         try:
-            arguments = event.process_log(log)["args"]
+            arguments = dict(event.process_log(log)["args"])
         except LogTopicError:
             return None
+        if event.event_name == "ModelPublished":
+            arguments["preimage"] = preimage.of_log(log)
         where = Where(log["blockNumber"], log["logIndex"], bytes(log["transactionHash"]), time)
         return build(where, arguments)
 
@@ -94,10 +96,7 @@ def _plain(value: Any) -> Any:
 
 _BUILDERS: dict[str, Callable[[Where, Arguments], Event]] = {
     "ModelPublished": lambda where, a: events.ModelPublished(
-        where,
-        _model_id(a),
-        model_from_words(Address(a["publisher"]), _words(a["model"])),
-        a["uri"],
+        where, _model_id(a), preimage.model_of(a["preimage"]), a["uri"], a["preimage"]
     ),
     "ModelUriAdded": lambda where, a: events.ModelUriAdded(where, _model_id(a), a["uri"]),
     "ModelDeprecated": lambda where, a: events.ModelDeprecated(

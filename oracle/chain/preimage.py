@@ -14,7 +14,7 @@ from oracle.errors import EvidenceError, NotFound
 from oracle.types import Address, Model, ModelId
 
 _TENSOR = "(bytes,uint8,uint32[])"
-_MODEL = f"(bytes,bytes,bytes32,bytes32,{_TENSOR}[],{_TENSOR}[],uint8,uint256)"
+MODEL = f"(bytes,bytes,bytes32,bytes32,{_TENSOR}[],{_TENSOR}[],uint8,uint256)"
 
 
 def model_id(preimage: bytes) -> ModelId:
@@ -24,8 +24,8 @@ def model_id(preimage: bytes) -> ModelId:
 def of_log(log: LogReceipt) -> bytes:
     """Of the model that `ModelPublished` tells of."""
     publisher = to_checksum_address(bytes(log["topics"][2])[-20:])
-    model, _ = decode((_MODEL, "bytes"), bytes(log["data"]))
-    preimage: bytes = encode(("address", _MODEL), (publisher, model))
+    model, _ = decode((MODEL, "bytes"), bytes(log["data"]))
+    preimage: bytes = encode(("address", MODEL), (publisher, model))
     if keccak(preimage) != bytes(log["topics"][1]):
         raise NotFound("The model's log is not that of its id.")
     return preimage
@@ -34,7 +34,7 @@ def of_log(log: LogReceipt) -> bytes:
 def model_of(preimage: bytes) -> Model:
     """Raises EvidenceError where `preimage` is that of no model."""
     try:
-        publisher, words = decode(("address", _MODEL), preimage)
+        publisher, words = decode(("address", MODEL), preimage)
         name, version, root, file_hash, inputs, outputs, *rest = words
         texts = _text(name), _text(version), root, file_hash
         tensors = [_named(tensor) for tensor in inputs], [_named(tensor) for tensor in outputs]

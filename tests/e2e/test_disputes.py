@@ -206,7 +206,7 @@ def attack(desk: Desk, court: Court, request_id: RequestId) -> int:
     found = History(court.chain, court.deployment).request(request_id)
     proposal = found.proposed
     assert proposal is not None
-    model = History(court.chain, court.deployment).model(found.created.request.model).model
+    model = History(court.chain, court.deployment).model(found.created.request.model)
     program = lower(samples.breast_cancer().onnx)
     count = len(program.nodes)
     parts = [
@@ -223,7 +223,11 @@ def attack(desk: Desk, court: Court, request_id: RequestId) -> int:
         node = None if part.value == VALUE_TREE else part.value
         price = court.disputes.price_of(part, count, 1)
         call = court.disputes.demand(
-            subject, part, model, descriptors(program, node), Wei(price * 3 // 2)
+            subject,
+            part,
+            model.published.preimage,
+            descriptors(program, node),
+            Wei(price * 3 // 2),
         )
         try:
             transact(court.chain, griefer, call)

@@ -4,17 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from eth_abi import encode
 
 from oracle.bundle import Bundle, pack, unpack
 from oracle.chain import preimage
-from oracle.chain.codec import model_words
 from oracle.cli.evidence import gather
 from oracle.cli.session import Session
 from oracle.cli.sweep import Limits
 from oracle.config import Settings
 from oracle.errors import EvidenceError, RpcUnavailable
-from oracle.events import ModelPublished
 from oracle.types import Assurance
 from oracle.verification import Outcome, look_up, verify
 from tests import chains
@@ -22,8 +19,6 @@ from tests.bundles import Here
 from tests.chains import World, address
 from tests.networks import network
 
-TENSOR = "(bytes,uint8,uint32[])"
-MODEL = f"(bytes,bytes,bytes32,bytes32,{TENSOR}[],{TENSOR}[],uint8,uint256)"
 LIMITS = Limits(processes=1, seconds=60, memory=4 << 30)
 
 
@@ -107,13 +102,7 @@ def test_look_up_is_open_where_the_node_is_down(embedded: World, tmp_path: Path)
 
 def test_of_log_keeps_names_that_are_no_text(embedded: World) -> None:
     """Whoever could not hash such a model again could show nothing of it."""
-    name = b"\xff\xfe\0"
-    words = list(model_words(chains.model(address("publisher"))))
-    tensors = [[(each.encode(), *rest) for each, *rest in words[at]] for at in (4, 5)]
-    encoded = (name, words[1].encode(), *words[2:4], *tensors, *words[6:])
-    publish = embedded.registry.publish(chains.model(address("publisher")), "")
-    call = replace(publish, data=publish.data[:4] + encode((MODEL, "bytes"), (encoded, b"")))
-    published = embedded.of(embedded.send("publisher", call), ModelPublished)
+    published = embedded.publish_as(b"\xff\xfe\0")
     where = published.where
     [log] = embedded.chain.logs((embedded.deployment.registry,), where.block, where.block)
 

@@ -204,9 +204,7 @@ def test_a_copied_commitment_stops_nobody(court: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reason", ["WrongStatus", "AlreadyDemanded", "DemandNotOpen"])
-def test_a_node_that_is_behind_stops_no_pursuit(
-    court: World, tmp_path: Path, reason: str
-) -> None:
+def test_a_node_that_is_behind_stops_no_pursuit(court: World, tmp_path: Path, reason: str) -> None:
     """A simulation on an older block says that a step is not needed; the events do not."""
     _, liar = disputed(court, tmp_path, Liar())
     challenger = courts.hire(court, tmp_path, chain=behind(court.chain, reason))
@@ -295,3 +293,17 @@ def test_models_that_fail_keep_no_lie_from_being_found(court: World, tmp_path: P
         challenger.clock[0] += RETRY  # what failed may be tried again at once
 
     assert challenger.store.wrong() == 1
+
+
+def test_a_model_whose_name_is_no_text_hides_no_lie(court: World, tmp_path: Path) -> None:
+    """Its id is the hash of the name's bytes, which a demand and a proof must pass as they are."""
+    published = court.publish_as(b"\xff\0\xfe", **courts.terms())
+    court.stake()
+    courts.ask(court, published.model_id)
+    liar = workers.hire(court, tmp_path, answers=Liar())
+    liar.work()
+
+    fight(courts.hire(court, tmp_path), liar)
+
+    assert "\ufffd" in published.model.name
+    assert len(court.all(FraudProven)) == 1

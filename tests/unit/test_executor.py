@@ -394,7 +394,6 @@ def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):
         assert executor.infer(changed(answer, task=replace(asked, patience=60)))
 
 
-
 def test_load_gives_the_law_without_a_second_opinion(tmp_path):
     deadly = job(tmp_path, binary("Div", T.INT32), ints(MIN_INT, -1, dtype=">i4"))
     engine = load(deadly.path.read_bytes(), deadly)

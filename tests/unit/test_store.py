@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy.exc import IntegrityError
 
+from oracle.chain.codec import model_preimage
 from oracle.chain.provider import Call, Fees
 from oracle.chain.sender import Outcome, Sent
 from oracle.chain.watcher import Cursor
@@ -23,7 +24,7 @@ from oracle.events import (
     StakeAdded,
 )
 from oracle.store import Handled, Store
-from oracle.types import Address, ModelId, RequestId, Wei
+from oracle.types import Address, Model, ModelId, RequestId, Wei
 from tests.chains import (
     FEE,
     OUTPUT,
@@ -300,15 +301,19 @@ def test_what_was_never_read_is_none(store: Store) -> None:
     assert store.uris(MODEL) == []
 
 
+def published(what: Model, uri: str) -> ModelPublished:
+    return ModelPublished(where(), MODEL, what, uri, model_preimage(what))
+
+
 def test_model_comes_back_as_it_was(store: Store) -> None:
     what = model(ME, name="naïve 🦊 \ufffd", royalty=Wei(2**70))
-    advance(store, ModelPublished(where(), MODEL, what, URI))
+    advance(store, published(what, URI))
 
     assert store.model(MODEL) == what
 
 
 def test_uris_are_the_published_and_the_added_ones_each_once(store: Store) -> None:
-    advance(store, ModelPublished(where(1), MODEL, model(ME), "a"))
+    advance(store, published(model(ME), "a"))
     for block, uri in enumerate(["b", "a", "b"], 2):
         advance(store, ModelUriAdded(where(block), MODEL, uri))
 
@@ -316,7 +321,7 @@ def test_uris_are_the_published_and_the_added_ones_each_once(store: Store) -> No
 
 
 def test_uris_are_none_when_a_model_came_without(store: Store) -> None:
-    advance(store, ModelPublished(where(), MODEL, model(ME), ""))
+    advance(store, published(model(ME), ""))
 
     assert store.uris(MODEL) == []
 

@@ -155,7 +155,7 @@ STRANGER = address("stranger")
 @pytest.mark.parametrize(
     "event",
     [
-        ModelPublished(where(), MODEL, model(ME), URI),
+        ModelPublished(where(), MODEL, model(ME), URI, b""),
         ModelUriAdded(where(), MODEL, URI),
         ModelDeprecated(where(), MODEL, None),
         CallbackFailed(where(), ID, STRANGER, b""),
