@@ -1,6 +1,7 @@
 """A chain inside this process, by eth-tester: to try things without a node."""
 
 import ast
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,6 +39,15 @@ class EmbeddedChain(Chain):
                 raise Reverted("Malformed", {"data": "0x" + error.object.hex()}) from error
             except (ValidationError, TesterValidationError) as error:
                 raise ChainError(f"{self.name} refused: {error}") from error
+
+    def broadcast(self, raw: bytes) -> None:
+        # A block's time is set when the one before it is mined, an estimate's is now: what an
+        # estimate allows, such as the end of a window, a block that waited would refuse.
+        now = int(time.time())
+        tester: Any = self._provider.ethereum_tester
+        if now > tester.get_block_by_number("pending")["timestamp"]:
+            tester.time_travel(now)
+        super().broadcast(raw)
 
     def skip_time(self, seconds: int) -> None:
         tester: Any = self._provider.ethereum_tester
