@@ -36,6 +36,7 @@ from oracle.chain.events import Decoder
 from oracle.chain.provider import Call, Chain, Receipt, connect
 from oracle.chain.sender import transact
 from oracle.chain.signer import Signer
+from oracle.cli.demo.liar import output_of, traced
 from oracle.events import (
     FraudProven,
     OperatorSlashed,
@@ -56,7 +57,6 @@ from oracle.merkle import depth_of
 from oracle.tensor import Array, to_bytes
 from oracle.types import VALUE_TREE, Assurance, Model, ModelId, Part, Wei
 from scripts.models import RealModel, networks, tabular
-from tests.liars import traced
 from tests.unit.exact.files import file, node, tensor
 
 T = TypeVar("T")
@@ -369,10 +369,6 @@ def length_of(case: Case, lie: Lie) -> int:
         return case.sources.element(node.operands[operand], place)
 
     return sum(read.count for read in reads(node, lie.element, look) if read.operand == 0)
-
-
-def output_of(trace: Trace) -> bytes:
-    return b"".join(to_bytes(trace.values[output.index]) for output in trace.program.outputs)
 
 
 # MODELS

@@ -17,6 +17,7 @@ from oracle.chain.provider import Chain
 from oracle.chain.sender import Sender
 from oracle.chain.watcher import Watcher
 from oracle.challenger import Policy
+from oracle.cli.demo.liar import answer
 from oracle.duties import State
 from oracle.errors import InferenceFailed
 from oracle.events import RequestCreated
@@ -124,10 +125,9 @@ class Liar(Honest):
 
     def answer(self, payload: bytes, task: Task) -> bytes:
         trace, output = self.told(payload)
-        if isinstance(task, Open):
-            data, siblings = trace.open_part(task.part)
-            return data + b"".join(siblings)
-        return output if isinstance(task, Infer) else super().answer(payload, task)
+        if isinstance(task, (Infer, Open)):
+            return answer(trace, output, task)
+        return super().answer(payload, task)
 
     def told(self, payload: bytes) -> tuple[Trace, bytes]:
         return told(engine().runner, payload, self.lie)

@@ -1,20 +1,15 @@
 """Operators that lie: traces and outputs as a liar would have them, and what it then reveals."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from oracle import merkle
-from oracle.exact.ops import PRIMITIVES
-from oracle.exact.program import Kind, Operand
+from oracle.cli.demo.liar import output_of, traced
 from oracle.exact.run import Runner
 from oracle.exact.trace import Trace
-from oracle.tensor import Array, canonical, decode, to_bytes
+from oracle.tensor import Array, decode, to_bytes
 from oracle.types import Part
-
-Tamper = Callable[[int, Array], Array]
-"""What a liar makes of the value of a node."""
 
 
 @dataclass(frozen=True)
@@ -34,33 +29,8 @@ def told(runner: Runner, payload: bytes, lie: Lie) -> tuple[Trace, bytes]:
         return flipped(value, lie.element, lie.flip) if node == lie.node else value
 
     trace = traced(runner, decode(payload, runner.program.signature.inputs), tampered)
-    output = b"".join(to_bytes(trace.values[o.index]) for o in runner.program.outputs)
+    output = output_of(trace)
     return trace, output if lie.node is not None else misstated(runner, output, lie)
-
-
-def traced(runner: Runner, inputs: Sequence[Array], tamper: Tamper) -> Trace:
-    """As `oracle.exact.trace.trace`, each value as `tamper` leaves it."""
-    program = runner.program
-    values: list[Array] = []
-
-    def read(operand: Operand) -> Array:
-        sources = {Kind.INPUT: inputs, Kind.VALUE: values}
-        if operand.kind is Kind.CONSTANT:
-            found = program.constants[operand.index].array
-        else:
-            found = sources[operand.kind][operand.index]
-        return canonical(np.asarray(found)).reshape(operand.type.shape)
-
-    for index, node in enumerate(program.nodes):
-        operands = [read(operand) for operand in node.operands]
-        known = [
-            array if operand.kind is Kind.CONSTANT else None
-            for operand, array in zip(node.operands, operands, strict=True)
-        ]
-        with np.errstate(all="ignore"):
-            value = PRIMITIVES[node.op].prepare(node, known)(*operands)
-        values.append(canonical(np.array(tamper(index, canonical(np.array(value))))))
-    return Trace(program, values)
 
 
 def flipped(value: Array, element: int, flip: int) -> Array:

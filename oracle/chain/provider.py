@@ -178,6 +178,11 @@ class Chain:
             logs=receipt["logs"],
         )
 
+    def transactions(self, number: int) -> Sequence[bytes]:
+        """The hashes of all in a block."""
+        with self.guarded():
+            return [bytes(each) for each in self.web3.eth.get_block(number)["transactions"]]  # type: ignore[arg-type]
+
     def transaction_input(self, transaction: bytes) -> bytes:
         with self.guarded():
             return bytes(self.web3.eth.get_transaction(HexBytes(transaction))["input"])

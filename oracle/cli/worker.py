@@ -6,14 +6,13 @@ from pathlib import Path
 import click
 import structlog
 
-from oracle.answers import Answers
 from oracle.chain.sender import Sender
 from oracle.chain.signer import Signer
 from oracle.chain.watcher import Watcher
 from oracle.cli.daemon import Daemon, daemon_options
 from oracle.cli.options import ACCOUNT, DURATION, MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
-from oracle.service import Service, Setup
+from oracle.service import Inference, Service, Setup
 from oracle.store import Store
 from oracle.types import Address, ModelId, Wei
 from oracle.worker import Policy
@@ -111,7 +110,7 @@ def worker(
 def build(
     session: Session,
     store: Store,
-    answers: Answers,
+    inference: Inference,
     policy: Policy,
     signer: Signer | None,
     confirmations: int = 0,
@@ -123,7 +122,7 @@ def build(
             queue=session.queue,
             watcher=Watcher(session.chain, session.deployment, confirmations),
             store=store,
-            inference=answers,
+            inference=inference,
             policy=policy,
             sender=None if signer is None else Sender(session.chain, signer, store),
             disputes=session.disputes,

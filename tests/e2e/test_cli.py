@@ -392,17 +392,3 @@ def test_help_teaches(desk: Desk, command: tuple[str, ...]) -> None:
     said = desk.run(*command, "--help").stdout
 
     assert len(said.splitlines()) > 5
-
-
-def test_demo_runs_against_a_node_with_processes_of_its_own(desk: Desk) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "oracle.cli", "demo", "--rpc", desk.url],
-        env=desk.environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("MATCH: all") == 3
-    assert "credited to the patient, and withdrawn" in done.stdout

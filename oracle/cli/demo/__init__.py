@@ -1,0 +1,88 @@
+"""`exactum demo`: the whole loop, and then a liar; with an account of who did what and who pays."""
+
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from oracle.chain.provider import EMBEDDED, Chain, connect
+from oracle.cli import show
+from oracle.cli.demo import crew
+from oracle.cli.demo.first import FirstAct
+from oracle.cli.demo.second import SecondAct
+from oracle.cli.demo.stage import Stage
+from oracle.config import Settings
+
+
+@click.command()
+@click.option(
+    "--rpc",
+    metavar="URL",
+    help="A devnet that holds funded accounts, anvil for example; workers, challenger and auditor"
+    " are then processes of their own.",
+)
+@click.option(
+    "--keep",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="With --rpc: leave deployment, models and keys there, a new folder, to look around with"
+    " the other commands afterwards.",
+)
+def demo(rpc: str | None, keep: Path | None) -> None:
+    """Shows the whole loop in one command: a contract asks, a model answers, a liar is convicted.
+
+    Without --rpc it needs no node: the chain runs inside the command. Models are trained on real
+    data on the spot, and all contracts are deployed.
+
+    \b
+    Act one, everybody is honest. A consumer contract asks about real patients, the worker
+    answers, the window passes, the callback writes the diagnosis on chain, and an audit re-runs
+    it bit for bit. A request that nobody answers is refunded.
+
+    \b
+    Act two, one operator lies. It posts a probability that is one unit in the last place off, and
+    defends it with a false trace. The challenger runs the model again, narrows the trace down to
+    the wrong element and proves it on chain; the liar is slashed. An honest operator answers the
+    same request again. Every wei that moved in either act is accounted for.
+
+    \b
+    Examples:
+      exactum demo
+      anvil & exactum demo --rpc http://127.0.0.1:8545 --keep /tmp/demo
+    """
+    started = time.monotonic()
+    with ExitStack() as stack:
+        folder = keep or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="exactum-demo-"))
+        )
+        if keep is not None:
+            _check_keep(rpc, keep)
+        crew.narrate()
+        perform(connect(rpc or EMBEDDED), settings_of(folder))
+    show.out.print(f"\nDone in {time.monotonic() - started:.0f} s.")
+    if keep is not None:
+        show.out.print(
+            f"To look around: EXACTUM_HOME={keep} EXACTUM_DEPLOYMENTS={keep}/deployments"
+            f" EXACTUM_RPC={rpc} exactum dispute show …"
+        )
+
+
+def _check_keep(rpc: str | None, keep: Path) -> None:
+    if rpc is None:
+        raise click.UsageError("--keep needs --rpc: the embedded chain ends with the command.")
+    if keep.exists():
+        raise click.UsageError(f"{keep} exists already: --keep makes a new folder.")
+
+
+def settings_of(folder: Path) -> Settings:
+    return Settings(home=folder, deployments=folder / "deployments")
+
+
+def perform(chain: Chain, settings: Settings) -> None:
+    """Both acts, on a chain that holds funded accounts."""
+    stage = Stage.set_up(chain, settings)
+    with crew.challenger(stage.session, stage.cast.challenger) as challenger:
+        sample, consumer = FirstAct(stage, challenger).run()
+        SecondAct(stage, challenger, sample, consumer).run()

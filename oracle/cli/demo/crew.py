@@ -1,0 +1,233 @@
+"""The programs at work: in this process where the chain is too, else each in its own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+from structlog.contextvars import bound_contextvars, merge_contextvars
+
+from oracle import challenger as challengers
+from oracle import worker as workers
+from oracle.answers import Answers
+from oracle.chain import signer as signers
+from oracle.chain.signer import Signer
+from oracle.cli import challenger as challenger_command
+from oracle.cli import show
+from oracle.cli import worker as worker_command
+from oracle.cli.demo.liar import Liar
+from oracle.cli.dispute import part_name
+from oracle.cli.files import model_files
+from oracle.cli.session import Session
+from oracle.errors import ChainError
+from oracle.executor import Executor
+from oracle.patrol import Patrol
+from oracle.service import Inference, Service
+from oracle.store import Store
+from oracle.types import Part
+
+PASSWORD = "demo"  # of keys that live as long as the demo
+POLL = 0.2  # seconds between the rounds of a process
+
+
+class Program(Protocol):
+    """A program of somebody, in this process or in another."""
+
+    def go_on(self) -> None:
+        """Gives it time to work."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """In this process: works when told to."""
+
+    name: str
+    tick: Callable[[], None]
+
+    def go_on(self) -> None:
+        with bound_contextvars(who=self.name):
+            self.tick()
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """In a process of its own: works by itself."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+
+    def go_on(self) -> None:
+        if self.process.poll() is not None:
+            raise ChainError(f"The {self.name} stopped with code {self.process.returncode}.")
+        time.sleep(0.2)
+
+
+# WHO THERE IS
+
+
+def worker(session: Session, signer: Signer) -> AbstractContextManager[Program]:
+    if session.chain.is_embedded:
+        return _worker_here(session, signer)
+    command = ("-m", "oracle.cli", "worker", "--poll", str(POLL))
+    return _elsewhere(session, "operator", signer, command)
+
+
+def liar(session: Session, signer: Signer) -> AbstractContextManager[Program]:
+    if session.chain.is_embedded:
+        return _liar_here(session, signer)
+    return _elsewhere(session, "liar", signer, ("-m", "oracle.cli.demo.lying_worker"))
+
+
+def challenger(session: Session, signer: Signer) -> AbstractContextManager[Program]:
+    if session.chain.is_embedded:
+        return _challenger_here(session, signer)
+    # By itself it would reckon with what it costs to pursue a network as large as ResNet-18.
+    command = ("-m", "oracle.cli", "challenger", "--even-at-a-loss", "--poll", str(POLL))
+    state = ("--state", _state(session, "challenger"))
+    with _store(session, "challenger", signer):
+        pass  # which makes the tables, before two processes could try to
+    return _elsewhere(session, "challenger", signer, (*command, *state))
+
+
+def all_confirmed(session: Session, challenger: Signer, disputes: Sequence[bytes]) -> bool:
+    """Whether it has re-run these results and found all right, by its own books."""
+    with _store(session, "challenger", challenger) as store:
+        return all(store.is_right(each) for each in disputes)
+
+
+# IN THIS PROCESS
+
+
+@contextmanager
+def _worker_here(session: Session, signer: Signer) -> Iterator[Program]:
+    with (
+        _answers(session) as answers,
+        working(session, "operator", signer, answers) as service,
+    ):
+        yield Here("operator", service.tick)
+
+
+@contextmanager
+def _liar_here(session: Session, signer: Signer) -> Iterator[Program]:
+    inference = Liar(model_files(session.settings))
+    with working(session, "liar", signer, inference) as service:
+        yield Here("liar", service.tick)
+
+
+@contextmanager
+def _challenger_here(session: Session, signer: Signer) -> Iterator[Program]:
+    with (
+        _answers(session) as answers,
+        _store(session, "challenger", signer) as store,
+    ):
+        policy = challengers.Policy(signer.address, even_at_a_loss=True)
+        patrol: Patrol = challenger_command.build(session, store, answers, policy, signer)
+        yield Here("challenger", patrol.tick)
+
+
+@contextmanager
+def working(session: Session, name: str, signer: Signer, inference: Inference) -> Iterator[Service]:
+    """A worker with its state, and what it runs."""
+    with _store(session, name, signer) as store:
+        policy = workers.Policy(signer.address)
+        yield worker_command.build(session, store, inference, policy, signer)
+
+
+@contextmanager
+def _answers(session: Session) -> Iterator[Answers]:
+    answers = Answers(model_files(session.settings), Executor(processes=1))
+    try:
+        yield answers
+    finally:
+        answers.close()
+
+
+@contextmanager
+def _store(session: Session, name: str, signer: Signer) -> Iterator[Store]:
+    url = _state(session, name)
+    store = Store(url, session.chain.id, session.deployment.queue, signer.address)
+    try:
+        yield store
+    finally:
+        store.close_engine()
+
+
+def _state(session: Session, name: str) -> str:
+    return f"sqlite:///{session.settings.home}/{name}.db"
+
+
+# IN PROCESSES
+
+
+@contextmanager
+def _elsewhere(
+    session: Session, name: str, signer: Signer, command: tuple[str, ...]
+) -> Iterator[Program]:
+    settings = session.settings
+    if not (settings.keys / f"{name}.json").exists():
+        signers.create(settings.keys / f"{name}.json", PASSWORD, signer.account.key)
+    with open(settings.home / f"{name}.log", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command], env=environment(session, name), stderr=log
+        )
+    try:
+        yield Elsewhere(name, process)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def environment(session: Session, key: str = "") -> dict[str, str]:
+    settings = session.settings
+    return os.environ | {
+        "EXACTUM_HOME": str(settings.home),
+        "EXACTUM_DEPLOYMENTS": str(settings.deployments),
+        "EXACTUM_RPC": session.chain.url,
+        "EXACTUM_KEY": key,
+        "EXACTUM_PASSWORD": PASSWORD,
+    }
+
+
+# THEIR LOGS
+
+
+def narrate() -> None:
+    """What a program in this process logs becomes a line of the play."""
+    structlog.configure(processors=[merge_contextvars, _sentence], logger_factory=_Narrator)
+
+
+def _sentence(_: Any, level: str, fields: Any) -> str:
+    what, who = fields.pop("event"), fields.pop("who", "")
+    # What was taken on is soon done, and then it is told.
+    if what == "took on a duty":
+        raise structlog.DropEvent
+    values = (f"{name} {_brief(value)}" for name, value in fields.items() if value is not None)
+    return f"{who} {what}: {', '.join(values)}"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Part):
+        return part_name(value)
+    text = str(value)
+    if len(text) < 60:
+        return text
+    return show.short(text if text.startswith("0x") else "0x" + text)
+
+
+class _Narrator:
+    """Prints beside the status line, without breaking it."""
+
+    def __init__(self, *_: Any):
+        pass
+
+    def msg(self, line: str) -> None:
+        show.out.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
+
+    debug = info = warning = error = critical = msg

@@ -1,0 +1,164 @@
+"""The first act: a contract asks, an honest operator answers, anyone checks."""
+
+import secrets
+from dataclasses import dataclass
+
+from eth_utils import keccak
+
+from oracle.chain import signer as signers
+from oracle.chain.contracts import Consumer, Options
+from oracle.chain.deployment import create
+from oracle.cli import payload as payloads
+from oracle.cli import show
+from oracle.cli.demo import crew
+from oracle.cli.demo.crew import Program
+from oracle.cli.demo.money import Ledger
+from oracle.cli.demo.stage import ETHER, FEE, WINDOW, Stage, act, created_by, scene
+from oracle.cli.files import model_files
+from oracle.exact.lower import lower
+from oracle.samples import Sample, breast_cancer, gradient_boosting
+from oracle.types import Assurance, Model, ModelId, RequestId, Wei
+
+BOND = Wei(ETHER // 100)
+TIMEOUT = 8  # seconds, of the request that nobody answers
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAct:
+    stage: Stage
+    challenger: Program
+
+    def run(self) -> tuple[Sample, Consumer]:
+        """The model and the contract that asks it, for the second act."""
+        stage = self.stage
+        act("Act one: everybody is honest")
+        ledger = Ledger(stage)
+        scene("Two models", "trained here on real data, published for ever")
+        cancer, trees = train()
+        cancer_id = self.publish(cancer, Wei(FEE // 10))
+        trees_id = self.publish(trees, Wei(0))
+
+        scene("An operator", "whose stake stands behind every result")
+        stage.stake("operator", stage.cast.operator)
+
+        scene("A contract asks", "DiagnosisConsumer, 20 lines of Solidity, and a person")
+        consumer = self.consumer(cancer_id)
+        rows = rows_of_both_classes(cancer)
+        asked = [stage.ask(consumer, cancer, row).request_id for row in rows]
+        direct = self.request(trees_id, trees)
+
+        everything = [*asked, direct]
+        self.answer(everything)
+        for request_id, row in zip(asked, rows, strict=True):
+            stage.show_diagnosis(consumer, request_id, cancer, row)
+        self.show_result(direct, trees)
+
+        scene("An auditor", "re-runs the result from chain data and the model file alone")
+        for request_id in everything:
+            stage.audit(request_id)
+
+        scene("Nobody answers", "a request for an operator who is not there")
+        self.expire(cancer_id, cancer)
+
+        scene("The money", "every wei of this act accounted for")
+        ledger.balance()
+        return cancer, consumer
+
+    def publish(self, sample: Sample, royalty: Wei) -> ModelId:
+        session, publisher = self.stage.session, self.stage.cast.publisher
+        program = lower(sample.onnx)
+        model = Model(
+            publisher=publisher.address,
+            name=sample.name,
+            version=sample.version,
+            program_root=program.root,
+            file_hash=model_files(session.settings).add(sample.onnx),
+            signature=program.signature,
+            assurance=Assurance.EXACT,
+            royalty=royalty,
+        )
+        receipt = self.stage.transact(publisher, session.registry.publish(model, ""))
+        model_id = session.registry.id_of(model)
+        show.out.print(f"  [bold]{sample.name}[/] {show.hex_(model_id)}")
+        show.out.print(
+            f"    {len(sample.onnx):,} bytes, {len(program.nodes)} exact ops,"
+            f" royalty {show.ether(royalty)}, {receipt.gas_used:,} gas"
+        )
+        show.out.print(f"    {show.signature(program.signature.inputs)} →", end=" ")
+        show.out.print(show.signature(program.signature.outputs))
+        return model_id
+
+    def consumer(self, model_id: ModelId) -> Consumer:
+        chain, publisher = self.stage.chain, self.stage.cast.publisher
+        arguments = (self.stage.session.deployment.queue, model_id, WINDOW)
+        deployed = create(chain, publisher, "DiagnosisConsumer", arguments)
+        show.out.print(f"  DiagnosisConsumer {deployed.address}")
+        return Consumer(chain, "DiagnosisConsumer", deployed.address)
+
+    def request(self, model_id: ModelId, sample: Sample) -> RequestId:
+        options = Options(bond=BOND, window=WINDOW, timeout=3600)
+        call = self.stage.session.queue.request(model_id, sample.payload(0), FEE, options)
+        receipt = self.stage.transact(self.stage.cast.patient, call)
+        request_id = created_by(receipt).request_id
+        show.out.print(
+            f"  patient asks {sample.name} directly: {show.short(request_id)},"
+            f" {show.ether(FEE)} in escrow, {receipt.gas_used:,} gas"
+        )
+        return request_id
+
+    def answer(self, requests: list[RequestId]) -> None:
+        stage = self.stage
+        scene("The worker answers", "each result locks a bond, and the challenger re-runs it")
+        with crew.worker(stage.session, stage.cast.operator) as worker:
+            programs = [worker, self.challenger]
+            stage.propose(requests, programs)
+            for request_id in requests:
+                self.show_proposal(request_id)
+            scene("The window passes", f"{WINDOW} s here, a day on an L2; nobody objects")
+            stage.settle(requests, programs)
+
+    def show_proposal(self, request_id: RequestId) -> None:
+        found = self.stage.session.history.request(request_id)
+        assert found.proposed is not None
+        receipt = self.stage.chain.receipt(found.proposed.where.transaction)
+        output = found.proposed.output
+        show.out.print(
+            f"  {show.short(request_id)} ← output 0x{output.hex()[:24]}… hash"
+            f" {show.short(keccak(output))}, bond {show.ether(found.created.request.bond)} locked,"
+            f" {receipt.gas_used if receipt else 0:,} gas in its transaction"
+        )
+
+    def show_result(self, request_id: RequestId, sample: Sample) -> None:
+        history = self.stage.session.history
+        found = history.request(request_id)
+        assert found.proposed is not None
+        tensors = history.model(found.created.request.model).model.signature.outputs
+        title = f"{sample.name}, row 0 (the data say {sample.classes[sample.targets[0]]})"
+        payloads.print_elements(f"  {title}", found.proposed.output, tensors)
+
+    def expire(self, model_id: ModelId, sample: Sample) -> None:
+        stage, patient = self.stage, self.stage.cast.patient
+        queue = stage.session.queue
+        nobody = signers.from_key(secrets.token_bytes(32)).address
+        options = Options(BOND, WINDOW, TIMEOUT, operator=nobody)
+        call = queue.request(model_id, sample.payload(1), FEE, options)
+        created = created_by(stage.transact(patient, call))
+        show.out.print(f"  {show.short(created.request_id)} waits {TIMEOUT} s for {nobody}")
+        stage.pass_time(TIMEOUT + 1)
+        expired = stage.transact(patient, queue.expire(created.request))
+        credit = queue.credit_of(patient.address)
+        withdrawn = stage.transact(patient, queue.withdraw(patient.address))
+        show.out.print(
+            f"  expired, {expired.gas_used:,} gas; {show.ether(credit)} credited to the patient,"
+            f" and withdrawn, {withdrawn.gas_used:,} gas"
+        )
+
+
+def train() -> tuple[Sample, Sample]:
+    with show.out.status("Training…"):
+        return breast_cancer(), gradient_boosting()
+
+
+def rows_of_both_classes(sample: Sample) -> list[int]:
+    """The first row of each class."""
+    return [list(sample.targets).index(target) for target in range(len(sample.classes))]

@@ -1,0 +1,95 @@
+"""An operator that lies, by as little as can be: one element, off by one unit in the last place."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+
+from oracle.exact.ops import PRIMITIVES
+from oracle.exact.program import Kind, Operand
+from oracle.exact.run import Runner
+from oracle.exact.trace import Trace
+from oracle.inference import Exact, Infer, Open, Task, load
+from oracle.models import ModelFiles
+from oracle.tensor import Array, canonical, decode, to_bytes
+from oracle.types import Model
+
+Tamper = Callable[[int, Array], Array]
+"""What a liar makes of the value of a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Liar:
+    """What its worker runs instead of the model: the last number of the last output, in a
+    classifier the last class's probability, is a neighbour of the right one. Whatever is demanded
+    of its trace it answers from a trace in which that is so."""
+
+    files: ModelFiles
+
+    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
+        return self.ask(model, uris, payload, Infer())
+
+    def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
+        engine = load(self.files.fetch(model.file_hash, uris).read_bytes(), model)
+        assert isinstance(engine, Exact)
+        trace = false_trace(engine.runner, payload)
+        future: Future[bytes] = Future()
+        future.set_result(answer(trace, output_of(trace), task))
+        return future
+
+
+def false_trace(runner: Runner, payload: bytes) -> Trace:
+    wrong = runner.program.outputs[-1].index
+
+    def tamper(node: int, value: Array) -> Array:
+        return with_neighbour(value) if node == wrong else value
+
+    return traced(runner, decode(payload, runner.program.signature.inputs), tamper)
+
+
+def with_neighbour(value: Array) -> Array:
+    """With another last bit in the last element: the next float above or below."""
+    data = bytearray(to_bytes(value))
+    data[-1] ^= 1
+    read = np.frombuffer(bytes(data), value.dtype.newbyteorder(">"))
+    return read.astype(value.dtype).reshape(value.shape)
+
+
+def traced(runner: Runner, inputs: Sequence[Array], tamper: Tamper) -> Trace:
+    """As `oracle.exact.trace.trace`, each value as `tamper` leaves it."""
+    program = runner.program
+    values: list[Array] = []
+
+    def read(operand: Operand) -> Array:
+        sources = {Kind.INPUT: inputs, Kind.VALUE: values}
+        if operand.kind is Kind.CONSTANT:
+            found = program.constants[operand.index].array
+        else:
+            found = sources[operand.kind][operand.index]
+        return canonical(np.asarray(found)).reshape(operand.type.shape)
+
+    for index, node in enumerate(program.nodes):
+        operands = [read(operand) for operand in node.operands]
+        known = [
+            array if operand.kind is Kind.CONSTANT else None
+            for operand, array in zip(node.operands, operands, strict=True)
+        ]
+        with np.errstate(all="ignore"):
+            value = PRIMITIVES[node.op].prepare(node, known)(*operands)
+        values.append(canonical(np.array(tamper(index, canonical(np.array(value))))))
+    return Trace(program, values)
+
+
+def output_of(trace: Trace) -> bytes:
+    """The payload that goes with the trace."""
+    return b"".join(to_bytes(trace.values[output.index]) for output in trace.program.outputs)
+
+
+def answer(trace: Trace, output: bytes, task: Task) -> bytes:
+    """What an operator says that has that trace and says that this is the output."""
+    if isinstance(task, Infer):
+        return output
+    assert isinstance(task, Open)
+    data, siblings = trace.open_part(task.part)
+    return data + b"".join(siblings)

@@ -1,0 +1,170 @@
+"""The second act: an operator lies by the least there is, is convicted, and another answers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from rich.table import Table
+
+from oracle.chain.contracts import Consumer
+from oracle.cli import show
+from oracle.cli.demo import crew
+from oracle.cli.demo.crew import Program
+from oracle.cli.demo.money import Ledger
+from oracle.cli.demo.stage import WINDOW, Stage, act, scene
+from oracle.cli.dispute import part_name
+from oracle.errors import ChainError
+from oracle.events import (
+    Event,
+    FraudCommitted,
+    FraudProven,
+    OperatorSlashed,
+    PartDemanded,
+    PartRevealed,
+    PrepaidCollected,
+    RequestCreated,
+    ResultProposed,
+    StakeAdded,
+    Withdrawn,
+)
+from oracle.exact.lower import lower
+from oracle.samples import Sample
+from oracle.types import RequestId, Verdict
+
+PATIENT = 2  # the row that is lied about
+
+
+@dataclass(frozen=True, slots=True)
+class SecondAct:
+    stage: Stage
+    challenger: Program
+    sample: Sample
+    consumer: Consumer
+
+    def run(self) -> None:
+        act("Act two: an operator lies")
+        ledger = Ledger(self.stage)
+        request_id = self.ask()
+        self.convict(ledger, request_id)
+        self.answer_again(request_id)
+
+        scene("The money", "every wei of this act accounted for")
+        queue, patient = self.stage.session.queue, self.stage.cast.patient
+        self.stage.transact(patient, queue.withdraw(patient.address))
+        ledger.balance()
+
+    def ask(self) -> RequestId:
+        scene("A liar", "has a stake too; the honest operator's worker is off for now")
+        self.stage.stake("liar", self.stage.cast.liar)
+        show.out.print("  its worker answers with a probability one unit in the last place off,")
+        show.out.print("  and will defend it with a trace in which that number is as it says")
+        scene("The contract asks again", "about another patient")
+        return self.stage.ask(self.consumer, self.sample, PATIENT).request_id
+
+    def convict(self, ledger: Ledger, request_id: RequestId) -> None:
+        stage = self.stage
+        queue, disputes = stage.session.queue, stage.disputes
+        liar, challenger = stage.cast.liar, stage.cast.challenger
+
+        def is_slashed() -> bool:
+            return queue.account_of(liar.address).epoch > 0
+
+        def is_paid() -> bool:
+            is_collected = stage.chain.balance(disputes.address) == 0
+            return is_collected and queue.credit_of(challenger.address) == 0
+
+        scene("The challenger", "re-runs the result, and goes after what is wrong in it")
+        with crew.liar(stage.session, liar) as program:
+            stage.until([program, self.challenger], is_slashed, "the liar is slashed")
+        stage.until([self.challenger], is_paid, "the challenger has its money")
+        events = stage.events(ledger.opened)
+        self.show_lie(request_id, events)
+        self.show_steps(events)
+
+    def show_lie(self, request_id: RequestId, events: Iterable[Event]) -> None:
+        verdict = next((e.verdict for e in events if isinstance(e, FraudProven)), None)
+        if verdict is None:
+            raise ChainError("The liar was slashed for its silence: this machine is too slow.")
+        node = lower(self.sample.onnx).nodes[verdict.node]
+        shape = ",".join(map(str, node.output.shape))
+        scene("The lie", "the one element that the referee judged")
+        show.print_fields(
+            "",
+            {
+                "request": show.hex_(request_id),
+                "operator": f"{self.stage.cast.liar.address} (liar)",
+                "node": f"{verdict.node}, {node.op.name} of the ONNX node {node.name!r}",
+                "element": f"{verdict.element} of {node.output.dtype.name.lower()}[{shape}]",
+                "claimed": number(verdict.claimed),
+                "right": number(verdict.expected),
+                "apart": f"{distance(verdict)} unit in the last place",
+            },
+        )
+
+    def show_steps(self, events: Iterable[Event]) -> None:
+        scene("The dispute", "each step is a transaction")
+        steps: dict[bytes, str] = {}
+        for event in events:
+            said = sentence(event)
+            if said is not None:
+                steps.setdefault(event.where.transaction, said)
+        table = Table("step", "by", "transaction")
+        table.add_column("gas", justify="right")
+        for transaction, said in steps.items():
+            receipt = self.stage.chain.receipt(transaction)
+            assert receipt is not None
+            by = self.stage.name_of(self.stage.chain.sender_of(transaction))
+            table.add_row(said, by, show.short(transaction), f"{receipt.gas_used:,}")
+        show.out.print(table)
+        for event in events:
+            if isinstance(event, OperatorSlashed):
+                show.out.print(
+                    f"  slashed: the liar's bond of {show.ether(event.bond)};"
+                    f" it is in epoch {event.epoch} now, what else it proposed before is void"
+                )
+
+    def answer_again(self, request_id: RequestId) -> None:
+        stage = self.stage
+        scene("The honest operator", "is back, and the request is open again, with its fee")
+        with crew.worker(stage.session, stage.cast.operator) as worker:
+            programs = [worker, self.challenger]
+            stage.propose([request_id], programs)
+            show.out.print(f"  {WINDOW} s pass, and nobody objects")
+            stage.settle([request_id], programs)
+        stage.show_diagnosis(self.consumer, request_id, self.sample, PATIENT)
+        stage.audit(request_id)
+
+
+def sentence(event: Event) -> str | None:
+    """What was done; None of what only follows from it."""
+    match event:
+        case StakeAdded(amount=amount):
+            return f"stakes {show.ether(amount)}"
+        case RequestCreated(request=request):
+            return f"asks, {show.ether(request.fee)}"
+        case ResultProposed(output=output):
+            return f"answers 0x…{output.hex()[-8:]}"
+        case PartDemanded(demand=demand):
+            return f"demands {part_name(demand.part)}"
+        case PartRevealed(part=part):
+            return f"reveals {part_name(part)}"
+        case FraudCommitted():
+            return "commits to a proof"
+        case FraudProven(verdict=verdict):
+            return f"proves element {verdict.element} of node {verdict.node} wrong"
+        case PrepaidCollected():
+            return "collects what was prepaid"
+        case Withdrawn(amount=amount):
+            return f"withdraws {show.ether(amount)}"
+        case _:
+            return None
+
+
+def number(bits: int) -> str:
+    """A float32: the shortest decimal that stands for no other, and its bits."""
+    return f"{np.uint32(bits).view(np.float32)!s}  0x{bits:08x}"
+
+
+def distance(verdict: Verdict) -> int:
+    """In units in the last place, of two floats of one sign."""
+    return abs(verdict.claimed - verdict.expected)

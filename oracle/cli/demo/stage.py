@@ -1,0 +1,216 @@
+"""What both acts play on: a chain with the contracts, people with money, and how time goes by."""
+
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+from rich.panel import Panel
+
+from oracle.chain import deployment as deployments
+from oracle.chain import signer as signers
+from oracle.chain.codec import dispute_key
+from oracle.chain.contracts import Consumer, Disputes
+from oracle.chain.deployment import PRESETS
+from oracle.chain.devnet import fund, skip_time
+from oracle.chain.events import Decoder
+from oracle.chain.provider import Call, Chain, Receipt
+from oracle.chain.signer import Signer
+from oracle.chain.watcher import Cursor, Watcher
+from oracle.cli import show
+from oracle.cli.audit import rerun
+from oracle.cli.demo.crew import Program, all_confirmed, environment
+from oracle.cli.files import model_files
+from oracle.cli.session import Session
+from oracle.comparison import compare
+from oracle.config import Settings
+from oracle.errors import ChainError
+from oracle.events import Event, RequestCreated
+from oracle.samples import Sample
+from oracle.types import Address, RequestId, Status, Wei
+
+ETHER = 10**18
+PURSE = Wei(10 * ETHER)
+STAKE = Wei(ETHER)
+FEE = Wei(ETHER // 100)
+# Seconds, of a devnet whose clock can be moved. So long that a slow machine misses none of them.
+WINDOW = 60
+PERIOD = 120  # for an answer to a demand, and for the next step after it
+PATIENCE = 120.0  # seconds that the demo waits for a program
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who plays: each with a key and a purse of its own."""
+
+    publisher: Signer
+    operator: Signer
+    liar: Signer
+    challenger: Signer
+    patient: Signer
+
+    def people(self) -> Iterator[tuple[str, Address]]:
+        for field in fields(self):
+            yield field.name, getattr(self, field.name).address
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    session: Session
+    cast: Cast
+
+    @staticmethod
+    def set_up(chain: Chain, settings: Settings) -> "Stage":
+        """Gives everybody a purse, and deploys the contracts."""
+        cast = Cast(*(signers.from_key(secrets.token_bytes(32)) for _ in fields(Cast)))
+        scene("The stage", f"chain {chain.id}, {chain.name}")
+        for name, account in cast.people():
+            fund(chain, account, PURSE)
+            show.out.print(f"  {name:<10} {account}  {show.ether(PURSE)}")
+        path = settings.deployments / f"{chain.id}.json"
+        parameters = replace(
+            PRESETS["devnet"],
+            withdrawal_delay=WINDOW,
+            reveal_period=PERIOD,
+            reaction_period=PERIOD,
+        )
+        deployed = deployments.deploy(chain, cast.publisher, parameters, path)
+        for name, contract in deployed.contracts.items():
+            show.out.print(f"  {name:<15} {contract.address}  code {contract.code_hash[:18]}…")
+        return Stage(Session(settings, chain, deployed), cast)
+
+    @property
+    def chain(self) -> Chain:
+        return self.session.chain
+
+    @property
+    def disputes(self) -> Disputes:
+        return Disputes(self.chain, self.session.deployment)
+
+    def name_of(self, account: Address) -> str:
+        names = {address: name for name, address in self.cast.people()}
+        deployed = self.session.deployment.contracts.items()
+        names |= {contract.address: name for name, contract in deployed}
+        return names.get(account, show.short(account))
+
+    # What people do.
+
+    def transact(self, signer: Signer, call: Call) -> Receipt:
+        return self.session.transact(signer, call)
+
+    def ask(self, consumer: Consumer, sample: Sample, row: int) -> RequestCreated:
+        """A patient asks through the contract."""
+        receipt = self.transact(self.cast.patient, consumer.ask(sample.payload(row), FEE))
+        created = created_by(receipt)
+        show.out.print(
+            f"  patient row {row} asks through the contract: {show.short(created.request_id)},"
+            f" {show.ether(FEE)} in escrow, {receipt.gas_used:,} gas"
+        )
+        return created
+
+    def stake(self, who: str, signer: Signer) -> None:
+        receipt = self.transact(signer, self.session.queue.stake(STAKE))
+        show.out.print(f"  {who} staked {show.ether(STAKE)}, {receipt.gas_used:,} gas")
+
+    def propose(self, requests: Sequence[RequestId], crew: Sequence[Program]) -> None:
+        """Until all are answered, and the challenger has found nothing wrong in the answers."""
+        self.until(crew, lambda: self._have_reached(requests, Status.PROPOSED), "all is answered")
+        keys = [self._dispute_of(each) for each in requests]
+        challenger = self.cast.challenger
+
+        def are_confirmed() -> bool:
+            return all_confirmed(self.session, challenger, keys)
+
+        self.until(crew, are_confirmed, "the challenger has re-run it")
+
+    def settle(self, requests: Sequence[RequestId], crew: Sequence[Program]) -> None:
+        """Until the window is over and all are settled."""
+        self.pass_time(WINDOW)
+        self.until(crew, lambda: self._have_reached(requests, Status.SETTLED), "all is settled")
+
+    def show_diagnosis(
+        self, consumer: Consumer, request_id: RequestId, sample: Sample, row: int
+    ) -> None:
+        """What the callback wrote."""
+        probability = consumer.benign_probability(request_id)
+        said = sample.classes[int(probability > ETHER // 2)]
+        show.out.print(
+            f"  on chain, for row {row}: P(benign) = {probability / ETHER:.6f} → [bold]{said}[/]"
+            f" (the biopsy said {sample.classes[sample.targets[row]]})"
+        )
+
+    def audit(self, request_id: RequestId) -> None:
+        """Raises where the result is not what the model computes."""
+        if not self.chain.is_embedded:
+            show.out.print(f"  $ exactum audit {show.hex_(request_id)}")
+            command = ("-m", "oracle.cli", "audit", show.hex_(request_id))
+            subprocess.run([sys.executable, *command], env=environment(self.session), check=True)
+            return
+        found = self.session.history.request(request_id)
+        model = self.session.history.model(found.created.request.model).model
+        assert found.proposed is not None
+        file = model_files(self.session.settings).fetch(model.file_hash, ())
+        output = rerun(file, model, found.created.payload)
+        elements = compare(found.proposed.output, output, model.signature.outputs)
+        if not all(element.matches for element in elements):
+            raise ChainError(f"The audit of 0x{request_id.hex()} found a mismatch.")
+        show.out.print(
+            f"  {show.short(request_id)} {model.name}: recomputed 0x{output.hex()[:24]}…,"
+            f" [green]all {len(elements)} elements equal, every bit[/]"
+        )
+
+    # What happened.
+
+    def now(self) -> Cursor:
+        block = self.chain.block("latest")
+        return Cursor(block.number, block.hash)
+
+    def events(self, since: Cursor) -> list[Event]:
+        watcher = Watcher(self.chain, self.session.deployment, confirmations=0)
+        return [event for step in watcher.steps(since) for event in step.events]
+
+    def _dispute_of(self, request_id: RequestId) -> bytes:
+        """The key of a dispute about the result that stands."""
+        proposed = self.session.history.request(request_id).proposed
+        assert proposed is not None
+        return dispute_key(request_id, proposed.proposal, proposed.output)
+
+    def _have_reached(self, requests: Sequence[RequestId], status: Status) -> bool:
+        return all(self.session.queue.status_of(each)[0] >= status for each in requests)
+
+    # How time goes by.
+
+    def until(self, crew: Sequence[Program], is_done: Callable[[], bool], what: str) -> None:
+        """Lets the programs work until then."""
+        deadline = time.monotonic() + PATIENCE
+        with show.out.status(f"Waiting until {what}…"):
+            while not is_done():
+                if time.monotonic() > deadline:
+                    raise ChainError(f"It takes more than {PATIENCE:.0f} s until {what}.")
+                for program in crew:
+                    program.go_on()
+
+    def pass_time(self, seconds: int) -> None:
+        try:
+            skip_time(self.chain, seconds)
+        except ChainError:  # a devnet whose clock nobody moves
+            with show.out.status(f"Waiting {seconds} s…"):
+                time.sleep(seconds)
+
+
+def act(title: str) -> None:
+    show.out.print()
+    show.out.rule(f"[bold]{title}[/]")
+
+
+def scene(title: str, subtitle: str) -> None:
+    show.out.print()
+    show.out.print(Panel(f"[bold]{title}[/] · {subtitle}", expand=False, border_style="blue"))
+
+
+def created_by(receipt: Receipt) -> RequestCreated:
+    decoder = Decoder()
+    decoded = (decoder.decode(log, 0) for log in receipt.logs)
+    return next(event for event in decoded if isinstance(event, RequestCreated))
