@@ -50,8 +50,8 @@ class Builder:
         self._work = 0
         self._folded_work = 0
         self._constant_bytes = 0
-        self._texts: set[tuple[Kind, int]] = set()
-        self.labels: tuple[str | int, ...] = ()
+        self._texts: dict[tuple[Kind, int], tuple[str, ...]] = {}
+        self._labels: dict[tuple[Kind, int], tuple[str | int, ...]] = {}
 
     def input(self, index: int) -> Operand:
         type_ = self._inputs[index]
@@ -80,26 +80,33 @@ class Builder:
         return self.constant(np.array(value, numpy_dtype(dtype)))
 
     def text(self, texts: Sequence[str], shape: tuple[int, ...]) -> Operand:
-        """A constant of strings: each is its place in the list, which are the model's labels."""
-        self.note_labels(texts)
+        """A constant of strings: each is its place in the list."""
         places = np.arange(len(texts), dtype=np.int64).reshape(shape)
         type_ = self._checked(ValueType(DType.INT64, shape))
         self._constants.append(Constant(places, type_))
-        return self.mark_text(Operand(Kind.CONSTANT, len(self._constants) - 1, type_))
+        return self.mark_text(Operand(Kind.CONSTANT, len(self._constants) - 1, type_), texts)
 
-    def mark_text(self, operand: Operand) -> Operand:
-        """Says that the integers in it stand for strings, so that nobody counts with them."""
-        self._texts.add((operand.kind, operand.index))
+    def mark_text(self, operand: Operand, texts: Sequence[str]) -> Operand:
+        """Says that the integers in it are places in that list of strings, so that nobody counts
+        with them."""
+        self._texts[operand.kind, operand.index] = tuple(texts)
         return operand
 
-    def is_text(self, operand: Operand) -> bool:
-        return (operand.kind, operand.index) in self._texts
+    def texts(self, operand: Operand) -> tuple[str, ...] | None:
+        """The strings that the integers in it stand for; None where they are integers."""
+        return self._texts.get((operand.kind, operand.index))
 
-    def note_labels(self, labels: Sequence[str | int]) -> None:
-        """The model's classes, of which it may have one list."""
-        if self.labels and self.labels != tuple(labels):
-            raise Outside("the model has two different lists of labels", "keep one classifier")
-        self.labels = tuple(labels)
+    def note_labels(self, operand: Operand, labels: Sequence[str | int]) -> None:
+        """Says which classes it names or scores."""
+        self._labels[operand.kind, operand.index] = tuple(labels)
+
+    def _labels_of(self, outputs: Sequence[Operand]) -> tuple[str | int, ...]:
+        """The model's classes. Outputs that are strings must all be places in one list."""
+        texts = {texts for output in outputs if (texts := self.texts(output)) is not None}
+        if len(texts) > 1:
+            raise Outside("its outputs have different lists of labels", "keep one classifier")
+        noted = (self._labels.get((output.kind, output.index)) for output in outputs)
+        return next(iter([*texts, *filter(None, noted)]), ())
 
     def known(self, operand: Operand) -> Array | None:
         """What the operand holds, if that does not depend on the inputs."""
@@ -216,6 +223,7 @@ class Builder:
         outputs: Sequence[Operand],
     ) -> Program:
         """The nodes and constants that the outputs need, in order."""
+        labels = self._labels_of(outputs)
         outputs = [self.copy(output) for output in outputs]
         needed = {output.index for output in outputs}
         for index in range(len(self._nodes) - 1, -1, -1):
@@ -257,7 +265,7 @@ class Builder:
             final,
             tuple(self._constants[old] for old in constants),
             tuple(map(renumbered, outputs)),
-            self.labels,
+            labels,
         )
 
     def _checked(self, type_: ValueType) -> ValueType:

@@ -33,8 +33,8 @@ ML_OPSETS = range(1, 6)
 
 TABLES = {"": ONNX, "ai.onnx": ONNX, "ai.onnx.ml": ONNX_ML, "com.microsoft": MICROSOFT}
 
-# What may be done with strings, which are read as places in a list.
-_TEXT_OPS = (
+# What may be done with strings, which are read as places in a list: move them, or look them up.
+_TEXT_MOVES = (
     "ArrayFeatureExtractor",
     "Gather",
     "Identity",
@@ -43,6 +43,7 @@ _TEXT_OPS = (
     "Squeeze",
     "Unsqueeze",
 )
+_TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder")
 
 
 def lower(
@@ -251,7 +252,7 @@ class _Lowering:
             if operand.type.elements == 0:
                 self._refuse(f"output {info.name!r} is {operand.type}", "give it elements")
             stated = info.type.tensor_type.elem_type if _is_tensor(info.type) else 0
-            text = stated == TensorProto.STRING and self.builder.is_text(operand)
+            text = stated == TensorProto.STRING and self.builder.texts(operand) is not None
             if stated not in (0, operand.type.dtype) and not text:
                 self._refuse(
                     f"output {info.name!r} is said to be {_dtype_name(stated)} but is "
@@ -311,8 +312,8 @@ class _Lowering:
         source = Source(
             node.op_type, opset, tuple(inputs), _attributes(node.attribute), len(node.output)
         )
-        text = [operand for operand in inputs if operand and self.builder.is_text(operand)]
-        if text and node.op_type not in _TEXT_OPS:
+        texts = [self.builder.texts(operand) if operand else None for operand in inputs]
+        if any(text is not None for text in texts) and node.op_type not in _TEXT_OPS:
             raise Outside("it computes with strings", "end the graph before it")
         results = lowering(self.builder, source)
         _end_if_unread(source)
@@ -320,8 +321,8 @@ class _Lowering:
             raise Outside(
                 f"it has {len(node.output)} outputs in place of {len(results)}", "fix the file"
             )
-        if text and inputs[0] in text:
-            results = [self.builder.mark_text(operand) for operand in results]
+        if node.op_type in _TEXT_MOVES and (text := texts[0]) is not None:
+            results = [self.builder.mark_text(operand, text) for operand in results]
         return results
 
     def _if(self, node: NodeProto) -> Sequence[Operand | None]:
@@ -393,7 +394,7 @@ class _Lowering:
         if operand is not None:
             if len(labels) != (operand.type.shape or (1,))[-1]:
                 raise Outside(f"it has {len(labels)} labels for {operand.type}", "fix the file")
-            self.builder.note_labels(labels)
+            self.builder.note_labels(operand, labels)
         return [operand]
 
     def _value(self, name: str) -> Operand | None:

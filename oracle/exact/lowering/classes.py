@@ -21,10 +21,9 @@ def classes(node: Source, integers: str) -> Labels:
 
 def labelled(b: Builder, winner: Operand, labels: Labels) -> Operand:
     """The label of class `winner` (int64 [N]): itself an int64, or the place of a string."""
-    b.note_labels(labels)
     if isinstance(labels[0], str):
-        b.mark_text(winner)
-        return winner
-    if labels == tuple(range(len(labels))):
-        return winner
-    return gather(b, b.constant(np.array(labels, np.int64)), winner, 0)
+        return b.mark_text(winner, [str(label) for label in labels])
+    if labels != tuple(range(len(labels))):
+        winner = gather(b, b.constant(np.array(labels, np.int64)), winner, 0)
+    b.note_labels(winner, labels)
+    return winner

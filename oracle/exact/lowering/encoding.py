@@ -22,23 +22,32 @@ _DTYPES = {"int64s": np.int64, "floats": np.float32}
 def _label_encoder(b: Builder, node: Source) -> list[Operand]:
     """The value of the first key that equals x, else the default; NaN equals a key NaN."""
     (x,) = node.exactly(1)
-    keys = _column(b, node, "keys")
-    if keys is None:
-        raise Outside("its keys are no numbers", "give keys_int64s or keys_floats")
-    if b.is_text(x):
-        raise Outside("it looks up strings", "give it numbers")
+    found, count = _found(b, node, x)
     values = _column(b, node, "values")
     texts = node.texts("values_strings")
     if (values is None) == (not texts):
         raise Outside("its values are neither numbers nor strings", "give one kind")
-    found = _places(b, cast(b, x, DType.INT64) if keys.dtype == np.int64 else x, keys)
-    count = len(texts) if values is None else values.size
-    if count != keys.size:
-        raise Outside(f"{keys.size} keys and {count} values", "fix the file")
+    if count != (len(texts) if values is None else values.size):
+        raise Outside(f"{count} keys for another number of values", "fix the file")
     if values is None:
-        table = b.text([*texts, node.text("default_string", "_Unused")], (count + 1,))
-        return [b.mark_text(gather(b, table, found, 0))]
+        texts = (*texts, node.text("default_string", "_Unused"))
+        return [b.mark_text(gather(b, b.text(texts, (count + 1,)), found, 0), texts)]
     return [gather(b, b.constant(np.append(values, _default(b, node, values))), found, 0)]
+
+
+def _found(b: Builder, node: Source, x: Operand) -> tuple[Operand, int]:
+    """Places of the keys that x equals, and how many keys there are."""
+    texts = b.texts(x)
+    if texts is not None:
+        keys = node.texts("keys_strings")
+        places = {key: place for place, key in reversed(list(enumerate(keys)))}
+        table = np.array([places.get(text, len(keys)) for text in texts], np.int64)
+        return gather(b, b.constant(table), x, 0), len(keys)
+    numbers = _column(b, node, "keys")
+    if numbers is None:
+        raise Outside("its keys are no numbers", "give keys_int64s or keys_floats")
+    x = cast(b, x, DType.INT64) if numbers.dtype == np.int64 else x
+    return _places(b, x, numbers), numbers.size
 
 
 def _column(b: Builder, node: Source, which: str) -> Array | None:
@@ -80,10 +89,9 @@ def _one_hot(b: Builder, node: Source) -> list[Operand]:
     """1 at the category that equals x, cast to int64; all 0 where none does."""
     (x,) = node.exactly(1)
     categories = np.array(node.integers("cats_int64s", ()), np.int64)
-    if not categories.size or node.texts("cats_strings") or b.is_text(x):
+    if not categories.size or node.texts("cats_strings"):
         raise Outside("its categories are no integers", "give cats_int64s")
-    if not node.integer("zeros", 1):
-        raise Outside("with zeros = 0 an unknown category is an error", "set zeros = 1")
+    node.integer("zeros", 1)  # 0: an unknown category is an error, but the law knows none
     wide = b.reshape(cast(b, x, DType.INT64), (*x.type.shape, 1))
     return [cast(b, b.emit(Op.EQUAL, (wide, b.constant(categories))), DType.FLOAT)]
 

@@ -13,7 +13,6 @@ from oracle.exact.builder import Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined, taken
 from oracle.exact.lowering.quantized import centred, dynamically
-from oracle.exact.lowering.reduce import integers
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 from oracle.exact.source import Lowering, Source
@@ -75,7 +74,7 @@ def _recurrent(
             raise Outside(f"its input is {x.type}", "give it [steps, batch, features]")
         x = b.transpose(x, (1, 0, 2)) if batch_first else x
         steps, batch, _ = x.type.shape
-        _check_lengths(b, node, steps, batch)
+        lengths = _lengths(b, node, steps, batch)
         directions = _directions(node)
         node = _turned(b, node) if quantized else node
         hidden = _hidden(node, len(directions), gates, states, batch, bool(batch_first))
@@ -89,7 +88,7 @@ def _recurrent(
         for at, backward in enumerate(directions):
             cell = _cell(b, node, at, len(directions), gates, hidden, names, quantized)
             state = tuple(_part(b, one, at) for one in initial)
-            hs, last = _unrolled(b, cell, step, x, state, backward)
+            hs, last = _unrolled(b, cell, step, x, lengths, state, backward)
             outputs.append(hs)
             lasts.append(last)
         shape = (steps, 1, batch, hidden)
@@ -106,10 +105,17 @@ def _recurrent(
     return lowering
 
 
-def _check_lengths(b: Builder, node: Source, steps: int, batch: int) -> None:
-    lengths = node.optional(4)
-    if lengths is not None and integers(b, lengths, "sequence_lens") != (steps,) * batch:
-        raise Outside("its sequences are shorter than its input", "leave sequence_lens out")
+def _lengths(b: Builder, node: Source, steps: int, batch: int) -> Operand | None:
+    """[batch, 1]; None where all sequences are as long as the input."""
+    given = node.optional(4)
+    if given is None:
+        return None
+    if given.type.shape != (batch,) or given.type.dtype is not DType.INT32:
+        raise Outside(f"its sequence_lens are {given.type}", f"give {batch} of int32")
+    known = b.known(given)
+    if known is not None and (known == steps).all():
+        return None
+    return b.reshape(given, (batch, 1))
 
 
 def _hidden(
@@ -196,9 +202,16 @@ def _cell(
 
 
 def _unrolled(
-    b: Builder, cell: _Cell, step: Step, x: Operand, state: State, backward: bool
+    b: Builder,
+    cell: _Cell,
+    step: Step,
+    x: Operand,
+    lengths: Operand | None,
+    state: State,
+    backward: bool,
 ) -> tuple[Operand, State]:
-    """All h [steps, batch, hidden], and the last state."""
+    """All h [steps, batch, hidden], and the last state. Beyond its length a sequence keeps its
+    state and gives 0; so it begins at its end where it goes backward."""
     steps, batch, features = x.type.shape
     bias = cell.bias
     if bias is not None and cell.recurrent_bias is not None:
@@ -208,8 +221,17 @@ def _unrolled(
     inputs = b.reshape(inputs, (steps, batch, inputs.type.shape[-1]))
     hs = []
     for at in reversed(range(steps)) if backward else range(steps):
-        state = step(b, cell, _part(b, inputs, at), state)
-        hs.append(b.reshape(state[0], (1, *state[0].type.shape)))
+        new = step(b, cell, _part(b, inputs, at), state)
+        h = new[0]
+        if lengths is not None:
+            within = b.emit(Op.LESS, (b.scalar(at, DType.INT32), lengths))
+            h = b.emit(Op.WHERE, (within, h, b.scalar(0)))
+            new = tuple(
+                b.emit(Op.WHERE, (within, after, before))
+                for after, before in zip(new, state, strict=True)
+            )
+        state = new
+        hs.append(b.reshape(h, (1, batch, cell.hidden)))
     return joined(b, hs[::-1] if backward else hs, 0), state
 
 

@@ -9,6 +9,7 @@ from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined
 from oracle.exact.lowering.linear import matmul, rows
+from oracle.exact.lowering.platt import probabilities
 from oracle.exact.lowering.shape import bounded
 from oracle.exact.lowering.transcendental import post_transform
 from oracle.exact.primitive import Outside
@@ -87,11 +88,9 @@ def _regressor(b: Builder, node: Source) -> list[Operand]:
 
 def _classifier(b: Builder, node: Source) -> list[Operand]:
     """Each pair of classes votes, and the first of those with the most votes wins. The scores are
-    those of the pairs; of two classes −s and s."""
+    those of the pairs (of two classes −s and s), or the classes' probabilities."""
     x = rows(b, node.exactly(1)[0])
     labels = classes(node, "classlabels_ints")
-    if node.reals("prob_a").size or node.reals("prob_b").size:
-        raise Outside("it couples probabilities (Platt)", "export without probabilities")
     if node.text("post_transform", "NONE") != "NONE":
         raise Outside("a post_transform of pairs", "use NONE")
     sizes = node.integers("vectors_per_class", ())
@@ -105,6 +104,9 @@ def _classifier(b: Builder, node: Source) -> list[Operand]:
     scores = matmul(b, kernels, b.constant(weights), b.constant(rho))
     votes = _votes(b, scores, len(sizes))
     winner = b.reshape(b.emit(Op.ARG_MAX, (votes,), 0), (x.type.shape[0],))
+    slopes, shifts = node.reals("prob_a"), node.reals("prob_b")
+    if slopes.size or shifts.size:
+        return [labelled(b, winner, labels), probabilities(b, scores, slopes, shifts)]
     if len(sizes) == 2:
         scores = joined(b, [b.emit(Op.NEG, (scores,)), scores], 1)
     return [labelled(b, winner, labels), scores]

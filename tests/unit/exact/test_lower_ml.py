@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from onnx import AttributeProto, TensorProto, helper
+from onnx import AttributeProto, NodeProto, TensorProto, helper
 
 from oracle.errors import ModelRefused
 from oracle.exact.lower import lower
-from tests.unit.exact.agreement import agree, check, integers, numbers, refusal
+from oracle.exact.run import run
+from tests.unit.exact.agreement import agree, check, integers, model, numbers, refusal
 from tests.unit.exact.files import file, ml_node, node, tensor
 
 ML = {"domain": "ai.onnx.ml"}
@@ -30,9 +31,52 @@ def test_label_encoder_agrees_on_floats_and_nan():
     check("LabelEncoder", x, **ML, keys_floats=keys, values_int64s=[1, 2, 3])
 
 
+def test_label_encoder_looks_up_strings_that_the_model_made():
+    encoders = [
+        {"keys_int64s": [1, 2, 3], "values_strings": ["a", "b", "a"], "default_string": "none"},
+        {"keys_strings": ["b", "a"], "values_strings": ["B", "A"], "default_string": "?"},
+        {"keys_strings": ["A", "?"], "values_floats": [0.5, 1.5], "default_float": -1.0},
+    ]
+    chain = [
+        ml_node("LabelEncoder", [f"x{at}"], [f"x{at + 1}"], **attributes)
+        for at, attributes in enumerate(encoders)
+    ]
+    for made in chain:
+        made.name = made.output[0]
+    agree(file(chain, [tensor("x0", [5], TensorProto.INT64)], ["x3"]), {"x0": np.arange(5)})
+
+
+@pytest.mark.parametrize("inner", [["no", "yes"], ["yes", "no"]])
+def test_labels_are_those_of_the_outputs(inner):
+    nodes = [
+        linear_classifier("inner", classlabels_strings=inner),
+        linear_classifier("outer", classlabels_strings=["no", "yes"]),
+    ]
+    rest = [tensor("x", [4, 2])], ["label_outer", "scores_outer", "scores_inner"]
+    assert lower(file(nodes, *rest)).labels == ("no", "yes")
+    both = [tensor("x", [4, 2])], ["label_outer", "label_inner"]
+    if inner == ["no", "yes"]:
+        assert lower(file(nodes, *both)).labels == ("no", "yes")
+        return
+    with pytest.raises(ModelRefused, match="different lists of labels"):
+        lower(file(nodes, *both))
+
+
+def linear_classifier(name: str, **labels: list) -> NodeProto:
+    made = ml_node("LinearClassifier", ["x"], [f"label_{name}", f"scores_{name}"], **labels)
+    made.attribute.append(helper.make_attribute("coefficients", [1.0, 2.0, -1.0, 0.5]))
+    return made
+
+
 def test_one_hot_encoder_agrees():
     check("OneHotEncoder", IDS, **ML, cats_int64s=[0, 3, 4], zeros=1)
-    assert "zeros = 0" in refusal("OneHotEncoder", IDS, **ML, cats_int64s=[0], zeros=0)
+    check("OneHotEncoder", IDS, **ML, cats_int64s=[0, 1, 2, 3, 4], zeros=0)
+
+
+def test_one_hot_encoder_gives_zeros_for_what_it_does_not_know():
+    x = {"x": np.int64([[7]])}
+    program = lower(model("OneHotEncoder", x, **ML, cats_int64s=[1, 2], zeros=0))
+    assert run(program, [x["x"]])[0].tolist() == [[[0, 0]]]
 
 
 @pytest.mark.parametrize("gap", [float("nan"), 1.0])
@@ -81,9 +125,39 @@ def test_svm_classifier_agrees(kernel, sizes):
     x = {"x": numbers(6, 3)}
     kernels = support(kernel, sum(sizes))
     check("SVMClassifier", x, outputs=2, **ML, **kernels, **attributes)
-    platt = {"prob_a": [1.0], "prob_b": [1.0]}
-    refused = refusal("SVMClassifier", x, outputs=2, **ML, **kernels, **attributes, **platt)
-    assert "Platt" in refused
+    slopes = numbers(classes * (classes - 1) // 2, seed=4)
+    for scale in (0, 1, 30):
+        platt = {"prob_a": (slopes * scale).tolist(), "prob_b": slopes[::-1].tolist()}
+        check("SVMClassifier", x, outputs=2, **ML, **kernels, **attributes, **platt)
+
+
+def test_svm_classifier_of_two_knows_no_probability_nearer_to_a_half_than_it_rests():
+    attributes = {
+        "classlabels_ints": [0, 1],
+        "vectors_per_class": [1, 1],
+        "coefficients": [1.0, -1.0],
+        "rho": [0.0],
+        "prob_a": [0.0],
+    }
+    x = {"x": numbers(1, 3)}
+    for shift, wanted in ((0.019, 0.5), (0.021, 1 / (1 + np.exp(0.021)))):
+        rest = {**ML, **support("LINEAR", 2), **attributes, "prob_b": [shift]}
+        given = agree(model("SVMClassifier", x, outputs=2, **rest), x)[1]
+        np.testing.assert_allclose(given[0], [wanted, 1 - wanted], rtol=1e-5)
+
+
+def test_svm_is_refused_when_its_probabilities_do_not_fit():
+    attributes = {
+        "classlabels_ints": [0, 1, 2],
+        "vectors_per_class": [1, 1, 1],
+        "coefficients": [1.0] * 6,
+        "rho": [0.0] * 3,
+        "prob_a": [1.0],
+    }
+    rest = {**ML, **support("LINEAR", 3), **attributes}
+    assert "1 prob_a, 0 prob_b for 3 pairs" in refusal(
+        "SVMClassifier", {"x": numbers(2, 3)}, outputs=2, **rest
+    )
 
 
 def test_svm_is_refused_when_its_numbers_do_not_fit():

@@ -8,6 +8,7 @@ import pytest
 from skl2onnx import to_onnx
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.ensemble import (
+    BaggingClassifier,
     ExtraTreesClassifier,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
@@ -15,11 +16,13 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from oracle.exact.lower import lower
@@ -49,6 +52,11 @@ CLASSIFIERS = {
         StandardScaler(), MinMaxScaler(clip=True), Normalizer("l1"), LogisticRegression()
     ),
     "neighbours": lambda: KNeighborsClassifier(3),
+    "one against the rest": lambda: OneVsRestClassifier(
+        make_pipeline(StandardScaler(), LogisticRegression())
+    ),
+    "bagging": lambda: BaggingClassifier(DecisionTreeClassifier(max_depth=3), 3, random_state=0),
+    "Platt": lambda: make_pipeline(StandardScaler(), SVC(probability=True, random_state=0)),
     "bayes": lambda: make_pipeline(StandardScaler(), GaussianNB()),
     "tanh": lambda: make_pipeline(
         MinMaxScaler(),
@@ -68,7 +76,10 @@ REGRESSORS = {
     ),
 }
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.*prob:FutureWarning"),
+]
 
 
 @cache

@@ -1,0 +1,46 @@
+"""Sequences shorter than their batch, in RNN, GRU and LSTM."""
+
+import numpy as np
+import pytest
+
+from tests.unit.exact.agreement import check, numbers, refusal
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+LENGTHS = {"len": np.int32([5, 1, 3])}
+
+
+def weights(op: str, directions: int) -> dict:
+    rows = GATES[op] * 4
+    states = {"h0": numbers(directions, 3, 4, seed=3)}
+    if op == "LSTM":
+        states["c0"] = numbers(directions, 3, 4, seed=4)
+    return {
+        "w": numbers(directions, rows, 2, seed=1),
+        "r": numbers(directions, rows, 4, seed=2),
+        "bias": numbers(directions, 2 * rows, seed=5),
+        **states,
+    }
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("constant", [True, False])
+def test_sequences_end_at_their_lengths(op, direction, constant):
+    given = weights(op, 2 if direction == "bidirectional" else 1)
+    check(
+        op,
+        {"x": numbers(5, 3, 2)} | ({} if constant else LENGTHS),
+        given | (LENGTHS if constant else {}),
+        order=["x", "w", "r", "bias", "len", *(name for name in given if name.endswith("0"))],
+        outputs=3 if op == "LSTM" else 2,
+        hidden_size=4,
+        direction=direction,
+    )
+
+
+def test_lengths_must_be_one_a_sequence():
+    inputs = {"x": numbers(5, 3, 2), "len": np.int32([5])}
+    refused = refusal(
+        "LSTM", inputs, weights("LSTM", 1), order=["x", "w", "r", "bias", "len"], hidden_size=4
+    )
+    assert "sequence_lens are int32[1]" in refused
