@@ -5,10 +5,12 @@ To cover an op, write its lowering and add a line to its family's table; nothing
 
 from oracle.exact.lowering import (
     activation,
+    attention,
     convolution,
     einsum,
     elementwise,
     encoding,
+    fused,
     indexing,
     linear,
     logic,
@@ -16,6 +18,7 @@ from oracle.exact.lowering import (
     normalization,
     pooling,
     preprocessing,
+    qlinear,
     quantized,
     recurrent,
     reduce,
@@ -44,6 +47,7 @@ ONNX: dict[str, Lowering] = {
     **pooling.ONNX,
     **normalization.ONNX,
     **activation.ONNX,
+    **attention.ONNX,
 }
 """The default domain."""
 
@@ -57,5 +61,10 @@ ONNX_ML: dict[str, Lowering] = {
 }
 """ai.onnx.ml. ZipMap is not here: it makes no tensor, so the graph walker drops it."""
 
-MICROSOFT: dict[str, Lowering] = {**recurrent.MICROSOFT}
-"""com.microsoft: what onnxruntime's quantizer writes."""
+MICROSOFT: dict[str, Lowering] = {
+    **recurrent.MICROSOFT,
+    **qlinear.MICROSOFT,
+    **fused.MICROSOFT,
+    **attention.MICROSOFT,
+}
+"""com.microsoft: what onnxruntime's quantizer and optimizer write."""

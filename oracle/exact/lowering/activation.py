@@ -42,7 +42,7 @@ def _below_zero(b: Builder, x: Operand, then: Operand, otherwise: Operand) -> Op
 # Activations
 
 
-def _leaky(b: Builder, x: Operand, slope: Operand) -> Operand:
+def leaky(b: Builder, x: Operand, slope: Operand) -> Operand:
     """x where x ≥ 0, else x·slope: a maximum, where it is known that 0 < slope ≤ 1."""
     known = b.known(slope)
     product = b.emit(Op.MUL, (x, slope))
@@ -53,12 +53,12 @@ def _leaky(b: Builder, x: Operand, slope: Operand) -> Operand:
 
 def _leaky_relu(b: Builder, node: Source) -> list[Operand]:
     (x,) = node.exactly(1)
-    return [_leaky(b, x, _scalar(b, node, "alpha", 0.01))]
+    return [leaky(b, x, _scalar(b, node, "alpha", 0.01))]
 
 
 def _p_relu(b: Builder, node: Source) -> list[Operand]:
     x, slope = node.exactly(2)
-    out = _leaky(b, x, slope)
+    out = leaky(b, x, slope)
     if out.type != x.type:
         raise Outside(f"slopes {slope.type} do not broadcast to {x.type}", "fix their shape")
     return [out]
@@ -95,7 +95,7 @@ def _celu(b: Builder, node: Source) -> list[Operand]:
     return [_below_zero(b, x, below, x)]
 
 
-def _clipped_line(b: Builder, x: Operand, alpha: Operand, beta: Operand) -> Operand:
+def clipped_line(b: Builder, x: Operand, alpha: Operand, beta: Operand) -> Operand:
     line = b.emit(Op.ADD, (b.emit(Op.MUL, (x, alpha)), beta))
     return b.emit(Op.MIN, (b.emit(Op.MAX, (line, b.scalar(0))), b.scalar(1)))
 
@@ -103,11 +103,11 @@ def _clipped_line(b: Builder, x: Operand, alpha: Operand, beta: Operand) -> Oper
 def _hard_sigmoid(b: Builder, node: Source) -> list[Operand]:
     (x,) = node.exactly(1)
     alpha, beta = _scalar(b, node, "alpha", 0.2), _scalar(b, node, "beta", 0.5)
-    return [_clipped_line(b, x, alpha, beta)]
+    return [clipped_line(b, x, alpha, beta)]
 
 
 def _hard_swish(b: Builder, x: Operand) -> Operand:
-    gate = _clipped_line(b, x, b.scalar(float(np.float32(1 / 6))), b.scalar(0.5))
+    gate = clipped_line(b, x, b.scalar(float(np.float32(1 / 6))), b.scalar(0.5))
     return b.emit(Op.MUL, (x, gate))
 
 
@@ -133,19 +133,28 @@ def _swish(b: Builder, node: Source) -> list[Operand]:
 
 def _gelu(b: Builder, node: Source) -> list[Operand]:
     (x,) = node.exactly(1)
-    half = b.emit(Op.MUL, (x, b.scalar(0.5)))
     match node.text("approximate", "none"):
         case "none":
-            inner = b.emit(Op.MUL, (x, b.scalar(math.sqrt(0.5))))
-            bend = b.emit(Op.ERF, (inner,))
+            return [gelu(b, x)]
         case "tanh":
-            cube = b.emit(Op.MUL, (b.emit(Op.MUL, (x, x)), x))
-            curve = b.emit(Op.ADD, (x, b.emit(Op.MUL, (cube, b.scalar(0.044715)))))
-            inner = b.emit(Op.MUL, (curve, b.scalar(math.sqrt(2 / math.pi))))
-            bend = b.emit(Op.TANH, (inner,))
+            return [fast_gelu(b, x)]
         case other:
             raise Outside(f"approximate {other} is not known", "use none or tanh")
-    return [b.emit(Op.MUL, (half, b.emit(Op.ADD, (bend, b.scalar(1)))))]
+
+
+def gelu(b: Builder, x: Operand) -> Operand:
+    half = b.emit(Op.MUL, (x, b.scalar(0.5)))
+    bend = b.emit(Op.ERF, (b.emit(Op.MUL, (x, b.scalar(math.sqrt(0.5)))),))
+    return b.emit(Op.MUL, (half, b.emit(Op.ADD, (bend, b.scalar(1)))))
+
+
+def fast_gelu(b: Builder, x: Operand) -> Operand:
+    """With tanh in place of erf."""
+    half = b.emit(Op.MUL, (x, b.scalar(0.5)))
+    cube = b.emit(Op.MUL, (b.emit(Op.MUL, (x, x)), x))
+    curve = b.emit(Op.ADD, (x, b.emit(Op.MUL, (cube, b.scalar(0.044715)))))
+    bend = b.emit(Op.TANH, (b.emit(Op.MUL, (curve, b.scalar(math.sqrt(2 / math.pi)))),))
+    return b.emit(Op.MUL, (half, b.emit(Op.ADD, (bend, b.scalar(1)))))
 
 
 def _log_softmax(b: Builder, x: Operand) -> Operand:

@@ -15,6 +15,11 @@ from oracle.types import DType
 
 def _matmul(b: Builder, node: Source) -> list[Operand]:
     x, y = node.exactly(2)
+    return [multiplied(b, x, y)]
+
+
+def multiplied(b: Builder, x: Operand, y: Operand) -> Operand:
+    """As numpy's matmul."""
     if not x.type.shape or not y.type.shape:
         raise Outside("it multiplies a scalar", "use Mul")
     left, right = x.type.shape, y.type.shape
@@ -22,7 +27,7 @@ def _matmul(b: Builder, node: Source) -> list[Operand]:
         x = b.reshape(x, (1, *left))
     if len(right) == 1:
         y = b.reshape(y, (*right, 1))
-    out = matmul(b, x, _swapped(b, y))
+    out = matmul(b, x, swapped(b, y))
     shape = out.type.shape
     if len(right) == 1:
         shape = shape[:-1]
@@ -31,7 +36,7 @@ def _matmul(b: Builder, node: Source) -> list[Operand]:
             *shape[: len(shape) - 1 - (len(right) > 1)],
             *shape[len(shape) - (len(right) > 1) :],
         )
-    return [b.reshape(out, shape)]
+    return b.reshape(out, shape)
 
 
 def matmul(b: Builder, x: Operand, y: Operand, bias: Operand | None = None) -> Operand:
@@ -46,21 +51,21 @@ def matmul(b: Builder, x: Operand, y: Operand, bias: Operand | None = None) -> O
     return b.emit(Op.DOT, (x, y, *rest))
 
 
-def _swapped(b: Builder, x: Operand) -> Operand:
+def swapped(b: Builder, x: Operand) -> Operand:
     """The last two axes exchanged."""
     rank = len(x.type.shape)
     return b.transpose(x, (*range(rank - 2), rank - 1, rank - 2))
 
 
-def _gemm(b: Builder, node: Source) -> list[Operand]:
+def gemm(b: Builder, node: Source) -> list[Operand]:
     """alpha = 1: one exact sum with beta·C, rounded before, in it. Else alpha·(A·B) + beta·C, each
     step rounded."""
     x, y, c = node.input(0), node.input(1), node.optional(2)
     if len(x.type.shape) != 2 or len(y.type.shape) != 2:
         raise Outside(f"it multiplies {x.type} by {y.type}", "give it two matrices")
     alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
-    x = _swapped(b, x) if node.integer("transA", 0) else x
-    y = y if node.integer("transB", 0) else _swapped(b, y)
+    x = swapped(b, x) if node.integer("transA", 0) else x
+    y = y if node.integer("transB", 0) else swapped(b, y)
     if beta == 0:
         c = None
     if c is not None and beta != 1:
@@ -122,7 +127,7 @@ def rows(b: Builder, x: Operand) -> Operand:
     return cast(b, b.reshape(x, shape if len(shape) == 2 else (1, *shape)), DType.FLOAT)
 
 
-ONNX: dict[str, Lowering] = {"MatMul": _matmul, "Gemm": _gemm}
+ONNX: dict[str, Lowering] = {"MatMul": _matmul, "Gemm": gemm}
 ONNX_ML: dict[str, Lowering] = {
     "LinearRegressor": _linear_regressor,
     "LinearClassifier": _linear_classifier,

@@ -69,19 +69,40 @@ def _layer_normalization(b: Builder, node: Source) -> list[Operand]:
     _stash(node)
     rank = len(x.type.shape)
     axes = range(node.axis(rank, -1), rank)
+    return layer_normalized(b, x, scale, bias, axes, node.real("epsilon", 1e-5))
+
+
+def layer_normalized(
+    b: Builder,
+    x: Operand,
+    scale: Operand,
+    bias: Operand | None,
+    axes: Sequence[int],
+    epsilon: float,
+) -> list[Operand]:
+    """And the mean, and 1 over the deviation."""
     mean, centred = _centred(b, x, axes)
-    deviation = _deviation(b, centred, axes, node.real("epsilon", 1e-5))
+    deviation = _deviation(b, centred, axes, epsilon)
     y = _scaled(b, b.emit(Op.DIV, (centred, deviation)), scale, bias)
     return [y, mean, b.emit(Op.DIV, (b.scalar(1), deviation))]
 
 
 def _rms_normalization(b: Builder, node: Source) -> list[Operand]:
+    """Also gives what onnxruntime's own, simplified LayerNormalization does: 1 over the root."""
     x, scale = node.exactly(2)
     _stash(node)
     rank = len(x.type.shape)
     axes = range(node.axis(rank, -1), rank)
-    root = _deviation(b, x, axes, node.real("epsilon", 1e-5))
-    return [_scaled(b, b.emit(Op.DIV, (x, root)), scale, None)]
+    return rms_normalized(b, x, scale, axes, node.real("epsilon", 1e-5))
+
+
+def rms_normalized(
+    b: Builder, x: Operand, scale: Operand, axes: Sequence[int], epsilon: float
+) -> list[Operand]:
+    """And 1 over the root."""
+    root = _deviation(b, x, axes, epsilon)
+    y = _scaled(b, b.emit(Op.DIV, (x, root)), scale, None)
+    return [y, b.emit(Op.DIV, (b.scalar(1), root))]
 
 
 def _instance_normalization(b: Builder, node: Source) -> list[Operand]:
@@ -164,6 +185,7 @@ ONNX: dict[str, Lowering] = {
     "BatchNormalization": _batch_normalization,
     "LayerNormalization": _layer_normalization,
     "RMSNormalization": _rms_normalization,
+    "SimplifiedLayerNormalization": _rms_normalization,
     "InstanceNormalization": _instance_normalization,
     "GroupNormalization": _group_normalization,
     "MeanVarianceNormalization": _mean_variance_normalization,

@@ -6,11 +6,11 @@ A quantized x means (x − zero point) · scale. Products are exact sums in int3
 from oracle.exact.builder import Builder
 from oracle.exact.lowering.convolution import conv
 from oracle.exact.lowering.elementwise import cast
-from oracle.exact.lowering.linear import matmul
+from oracle.exact.lowering.linear import multiplied
 from oracle.exact.lowering.shape import expand
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
+from oracle.exact.source import Lowering, Source, normalized
 from oracle.types import DType
 
 _SMALL = (DType.INT8, DType.UINT8)
@@ -21,11 +21,12 @@ def _lined_up(b: Builder, node: Source, x: Operand, given: Operand) -> Operand:
     block of places."""
     shape, rank = x.type.shape, len(x.type.shape)
     block = node.integer("block_size", 0) if node.opset >= 21 else 0
+    place = node.integer("axis", 1) if node.opset >= 13 else 0
     if given.type.elements == 1 and not block:
         return b.reshape(given, ())
-    axis = node.axis(rank, 1) if node.opset >= 13 else -1
-    if axis < 0:
+    if node.opset < 13:
         raise Outside(f"its scale is {given.type}", "give one number")
+    axis = normalized(place, rank)
     if not block:
         if given.type.elements != shape[axis]:
             raise Outside(f"scales {given.type} for axis {axis} of {x.type}", "fix the file")
@@ -40,7 +41,7 @@ def _lined_up(b: Builder, node: Source, x: Operand, given: Operand) -> Operand:
     return b.reshape(expand(b, split, (*shape[:axis], count, block, *shape[axis + 1 :])), shape)
 
 
-def _quantize(b: Builder, node: Source) -> list[Operand]:
+def quantize(b: Builder, node: Source) -> list[Operand]:
     x, scale, zero = node.input(0), node.input(1), node.optional(2)
     if node.opset >= 19:
         node.integer("saturate", 1)  # for float8 only
@@ -58,7 +59,7 @@ def _quantize(b: Builder, node: Source) -> list[Operand]:
     return [b.emit(Op.QUANTIZE, (x, _lined_up(b, node, x, scale), _lined_up(b, node, x, zero)))]
 
 
-def _dequantize(b: Builder, node: Source) -> list[Operand]:
+def dequantize(b: Builder, node: Source) -> list[Operand]:
     """(x − zero) as float32, times the scale."""
     x, scale, zero = node.input(0), node.input(1), node.optional(2)
     if node.opset >= 23 and node.integer("output_dtype", 0) not in (0, DType.FLOAT):
@@ -109,17 +110,15 @@ def _column(b: Builder, zero: Operand | None) -> Operand | None:
     return b.reshape(zero, () if zero.type.elements == 1 else (*zero.type.shape, 1))
 
 
-def _product(b: Builder, x: Operand, y: Operand, zx: Operand | None, zy: Operand | None) -> Operand:
+def product(b: Builder, x: Operand, y: Operand, zx: Operand | None, zy: Operand | None) -> Operand:
     """int32 of two small tensors, as MatMul multiplies them; zy: one number, or one a column."""
-    rank = len(y.type.shape)
-    if len(x.type.shape) < 2 or rank < 2:
+    if not x.type.shape or not y.type.shape:
         raise Outside(f"it multiplies {x.type} by {y.type}", "give it matrices")
-    left, right = centred(b, x, _column(b, zx)), centred(b, y, zy)
-    return matmul(b, left, b.transpose(right, (*range(rank - 2), rank - 1, rank - 2)))
+    return multiplied(b, centred(b, x, _column(b, zx)), centred(b, y, zy))
 
 
 def _matmul_integer(b: Builder, node: Source) -> list[Operand]:
-    return [_product(b, node.input(0), node.input(1), node.optional(2), node.optional(3))]
+    return [product(b, node.input(0), node.input(1), node.optional(2), node.optional(3))]
 
 
 def _requantized(
@@ -135,7 +134,7 @@ def _qlinear_matmul(b: Builder, node: Source) -> list[Operand]:
     x, sx, zx, y, sy, zy, out, zero = node.exactly(8)
     column = _column(b, sx)
     assert column is not None
-    return [_requantized(b, _product(b, x, y, zx, zy), (column, sy), b.reshape(out, ()), zero)]
+    return [_requantized(b, product(b, x, y, zx, zy), (column, sy), b.reshape(out, ()), zero)]
 
 
 def _per_channel(b: Builder, given: Operand, rank: int, channels: int) -> Operand:
@@ -147,7 +146,7 @@ def _per_channel(b: Builder, given: Operand, rank: int, channels: int) -> Operan
     return b.reshape(given, (channels, *[1] * (rank - 1)))
 
 
-def _conv(
+def quantized_conv(
     b: Builder,
     node: Source,
     x: Operand,
@@ -166,19 +165,21 @@ def _conv(
 
 
 def _conv_integer(b: Builder, node: Source) -> list[Operand]:
-    return [_conv(b, node, node.input(0), node.input(1), node.optional(2), node.optional(3))]
+    return [
+        quantized_conv(b, node, node.input(0), node.input(1), node.optional(2), node.optional(3))
+    ]
 
 
 def _qlinear_conv(b: Builder, node: Source) -> list[Operand]:
     x, sx, zx, w, sw, zw, out, zero = (node.input(at) for at in range(8))
-    total = _conv(b, node, x, w, zx, zw, node.optional(8))
+    total = quantized_conv(b, node, x, w, zx, zw, node.optional(8))
     channel = _per_channel(b, sw, len(w.type.shape) - 1, w.type.shape[0])
     return [_requantized(b, total, (b.reshape(sx, ()), channel), b.reshape(out, ()), zero)]
 
 
 ONNX: dict[str, Lowering] = {
-    "QuantizeLinear": _quantize,
-    "DequantizeLinear": _dequantize,
+    "QuantizeLinear": quantize,
+    "DequantizeLinear": dequantize,
     "DynamicQuantizeLinear": _dynamic,
     "MatMulInteger": _matmul_integer,
     "QLinearMatMul": _qlinear_matmul,

@@ -114,12 +114,6 @@ def test_recurrent_ops_take_other_activations_and_refuse_the_rest():
     assert "clip" in refusal("RNN", SEQUENCE, weights(1, 1), clip=1.0, **options)
 
 
-def test_recurrent_ops_refuse_sequences_of_other_lengths():
-    constants = weights(1, 1) | {"l": np.array([5, 3], np.int32)}
-    refused = refusal("RNN", SEQUENCE, constants, outputs=2, hidden_size=4)
-    assert "sequences are shorter" in refused
-
-
 @pytest.mark.parametrize("per_column", [False, True])
 def test_dynamic_quantize_lstm_agrees(per_column):
     scales = np.full((2, 16) if per_column else (2,), 0.01, np.float32)
