@@ -14,6 +14,7 @@ from oracle.cli.demo.first import FirstAct
 from oracle.cli.demo.second import SecondAct
 from oracle.cli.demo.stage import Stage
 from oracle.config import Settings
+from oracle.types import RequestId
 
 
 @click.command()
@@ -36,12 +37,10 @@ def demo(rpc: str | None, keep: Path | None) -> None:
     Without --rpc it needs no node: the chain runs inside the command. Models are trained on real
     data on the spot, and all contracts are deployed.
 
-    \b
     Act one, everybody is honest. A consumer contract asks about real patients, the worker
     answers, the window passes, the callback writes the diagnosis on chain, and an audit re-runs
     it bit for bit. A request that nobody answers is refunded.
 
-    \b
     Act two, one operator lies. It posts a probability that is one unit in the last place off, and
     defends it with a false trace. The challenger runs the model again, narrows the trace down to
     the wrong element and proves it on chain; the liar is slashed. An honest operator answers the
@@ -53,19 +52,17 @@ def demo(rpc: str | None, keep: Path | None) -> None:
       anvil & exactum demo --rpc http://127.0.0.1:8545 --keep /tmp/demo
     """
     started = time.monotonic()
+    if keep is not None:
+        _check_keep(rpc, keep)
     with ExitStack() as stack:
-        folder = keep or Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="exactum-demo-"))
-        )
-        if keep is not None:
-            _check_keep(rpc, keep)
+        folder = keep or _temporary(stack)
         crew.narrate()
-        perform(connect(rpc or EMBEDDED), settings_of(folder))
+        disputed = perform(connect(rpc or EMBEDDED), settings_of(folder))
     show.out.print(f"\nDone in {time.monotonic() - started:.0f} s.")
     if keep is not None:
         show.out.print(
             f"To look around: EXACTUM_HOME={keep} EXACTUM_DEPLOYMENTS={keep}/deployments"
-            f" EXACTUM_RPC={rpc} exactum dispute show …"
+            f" EXACTUM_RPC={rpc} exactum result {show.hex_(disputed)}"
         )
 
 
@@ -76,13 +73,17 @@ def _check_keep(rpc: str | None, keep: Path) -> None:
         raise click.UsageError(f"{keep} exists already: --keep makes a new folder.")
 
 
+def _temporary(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="exactum-demo-")))
+
+
 def settings_of(folder: Path) -> Settings:
     return Settings(home=folder, deployments=folder / "deployments")
 
 
-def perform(chain: Chain, settings: Settings) -> None:
-    """Both acts, on a chain that holds funded accounts."""
+def perform(chain: Chain, settings: Settings) -> RequestId:
+    """Both acts, on a chain that holds funded accounts. Returns the request that is lied about."""
     stage = Stage.set_up(chain, settings)
     with crew.challenger(stage.session, stage.cast.challenger) as challenger:
         sample, consumer = FirstAct(stage, challenger).run()
-        SecondAct(stage, challenger, sample, consumer).run()
+        return SecondAct(stage, challenger, sample, consumer).run()

@@ -41,7 +41,8 @@ class SecondAct:
     sample: Sample
     consumer: Consumer
 
-    def run(self) -> None:
+    def run(self) -> RequestId:
+        """The request that is lied about."""
         act("Act two: an operator lies")
         ledger = Ledger(self.stage)
         request_id = self.ask()
@@ -52,6 +53,7 @@ class SecondAct:
         queue, patient = self.stage.session.queue, self.stage.cast.patient
         self.stage.transact(patient, queue.withdraw(patient.address))
         ledger.balance()
+        return request_id
 
     def ask(self) -> RequestId:
         scene("A liar", "has a stake too; the honest operator's worker is off for now")
