@@ -64,6 +64,8 @@ interface IModelRegistry {
     /// @param successor The model to use instead; zero where there is none.
     event ModelDeprecated(ModelId indexed id, address indexed publisher, ModelId successor);
 
+    /// @dev Names and signature are too long to be passed in a dispute.
+    error PreimageTooLong(uint256 length, uint256 maximum);
     error ModelExists(ModelId id);
     error UnknownModel(ModelId id);
     error NotPublisher(ModelId id, address caller, address publisher);

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from oracle.chain.codec import model_preimage
 from oracle.chain.history import ModelHistory
 from oracle.chain.signer import Signer
 from oracle.cli import show
@@ -16,7 +17,7 @@ from oracle.cli.options import DIM, MODEL, MONEY, json_option
 from oracle.cli.session import Session, on_chain, signing
 from oracle.config import Settings
 from oracle.errors import ModelRefused
-from oracle.exact.inspect import Inspection
+from oracle.exact.inspect import Inspection, unprovable
 from oracle.exact.inspect import inspect as inspect_program
 from oracle.exact.lower import lower
 from oracle.exact.program import Program
@@ -78,7 +79,8 @@ def publish(
 
     The file stays with you: put it where operators can fetch it, and give its URI. Whoever fetches
     it checks it against the hash in the model's id. A model with an op outside the law is refused,
-    with every reason at once; nothing is sent then.
+    and one with an element whose proof fits in no transaction, for a lie about that would be safe;
+    with every reason at once, and nothing is sent then.
 
     \b
     Example:
@@ -103,6 +105,8 @@ def publish(
         assurance=kind,
         royalty=royalty,
     )
+    if assurance == "exact" and (reasons := unprovable(program, len(model_preimage(what)))):
+        raise ModelRefused(reasons)
     receipt = session.transact(signer, session.registry.publish(what, uri))
     model_id = session.registry.id_of(what)
     model_files(session.settings).add(data)
@@ -279,6 +283,8 @@ def _print_inspection(file: Path, program: Program, found: Inspection) -> None:
         into = ", ".join(f"{count:,} {name}" for name, count in each.into.items())
         table.add_row(each.op, f"{each.nodes:,}", into or "no node: folded, or read in place")
     show.out.print(table)
+    for reason in found.unprovable:
+        show.err.print(f"Cannot be published as EXACT: {reason}")
     table = Table("primitive", "nodes", "elements", "multiply-adds")
     for share in found.primitives:
         table.add_row(share.op.name, f"{share.nodes:,}", f"{share.elements:,}", f"{share.steps:,}")

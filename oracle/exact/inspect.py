@@ -5,6 +5,9 @@ The price of a proof is that of its calldata, byte by byte (EIP-7623), and of th
 and an element that is read. It holds for what random numbers make of it; a sum of numbers far apart
 takes up to three times the work. Where what is read depends on what an input says, the dearest that
 it may say is taken, and of a tensor the dearest of a few elements.
+
+A proof must fit into one transaction, or a lie about that element is safe. That is a limit of
+chains and not of the law: `lower` knows none, and who publishes asks `unprovable`.
 """
 
 from collections import Counter
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from onnx import ModelProto
 
 from oracle import merkle
+from oracle.errors import Reason
 from oracle.exact.evidence import descriptors, leaves_of
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.ops.trees import WIDTH
@@ -30,6 +34,11 @@ SIBLING_GAS = 250
 # Work, and the floor under all work, of a zero byte of calldata; other bytes take four times that.
 WORK_ZERO_GAS, FLOOR_ZERO_GAS = 4, 10
 _SUM_GAS, _ORDER_GAS = 115, 280
+# What one transaction may take: gas since EIP-7825, and bytes that nodes pass on.
+MOST_GAS, MOST_BYTES = 1 << 24, 1 << 17
+_ENVELOPE = 1_500
+"""Bytes of such a transaction besides the proof, the payloads and the model."""
+_FAR_APART = 3
 # An element that is read, of primitives that read many.
 _ELEMENT_GAS = {
     Op.DOT: 65,
@@ -86,8 +95,21 @@ class Proof:
     @property
     def gas(self) -> int:
         """Of the whole transaction."""
+        return self._gas(self.work)
+
+    @property
+    def most_gas(self) -> int:
+        """The same, whatever the numbers are."""
+        return self._gas(_FAR_APART * self.work)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the transaction, but for the model."""
+        return self.zeros + self.others + _ENVELOPE
+
+    def _gas(self, work: int) -> int:
         units = self.zeros + 4 * self.others
-        return TRANSACTION_GAS + max(WORK_ZERO_GAS * units + self.work, FLOOR_ZERO_GAS * units)
+        return TRANSACTION_GAS + max(WORK_ZERO_GAS * units + work, FLOOR_ZERO_GAS * units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +122,7 @@ class Inspection:
     weight_bytes: int
     live_bytes: int
     dearest: Proof
+    unprovable: tuple[Reason, ...]
 
 
 def inspect(file: bytes, program: Program) -> Inspection:
@@ -115,35 +138,58 @@ def inspect(file: bytes, program: Program) -> Inspection:
             (proof(program, index) for index in range(len(program.nodes))),
             key=lambda found: found.gas,
         ),
+        tuple(unprovable(program)),
     )
 
 
+def unprovable(program: Program, model: int = 0) -> list[Reason]:
+    """Every node an element of which could not be proven wrong in one transaction; `model` is how
+    many bytes of the model go with it."""
+    reasons = []
+    for index, node in enumerate(program.nodes):
+        found = proof(program, index)
+        gas, size = found.most_gas + 4 * FLOOR_ZERO_GAS * model, found.size + model
+        limits = (gas, "gas", MOST_GAS), (size, "bytes", MOST_BYTES)
+        over = [
+            f"{needed:,} {unit} of {most:,}" for needed, unit, most in limits if needed > most
+        ]
+        if over:
+            why = f"to prove an element of node {index} wrong takes {' and '.join(over)}"
+            advice = "use smaller tensors, split what it sums up, or publish as VANILLA"
+            reasons.append(Reason(node.name, node.op.name, why, advice))
+    return reasons
+
+
 def proof(program: Program, index: int) -> Proof:
-    """Of the dearest of a few elements of the node's value."""
+    """Of the dearest of a few elements of the node's value, or of the output that it is."""
     last = program.nodes[index].output.elements - 1
     elements = sorted({0, last // 2, last} if last >= 0 else {0})
-    return max((_proof(program, index, at) for at in elements), key=lambda found: found.gas)
+    claims = {False, any(output.index == index for output in program.outputs)}
+    found = (_proof(program, index, at, claim) for at in elements for claim in claims)
+    return max(found, key=lambda found: found.gas)
 
 
-def _proof(program: Program, index: int, element: int) -> Proof:
+def _proof(program: Program, index: int, element: int, is_output: bool) -> Proof:
     node = program.nodes[index]
     values = merkle.depth_of(len(program.nodes))
     kinds = Counter(operand.kind for operand in node.operands)
     steps = max(1, -(-PRIMITIVES[node.op].cost(node) // max(1, node.output.elements)))
 
     own = element * node.output.dtype.itemsize // merkle.LEAF
-    openings = [(node.output, own, 1)]
+    openings = [] if is_output else [(node.output, own, 1)]
+    roots = kinds[Kind.VALUE] + (not is_output)
     found = _reads(program, node, element) if node.output.elements else []
     for read in found:
         operand = node.operands[read.operand]
         if operand.kind is not Kind.INPUT:
             openings.append((operand.type, *leaves_of(operand.type, read)))
     leaves = sum(count for *_, count in openings)
-    siblings = (1 + kinds[Kind.VALUE]) * values + sum(_siblings(*each) for each in openings)
+    siblings = roots * values + sum(_siblings(*each) for each in openings)
     described = descriptors(program, index)
 
-    opened = 32 * siblings + merkle.LEAF * leaves + 32 * (1 + kinds[Kind.VALUE])
+    opened = 32 * siblings + merkle.LEAF * leaves + 32 * roots
     payload = program.signature.input_length if kinds[Kind.INPUT] else 0
+    payload += program.signature.output_length if is_output else 0
     zeros = described.count(0) + 20
     work = (
         CONVICTION_GAS

@@ -79,8 +79,12 @@ abstract contract Fixture is Test {
 
     function _deployQueue() internal virtual returns (Queue) {
         bytes memory arguments =
-            abi.encode(registry, disputes, MIN_BOND, MIN_WINDOW, MAX_WINDOW, WITHDRAWAL_DELAY);
+            abi.encode(registry, disputes, MIN_BOND, MIN_WINDOW, MAX_WINDOW, _withdrawalDelay());
         return Queue(cheats.deployCode("InferenceQueue.sol:InferenceQueue", arguments));
+    }
+
+    function _withdrawalDelay() internal pure virtual returns (uint256) {
+        return WITHDRAWAL_DELAY;
     }
 
     /* WHAT IS ASKED */

@@ -214,6 +214,25 @@ contract PublishTest is RegistryFixture {
         _expectTooLarge(draft, "z", 1 << 24);
     }
 
+    /// @dev Disputes pass a model as its id hashes it: in one too long to be passed, lies would be safe.
+    function test_publish_revertsWhenNamesAreTooLongForADispute() external {
+        IModelRegistry.Model memory draft = _draft();
+        draft.name = string(new bytes(1 << 14));
+        uint256 length = abi.encode(address(this), draft).length;
+        vm.expectRevert(
+            abi.encodeWithSelector(IModelRegistry.PreimageTooLong.selector, length, 1 << 14)
+        );
+        registry.publish(draft, "");
+    }
+
+    function test_publish_takesTheLongestNames() external {
+        IModelRegistry.Model memory draft = _draft();
+        uint256 others = abi.encode(address(this), draft).length - 32;
+        draft.name = string(new bytes((1 << 14) - others));
+        vm.assertEq(abi.encode(address(this), draft).length, 1 << 14);
+        vm.assertTrue(registry.termsOf(registry.publish(draft, "")).exists());
+    }
+
     function _two(IModelRegistry.Tensor memory first, IModelRegistry.Tensor memory second)
         private
         pure

@@ -12,7 +12,7 @@ the last element + end (+ overhang).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import product
 from math import prod
 
@@ -94,6 +94,10 @@ def _check(x: tuple[int, ...], axes: Sequence[Axis]) -> None:
     for axis in axes:
         if min(axis.kernel, axis.stride, axis.dilation, axis.spacing) < 1 or axis.overhang < 0:
             raise Outside("a kernel, stride or dilation below 1", "fix its attributes")
+        # The referee reads no larger ones: of what does not matter, like the dilation of one tap,
+        # a publisher could else make a node that nobody can be convicted of.
+        if not all(-(1 << 31) <= number < 1 << 31 for number in astuple(axis)):
+            raise Outside("a number of its windows is beyond 32 bits", "fix its attributes")
 
 
 def _image(x: tuple[int, ...], axes: Sequence[Axis]) -> tuple[int, ...]:

@@ -12,16 +12,17 @@ import {Toy} from "../toy/Toy.sol";
 import {ToyReferee} from "../toy/ToyReferee.sol";
 
 /// @title DisputeHandler
-/// @notice Operators who are honest, who lie, who are silent and who withhold; a challenger who watches some of the
-/// results and knows nothing but the law and what was revealed; griefers, copiers, and anybody who calls what anybody
-/// may. Time passes in `wait` alone, in steps shorter than the challenger needs, and whoever answers may do so in the
+/// @notice Operators who are honest, who lie, who are silent, who withhold and who collude; a challenger who watches some
+/// of the results and knows nothing but the law and what was revealed; griefers, copiers, and anybody who calls what
+/// anybody may. Time passes in `wait` alone, in steps shorter than the challenger needs, and whoever answers may do so in the
 /// last second.
 contract DisputeHandler is DisputeFixture {
     enum Character {
         Honest,
         Lying, // answers everything, from the trace of its lie
         Silent,
-        Withholding // says what its roots are, and shows no leaf
+        Withholding, // says what its roots are, and shows no leaf
+        Colluding // lies, asks itself, convicts itself, and takes out what is free
     }
 
     struct Ghost {
@@ -47,6 +48,9 @@ contract DisputeHandler is DisputeFixture {
     uint256 internal constant MAX_GHOSTS = 10;
     uint256 internal constant MAX_DEMANDS = 40;
     uint256 internal constant STEP = 10 minutes;
+    uint256 internal constant OPERATORS = 5;
+    /// @dev What the colluders' second account has.
+    uint256 internal constant PURSE = 100 ether;
 
     Ghost[] internal _ghosts;
     GhostDemand[] internal _demands;
@@ -64,6 +68,15 @@ contract DisputeHandler is DisputeFixture {
     uint256 public finalLies;
     mapping(string what => uint256) public count;
 
+    /// @dev Demands and convicts in the colluders' name, and is the requester of what they answer.
+    address internal _accomplice;
+    uint256 public moneyOut;
+    /// @dev Of the colluders: what they and their requests brought, what strangers paid them for answers, and the parts
+    /// of their bonds that must be gone.
+    uint256 public brought;
+    uint256 public earned;
+    uint256 public burned;
+
     constructor() {
         vm.deal(address(this), 10 ether);
         setUp();
@@ -73,7 +86,7 @@ contract DisputeHandler is DisputeFixture {
         for (uint256 lie; lie < Toy.NODES; ++lie) {
             _runs[lie] = Toy.run(keccak256(INPUT), lie);
         }
-        for (uint256 i; i < 4; ++i) {
+        for (uint256 i; i < OPERATORS; ++i) {
             address account = _actor(string(abi.encodePacked("operator", bytes1(uint8(48 + i)))));
             _accounts.push(account);
             vm.deal(account, STAKE);
@@ -83,6 +96,14 @@ contract DisputeHandler is DisputeFixture {
         }
         vm.deal(challenger, 1000 ether);
         vm.deal(stranger, 1000 ether);
+        _accomplice = _actor("accomplice");
+        vm.deal(_accomplice, PURSE);
+        brought = STAKE + PURSE;
+    }
+
+    /// @dev So short that it is over in the middle of a dispute.
+    function _withdrawalDelay() internal pure override returns (uint256) {
+        return 20 minutes;
     }
 
     receive() external payable {}
@@ -91,22 +112,25 @@ contract DisputeHandler is DisputeFixture {
 
     function ask(uint256 who, uint256 lie, bool isWatched) external {
         if (_ghosts.length == MAX_GHOSTS) return;
-        Character character = Character(who % 4);
+        Character character = Character(who % OPERATORS);
+        bool isColluding = character == Character.Colluding;
         lie = character == Character.Honest ? Toy.NODES : lie % Toy.NODES;
         vm.deal(address(this), FEE);
         Options memory options = _options();
         if (who % 8 > 4) options.timeout = 30 minutes;
+        if (isColluding) options.refundTo = _accomplice;
         Request memory request = _ask(consumer, toyModel, FEE, options);
         moneyIn += FEE;
-        IInferenceQueue.Proposal memory proposal = _proposalOf(_accounts[who % 4], request);
+        IInferenceQueue.Proposal memory proposal = _proposalOf(_accounts[who % OPERATORS], request);
         bytes memory output = _output(lie);
-        vm.prank(_accounts[who % 4]);
+        vm.prank(_accounts[who % OPERATORS]);
         // Without free stake: the request stays open, with its fee.
         try queue.propose(request, output) {}
         catch {
             unanswered += FEE;
             return;
         }
+        if (isColluding) brought += FEE;
 
         Ghost storage ghost = _ghosts.push();
         ghost.subject = IDisputes.Subject(request, proposal, keccak256(output));
@@ -142,6 +166,29 @@ contract DisputeHandler is DisputeFixture {
         _tryDemand(which % _ghosts.length, stranger, part);
     }
 
+    /// @dev Asks itself for a part, lets the time for that pass, proves its own lie, takes out what is free, and stakes
+    /// it again.
+    function collude(uint256 which, uint256 seed) external {
+        address account = _accounts[uint256(Character.Colluding)];
+        if (seed % 8 == 6) return _takeOut(account);
+        if (seed % 8 == 7) return _bringBack(account);
+        (bool isThere, uint256 found) = _colluding(which);
+        if (!isThere) return;
+        Ghost storage ghost = _ghosts[found];
+        if (seed % 8 < 2) {
+            uint32 value = uint32(seed % Toy.NODES);
+            return
+                _tryDemand(found, _accomplice, seed % 8 == 0 ? _roots() : Part(value, LEAVES, 0, 1));
+        }
+        if (seed % 8 == 2) {
+            for (uint256 i; i < _demands.length && !ghost.isSlashed; ++i) {
+                if (_demands[i].ghost == found) _tryTimeout(i);
+            }
+            return;
+        }
+        _convictThemselves(ghost);
+    }
+
     function answer(uint256 which) external {
         if (_demands.length == 0) return;
         which %= _demands.length;
@@ -175,7 +222,9 @@ contract DisputeHandler is DisputeFixture {
         if (_ghosts.length == 0) return;
         Ghost storage ghost = _ghosts[which % _ghosts.length];
         IDisputes.Subject memory subject = _standing(ghost);
+        bool isOver = _isOver(ghost);
         try queue.reopen(subject.request, subject.proposal, subject.outputHash) {
+            if (!isOver) ++intrusions;
             ++count["reopen"];
         } catch {}
         _look();
@@ -194,6 +243,8 @@ contract DisputeHandler is DisputeFixture {
             if (!isRight || account.balance != before + item.demand.prepaid) ++intrusions;
             item.isPaid = true;
             prepaidOut += item.demand.prepaid;
+            bool isTheirs = account == _accounts[uint256(Character.Colluding)];
+            if (isTheirs && item.demand.demander != _accomplice) earned += item.demand.prepaid;
             ++count[ghost.isSlashed ? "collect by a demander" : "collect by an operator"];
         } catch {
             if (isOver && !item.isPaid) ++stuck;
@@ -289,10 +340,56 @@ contract DisputeHandler is DisputeFixture {
         return Toy.LAST;
     }
 
+    /* COLLUDERS */
+
+    function _colluding(uint256 which) private view returns (bool isThere, uint256 found) {
+        for (uint256 i; i < _ghosts.length; ++i) {
+            found = (which % _ghosts.length + i) % _ghosts.length;
+            if (_ghosts[found].character == Character.Colluding && !_ghosts[found].isSlashed) {
+                return (true, found);
+            }
+        }
+    }
+
+    function _convictThemselves(Ghost storage ghost) private {
+        IDisputes.Subject memory subject = _standing(ghost);
+        bytes memory proof = _proof(ghost.lie, ghost.lie);
+        bytes memory output = _output(ghost.lie);
+        vm.prank(_accomplice);
+        try court.commitFraud(_commitment(_accomplice, ghost.key, proof)) {} catch {}
+        vm.prank(_accomplice);
+        try court.proveFraud(subject, _modelBytes, proof, "", output, SALT) {
+            _slashed(ghost, true);
+            ++count["proof of one's own lie"];
+        } catch {}
+        _look();
+    }
+
+    function _takeOut(address account) private {
+        uint256 free = queue.freeStakeOf(account);
+        vm.prank(account);
+        try queue.unstake(free / 2) {} catch {}
+        address[2] memory both = [account, _accomplice];
+        for (uint256 i; i < 2; ++i) {
+            try queue.withdraw(both[i]) returns (uint256 amount) {
+                moneyOut += amount;
+                ++count["withdrawal by a colluder"];
+            } catch {}
+        }
+    }
+
+    function _bringBack(address account) private {
+        uint256 amount = account.balance;
+        if (amount == 0) return;
+        vm.prank(account);
+        queue.stake{value: amount}();
+        moneyIn += amount;
+    }
+
     /* STEPS */
 
     function _tryDemand(uint256 which, address who, Part memory part) private {
-        if (_demands.length >= MAX_DEMANDS && who == stranger) return;
+        if (_demands.length >= MAX_DEMANDS && who != challenger) return;
         Ghost storage ghost = _ghosts[which];
         uint256 price = _price(part);
         bytes memory data = _demandCall(_standing(ghost), part);
@@ -337,6 +434,8 @@ contract DisputeHandler is DisputeFixture {
         if (ghost.isSlashed) ++intrusions;
         ghost.isSlashed = true;
         ghost.hadCause = hadCause;
+        // Rounded up.
+        if (ghost.character == Character.Colluding) burned += (uint256(BOND) * 40 + 99) / 100;
     }
 
     /// @dev Sees where the queue is, and whether it came there by a way that exists.
@@ -373,6 +472,8 @@ contract DisputeHandler is DisputeFixture {
         if (_time() > item.demand.deadline) return false;
         if (ghost.character == Character.Silent) return false;
         bool isOfRoots = item.demand.part.value == VALUE_TREE;
+        // What the accomplice wants it need not answer.
+        if (item.demand.demander == _accomplice) return isOfRoots;
         return ghost.character != Character.Withholding || isOfRoots;
     }
 
@@ -430,13 +531,46 @@ contract DisputeHandler is DisputeFixture {
         return (queue, court);
     }
 
+    /// @return locked What is locked of each operator's stake, and should be: the bonds of results that may be disputed.
+    /// @return needed
+    function bonds() external view returns (uint256[] memory locked, uint256[] memory needed) {
+        (locked, needed) = (new uint256[](OPERATORS), new uint256[](OPERATORS));
+        for (uint256 i; i < OPERATORS; ++i) {
+            locked[i] = queue.accountOf(_accounts[i]).locked;
+        }
+        for (uint256 i; i < _ghosts.length; ++i) {
+            bool isStanding = _ghosts[i].status == Status.Proposed;
+            if (isStanding) needed[uint256(_ghosts[i].character)] += BOND;
+        }
+    }
+
+    /// @return sum All that the colluders have, are owed, and may get back.
+    function loot() external view returns (uint256 sum) {
+        address account = _accounts[uint256(Character.Colluding)];
+        sum = account.balance + _accomplice.balance + queue.creditOf(_accomplice);
+        sum += queue.accountOf(account).staked + queue.creditOf(account);
+        sum += queue.unstakingOf(account).amount;
+        for (uint256 i; i < _demands.length; ++i) {
+            GhostDemand storage item = _demands[i];
+            bool isTheirs = item.demand.demander == _accomplice;
+            if (isTheirs && !item.isPaid) sum += item.demand.prepaid;
+        }
+        for (uint256 i; i < _ghosts.length; ++i) {
+            bool isOpen =
+                _ghosts[i].status == Status.Proposed || _ghosts[i].status == Status.Requested;
+            if (isOpen && _ghosts[i].character == Character.Colluding) sum += FEE;
+        }
+    }
+
     /// @return Stakes and credits of all that there are.
     function owed() external view returns (uint256) {
         uint256 sum;
-        for (uint256 i; i < 4; ++i) {
+        for (uint256 i; i < OPERATORS; ++i) {
             sum += queue.accountOf(_accounts[i]).staked + queue.creditOf(_accounts[i]);
+            sum += queue.unstakingOf(_accounts[i]).amount;
         }
-        address[7] memory others = [
+        address[8] memory others = [
+            _accomplice,
             address(operator),
             address(rival),
             challenger,

@@ -23,7 +23,7 @@ contract DisputeInvariantTest is Test {
     uint256 private constant WINDOW = 1 hours;
     address private constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
 
-    string[11] private NAMES = [
+    string[13] private NAMES = [
         "demand",
         "reveal",
         "answer in the last second",
@@ -34,7 +34,9 @@ contract DisputeInvariantTest is Test {
         "settle of a lie",
         "reopen",
         "collect by a demander",
-        "collect by an operator"
+        "collect by an operator",
+        "proof of one's own lie",
+        "withdrawal by a colluder"
     ];
     mapping(string => uint256) private _counts;
 
@@ -63,7 +65,21 @@ contract DisputeInvariantTest is Test {
             if (isOpen) owed += FEE;
         }
         vm.assertEq(address(queue).balance, owed);
-        vm.assertEq(handler.moneyIn(), owed + BURN_ADDRESS.balance);
+        vm.assertEq(handler.moneyIn(), owed + handler.moneyOut() + BURN_ADDRESS.balance);
+    }
+
+    /// @dev Operator, requester and challenger in one have, at any time, what they brought and what others paid them for
+    /// answers, less 40 % of each bond that was slashed.
+    function invariant_collusionNeverProfits() external view {
+        vm.assertLe(handler.loot() + handler.burned(), handler.brought() + handler.earned());
+    }
+
+    /// @dev Whoever is slashed for what, and whatever is unstaked meanwhile.
+    function invariant_bondsStayLockedWhileTheirResultsMayBeDisputed() external view {
+        (uint256[] memory locked, uint256[] memory needed) = handler.bonds();
+        for (uint256 i; i < locked.length; ++i) {
+            vm.assertEq(locked[i], needed[i]);
+        }
     }
 
     function invariant_slashOnlyAfterAVerdictOrATimeout() external view {
@@ -146,7 +162,7 @@ contract DisputeInvariantTest is Test {
     }
 
     function _actions() private pure returns (bytes4[] memory actions) {
-        actions = new bytes4[](14);
+        actions = new bytes4[](16);
         actions[0] = DisputeHandler.ask.selector;
         actions[1] = DisputeHandler.wait.selector;
         actions[2] = DisputeHandler.grief.selector;
@@ -162,5 +178,7 @@ contract DisputeInvariantTest is Test {
         actions[11] = DisputeHandler.wait.selector;
         actions[12] = DisputeHandler.settle.selector;
         actions[13] = DisputeHandler.collect.selector;
+        actions[14] = DisputeHandler.collude.selector;
+        actions[15] = DisputeHandler.collude.selector;
     }
 }

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from oracle.cli.model import model
-from oracle.exact.inspect import inspect, live_bytes, proof, weight_bytes
+from oracle.exact.inspect import inspect, live_bytes, proof, unprovable, weight_bytes
 from oracle.exact.lower import lower
 from oracle.exact.program import Op
 from tests.unit.exact.files import file, node, regressor, tensor
@@ -48,8 +48,8 @@ def test_the_dearest_proof_is_of_the_longest_row():
 
 
 def test_a_function_opens_one_leaf_of_its_operand():
-    program = lower(file([node("Exp", ["x"], ["y"])], [tensor("x", [1000])], ["y"]))
-    found = proof(program, 0)
+    nodes = [node("Exp", ["x"], ["a"]), node("Tanh", ["a"], ["y"])]
+    found = proof(lower(file(nodes, [tensor("x", [1000])], ["y"])), 0)
     assert found.leaves == 1  # the input is a payload
     assert found.others > 4000
 
@@ -72,6 +72,33 @@ def test_live_bytes_are_those_at_the_widest_place():
     program = lower(file(nodes, [tensor("x", [100])], ["y"]))
     assert live_bytes(program) == 400 + 2 * 400
     assert weight_bytes(program) == 0
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "unit"),
+    [("ReduceSum", [40_000], "bytes"), ("ReduceMax", [1 << 19], "gas"), ("Exp", [40_000], "bytes")],
+)
+def test_unprovable_names_what_fits_in_no_transaction(op, shape, unit):
+    options = {} if op == "Exp" else {"keepdims": 0}
+    data = file([node(op, ["x"], ["y"], **options)], [tensor("x", shape)], ["y"])
+    [found] = unprovable(lower(data))
+    assert found.node == f"my{op}" and unit in found.why and "node 0" in found.why
+
+
+def test_unprovable_is_nothing_of_the_longest_sum_that_the_law_promises():
+    assert unprovable(lower(perceptron(14_336)), 1 << 10) == []
+
+
+def test_unprovable_counts_the_model_that_goes_with_a_proof():
+    program = lower(perceptron(14_336))
+    [found] = unprovable(program, 1 << 14)
+    assert found.op == "DOT"
+
+
+def test_a_lie_in_an_output_is_proven_with_the_whole_of_it():
+    """Of `Exp` one number would do, in the trace; but if the trace is right the output is shown."""
+    program = lower(file([node("Exp", ["x"], ["y"])], [tensor("x", [1000])], ["y"]))
+    assert proof(program, 0).others > 8000
 
 
 @pytest.fixture

@@ -259,7 +259,11 @@ def test_conv_is_as_plain_in_a_long_contraction():
         ([(1, 2, 3), (2, 3, 3)], [1, 3, 1, 1, 0, 0, 1], "does not fit into 2"),
         ([(1, 4, 3), (2, 3, 3)], [1, 3, 0, 1, 0, 0, 1], "below 1"),
         ([(1, 4, 3), (2, 3, 3), (3,)], [1, 3, 1, 1, 0, 0, 1], "a bias"),
-        ([(1, 4, 3), (2, 1, 3)], [1, 1, 1, 1, 1 << 40, 0, 1], "with its padding"),
+        ([(1, 4, 3), (2, 1, 3)], [1, 1, 1, 1, 1 << 30, 0, 1], "with its padding"),
+        # Numbers that mean nothing, and that the referee does not read.
+        ([(1, 4, 3), (2, 1, 3)], [1, 1, 1, 1 << 31, 0, 0, 1], "beyond 32 bits"),
+        ([(1, 1, 3), (2, 1, 3)], [1, 1, 1 << 31, 1, 0, 0, 1], "beyond 32 bits"),
+        ([(1, 1, 3), (2, 1, 3)], [1, 1, 1, 1, -(1 << 31) - 1, 1 << 32, 1], "beyond 32 bits"),
     ],
 )
 def test_conv_is_outside_when_shapes_do_not_fit(shapes, attributes, why):
