@@ -3,7 +3,7 @@
 The price of a proof is that of its calldata, byte by byte (EIP-7623), and of the work on it, as
 `contracts/ops` were measured (tests/parity): so much for the proof, an operand, a leaf, a sibling,
 and an element that is read. It holds for what random numbers make of it; a sum of numbers far apart
-takes up to three times the work. Where what is read depends on what an input says, the dearest that
+takes up to four times the work. Where what is read depends on what an input says, the dearest that
 it may say is taken, and of a tensor the dearest of a few elements.
 
 A proof must fit into one transaction, or a lie about that element is safe. That is a limit of
@@ -38,7 +38,7 @@ _SUM_GAS, _ORDER_GAS = 115, 280
 MOST_GAS, MOST_BYTES = 1 << 24, 1 << 17
 _ENVELOPE = 1_500
 """Bytes of such a transaction besides the proof, the payloads and the model."""
-_FAR_APART = 3
+_FAR_APART = 4
 # An element that is read, of primitives that read many.
 _ELEMENT_GAS = {
     Op.DOT: 65,
@@ -46,6 +46,8 @@ _ELEMENT_GAS = {
     Op.REDUCE_SUM: _SUM_GAS,
     Op.REDUCE_MEAN: _SUM_GAS,
     Op.CUM_SUM: _SUM_GAS,
+    Op.AVERAGE_POOL: _SUM_GAS,
+    Op.MAX_POOL: 600,
     Op.REDUCE_MAX: _ORDER_GAS,
     Op.REDUCE_MIN: _ORDER_GAS,
     Op.ARG_MAX: 310,
@@ -147,12 +149,11 @@ def unprovable(program: Program, model: int = 0) -> list[Reason]:
     many bytes of the model go with it."""
     reasons = []
     for index, node in enumerate(program.nodes):
-        found = proof(program, index)
-        gas, size = found.most_gas + 4 * FLOOR_ZERO_GAS * model, found.size + model
+        found = _proofs(program, index)
+        gas = max(each.most_gas for each in found) + 4 * FLOOR_ZERO_GAS * model
+        size = max(each.size for each in found) + model
         limits = (gas, "gas", MOST_GAS), (size, "bytes", MOST_BYTES)
-        over = [
-            f"{needed:,} {unit} of {most:,}" for needed, unit, most in limits if needed > most
-        ]
+        over = [f"{needed:,} {unit} of {most:,}" for needed, unit, most in limits if needed > most]
         if over:
             why = f"to prove an element of node {index} wrong takes {' and '.join(over)}"
             advice = "use smaller tensors, split what it sums up, or publish as VANILLA"
@@ -161,12 +162,16 @@ def unprovable(program: Program, model: int = 0) -> list[Reason]:
 
 
 def proof(program: Program, index: int) -> Proof:
-    """Of the dearest of a few elements of the node's value, or of the output that it is."""
+    """The dearest for a node."""
+    return max(_proofs(program, index), key=lambda found: (found.gas, found.work))
+
+
+def _proofs(program: Program, index: int) -> list[Proof]:
+    """Of a few elements of the node's value, and of the output that it is."""
     last = program.nodes[index].output.elements - 1
     elements = sorted({0, last // 2, last} if last >= 0 else {0})
     claims = {False, any(output.index == index for output in program.outputs)}
-    found = (_proof(program, index, at, claim) for at in elements for claim in claims)
-    return max(found, key=lambda found: found.gas)
+    return [_proof(program, index, at, claim) for at in elements for claim in claims]
 
 
 def _proof(program: Program, index: int, element: int, is_output: bool) -> Proof:
