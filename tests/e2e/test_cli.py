@@ -25,6 +25,7 @@ from oracle.chain.sender import transact
 from oracle.cli.main import main
 from oracle.types import RequestId, Wei
 from tests import chains
+from tests.unit.exact.files import file, node, tensor
 
 ETHER = 10**18
 PASSWORD = "correct horse"
@@ -300,6 +301,18 @@ def test_worker_sends_nothing_when_it_is_a_dry_run(desk: Desk, model: str) -> No
 
     assert "would send" in dry.stderr
     assert desk.json("result", request, code=2)["status"] == "requested"
+
+
+def test_publish_refuses_a_model_that_nobody_could_be_convicted_of(desk: Desk) -> None:
+    """Of a sum of 40,000 numbers a proof takes more bytes than nodes pass on."""
+    total = node("ReduceSum", ["x"], ["y"], keepdims=0)
+    path = desk.home / "unprovable.onnx"
+    path.write_bytes(file([total], [tensor("x", [40_000])], ["y"]))
+    named = ("--name", "total", "--version", "1", "--key", "publisher")
+
+    refused = desk.run("model", "publish", str(path), *named, code=1).stderr
+
+    assert "myReduceSum" in refused and "bytes of 131,072" in " ".join(refused.split())
 
 
 def test_publish_refuses_a_model_outside_the_law_with_every_reason(desk: Desk) -> None:
