@@ -42,24 +42,32 @@ class RequestHistory:
     events: tuple[Event, ...]
 
     @property
-    def proposed(self) -> ResultProposed | None:
-        """The proposal that stands, or stood when the request ended; None while there is none."""
-        standing = None
+    def claims(self) -> list[ResultProposed]:
+        """All proposals, the oldest first, each with the window that it had in the end."""
+        found: list[ResultProposed] = []
         for event in self.events:
             match event:
                 case ResultProposed():
-                    standing = event
-                case WindowMoved(proposal=moved) if standing is not None:
-                    standing = replace(standing, proposal=moved)
+                    found.append(event)
+                case WindowMoved(proposal=moved) if found:
+                    found[-1] = replace(found[-1], proposal=moved)
+        return found
+
+    @property
+    def proposed(self) -> ResultProposed | None:
+        """The proposal that stands, or stood when the request ended; None while there is none."""
+        for event in reversed(self.events):
+            match event:
                 case RequestReopened():
-                    standing = None
-        return standing
+                    return None
+                case ResultProposed():
+                    return self.claims[-1]
+        return None
 
     @property
     def claim(self) -> ResultProposed | None:
         """The proposal that stands, else the last that a slash voided: what is to be audited."""
-        proposals = [event for event in self.events if isinstance(event, ResultProposed)]
-        return self.proposed or (proposals[-1] if proposals else None)
+        return self.claims[-1] if self.claims else None
 
     @property
     def status(self) -> Status:

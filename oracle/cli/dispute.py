@@ -73,10 +73,22 @@ def dispute() -> None:
     help="The model's file, if you have it. [default: the cache, then the model's URIs]",
 )
 @click.option("--no-run", is_flag=True, help="Do not run the model: what the chain says is enough.")
+@click.option(
+    "--proposal",
+    "number",
+    type=click.IntRange(min=1),
+    help="Of several, since a slash opens a request again: 1 is the first."
+    " [default: the last that was disputed, else the last]",
+)
 @on_chain
 @json_option
 def show_(
-    request_id: RequestId, file: Path | None, no_run: bool, session: Session, as_json: bool
+    request_id: RequestId,
+    file: Path | None,
+    no_run: bool,
+    number: int | None,
+    session: Session,
+    as_json: bool,
 ) -> None:
     """Shows what is claimed for REQUEST, where it leaves the right result, and who did what.
 
@@ -89,9 +101,7 @@ def show_(
       exactum dispute show 0x1f… --model model.onnx --json
     """
     found = session.history.request(request_id)
-    claim = last_claim(found)
-    key = dispute_key(request_id, claim.proposal, claim.output)
-    told_ = told(key, [event for event in found.events if isinstance(event, DisputeEvent)])
+    number, claim, told_ = chosen(found, number)
     finding, elements = None, list[Element]()
     if not no_run:
         known = session.history.model(found.created.request.model)
@@ -107,7 +117,8 @@ def show_(
         show.print_json(
             {
                 "request_id": request_id,
-                "dispute": key,
+                "proposal": number,
+                "dispute": told_.key,
                 "operator": claim.proposal.operator,
                 "state": state(told_, claim),
                 "settle_at": claim.proposal.settle_at,
@@ -123,16 +134,26 @@ def show_(
             }
         )
         return
-    _print(told_, claim, finding, wrong)
+    several = {"proposal": f"{number} of {len(found.claims)}"} if len(found.claims) > 1 else {}
+    _print(told_, claim, several, finding, wrong)
     _print_acts(acts, slashed_)
 
 
-def last_claim(found: RequestHistory) -> ResultProposed:
-    """The result that stands, or that stood last."""
-    claim = found.claim
-    if claim is None:
+def chosen(found: RequestHistory, number: int | None) -> tuple[int, ResultProposed, Dispute]:
+    """Of all proposals for a request the `number`th, or that which is asked about most likely."""
+    if not found.claims:
         raise NotFound("There is nothing to dispute: no result was proposed for this request.")
-    return claim
+    if number is not None and number > len(found.claims):
+        raise NotFound(f"Of this request there are {len(found.claims)} proposals, not {number}.")
+    events = [event for event in found.events if isinstance(event, DisputeEvent)]
+    all_ = []
+    for place, claim in enumerate(found.claims, start=1):
+        key = dispute_key(found.created.request_id, claim.proposal, claim.output)
+        all_.append((place, claim, told(key, events)))
+    if number is not None:
+        return all_[number - 1]
+    disputed = [each for each in all_ if each[2].demanded or each[2].conviction is not None]
+    return (disputed or all_)[-1]
 
 
 def rerun(
@@ -222,12 +243,14 @@ def _verdict(dispute: Dispute) -> object:
 def _print(
     dispute: Dispute,
     claim: ResultProposed,
+    several: dict[str, str],
     finding: Finding | None,
     wrong: list[Element],
 ) -> None:
     show.print_fields(
         "Dispute",
-        {
+        several
+        | {
             "key": show.hex_(dispute.key),
             "operator": claim.proposal.operator,
             "state": state(dispute, claim),

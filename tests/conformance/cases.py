@@ -61,7 +61,7 @@ def outcome(case: Any) -> Outcome:
     first: Outcome | None = None
     for constants in Constants:
         try:
-            whys = [_why_wrong(case, *data, constants) for data in case.data_sets]
+            whys = [_why_wrong(case, given, wanted, constants) for given, wanted in case.data_sets]
         except ModelRefused as refused:
             reason = refused.reasons[0]
             ops = tuple(sorted({reason.op for reason in refused.reasons if reason.op}))

@@ -229,6 +229,12 @@ def test_what_it_keeps_is_for_the_other_commands(anvil: Played) -> None:
     request = "0x" + anvil.proven.request_id.hex()
 
     assert desk.json("audit", request)["matches"]
+    shown = desk.json("dispute", "show", request)
+    assert (shown["proposal"], shown["state"]) == (1, "convicted")
+    assert int(shown["slashed"]["bond"]) == anvil.slashed.bond
+    answered = desk.json("dispute", "show", request, "--proposal", "2")
+    assert (answered["state"], answered["differences"]) == ("undisputed", [])
+    assert "2 proposals" in desk.run("dispute", "show", request, "--proposal", "3", code=1).stderr
 
 
 @pytest.mark.parametrize(

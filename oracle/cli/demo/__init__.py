@@ -62,7 +62,7 @@ def demo(rpc: str | None, keep: Path | None) -> None:
     if keep is not None:
         show.out.print(
             f"To look around: EXACTUM_HOME={keep} EXACTUM_DEPLOYMENTS={keep}/deployments"
-            f" EXACTUM_RPC={rpc} exactum result {show.hex_(disputed)}"
+            f" EXACTUM_RPC={rpc} exactum dispute show {show.hex_(disputed)}"
         )
 
 
