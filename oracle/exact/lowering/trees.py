@@ -79,13 +79,27 @@ def _classifier(b: Builder, node: Source) -> list[Operand]:
     forest = _forest(node, x.type.shape[1])
     if len(labels) < 2:
         raise Outside("a classifier of one class", "give it two classes or more")
-    if len(labels) == 2:
+    if len(labels) == 2 and ids != {0, 1}:
         return _one_column(b, node, x, forest, labels, transform, ids)
     base = _base(node, len(labels))
     weights, _ = _weights(b, node, "class", forest, len(labels))
+    if len(labels) == 2:
+        _check_opposite(weights, base, labels)
     scores = _aggregated(b, Op.REDUCE_SUM, x, forest, weights, base)
     winner = b.emit(Op.ARG_MAX, (scores,), 0)
     return [labelled(b, winner, labels), post_transform(b, transform, scores)]
+
+
+def _check_opposite(weights: Array, base: Array, labels: tuple[str, ...] | tuple[int, ...]) -> None:
+    """Of two classes with weights each: onnxruntime takes the second where its score is above zero,
+    calls integers 0 and 1 whatever the labels, and reads base values as it likes."""
+    opposite = not (weights[:, 0] != -weights[:, 1]).any() and not base.any()
+    if not opposite or labels not in ((0, 1), (str(labels[0]), str(labels[1]))):
+        raise Outside(
+            "two classes with weights for both that are not opposite, or labels other than 0 and 1,"
+            " which has no agreed meaning",
+            "give weights for class id 0 alone, as scikit-learn's converter does",
+        )
 
 
 def _one_column(
@@ -100,7 +114,6 @@ def _one_column(
     """Two classes and one score s. Where no weight is negative, s is a probability, and the second
     class wins above a half; else it is a margin, and the second class wins above zero."""
     if ids != {0}:
-        # onnxruntime then answers 0 or 1, whatever the labels, and reads base values as it likes.
         raise Outside(
             f"two classes with weights for class ids {sorted(ids)}, which has no agreed meaning",
             "give weights for class id 0 alone, as scikit-learn's converter does",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oracle.errors import ModelRefused
 from oracle.exact.lower import lower
 from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, LEAF, MISSING, THRESHOLD, WIDTH
 from oracle.exact.program import Op
@@ -67,6 +68,28 @@ def test_two_classes_and_one_score_agree_with_onnxruntime(low, base, transform):
     changes = {"post_transform": transform} | ({"base_values": base} if base else {})
     model = classifier([0, 0], [low, 0.9], **changes)
     agree(file([model], [tensor("x", [len(X), 1])], ["label", "y"]))
+
+
+@pytest.mark.parametrize("transform", ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"])
+def test_two_classes_of_opposite_scores_agree_with_onnxruntime(transform):
+    changes = {"post_transform": transform, "classlabels_int64s": [0, 1]}
+    model = classifier([0, 1] * 2, [0.8, -0.8, -0.3, 0.3], **changes)
+    agree(file([model], [tensor("x", [len(X), 1])], ["label", "y"]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classlabels_int64s": [3, 5]},
+        {"classlabels_int64s": [0, 1], "base_values": [0.1, -0.1]},
+        {"classlabels_int64s": [0, 1], "class_weights": [0.8, 0.2, 0.3, 0.7]},
+    ],
+)
+def test_two_classes_are_refused_where_onnxruntime_contradicts_itself(changes):
+    changes = {"class_weights": [0.8, -0.8, -0.3, 0.3]} | changes
+    model = classifier([0, 1] * 2, changes["class_weights"], **changes)
+    with pytest.raises(ModelRefused, match="no agreed meaning"):
+        lower(file([model], [tensor("x", [1, 1])], ["label", "y"]))
 
 
 @pytest.mark.parametrize("transform", ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"])
