@@ -5,12 +5,13 @@ is checked, and every reason against it is reported at once.
 """
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import (
     AttributeProto,
+    FunctionProto,
     GraphProto,
     ModelProto,
     NodeProto,
@@ -44,6 +45,9 @@ _TEXT_MOVES = (
     "Unsqueeze",
 )
 _TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder")
+
+_CALLS = 16
+"""How deep functions may call each other."""
 
 
 def lower(
@@ -79,6 +83,12 @@ def _names(model: ModelProto) -> Iterator[object]:
     """Every string of the file that is read, but for those in attributes and tensors of strings."""
     yield from (entry.domain for entry in model.opset_import)
     yield from _names_in(model.graph)
+    for function in model.functions:
+        yield from (function.domain, function.name, function.overload)
+        yield from (*function.input, *function.output, *function.attribute)
+        yield from (entry.domain for entry in function.opset_import)
+        yield from (attribute.name for attribute in function.attribute_proto)
+        yield from _names_of(function.node)
 
 
 def _names_in(graph: GraphProto) -> Iterator[object]:
@@ -86,7 +96,11 @@ def _names_in(graph: GraphProto) -> Iterator[object]:
     for info in (*graph.input, *graph.output):
         yield info.name
         yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
-    for node in graph.node:
+    yield from _names_of(graph.node)
+
+
+def _names_of(nodes: Iterable[NodeProto]) -> Iterator[object]:
+    for node in nodes:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
@@ -107,6 +121,11 @@ class _Lowering:
         self.limits = limits
         self.reasons: list[Reason] = []
         self.opset, self.ml_opset = self._opsets(model)
+        self.functions = {_signature(function): function for function in model.functions}
+        for domain, name, _ in self.functions:
+            if domain in TABLES:
+                self._refuse(f"it has a function named like the op {name}", "rename its domain")
+        self.calls = 0  # of functions in functions
         self.tensors = ChainMap(self._initializers(self.graph))
         self.values: ChainMap[str, Operand | None] = ChainMap({})
         """By name; None for what could not be lowered, which is no reason against its readers. The
@@ -159,8 +178,6 @@ class _Lowering:
                     f"opset {versions[domain]} of domain {domain or 'ai.onnx'} is not covered",
                     f"export with {known.start} to {known.stop - 1}",
                 )
-        if model.functions:
-            self._refuse("it has functions of its own", "inline them (onnx.inliner)")
         return versions.get("", 0), versions.get("ai.onnx.ml", 0)
 
     def _initializers(self, graph: GraphProto) -> dict[str, TensorProto]:
@@ -296,6 +313,8 @@ class _Lowering:
             return self._scan(node)
         if ml and node.op_type == "ZipMap":
             return self._zip_map(node)
+        if (function := self.functions.get((node.domain, node.op_type, node.overload))) is not None:
+            return self._call(node, function)
         lowering = TABLES.get(node.domain, {}).get(node.op_type)
         if lowering is None:
             domain = f"{node.domain}." if node.domain else ""
@@ -366,6 +385,40 @@ class _Lowering:
         _end_if_unread(source)
         return results
 
+    def _call(self, node: NodeProto, function: FunctionProto) -> Sequence[Operand | None]:
+        """The nodes of a function of the file's own, which see nothing but what it is given."""
+        if self.calls == _CALLS:
+            raise Outside(f"functions call each other {_CALLS} deep", "inline them (onnx.inliner)")
+        if len(node.input) > len(function.input) or len(node.output) > len(function.output):
+            raise Outside("its function has fewer inputs or outputs", "fix the file")
+        operands = [self._value(name) if name else None for name in node.input]
+        if any(name and o is None for name, o in zip(node.input, operands, strict=True)):
+            return [None] * len(node.output)
+        given = {name: o for name, o in zip(function.input, operands, strict=False) if o}
+        absent = set(function.input) - set(given)
+        attributes = {a.name: a for a in function.attribute_proto} | _attributes(node.attribute)
+        if unknown := set(attributes) - {*function.attribute} - {*_named(function.attribute_proto)}:
+            raise Outside(
+                f"its attributes {', '.join(sorted(unknown))} are not known", "fix the file"
+            )
+        versions = {entry.domain or "ai.onnx": entry.version for entry in function.opset_import}
+        opsets = versions.get("ai.onnx", 0), versions.get("ai.onnx.ml", 0)
+        if opsets[0] not in (0, *OPSETS) or opsets[1] not in (0, *ML_OPSETS):
+            raise Outside(
+                f"a function of opsets {opsets} is not covered", "inline it (onnx.inliner)"
+            )
+        outside = self.values, self.tensors, self.opset, self.ml_opset
+        self.values, self.tensors = ChainMap({**given}), ChainMap({})
+        self.opset, self.ml_opset = opsets
+        self.calls += 1
+        try:
+            if all(self._node(_bound(inner, attributes, absent)) for inner in function.node):
+                return [self._value(name) for name in function.output[: len(node.output)]]
+            return [None] * len(node.output)
+        finally:
+            self.values, self.tensors, self.opset, self.ml_opset = outside
+            self.calls -= 1
+
     @contextmanager
     def _scope(
         self, values: dict[str, Operand | None], tensors: dict[str, TensorProto]
@@ -423,6 +476,37 @@ class _Lowering:
                 raise Outside(f"strings {tensor.name!r} are not UTF-8", "fix the file") from None
             return self.builder.text(texts, (len(texts),))
         return self.builder.constant(tensor_array(tensor, self.limits.elements))
+
+
+def _signature(function: FunctionProto) -> tuple[str, str, str]:
+    return function.domain, function.name, function.overload
+
+
+def _named(attributes: Iterable[AttributeProto]) -> list[str]:
+    return [attribute.name for attribute in attributes]
+
+
+def _bound(
+    node: NodeProto, attributes: Mapping[str, AttributeProto], absent: Collection[str]
+) -> NodeProto:
+    """A function's node, with the attributes that it takes from a call, and without the inputs that
+    the call leaves out."""
+    bound = NodeProto()
+    bound.CopyFrom(node)
+    del bound.input[:], bound.attribute[:]
+    bound.input.extend("" if name in absent else name for name in node.input)
+    for attribute in node.attribute:
+        if not attribute.ref_attr_name:
+            copy = bound.attribute.add()
+            copy.CopyFrom(attribute)
+            if attribute.HasField("g"):
+                del copy.g.node[:]
+                copy.g.node.extend(_bound(n, attributes, absent) for n in attribute.g.node)
+        elif attribute.ref_attr_name in attributes:
+            copy = bound.attribute.add()
+            copy.CopyFrom(attributes[attribute.ref_attr_name])
+            copy.name = attribute.name
+    return bound
 
 
 def _end_if_unread(source: Source) -> None:

@@ -1,9 +1,20 @@
 """Lowering: what ops mean in each opset, how dims are frozen, and what is refused."""
 
+from typing import Any
+
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import GraphProto, TensorProto, helper, numpy_helper
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    helper,
+    numpy_helper,
+)
 
 from oracle.errors import ModelRefused
 from oracle.exact.builder import Limits
@@ -380,7 +391,7 @@ def test_lower_refuses_control_flow(op):
     assert f"the op {op} is outside" in reasons(file([made], [tensor("x", [1])], ["y"]))
 
 
-def test_lower_refuses_functions_and_custom_domains():
+def test_lower_refuses_custom_domains_and_ops_redefined():
     made = node("Relu", ["x"], ["y"], domain="com.evil")
     model = proto([made], [tensor("x", [1])], ["y"])
     assert "com.evil.Relu" in reasons(model.SerializeToString())
@@ -388,7 +399,62 @@ def test_lower_refuses_functions_and_custom_domains():
     function = helper.make_function("", "Relu", ["x"], ["y"], [node("Neg", ["x"], ["y"])], opsets)
     model = proto([node("Relu", ["x"], ["y"])], [tensor("x", [1])], ["y"])
     model.functions.append(function)
-    assert "functions of its own" in reasons(model.SerializeToString())
+    assert "named like the op Relu" in reasons(model.SerializeToString())
+
+
+def functions(*made: FunctionProto, call: NodeProto) -> bytes:
+    model = proto([call], [tensor("x", [2, 3])], ["y"])
+    model.functions.extend(made)
+    model.opset_import.append(helper.make_opsetid("mine", 1))
+    return bytes(model.SerializeToString())
+
+
+def function(name: str, inputs: list[str], nodes: list[NodeProto], **rest: Any) -> FunctionProto:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    return helper.make_function("mine", name, inputs, ["y"], nodes, opsets, **rest)
+
+
+def test_functions_mean_their_nodes():
+    slope = node("LeakyRelu", ["x"], ["y"])
+    slope.attribute.append(AttributeProto(name="alpha", ref_attr_name="slope", type="FLOAT"))
+    default = helper.make_attribute("slope", 0.25)
+    bend = function("Bend", ["x"], [slope], attribute_protos=[default])
+    bounds = [
+        node("Bend", ["x"], ["x0"], domain="mine", slope=0.5),
+        node("Bend", ["x0"], ["x1"], domain="mine"),
+        node("Clip", ["x1", "low", "high"], ["y"]),
+    ]
+    for at, made in enumerate(bounds):
+        made.name = f"node {at}"
+    both = function("Both", ["x", "low", "high"], bounds)
+    x = np.float32([[-9, -8, -1], [1, 3, 2]])
+    call = node("Both", ["x", "", "top"], ["y"], domain="mine")
+    model = ModelProto.FromString(functions(bend, both, call=call))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(2.5), "top"))
+    file_ = model.SerializeToString()
+    (ours,) = run(lower(file_), [x])
+    assert ours.tolist() == [[-1.125, -1, -0.125], [1, 2.5, 2]]
+    session = onnxruntime.InferenceSession(file_, providers=["CPUExecutionProvider"])
+    assert session.run(None, {"x": x})[0].tolist() == ours.tolist()
+
+
+def test_functions_see_nothing_but_what_they_are_given():
+    blind = function("Blind", ["z"], [node("Neg", ["x"], ["y"])])
+    file_ = functions(blind, call=node("Blind", ["x"], ["y"], domain="mine"))
+    assert "its input 'x' is not defined" in reasons(file_)
+
+
+@pytest.mark.parametrize(
+    ("inner", "call", "why"),
+    [
+        (node("F", ["x"], ["y"], domain="mine"), {}, "16 deep"),
+        (node("Neg", ["x"], ["y"]), {"slope": 1.0}, "attributes slope are not known"),
+        (node("Neg", ["x"], ["y"]), {"inputs": ["x", "x"]}, "fewer inputs"),
+    ],
+)
+def test_functions_are_refused_when_they_do_not_fit(inner, call, why):
+    made = node("F", call.pop("inputs", ["x"]), ["y"], domain="mine", **call)
+    assert why in reasons(functions(function("F", ["x"], [inner]), call=made))
 
 
 @pytest.mark.parametrize("location", ["weights.bin", "../../../etc/passwd", "/dev/zero"])
