@@ -23,7 +23,7 @@ from onnx import (
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.builder import Builder, Limits, OverLimit
 from oracle.exact.lowering import MICROSOFT, ONNX, ONNX_ML
-from oracle.exact.lowering.scan import scan
+from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand, Program
 from oracle.exact.source import Source, tensor_array
@@ -311,6 +311,8 @@ class _Lowering:
             return self._if(node)
         if not ml and node.op_type == "Scan":
             return self._scan(node)
+        if not ml and node.op_type == "Loop":
+            return self._loop(node)
         if ml and node.op_type == "ZipMap":
             return self._zip_map(node)
         if (function := self.functions.get((node.domain, node.op_type, node.overload))) is not None:
@@ -374,16 +376,36 @@ class _Lowering:
         if len(known) < len(values):
             return [None] * len(node.output)
         source = Source("Scan", self.opset, tuple(known), attributes, len(node.output))
+        with self._scope({}, self._initializers(body)):
+            results = scan(self.builder, source, known, self._turn(body))
+        _end_if_unread(source)
+        return results
+
+    def _loop(self, node: NodeProto) -> Sequence[Operand | None]:
+        attributes = _attributes(node.attribute)
+        body = attributes.pop("body", AttributeProto()).g
+        if len(node.input) < 2 or (len(body.input), len(body.output)) != (
+            len(node.input),
+            len(node.output) + 1,
+        ):
+            raise Outside("its body has other inputs or outputs than it has", "fix the file")
+        values = [self._value(name) if name else None for name in node.input]
+        if any(name and value is None for name, value in zip(node.input, values, strict=True)):
+            return [None] * len(node.output)
+        source = Source("Loop", self.opset, tuple(values), attributes, len(node.output))
+        with self._scope({}, self._initializers(body)):
+            results = loop(self.builder, source, values, self._turn(body))
+        _end_if_unread(source)
+        return results
+
+    def _turn(self, body: GraphProto) -> Body:
         names = [info.name for info in body.input]
 
         def turn(given: Sequence[Operand]) -> Sequence[Operand | None]:
             with self._scope(dict(zip(names, given, strict=True)), {}):
                 return self._branch(body)
 
-        with self._scope({}, self._initializers(body)):
-            results = scan(self.builder, source, known, turn)
-        _end_if_unread(source)
-        return results
+        return turn
 
     def _call(self, node: NodeProto, function: FunctionProto) -> Sequence[Operand | None]:
         """The nodes of a function of the file's own, which see nothing but what it is given."""

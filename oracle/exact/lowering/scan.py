@@ -1,12 +1,16 @@
-"""Scan: its body once for each place of what it scans, since the places are as many as they are."""
+"""Scan and Loop: the body once for each turn, whose number must not depend on the inputs."""
 
 from collections.abc import Callable, Sequence
 
-from oracle.exact.builder import Builder
+import numpy as np
+
+from oracle.exact.builder import Builder, OverLimit
 from oracle.exact.lowering.indexing import joined, taken
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Operand
 from oracle.exact.source import Source, normalized
+from oracle.tensor import Array
+from oracle.types import DType
 
 Body = Callable[[Sequence[Operand]], Sequence[Operand | None]]
 """The outputs of one turn for its inputs: states, then what is scanned."""
@@ -41,18 +45,61 @@ def scan(b: Builder, node: Source, values: Sequence[Operand], body: Body) -> lis
     return [*carried, *_collected(b, node, rows)]
 
 
+def loop(
+    b: Builder, node: Source, values: Sequence[Operand | None], body: Body
+) -> list[Operand | None]:
+    """The last states, then what each turn gave, side by side; Nones where a turn is refused. It
+    ends after so many turns, or once its condition is false."""
+    most, going = (None if value is None else b.known(value) for value in values[:2])
+    carried = [value for value in values[2:] if value is not None]
+    if len(carried) + 2 != len(values) or len(carried) > node.outputs:
+        raise Outside("a state of it is missing", "fix the file")
+    rows: list[list[Operand]] = []
+    goes_on = values[1] is None or _decided(going)
+    turns = b.limits.nodes + 1 if values[0] is None else _decided(most)
+    while goes_on and len(rows) < turns:
+        if len(rows) == b.limits.nodes:
+            raise OverLimit(f"it takes more than {b.limits.nodes} turns", "loop less")
+        at, condition = b.scalar(len(rows), DType.INT64), b.constant(np.array(True))
+        results = [result for result in body([at, condition, *carried]) if result is not None]
+        if len(results) < node.outputs + 1:
+            return [None] * node.outputs
+        goes_on = bool(_decided(b.known(results[0])))
+        states = results[1 : 1 + len(carried)]
+        if any(new.type.dtype != old.type.dtype for new, old in zip(states, carried, strict=True)):
+            raise Outside("a state changes its dtype", "fix the file")
+        carried = states
+        rows.append(results[1 + len(carried) :])
+    if not rows and node.outputs > len(carried):
+        raise Outside("it takes no turn, so that nothing says what it gives", "leave it out")
+    return [*carried, *(_side_by_side(b, column, 0) for column in zip(*rows, strict=True))]
+
+
+def _decided(known: Array | None) -> int:
+    if known is None or known.size != 1:
+        raise Outside(
+            "the op Loop is outside the law where its turns depend on the model's inputs",
+            "fix their number, or publish as VANILLA",
+        )
+    return int(known.reshape(()))
+
+
 def _collected(b: Builder, node: Source, rows: Sequence[Sequence[Operand]]) -> list[Operand]:
     columns = list(zip(*rows, strict=True))
     axes = _axes(node, "scan_output_axes", [len(column[0].type.shape) + 1 for column in columns])
     turned = _directions(node, "scan_output_directions", len(columns))
-    outputs = []
-    for column, axis, back in zip(columns, axes, turned, strict=True):
-        shape = column[0].type.shape
-        if any(part.type != column[0].type for part in column):
-            raise Outside("an output changes its type", "fix the file")
-        wide = [b.reshape(part, (*shape[:axis], 1, *shape[axis:])) for part in column]
-        outputs.append(joined(b, wide[::-1] if back else wide, axis))
-    return outputs
+    return [
+        _side_by_side(b, column[::-1] if back else column, axis)
+        for column, axis, back in zip(columns, axes, turned, strict=True)
+    ]
+
+
+def _side_by_side(b: Builder, parts: Sequence[Operand], axis: int) -> Operand:
+    """Along an axis of their own."""
+    shape = parts[0].type.shape
+    if any(part.type != parts[0].type for part in parts):
+        raise Outside("an output changes its type", "fix the file")
+    return joined(b, [b.reshape(part, (*shape[:axis], 1, *shape[axis:])) for part in parts], axis)
 
 
 def _axes(node: Source, name: str, ranks: Sequence[int]) -> list[int]:

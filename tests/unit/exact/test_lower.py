@@ -384,11 +384,10 @@ def test_lower_refuses_two_values_of_one_name():
     assert "two initializers" in reasons(made.SerializeToString())
 
 
-@pytest.mark.parametrize("op", ["If", "Loop"])
-def test_lower_refuses_control_flow(op):
+def test_lower_refuses_control_flow():
     body = helper.make_graph([node("Relu", ["x"], ["b"])], "body", [], [tensor("b", [1])])
-    made = node(op, ["x"], ["y"], body=body)
-    assert f"the op {op} is outside" in reasons(file([made], [tensor("x", [1])], ["y"]))
+    made = node("If", ["x"], ["y"], body=body)
+    assert "the op If is outside" in reasons(file([made], [tensor("x", [1])], ["y"]))
 
 
 def test_lower_refuses_custom_domains_and_ops_redefined():
@@ -577,10 +576,10 @@ def test_lower_refuses_an_if_whose_condition_is_an_input():
 
 
 def test_lower_refuses_what_a_branch_that_is_taken_holds():
-    then, other = branches("Loop", "Neg")
+    then, other = branches("Multinomial", "Neg")
     made = node("If", ["c"], ["y"], then_branch=then, else_branch=other)
     model = file([made], [tensor("x", [2])], ["y"], c=np.array(True))
-    assert "the op Loop is outside" in reasons(model)
+    assert "the op Multinomial is outside" in reasons(model)
 
 
 def test_names_in_a_branch_are_not_seen_outside_it():

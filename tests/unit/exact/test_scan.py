@@ -1,8 +1,8 @@
-"""Scan, written out: against onnxruntime."""
+"""Scan and Loop, written out: against onnxruntime."""
 
 import numpy as np
 import pytest
-from onnx import GraphProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from oracle.errors import ModelRefused
 from oracle.exact.builder import Limits
@@ -100,3 +100,82 @@ def test_lower_counts_the_nodes_of_every_turn():
     made = node("Scan", ["x"], ["y"], body=many, num_scan_inputs=1)
     data = file([made], [tensor("x", [200])], ["y"])
     assert "more than 100 nodes" in reasons(data, limits=Limits(nodes=100))
+
+
+BOOL, INT64 = TensorProto.BOOL, TensorProto.INT64
+
+
+def counting(condition: str = "go") -> GraphProto:
+    """s' = s · 2 + turn, as long as turn < 3 or, with `condition` = "less", s' is small."""
+    nodes = [
+        node("Cast", ["turn"], ["number"], to=TensorProto.FLOAT),
+        node("Mul", ["s", "two"], ["doubled"]),
+        node("Add", ["doubled", "number"], ["next"]),
+        node("Less", ["turn", "three"], ["go"]),
+        node("ReduceMax", ["next"], ["largest"], keepdims=0),
+        node("Less", ["largest", "two"], ["less"]),
+        node("Identity", ["next"], ["out"]),
+    ]
+    for made in nodes:
+        made.name = made.output[0]
+    given = {"two": np.float32(2), "three": np.int64(3)}
+    tensors = [numpy_helper.from_array(np.array(array), name) for name, array in given.items()]
+    ins = [tensor("turn", [], INT64), tensor("unread", [], BOOL), tensor("s", [4])]
+    outs = [tensor(condition, [], BOOL), tensor("next", [4]), tensor("out", [4])]
+    return helper.make_graph(nodes, "body", ins, outs, tensors)
+
+
+def looping(
+    turns: int | None,
+    going: bool | None,
+    body: GraphProto,
+    outputs: tuple[str, ...] = ("last", "y"),
+) -> bytes:
+    """None leaves an input out."""
+    given = {"turns": np.int64(turns or 0), "going": np.array(bool(going))}
+    names = ["turns" if turns is not None else "", "going" if going is not None else "", "start"]
+    made = node("Loop", names, outputs, body=body)
+    infos = [tensor("last", [4]), tensor("y", None)][: len(outputs)]
+    return file([made], [tensor("start", [4])], infos, **given)
+
+
+@pytest.mark.parametrize(
+    ("turns", "going"), [(2, True), (9, True), (2, None), (None, True), (1 << 62, True)]
+)
+def test_loop_agrees(turns, going):
+    (last, rows) = agree(looping(turns, going, counting()), {"start": START})
+    assert len(rows) == (2 if turns == 2 else 4)
+    assert last.tolist() == rows[-1].tolist()
+
+
+@pytest.mark.parametrize(("turns", "going"), [(0, True), (5, False)])
+def test_a_loop_without_turns_gives_its_states(turns, going):
+    body = counting()
+    del body.output[2]
+    (last,) = agree(looping(turns, going, body, ("last",)), {"start": START})
+    assert last.tolist() == START.tolist()
+    assert "takes no turn" in reasons(looping(turns, going, counting()))
+
+
+def test_lower_refuses_a_loop_whose_end_depends_on_its_inputs():
+    assert "turns depend on the model's inputs" in reasons(looping(9, True, counting("less")))
+    made = node("Loop", ["n", "", "start"], ["last", "y"], body=counting())
+    inputs = [tensor("n", [], INT64), tensor("start", [4])]
+    assert "turns depend on the model's inputs" in reasons(file([made], inputs, ["last", "y"]))
+
+
+def test_lower_refuses_a_loop_without_end():
+    still = helper.make_graph(
+        [],
+        "body",
+        [tensor("turn", [], INT64), tensor("go", [], BOOL), tensor("s", [4])],
+        [tensor("go", [], BOOL), tensor("s", [4])],
+    )
+    endless = looping(None, True, still, ("last",))
+    assert "more than 100 turns" in reasons(endless, limits=Limits(nodes=100))
+
+
+def test_lower_refuses_a_loop_whose_body_does_not_fit():
+    body = counting()
+    del body.input[2]
+    assert "other inputs or outputs" in reasons(looping(2, True, body))
