@@ -70,6 +70,16 @@ def _thresholded_relu(b: Builder, node: Source) -> list[Operand]:
     return [b.emit(Op.WHERE, (above, x, b.scalar(0)))]
 
 
+def _shrink(b: Builder, node: Source) -> list[Operand]:
+    """x + bias below −λ, x − bias above λ, else 0."""
+    (x,) = node.exactly(1)
+    bias, edge = _scalar(b, node, "bias", 0.0), _scalar(b, node, "lambd", 0.5)
+    below = b.emit(Op.LESS, (x, b.emit(Op.NEG, (edge,))))
+    above = b.emit(Op.LESS, (edge, x))
+    inner = b.emit(Op.WHERE, (above, b.emit(Op.SUB, (x, bias)), b.scalar(0)))
+    return [b.emit(Op.WHERE, (below, b.emit(Op.ADD, (x, bias)), inner))]
+
+
 def _exp_minus_one(b: Builder, x: Operand) -> Operand:
     return b.emit(Op.SUB, (b.emit(Op.EXP, (x,)), b.scalar(1)))
 
@@ -303,6 +313,7 @@ ONNX: dict[str, Lowering] = {
     "LeakyRelu": _leaky_relu,
     "PRelu": _p_relu,
     "ThresholdedRelu": _thresholded_relu,
+    "Shrink": _shrink,
     "Elu": _elu,
     "Selu": _selu,
     "Celu": _celu,

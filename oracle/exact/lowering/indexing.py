@@ -117,6 +117,22 @@ def pad(
     return taken(b, x, [_outside(i, size, mode) for i in range(-begin, size + end)], axis)
 
 
+def _center_crop_pad(b: Builder, node: Source) -> list[Operand]:
+    """Axes cut or filled with zeros at both sides, the smaller half first."""
+    x, wanted = node.exactly(2)
+    rank = len(x.type.shape)
+    axes = [normalized(axis, rank) for axis in node.integers("axes", tuple(range(rank)))]
+    sizes = integers(b, wanted, "shape")
+    if len(sizes) != len(axes) or len(set(axes)) != len(axes) or min(sizes, default=0) < 0:
+        raise Outside(f"sizes {sizes} for axes {tuple(axes)}", "give one an axis")
+    fill = b.scalar(0, x.type.dtype)
+    for axis, size in zip(axes, sizes, strict=True):
+        more = size - x.type.shape[axis]
+        begin = more // 2 if more > 0 else -(-more // 2)
+        x = pad(b, x, axis, begin, more - begin, "constant", fill)
+    return [x]
+
+
 def _outside(place: int, size: int, mode: str) -> int:
     """The element that stands at a place before, in or behind an axis."""
     if size == 0:
@@ -406,6 +422,7 @@ ONNX: dict[str, Lowering] = {
     "Slice": _slice,
     "Split": _split,
     "Pad": _pad,
+    "CenterCropPad": _center_crop_pad,
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
     "Scatter": _scatter_elements,

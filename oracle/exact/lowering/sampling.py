@@ -1,0 +1,166 @@
+"""GridSample and AffineGrid: an image read at places that another tensor says."""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from oracle.exact.builder import Builder
+from oracle.exact.lowering.activation import ONNX as FUNCTIONS
+from oracle.exact.lowering.convolution import channels_first, channels_last
+from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.indexing import taken
+from oracle.exact.lowering.linear import matmul
+from oracle.exact.lowering.reduce import integers
+from oracle.exact.lowering.shape import bounded
+from oracle.exact.primitive import Outside
+from oracle.exact.program import Op, Operand
+from oracle.exact.source import Lowering, Source
+from oracle.tensor import Array
+from oracle.types import DType
+
+_MODES = {"bilinear": "linear", "linear": "linear", "nearest": "nearest"}
+
+
+def _grid_sample(b: Builder, node: Source) -> list[Operand]:
+    """Each step rounded. Along an axis, the element before and the one behind, by nearness; the
+    last axis first."""
+    x, grid = node.exactly(2)
+    sizes, rank = x.type.shape[2:], len(x.type.shape) - 2
+    shape = grid.type.shape
+    if rank < 1 or len(shape) != rank + 2 or (shape[0], shape[-1]) != (x.type.shape[0], rank):
+        raise Outside(f"it reads {x.type} at {grid.type}", "fix their shapes")
+    mode = _MODES.get(given := node.text("mode", "linear"))
+    padding = node.text("padding_mode", "zeros")
+    if mode is None or padding not in ("zeros", "border", "reflection"):
+        raise Outside(f"mode {given}, padding {padding}", "use linear or nearest")
+    corners = bool(node.integer("align_corners", 0))
+    batch, channels = x.type.shape[:2]
+    count = prod(shape[1:-1])
+    rows = b.reshape(channels_last(b, x), (1, batch * prod(sizes), channels))
+    starts = np.repeat(np.arange(batch) * prod(sizes), count).reshape(-1, 1)
+    places = b.reshape(grid, (batch * count, rank))
+    spots = [
+        _spot(b, taken(b, places, [rank - 1 - axis], 1), size, corners, padding)
+        for axis, size in enumerate(sizes)
+    ]
+    if mode == "nearest":
+        round_ = FUNCTIONS["Round"]
+        spots = [round_(b, Source("Round", 22, (spot,), {}, 1))[0] for spot in spots]
+    reader = _Reader(b, rows, sizes, mode == "nearest", padding)
+    read = reader.read(spots, b.constant(starts), None)
+    return [channels_first(b, b.reshape(read, (batch, *shape[1:-1], channels)))]
+
+
+def _spot(b: Builder, at: Operand, size: int, corners: bool, padding: str) -> Operand:
+    """−1 … 1 as a place among elements 0 … size − 1; with `corners` the ends are the middles of the
+    outer elements, else their borders."""
+    one, half = b.scalar(1), b.scalar(0.5)
+    moved = b.emit(Op.ADD, (at, one))
+    if corners:
+        spot = b.emit(Op.MUL, (b.emit(Op.MUL, (moved, half)), b.scalar(size - 1)))
+    else:
+        spot = b.emit(Op.SUB, (b.emit(Op.MUL, (moved, b.scalar(size))), one))
+        spot = b.emit(Op.MUL, (spot, half))
+    match padding:
+        case "border":
+            low, high = 0.0, size - 1.0
+        case "reflection":
+            spot = _reflected(b, spot, 0.0 if corners else -0.5, size - 1.0 if corners else size)
+            low, high = 0.0, size - 1.0
+        case _:
+            low, high = -2.0, size + 1.0
+    return b.emit(Op.MIN, (b.emit(Op.MAX, (spot, b.scalar(low))), b.scalar(high)))
+
+
+def _reflected(b: Builder, spot: Operand, first: float, length: float) -> Operand:
+    """Between first and first + length, as if mirrored there again and again."""
+    if length == 0:
+        return b.emit(Op.MUL, (b.emit(Op.SUB, (spot, spot)), b.scalar(0)))
+    away = b.emit(Op.ABS, (b.emit(Op.SUB, (spot, b.scalar(first))),))
+    rest = b.emit(Op.MOD, (away, b.scalar(2 * length)))
+    back = b.emit(Op.SUB, (b.scalar(2 * length), rest))
+    return b.emit(Op.ADD, (b.emit(Op.MIN, (rest, back)), b.scalar(first)))
+
+
+class _Reader:
+    """Rows of channels [1, elements, C], read by their places along each axis."""
+
+    def __init__(
+        self, b: Builder, rows: Operand, sizes: Sequence[int], nearest: bool, padding: str
+    ):
+        self.b, self.rows, self.sizes = b, rows, sizes
+        self.nearest, self.zeros = nearest, padding == "zeros"
+
+    def read(self, spots: Sequence[Operand], place: Operand, inside: Operand | None) -> Operand:
+        """[M, C] at `spots` along the axes that are left, of those that `place` leads to."""
+        b = self.b
+        if not spots:
+            count = place.type.shape[0]
+            read = b.emit(Op.GATHER, (self.rows, b.reshape(place, (count,))))
+            read = b.reshape(read, (count, self.rows.type.shape[2]))
+            return read if inside is None else b.emit(Op.WHERE, (inside, read, b.scalar(0)))
+        size = self.sizes[len(self.sizes) - len(spots)]
+        if self.nearest:
+            return self._along(spots, place, inside, spots[0], size)
+        floor = FUNCTIONS["Floor"](b, Source("Floor", 22, (spots[0],), {}, 1))[0]
+        after = b.emit(Op.ADD, (floor, b.scalar(1)))
+        near = self._along(spots, place, inside, floor, size)
+        far = self._along(spots, place, inside, after, size)
+        one = b.emit(Op.MUL, (b.emit(Op.SUB, (after, spots[0])), near))
+        return b.emit(Op.ADD, (one, b.emit(Op.MUL, (b.emit(Op.SUB, (spots[0], floor)), far))))
+
+    def _along(
+        self,
+        spots: Sequence[Operand],
+        place: Operand,
+        inside: Operand | None,
+        at: Operand,
+        size: int,
+    ) -> Operand:
+        b = self.b
+        index = cast(b, at, DType.INT64)
+        last = b.scalar(size - 1, DType.INT64)
+        nearest = b.emit(Op.MIN, (b.emit(Op.MAX, (index, b.scalar(0, DType.INT64))), last))
+        if self.zeros:
+            here = b.emit(Op.EQUAL, (index, nearest))
+            inside = here if inside is None else b.emit(Op.AND, (inside, here))
+        stride = prod(self.sizes[len(self.sizes) - len(spots) + 1 :])
+        step = b.emit(Op.MUL, (nearest, b.scalar(stride, DType.INT64)))
+        return self.read(spots[1:], b.emit(Op.ADD, (place, step)), inside)
+
+
+def _affine_grid(b: Builder, node: Source) -> list[Operand]:
+    """Places −1 … 1 along each axis, the last axis first, and 1; DOT with theta."""
+    theta, wanted = node.exactly(2)
+    shape = integers(b, wanted, "size")
+    rank = len(shape) - 2
+    if rank not in (2, 3) or theta.type.shape != (shape[0], rank, rank + 1) or min(shape) < 1:
+        raise Outside(f"a grid of {shape} by {theta.type}", "fix their shapes")
+    bounded(b, *shape[2:], rank + 1)
+    bounded(b, shape[0], *shape[2:], rank)
+    corners = bool(node.integer("align_corners", 0))
+    axes = [_places(size, corners) for size in shape[2:]]
+    mesh = np.meshgrid(*axes, indexing="ij")
+    base = np.stack([*mesh[::-1], np.ones(shape[2:], np.float32)], -1).reshape(-1, rank + 1)
+    grids = [
+        matmul(b, b.constant(base), b.reshape(taken(b, theta, [n], 0), (rank, rank + 1)))
+        for n in range(shape[0])
+    ]
+    out = (
+        grids[0]
+        if len(grids) == 1
+        else b.emit(Op.CONCAT, [b.reshape(grid, (1, grid.type.elements)) for grid in grids])
+    )
+    return [b.reshape(out, (shape[0], *shape[2:], rank))]
+
+
+def _places(size: int, corners: bool) -> Array:
+    """(2i − (size − 1)) / size, or / (size − 1) where the ends are −1 and 1, but for a single
+    place, which is 0; rounded."""
+    width = max(size - 1, 1) if corners else size
+    steps = np.arange(size, dtype=np.float32) * np.float32(2) - np.float32(size - 1)
+    return np.asarray(steps / np.float32(width), np.float32)
+
+
+ONNX: dict[str, Lowering] = {"GridSample": _grid_sample, "AffineGrid": _affine_grid}
