@@ -10,8 +10,7 @@ OracleError
 │   ├── WrongPayloadLength    not as many bytes as the tensors take
 │   ├── WrongTensorCount      not as many arrays as the signature has tensors
 │   ├── WrongTensorShape
-│   ├── WrongTensorType       an array's dtype is not the tensor's, or no payload may hold it
-│   └── NotABool              a bool's byte is neither 0 nor 1
+│   └── WrongTensorType       an array's dtype is not the tensor's, or no payload may hold it
 ├── SecondOpinionDiffers      exact and onnxruntime disagree by more than float noise
 ├── ChainError
 │   ├── WrongChain            chain id, code hash or ABI is not what was expected
@@ -96,12 +95,6 @@ class WrongTensorType(PayloadError):
     def __init__(self, tensor: str, actual: str, needed: str):
         self.tensor, self.actual, self.needed = tensor, actual, needed
         super().__init__(f"Tensor {tensor!r} has dtype {actual}; it must have {needed}.")
-
-
-class NotABool(PayloadError):
-    def __init__(self, tensor: str, index: int, byte: int):
-        self.tensor, self.index, self.byte = tensor, index, byte
-        super().__init__(f"Element {index} of bool tensor {tensor!r} is {byte}; it must be 0 or 1.")
 
 
 class SecondOpinionDiffers(OracleError):

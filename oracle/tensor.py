@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oracle.errors import (
-    NotABool,
     WrongPayloadLength,
     WrongTensorCount,
     WrongTensorShape,
@@ -81,8 +80,9 @@ def encode(arrays: Sequence[Array], types: Sequence[TensorType]) -> bytes:
 def decode(data: bytes, types: Sequence[TensorType]) -> tuple[Array, ...]:
     """The canonical arrays of a payload, writable and in native byte order.
 
-    Raises WrongPayloadLength, NotABool, or WrongTensorType where a payload may not hold the dtype.
-    A −0 or an odd NaN is read in its canonical form, as the referee reads it, and not refused.
+    Raises WrongPayloadLength, or WrongTensorType where a payload may not hold the dtype. A −0, an
+    odd NaN, or a bool that is neither 0 nor 1 is read in its canonical form, as the referee reads
+    it: of a payload that we refused, nobody could say that an answer is wrong.
     """
     for type_ in types:
         if type_.dtype not in _NUMPY:
@@ -111,9 +111,6 @@ def _fitting(array: Array, type_: TensorType) -> Array:
 def _decoded(data: bytes, offset: int, type_: TensorType) -> Array:
     if type_.dtype is DType.BOOL:
         raw = np.frombuffer(data, np.uint8, type_.elements, offset)
-        wrong = np.flatnonzero(raw > 1)
-        if wrong.size:
-            raise NotABool(type_.name, int(wrong[0]), int(raw[wrong[0]]))
         return raw.astype(np.bool_).reshape(type_.shape)
     native = _NUMPY[type_.dtype]
     wire = np.frombuffer(data, native.newbyteorder(">"), type_.elements, offset)

@@ -105,9 +105,12 @@ def decide(
             if known is not None and operator != me:
                 yield _answer(request_id, known, policy, gas_price)
 
-        case RequestExpired(request_id=request_id):
+        case RequestExpired(where=where, request_id=request_id):
             yield Close(Kind.PROPOSE, request_id, State.MISSED, "the request expired")
             yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "the request expired")
+            # With a proposal that a slash voided, if it had one.
+            for asked in _demands(request_id, me, disputes_of):
+                yield Duty(Kind.COLLECT, asked, not_before=where.time)
 
         case UnstakeStarted(operator=operator, available_at=available_at) if operator == me:
             # A second unstake starts the delay anew for both, so one withdrawal does for all.

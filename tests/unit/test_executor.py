@@ -22,7 +22,6 @@ from oracle.errors import (
     ModelMismatch,
     ModelRefused,
     ModelUnavailable,
-    NotABool,
     PayloadError,
     Reason,
     SecondOpinionDiffers,
@@ -330,7 +329,7 @@ def test_a_child_sees_no_password(monkeypatch):
     [
         ModelRefused([Reason("n", "Loop", "why", "advice"), Reason("", "", "that", "this")]),
         WrongTensorShape("x", (1, 2), (2, 1)),
-        NotABool("x", 3, 7),
+        WrongPayloadLength(3, 7),
         SecondOpinionDiffers("Output 'y' differs."),
         InferenceFailed("It failed."),
     ],

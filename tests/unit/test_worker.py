@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from oracle.disputes import demand_id, told
 from oracle.duties import Close, Decline, Duty, Kind, State
 from oracle.events import (
     CallbackFailed,
@@ -13,6 +14,7 @@ from oracle.events import (
     ModelPublished,
     ModelUriAdded,
     OperatorSlashed,
+    PartDemanded,
     RequestCreated,
     RequestExpired,
     RequestReopened,
@@ -21,7 +23,7 @@ from oracle.events import (
     UnstakeStarted,
     Withdrawn,
 )
-from oracle.types import ModelId, Request, RequestId, Wei
+from oracle.types import VALUE_TREE, Demand, ModelId, Part, Request, RequestId, Wei
 from oracle.worker import ANSWER_GAS, GAS_PER_OUTPUT_BYTE, Policy, decide, objection
 from tests.chains import (
     BOND,
@@ -150,6 +152,29 @@ def test_decide_keeps_a_withdrawal_that_was_not_due_when_credits_were_paid() -> 
 
 
 STRANGER = address("stranger")
+
+
+# Disputes.
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        RequestSettled(where(9), ID, ME),
+        RequestReopened(where(9), ID, ME),
+        RequestExpired(where(9), ID, STRANGER, FEE),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_decide_collects_what_was_prepaid_however_the_request_ends(end: Event) -> None:
+    """A slash for another result voids one that we answered demands for; its request may expire."""
+    part = Part(VALUE_TREE, 0, 0, 1)
+    demand = Demand(bytes(32), part, bytes(32), 1, 0, 0, STRANGER, Wei(7), 100)
+    disputed = told(bytes(32), [PartDemanded(where(8), ID, ME, demand)])
+
+    found = list(decide(end, policy(), GAS_PRICE, lambda _: None, lambda _: [disputed]))
+
+    assert Duty(Kind.COLLECT, demand_id(bytes(32), part), not_before=end.where.time) in found
 
 
 @pytest.mark.parametrize(
