@@ -75,18 +75,23 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A finding, and what it follows from: it holds as long as that is all that was revealed."""
+    """A finding, which holds until what it asks for is answered. If any other answer ended it, a
+    liar that answers its own demands all the time could keep us from ever acting on one."""
 
     finding: Finding
     dispute: bytes
-    revealed: int
+
+    def is_current(self, dispute: Dispute) -> bool:
+        question = self.finding.question
+        is_answered = question is not None and question.part in dispute.revealed
+        return self.dispute == dispute.key and not is_answered
 
 
 class Patrol:
     def __init__(self, setup: Setup):
         self._setup = setup
         self._store = setup.store
-        self._running: dict[int, tuple[Future[bytes], bytes, int]] = {}  # by duty
+        self._running: dict[int, tuple[Future[bytes], bytes]] = {}  # by duty, with the dispute
         self._found: dict[bytes, _Known] = {}  # by request
         self._not_before: dict[int, float] = {}  # by duty: when to try again
         self._failures: Counter[int] = Counter()  # by duty
@@ -130,10 +135,10 @@ class Patrol:
     # Running again.
 
     def _look(self, now: float) -> None:
-        for duty_id, (future, dispute, revealed) in list(self._running.items()):
+        for duty_id, (future, dispute) in list(self._running.items()):
             if future.done():
                 del self._running[duty_id]
-                self._take(duty_id, future, dispute, revealed, now)
+                self._take(duty_id, future, dispute, now)
         # A pursuit has a deadline that others set; a check has the whole window. What failed before
         # waits for the rest, or a few bad models could take up all the time there is.
         for kind in (Kind.PURSUE, Kind.CHECK):
@@ -162,11 +167,9 @@ class Patrol:
             self._store.payload(request_id),
             Pursue(subject.output, dispute.trace_root, revealed),
         )
-        self._running[row.id] = future, dispute.key, len(revealed)
+        self._running[row.id] = future, dispute.key
 
-    def _take(
-        self, duty_id: int, future: "Future[bytes]", dispute: bytes, revealed: int, now: float
-    ) -> None:
+    def _take(self, duty_id: int, future: "Future[bytes]", dispute: bytes, now: float) -> None:
         rows = {row.id: row for row in self._store.duties(State.OPEN)}
         row = rows.get(duty_id)
         if row is None:
@@ -189,7 +192,7 @@ class Patrol:
             self._not_before[duty_id] = now + RETRY
             return
         if not finding.is_right:
-            self._found[request_id] = _Known(finding, dispute, revealed)
+            self._found[request_id] = _Known(finding, dispute)
 
     def _conclude(self, row: Row, request_id: RequestId, finding: Finding, dispute: bytes) -> bool:
         """Whether the check is over: nobody is accused on the word of one node alone."""
@@ -217,8 +220,7 @@ class Patrol:
         known, subject = self._found.get(request_id), self._subject(request_id)
         if known is None or subject is None:
             return None
-        dispute = self._dispute(request_id, subject)
-        is_current = (known.dispute, known.revealed) == (dispute.key, len(dispute.revealed))
+        is_current = known.is_current(self._dispute(request_id, subject))
         return known.finding if is_current else None
 
     # The next step.

@@ -17,7 +17,7 @@ from oracle.chain.provider import Call, Chain
 from oracle.chain.sender import Sender, Sent
 from oracle.chain.watcher import Watcher
 from oracle.crank import Book
-from oracle.disputes import named
+from oracle.disputes import demand_id, named
 from oracle.duties import Decision, Kind, State
 from oracle.errors import (
     ChainError,
@@ -39,6 +39,7 @@ MAX_BATCH = 50  # duties in one transaction
 MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what nodes take
 TRIES = 3  # of an inference that dies, or an answer to a demand that hangs
 BATCHED = (Kind.PROPOSE, Kind.SETTLE, Kind.WITHDRAW)
+MAX_WAITING = 16  # transactions at once: nodes promise no account more room
 RETRY = 10.0  # seconds until what may get better by itself is tried again
 SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
 
@@ -76,6 +77,7 @@ class Service:
         self._failures: Counter[int] = Counter()  # by duty
         self._deaths: Counter[int] = Counter()  # by duty: inferences that died
         self._parts: dict[int, bytes] = {}  # by duty: what answers a demand
+        self._demands: dict[bytes, PartDemanded] = {}  # by what a duty calls them
         self._reported: set[int] = set()  # duties that a dry run has told of
 
     def run(self, stop: Flag, pause: float) -> None:
@@ -156,8 +158,12 @@ class Service:
         return RequestId(row.duty.subject)
 
     def _demanded(self, row: Row) -> PartDemanded:
-        dispute, part = named(row.duty.subject)
-        return self._store.dispute(dispute).demanded[part]
+        asked = row.duty.subject
+        if asked not in self._demands:
+            key = named(asked)[0]
+            for part, event in self._store.dispute(key).demanded.items():
+                self._demands[demand_id(key, part)] = event
+        return self._demands[asked]
 
     def _take(self, duty_id: int, future: "Future[bytes]", now: float) -> None:
         rows = {row.id: row for row in self._store.duties(State.OPEN)}
@@ -213,6 +219,8 @@ class Service:
                 rows = self._send_older(rows, now)
             batches = self._batches(rows) if kind in BATCHED else ([row] for row in rows)
             for batch in batches:
+                if len(self._store.waiting()) >= MAX_WAITING:
+                    return
                 self._send_batch(kind, batch, now)
 
     def _send_older(self, rows: Sequence[Row], now: float) -> list[Row]:

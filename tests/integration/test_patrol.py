@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oracle import findings
-from oracle.chain.contracts import Disputes
+from oracle.chain.contracts import Disputes, Subject
 from oracle.chain.provider import Call, Chain
 from oracle.duties import Kind, State
 from oracle.errors import InferenceFailed, Reverted
@@ -22,11 +22,12 @@ from oracle.events import (
     PartRevealed,
     RequestCreated,
 )
+from oracle.exact.evidence import descriptors
 from oracle.exact.known import Known
 from oracle.inference import Pursue, Task
-from oracle.service import RETRY
+from oracle.service import MAX_WAITING, RETRY
 from oracle.tensor import decode
-from oracle.types import Status
+from oracle.types import LEAVES, Part, Status, Wei
 from tests import chains, courts
 from tests.chains import ETHER, World, address, variant
 from tests.courts import Challenger, Honest, Liar
@@ -267,6 +268,73 @@ def test_requests_that_never_end_keep_no_demand_waiting(court: World, tmp_path: 
     honest.tick(3)
 
     assert len(court.all(PartRevealed)) == len(court.all(PartDemanded)) == 1
+
+
+def demand(court: World, asked: RequestCreated, part: Part, who: str = "stranger") -> None:
+    proposed = court.history.request(asked.request_id).proposed
+    assert proposed is not None
+    program = courts.engine().runner.program
+    price = court.disputes.price_of(part, len(program.nodes), 10)
+    call = court.disputes.demand(
+        Subject(asked.request, proposed.proposal, proposed.output),
+        part,
+        court.history.model(asked.request.model).published.preimage,
+        descriptors(program, part.value),
+        Wei(price * 2),
+    )
+    court.send(who, call)
+
+
+def test_a_stream_of_answers_keeps_no_challenger_from_its_next_step(
+    court: World, tmp_path: Path
+) -> None:
+    """A liar's sybil demands, and the liar answers, in each block: whatever a challenger works out
+    is out of date when it has it."""
+
+    class Slow(Honest):
+        late: list[tuple[Future[bytes], bytes, Task]] = []
+
+        def ask(self, model, uris, payload, task):
+            future: Future[bytes] = Future()
+            self.late.append((future, payload, task))
+            return future
+
+    asked, liar = disputed(court, tmp_path, Liar())
+    challenger = courts.hire(court, tmp_path, inference=Slow())
+    for round_ in range(30):
+        challenger.tick()
+        if court.all(FraudProven):
+            break
+        demand(court, asked, Part(round_ // 10, LEAVES, round_ % 10, 1))
+        liar.work()
+        while Slow.late:
+            future, payload, task = Slow.late.pop()
+            future.set_result(Honest().answer(payload, task))
+
+    assert len(court.all(FraudProven)) == 1
+
+
+def test_a_flood_of_demands_is_answered_a_few_at_a_time(court: World, tmp_path: Path) -> None:
+    """Nodes keep few transactions of an account, and what it costs to look one demand up must not
+    grow with how many there are."""
+    asked, _ = disputed(court, tmp_path, Honest())
+    parts = [Part(value, LEAVES, leaf, 1) for value in range(5) for leaf in range(10)]
+    for part in parts:
+        demand(court, asked, part)
+    honest = workers.hire(court, tmp_path, answers=Honest(), parallel=len(parts))
+    looks, looked = [], honest.store.dispute
+    honest.store.dispute = lambda key: looks.append(key) or looked(key)  # type: ignore[method-assign]
+    court.chain.rpc("evm_setAutomine", [False])
+
+    honest.tick(3)
+
+    assert len(honest.store.waiting()) == MAX_WAITING
+    assert len(looks) < 5
+    court.chain.rpc("evm_setAutomine", [True])
+    for _ in range(2 + len(parts) // MAX_WAITING):
+        court.chain.rpc("evm_mine", [])
+        honest.tick(2)
+    assert len(court.all(PartRevealed)) == len(parts)
 
 
 def test_models_that_fail_keep_no_lie_from_being_found(court: World, tmp_path: Path) -> None:
