@@ -19,6 +19,7 @@ from oracle.errors import ChainError, Reverted, RpcUnavailable
 log = structlog.get_logger()
 
 GAS_MARGIN = 115  # percent of the estimate: state may move between the estimate and the block
+MOST_GAS = 1 << 24  # of one transaction, since EIP-7825: no margin goes beyond it
 RAISE = 25  # percent; nodes want at least 10 to replace a transaction
 MAX_RAISE = 10  # times the going fee: what waits in spite of that waits for something else
 RECEIPT_TIMEOUT = 120.0  # seconds
@@ -72,7 +73,8 @@ class Sender:
     def send(self, call: Call, duties: tuple[int, ...], now: float, spare: int = 0) -> Sent:
         """Raises Reverted, and sends nothing, where the call would fail. `spare` is gas that the
         call may need beyond what it takes in simulation."""
-        gas = self.chain.estimate(call, self.signer.address) * GAS_MARGIN // 100 + spare
+        estimate = self.chain.estimate(call, self.signer.address)
+        gas = max(estimate, min(estimate * GAS_MARGIN // 100 + spare, MOST_GAS))
         waiting = self.outbox.waiting()
         mined = self.chain.nonce(self.signer.address)
         nonce = max([mined, *(sent.nonce + 1 for sent in waiting)])

@@ -108,6 +108,19 @@ def test_send_leaves_gas_above_the_estimate(world: World, outbox: Store) -> None
     assert sent.gas == estimate * GAS_MARGIN // 100 + 1000
 
 
+@pytest.mark.parametrize(("estimate", "gas"), [(16_000_000, 1 << 24), (20_000_000, 20_000_000)])
+def test_send_leaves_no_margin_beyond_what_a_transaction_may_take(
+    anvil: World, outbox: Store, estimate: int, gas: int
+) -> None:
+    """The dearest proofs would be refused for it. A chain without that limit may take more."""
+
+    class Dear:
+        def estimate(self, call, sender):
+            return estimate
+
+    assert sender(anvil, outbox, variant(anvil.chain, Dear)).send(stake(anvil), (), 0.0).gas == gas
+
+
 def test_send_takes_nonces_in_a_row(anvil: World, outbox: Store) -> None:
     hold(anvil)
     us = sender(anvil, outbox)
