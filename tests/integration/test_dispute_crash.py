@@ -139,9 +139,7 @@ def test_a_challenger_killed_anywhere_ends_as_one_that_was_not(
 
 
 @pytest.mark.parametrize("stride", STRIDES)
-def test_a_worker_killed_anywhere_defends_itself(
-    court: World, tmp_path: Path, stride: int
-) -> None:
+def test_a_worker_killed_anywhere_defends_itself(court: World, tmp_path: Path, stride: int) -> None:
     def ending(name: str, fate: Fate) -> object:
         folder = tmp_path / name
         folder.mkdir()
