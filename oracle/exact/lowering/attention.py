@@ -11,6 +11,8 @@ from oracle.exact.lowering.indexing import joined, pad, taken
 from oracle.exact.lowering.linear import multiplied
 from oracle.exact.lowering.logic import inverted
 from oracle.exact.lowering.movement import gather
+from oracle.exact.lowering.qlinear import scaled
+from oracle.exact.lowering.quantized import product
 from oracle.exact.lowering.reduce import reduced
 from oracle.exact.lowering.transcendental import softmax
 from oracle.exact.primitive import Outside
@@ -234,18 +236,34 @@ def _padding(b: Builder, mask: Operand, batch: int, keys: int, filled: float) ->
 
 def _packed(b: Builder, node: Source) -> list[Operand]:
     """Queries, keys and values are one product of the input."""
-    x, weights, bias = node.input(0), node.input(1), node.optional(2)
-    packed = multiplied(b, x, weights)
+    packed, bias = multiplied(b, node.input(0), node.input(1)), node.optional(2)
     if bias is not None:
         packed = b.emit(Op.ADD, (packed, bias))
-    if node.integer("do_rotary", 0) or any(node.optional(at) is not None for at in (4, 6)):
-        raise Outside("it rotates, or has a past", "export without")
+    if node.optional(4) is not None or node.optional(6) is not None:
+        raise Outside("it has a past", "export without")
+    return _of_packed(b, node, packed, node.optional(3), node.optional(5))
+
+
+def _quantized(b: Builder, node: Source) -> list[Operand]:
+    """The same of a quantized input and weights."""
+    if node.optional(8) is not None:
+        raise Outside("it has a past", "export without")
+    total = product(b, node.input(0), node.input(1), node.optional(6), node.optional(7))
+    packed = scaled(b, total, node.input(3), node.input(4), node.input(2))
+    return _of_packed(b, node, packed, node.optional(5), None)
+
+
+def _of_packed(
+    b: Builder, node: Source, packed: Operand, mask: Operand | None, bias: Operand | None
+) -> list[Operand]:
+    if node.integer("do_rotary", 0):
+        raise Outside("it rotates", "export without")
     node.integer("past_present_share_buffer", 0)
     node.integer("rotary_embedding_dim", 0)
     heads, width = node.integer("num_heads"), packed.type.shape[-1]
     widths = node.integers("qkv_hidden_sizes", (width // 3,) * 3)
     q, k, v = (_heads(b, part, heads) for part in _columns(b, packed, widths))
-    stages = _of_microsoft(b, node, q, k, v, node.optional(3), node.optional(5))
+    stages = _of_microsoft(b, node, q, k, v, mask, bias)
     pair = [b.reshape(each, (1, *each.type.shape)) for each in (k, v)]
     present = [joined(b, pair, 0)] if k.type == v.type and node.outputs > 1 else []
     return [_together(b, stages.y), *present]
@@ -326,6 +344,7 @@ def _rotary_of_microsoft(b: Builder, node: Source) -> list[Operand]:
 ONNX: dict[str, Lowering] = {"Attention": _attention, "RotaryEmbedding": _rotary}
 MICROSOFT: dict[str, Lowering] = {
     "Attention": _packed,
+    "QAttention": _quantized,
     "MultiHeadAttention": _multi_head,
     "RotaryEmbedding": _rotary_of_microsoft,
 }

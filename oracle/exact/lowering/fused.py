@@ -13,6 +13,7 @@ from oracle.exact.lowering.indexing import ONNX as INDEXING
 from oracle.exact.lowering.linear import gemm, matmul, multiplied, swapped
 from oracle.exact.lowering.movement import gather
 from oracle.exact.lowering.normalization import layer_normalized, rms_normalized
+from oracle.exact.lowering.qlinear import meant
 from oracle.exact.lowering.reduce import reduced
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
@@ -119,24 +120,55 @@ def _no_mean(b: Builder, like: Operand) -> Operand:
 
 
 def _embed_layer_normalization(b: Builder, node: Source) -> list[Operand]:
-    """Words, places and segments, added and normalized; and how many of a row's places count."""
+    def row(table: int, ids: Operand) -> Operand:
+        return gather(b, node.input(table), ids, 0)
+
+    y, total = _embedded(b, node, row, node.input(5), node.input(6), node.optional(8))
+    return [y, _counts(b, node), total]
+
+
+def _quantized_embed_layer_normalization(b: Builder, node: Source) -> list[Operand]:
+    """The same of five quantized tables, whose scales and zero points come last."""
+
+    def real(x: Operand, at: int) -> Operand:
+        return meant(b, x, node.input(at + 6), node.input(at + 11))
+
+    def row(table: int, ids: Operand) -> Operand:
+        return real(gather(b, node.input(table), ids, 0), table)
+
+    gamma, beta = (real(node.input(at), at) for at in (5, 6))
+    y, _ = _embedded(b, node, row, gamma, beta, None)
+    return [y, _counts(b, node)]
+
+
+def _embedded(
+    b: Builder,
+    node: Source,
+    row: Callable[[int, Operand], Operand],
+    gamma: Operand,
+    beta: Operand,
+    places: Operand | None,
+) -> tuple[Operand, Operand]:
+    """Rows of words, places and segments, added; normalized, and as they are."""
     ids, segments = node.input(0), node.optional(1)
-    words, places, kinds = node.input(2), node.input(3), node.optional(4)
-    if len(ids.type.shape) != 2 or (segments is None) != (kinds is None):
+    if len(ids.type.shape) != 2 or (segments is None) != (node.optional(4) is None):
         raise Outside(f"its ids are {ids.type}", "give [batch, length], and segments with a table")
-    batch, length = ids.type.shape
-    where = node.optional(8) or b.constant(np.arange(length)[None])
-    total = b.emit(Op.ADD, (gather(b, words, ids, 0), gather(b, places, where, 0)))
-    if segments is not None and kinds is not None:
-        total = b.emit(Op.ADD, (total, gather(b, kinds, segments, 0)))
+    if places is None:
+        places = b.constant(np.arange(ids.type.shape[1])[None])
+    total = b.emit(Op.ADD, (row(2, ids), row(3, places)))
+    if segments is not None:
+        total = b.emit(Op.ADD, (total, row(4, segments)))
     epsilon = node.real("epsilon", 1e-12)
-    y = layer_normalized(b, total, node.input(5), node.input(6), [2], epsilon)[0]
+    return layer_normalized(b, total, gamma, beta, [2], epsilon)[0], total
+
+
+def _counts(b: Builder, node: Source) -> Operand:
+    """How many places of each row count."""
     node.integer("mask_index_type", 0)
     mask = node.optional(7)
     if mask is None:
-        return [y, b.constant(np.zeros(batch, np.int32)), total]
-    counts = reduced(b, Op.REDUCE_SUM, cast(b, mask, DType.INT32), [1], False)
-    return [y, counts, total]
+        return b.constant(np.zeros(node.input(0).type.shape[0], np.int32))
+    return reduced(b, Op.REDUCE_SUM, cast(b, mask, DType.INT32), [1], False)
 
 
 def _distances(b: Builder, node: Source) -> list[Operand]:
@@ -215,6 +247,7 @@ MICROSOFT: dict[str, Lowering] = {
     "SkipLayerNormalization": _skip_layer_normalization,
     "SkipSimplifiedLayerNormalization": _skip_rms_normalization,
     "EmbedLayerNormalization": _embed_layer_normalization,
+    "QEmbedLayerNormalization": _quantized_embed_layer_normalization,
     "CDist": _distances,
     "MatMulNBits": _matmul_n_bits,
     "Trilu": INDEXING["Trilu"],

@@ -25,8 +25,12 @@ from oracle.types import DType
 
 
 def _real(b: Builder, node: Source, at: int) -> Operand:
-    """(x − zero) · scale of the three inputs from `at` on."""
-    x, scale, zero = node.input(at), node.input(at + 1), node.optional(at + 2)
+    """What the three inputs from `at` on stand for."""
+    return meant(b, node.input(at), node.input(at + 1), node.optional(at + 2))
+
+
+def meant(b: Builder, x: Operand, scale: Operand, zero: Operand | None) -> Operand:
+    """(x − zero) · scale, of one scale and zero point."""
     small = centred(b, x, None if zero is None else b.reshape(zero, ()))
     return b.emit(Op.MUL, (cast(b, small, DType.FLOAT), b.reshape(scale, ())))
 
@@ -112,18 +116,18 @@ def _gemm(b: Builder, node: Source) -> list[Operand]:
 def _matmul_to_float(b: Builder, node: Source) -> list[Operand]:
     x, y, sx, sy = (node.input(at) for at in range(4))
     total = product(b, x, y, node.optional(4), node.optional(5))
-    return [_scaled(b, total, sx, sy, node.optional(6))]
+    return [scaled(b, total, sx, sy, node.optional(6))]
 
 
 def _dynamic_matmul(b: Builder, node: Source) -> list[Operand]:
     """A is quantized as a whole, as in DynamicQuantizeLinear."""
     small, scale, zero = dynamically(b, node.input(0))
     total = product(b, small, node.input(1), zero, node.optional(3))
-    return [_scaled(b, total, scale, node.input(2), node.optional(4))]
+    return [scaled(b, total, scale, node.input(2), node.optional(4))]
 
 
-def _scaled(b: Builder, total: Operand, sx: Operand, sy: Operand, bias: Operand | None) -> Operand:
-    """sy: one number, or one a column."""
+def scaled(b: Builder, total: Operand, sx: Operand, sy: Operand, bias: Operand | None) -> Operand:
+    """int32 · (sx · sy) + bias; sy: one number, or one a column."""
     scales = b.emit(Op.MUL, (b.reshape(sx, ()) if sx.type.elements == 1 else sx, sy))
     if scales.type.elements == 1:
         scales = b.reshape(scales, ())

@@ -161,6 +161,35 @@ def test_packed_attention_agrees(mask, causal):
     check("Attention", inputs, constants, order=order, **MS, num_heads=2, unidirectional=causal)
 
 
+def test_quantized_attention_agrees():
+    inputs = {"x": small(2, 5, 8), "mask": np.int32([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])}
+    constants = {
+        "w": small(8, 24, seed=1, dtype=np.int8),
+        "b": numbers(24, seed=2),
+        **steps(xs=0.02, xz=120),
+        "ws": np.float32(0.01),
+        "wz": np.int8(3),
+    }
+    order = ["x", "w", "b", "xs", "ws", "mask", "xz", "wz"]
+    check("QAttention", inputs, constants, order=order, **MS, num_heads=2)
+
+
+def test_quantized_embed_layer_normalization_agrees():
+    inputs = {
+        "ids": integers(2, 5, low=0, high=9, dtype=np.int32),
+        "kinds": integers(2, 5, low=0, high=2, dtype=np.int32),
+        "mask": np.int32([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]),
+    }
+    tables = {"words": (9, 8), "places": (7, 8), "table": (2, 8), "g": (8,), "b": (8,)}
+    names = [*tables]
+    constants = {name: small(*shape, seed=len(name)) for name, shape in tables.items()}
+    constants |= steps(**{f"{name}s": 0.01 + at / 500 for at, name in enumerate(names)})
+    constants |= steps(**{f"{name}z": 100 + at for at, name in enumerate(names)})
+    scales = [f"{name}s" for name in names] + [f"{name}z" for name in names]
+    order = ["ids", "kinds", *names, "mask", *scales]
+    check("QEmbedLayerNormalization", inputs, constants, order=order, outputs=2, **MS)
+
+
 @pytest.mark.parametrize("biased", [True, False])
 def test_multi_head_attention_agrees(biased):
     inputs = ROWS | {
