@@ -180,19 +180,22 @@ class Patrol:
             finding = findings.load(future.result())
         except OracleError as error:
             log.error("cannot be checked yet", request=request, why=str(error))
-            self._failures[duty_id] += 1
-            self._not_before[duty_id] = now + RETRY
+            self._fail(duty_id, now)
             return
-        # A bug, which must not cost us the deadlines of the rest.
+        # A bug, which must not cost us the deadlines of the rest, nor let a liar go that found it.
         except Exception as error:
-            log.error("cannot be checked", request=request, exc_info=error)
-            self._store.end(duty_id, State.MISSED, repr(error))
+            log.error("cannot be checked yet", request=request, exc_info=error)
+            self._fail(duty_id, now)
             return
         if row.duty.kind is Kind.CHECK and not self._conclude(row, request_id, finding, dispute):
             self._not_before[duty_id] = now + RETRY
             return
         if not finding.is_right:
             self._found[request_id] = _Known(finding, dispute)
+
+    def _fail(self, duty_id: int, now: float) -> None:
+        self._failures[duty_id] += 1
+        self._not_before[duty_id] = now + RETRY
 
     def _conclude(self, row: Row, request_id: RequestId, finding: Finding, dispute: bytes) -> bool:
         """Whether the check is over: nobody is accused on the word of one node alone."""

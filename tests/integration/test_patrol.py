@@ -337,6 +337,32 @@ def test_a_flood_of_demands_is_answered_a_few_at_a_time(court: World, tmp_path: 
     assert len(court.all(PartRevealed)) == len(parts)
 
 
+def test_a_bug_lets_no_liar_go(court: World, tmp_path: Path) -> None:
+    class Faulty(Honest):
+        def answer(self, payload, task):
+            if len(self.asked) < 3:
+                raise ZeroDivisionError
+            return super().answer(payload, task)
+
+        def ask(self, model, uris, payload, task):
+            try:
+                return super().ask(model, uris, payload, task)
+            except ZeroDivisionError as error:
+                failed: Future[bytes] = Future()
+                failed.set_exception(error)
+                return failed
+
+    _, liar = disputed(court, tmp_path, Liar())
+    challenger = courts.hire(court, tmp_path, inference=Faulty())
+    for _ in range(3):
+        challenger.tick(2)
+        challenger.clock[0] += RETRY
+
+    fight(challenger, liar)
+
+    assert len(court.all(FraudProven)) == 1
+
+
 def test_models_that_fail_keep_no_lie_from_being_found(court: World, tmp_path: Path) -> None:
     """They are many, and each has a nearer deadline."""
 
