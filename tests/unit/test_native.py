@@ -248,6 +248,7 @@ def floats(*values):
         (floats(1000, 1), floats(1000.9, 1.9)),
         (floats(1e-20, 0), floats(1.0001e-20, 0)),
         (floats(0, 0), floats(5e-8, 0)),
+        (floats(1.2e-7, 0), floats(2.98e-7, 0)),  # Sigmoid of -15.93 by onnxruntime
         (floats(NAN, INF, -INF, 1), floats(NAN, INF, -INF, 1)),
         (np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32)),
         (np.float32(2), np.float32(2.001)),
