@@ -60,6 +60,12 @@ def model() -> None:
     multiple=True,
     help="Size of a dimension that the file leaves open. May be repeated.",
 )
+@click.option(
+    "--even-if-unprovable",
+    is_flag=True,
+    help="Publish also what has elements whose proof is beyond 2^24 gas or 128 KiB, for a chain"
+    " that takes more in a transaction: on others a lie about them is safe.",
+)
 @on_chain
 @signing
 @json_option
@@ -71,6 +77,7 @@ def publish(
     assurance: str,
     royalty: Wei,
     dims: Sequence[tuple[str, int]],
+    even_if_unprovable: bool,
     session: Session,
     signer: Signer,
     as_json: bool,
@@ -105,7 +112,8 @@ def publish(
         assurance=kind,
         royalty=royalty,
     )
-    if assurance == "exact" and (reasons := unprovable(program, len(model_preimage(what)))):
+    must_be_provable = assurance == "exact" and not even_if_unprovable
+    if must_be_provable and (reasons := unprovable(program, len(model_preimage(what)))):
         raise ModelRefused(reasons)
     receipt = session.transact(signer, session.registry.publish(what, uri))
     model_id = session.registry.id_of(what)

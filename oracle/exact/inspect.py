@@ -156,7 +156,7 @@ def unprovable(program: Program, model: int = 0) -> list[Reason]:
         over = [f"{needed:,} {unit} of {most:,}" for needed, unit, most in limits if needed > most]
         if over:
             why = f"to prove an element of node {index} wrong takes {' and '.join(over)}"
-            advice = "use smaller tensors, split what it sums up, or publish as VANILLA"
+            advice = "use smaller tensors, or publish as VANILLA or --even-if-unprovable"
             reasons.append(Reason(node.name, node.op.name, why, advice))
     return reasons
 

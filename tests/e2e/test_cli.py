@@ -310,9 +310,13 @@ def test_publish_refuses_a_model_that_nobody_could_be_convicted_of(desk: Desk) -
     path.write_bytes(file([total], [tensor("x", [40_000])], ["y"]))
     named = ("--name", "total", "--version", "1", "--key", "publisher")
 
+    before = desk.json("model", "list")
     refused = desk.run("model", "publish", str(path), *named, code=1).stderr
 
     assert "myReduceSum" in refused and "bytes of 131,072" in " ".join(refused.split())
+    assert desk.json("model", "list") == before
+    desk.run("model", "publish", str(path), *named, "--even-if-unprovable")
+    assert len(desk.json("model", "list")) == len(before) + 1
 
 
 def test_publish_refuses_a_model_outside_the_law_with_every_reason(desk: Desk) -> None:
