@@ -6,25 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Float,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    create_engine,
-    event,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Table, create_engine, event, func, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -53,6 +35,21 @@ from oracle.events import (
     WindowMoved,
 )
 from oracle.facts import dump, load
+from oracle.schema import (
+    CHECKS,
+    COMMITMENTS,
+    CURSOR,
+    DUTIES,
+    FACTS,
+    IDENTITY,
+    METADATA,
+    MODELS,
+    PROPOSALS,
+    REQUESTS,
+    STUCK,
+    TRANSACTIONS,
+    URIS,
+)
 from oracle.types import (
     Address,
     Model,
@@ -61,119 +58,6 @@ from oracle.types import (
     Request,
     RequestId,
     Wei,
-)
-
-_metadata = MetaData()
-
-# The row that says whose state this is: another chain's or operator's must not be taken on.
-_identity = Table(
-    "identity",
-    _metadata,
-    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("queue", String(42), nullable=False),
-    Column("operator", String(42), nullable=False),
-)
-_cursor = Table(
-    "cursor",
-    _metadata,
-    Column("id", Integer, primary_key=True),
-    Column("number", BigInteger, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
-)
-_models = Table(
-    "models",
-    _metadata,
-    Column("model_id", LargeBinary, primary_key=True),
-    Column("preimage", LargeBinary, nullable=False),
-)
-_uris = Table(
-    "uris",
-    _metadata,
-    Column("model_id", LargeBinary, primary_key=True),
-    Column("uri", Text, primary_key=True),
-)
-_requests = Table(
-    "requests",
-    _metadata,
-    Column("request_id", LargeBinary, primary_key=True),
-    Column("words", LargeBinary, nullable=False),
-    Column("payload", LargeBinary, nullable=False),
-    Column("output", LargeBinary),  # ours, computed
-    Column("declined", Text),
-)
-_proposals = Table(
-    "proposals",
-    _metadata,
-    Column("request_id", LargeBinary, primary_key=True),
-    Column("operator", String(42), nullable=False),
-    Column("epoch", BigInteger, nullable=False),
-    Column("proposed_at", BigInteger, nullable=False),
-    Column("settle_at", BigInteger, nullable=False),
-    Column("output", LargeBinary, nullable=False),
-)
-_duties = Table(
-    "duties",
-    _metadata,
-    Column("id", Integer, primary_key=True),
-    Column("kind", String(16), nullable=False),
-    Column("subject", LargeBinary, nullable=False),
-    Column("block", BigInteger, nullable=False),
-    Column("log_index", Integer, nullable=False),
-    Column("not_before", BigInteger, nullable=False),
-    Column("deadline", BigInteger),
-    Column("state", String(16), nullable=False, index=True),
-    Column("note", Text, nullable=False, default=""),
-    # The event that gave rise to it: reading a block twice makes no second duty.
-    UniqueConstraint("kind", "subject", "block", "log_index"),
-)
-_transactions = Table(
-    "transactions",
-    _metadata,
-    Column("hash", LargeBinary, primary_key=True),
-    Column("raw", LargeBinary, nullable=False),
-    Column("nonce", BigInteger, nullable=False),
-    Column("gas", BigInteger, nullable=False),
-    Column("maximum", String(78), nullable=False),  # wei: beyond 64 bits
-    Column("priority", String(78)),
-    Column("to", String(42)),
-    Column("data", LargeBinary, nullable=False),
-    Column("value", String(78), nullable=False),
-    Column("duties", Text, nullable=False),
-    Column("sent_at", Float, nullable=False),
-    Column("outcome", Integer, nullable=False, index=True),
-    Column("is_mined", Boolean, nullable=False, default=False),
-    Column("gas_used", BigInteger, nullable=False, default=0),
-)
-_facts = Table(
-    "facts",
-    _metadata,
-    Column("block", BigInteger, primary_key=True, autoincrement=False),
-    Column("log_index", Integer, primary_key=True, autoincrement=False),
-    Column("request_id", LargeBinary, nullable=False, index=True),
-    Column("dispute", LargeBinary, nullable=False, index=True),
-    Column("content", Text, nullable=False),
-)
-_commitments = Table(
-    "commitments",
-    _metadata,
-    Column("commitment", LargeBinary, primary_key=True),
-    Column("block", BigInteger, nullable=False),
-)
-# Proposals of others that we ran again.
-_checks = Table(
-    "checks",
-    _metadata,
-    Column("dispute", LargeBinary, primary_key=True),
-    Column("request_id", LargeBinary, nullable=False, index=True),
-    Column("is_right", Boolean, nullable=False),
-)
-_stuck = Table(
-    "stuck",
-    _metadata,
-    Column("block", BigInteger, primary_key=True, autoincrement=False),
-    Column("log_index", Integer, primary_key=True, autoincrement=False),
-    Column("event", Text, nullable=False),
-    Column("traceback", Text, nullable=False),
 )
 
 
@@ -211,11 +95,12 @@ class Store:
     def __init__(self, url: str, chain_id: int, queue: Address, operator: Address):
         self._engine = _open(url)
         with self._begin() as connection:
-            _metadata.create_all(connection)
-            found = connection.execute(select(_identity)).one_or_none()
+            METADATA.create_all(connection)
+            _check_tables(connection)
+            found = connection.execute(select(IDENTITY)).one_or_none()
             if found is None:
                 values = {"chain_id": chain_id, "queue": queue, "operator": operator}
-                connection.execute(_identity.insert().values(values))
+                connection.execute(IDENTITY.insert().values(values))
         if found is not None and tuple(found) != (chain_id, queue, operator):
             self.close_engine()
             raise ConfigError(
@@ -235,7 +120,7 @@ class Store:
 
     def cursor(self) -> Cursor | None:
         with self._begin() as connection:
-            row = connection.execute(select(_cursor)).one_or_none()
+            row = connection.execute(select(CURSOR)).one_or_none()
         return None if row is None else Cursor(row.number, row.hash)
 
     def advance(self, cursor: Cursor, handled: Iterable[Handled]) -> None:
@@ -248,30 +133,30 @@ class Store:
                 for decision in each.decisions:
                     self._apply(connection, each.event, decision)
             values = {"id": 1, "number": cursor.number, "hash": cursor.hash}
-            if connection.execute(update(_cursor).values(values)).rowcount == 0:
-                connection.execute(_cursor.insert().values(values))
+            if connection.execute(update(CURSOR).values(values)).rowcount == 0:
+                connection.execute(CURSOR.insert().values(values))
 
     def _remember(self, connection: Connection, what: Event) -> None:
         match what:
             case ModelPublished(model_id=model_id, uri=uri, preimage=preimage):
-                self._insert(connection, _models, model_id=model_id, preimage=preimage)
+                self._insert(connection, MODELS, model_id=model_id, preimage=preimage)
                 if uri:
-                    self._insert(connection, _uris, model_id=model_id, uri=uri)
+                    self._insert(connection, URIS, model_id=model_id, uri=uri)
             case ModelUriAdded(model_id=model_id, uri=uri):
-                self._insert(connection, _uris, model_id=model_id, uri=uri)
+                self._insert(connection, URIS, model_id=model_id, uri=uri)
             case RequestCreated(request_id=request_id, request=request, payload=payload):
                 self._insert(
                     connection,
-                    _requests,
+                    REQUESTS,
                     request_id=request_id,
                     words=request_bytes(request),
                     payload=payload,
                 )
             case ResultProposed(request_id=request_id, proposal=proposal, output=output):
-                connection.execute(_proposals.delete().where(_proposals.c.request_id == request_id))
+                connection.execute(PROPOSALS.delete().where(PROPOSALS.c.request_id == request_id))
                 self._insert(
                     connection,
-                    _proposals,
+                    PROPOSALS,
                     request_id=request_id,
                     operator=proposal.operator,
                     epoch=proposal.epoch,
@@ -281,20 +166,20 @@ class Store:
                 )
             case WindowMoved(request_id=request_id, proposal=proposal):
                 connection.execute(
-                    update(_proposals)
-                    .where(_proposals.c.request_id == request_id)
+                    update(PROPOSALS)
+                    .where(PROPOSALS.c.request_id == request_id)
                     .values(settle_at=proposal.settle_at)
                 )
             # Whoever sent it: a copy that came first is the challenger's all the same.
             case FraudCommitted(where=where, commitment=commitment):
                 values = {"commitment": commitment, "block": where.block}
-                self._insert(connection, _commitments, **values)
+                self._insert(connection, COMMITMENTS, **values)
             case (
                 PartDemanded() | PartRevealed() | TraceRevealed() | FraudProven() | DemandTimedOut()
             ):
                 self._insert(
                     connection,
-                    _facts,
+                    FACTS,
                     block=what.where.block,
                     log_index=what.where.index,
                     request_id=what.request_id,
@@ -305,45 +190,45 @@ class Store:
     def _apply(self, connection: Connection, what: Event, decision: Decision) -> None:
         match decision:
             case Duty():
-                self._insert(connection, _duties, **_duty_values(decision, what.where))
+                self._insert(connection, DUTIES, **_duty_values(decision, what.where))
             case Close(kind, subject, state, note, due_by):
                 ended = (
-                    update(_duties)
-                    .where(_duties.c.kind == kind, _duties.c.subject == subject)
-                    .where(_duties.c.state.in_((State.OPEN, State.SENT)))
+                    update(DUTIES)
+                    .where(DUTIES.c.kind == kind, DUTIES.c.subject == subject)
+                    .where(DUTIES.c.state.in_((State.OPEN, State.SENT)))
                 )
                 if due_by is not None:
-                    ended = ended.where(_duties.c.not_before <= due_by)
+                    ended = ended.where(DUTIES.c.not_before <= due_by)
                 connection.execute(ended.values(state=state, note=note))
             case Postpone(kind, subject, not_before, deadline):
                 connection.execute(
-                    update(_duties)
-                    .where(_duties.c.kind == kind, _duties.c.subject == subject)
-                    .where(_duties.c.state.in_((State.OPEN, State.SENT)))
+                    update(DUTIES)
+                    .where(DUTIES.c.kind == kind, DUTIES.c.subject == subject)
+                    .where(DUTIES.c.state.in_((State.OPEN, State.SENT)))
                     .values(not_before=not_before, deadline=deadline)
                 )
             case Finish(kind, transaction):
                 lists = connection.execute(
-                    select(_transactions.c.duties).where(_transactions.c.hash == transaction)
+                    select(TRANSACTIONS.c.duties).where(TRANSACTIONS.c.hash == transaction)
                 ).scalars()
                 sent = [duty for each in lists for duty in json.loads(each)]
                 connection.execute(
-                    update(_duties)
-                    .where(_duties.c.kind == kind, _duties.c.id.in_(sent))
-                    .where(_duties.c.state.in_((State.OPEN, State.SENT)))
+                    update(DUTIES)
+                    .where(DUTIES.c.kind == kind, DUTIES.c.id.in_(sent))
+                    .where(DUTIES.c.state.in_((State.OPEN, State.SENT)))
                     .values(state=State.DONE)
                 )
             case Decline(request_id, reason):
                 connection.execute(
-                    update(_requests)
-                    .where(_requests.c.request_id == request_id)
+                    update(REQUESTS)
+                    .where(REQUESTS.c.request_id == request_id)
                     .values(declined=reason)
                 )
 
     def _set_stuck(self, connection: Connection, what: Event, traceback: str) -> None:
         self._insert(
             connection,
-            _stuck,
+            STUCK,
             block=what.where.block,
             log_index=what.where.index,
             event=repr(what),
@@ -364,29 +249,29 @@ class Store:
     def preimage(self, model_id: ModelId) -> bytes | None:
         """What the model's id is the hash of."""
         with self._begin() as connection:
-            query = select(_models.c.preimage).where(_models.c.model_id == model_id)
+            query = select(MODELS.c.preimage).where(MODELS.c.model_id == model_id)
             return connection.execute(query).scalar_one_or_none()
 
     def uris(self, model_id: ModelId) -> list[str]:
         with self._begin() as connection:
-            query = select(_uris.c.uri).where(_uris.c.model_id == model_id)
+            query = select(URIS.c.uri).where(URIS.c.model_id == model_id)
             return list(connection.execute(query).scalars())
 
     def request(self, request_id: RequestId) -> Request | None:
         with self._begin() as connection:
-            query = select(_requests.c.words).where(_requests.c.request_id == request_id)
+            query = select(REQUESTS.c.words).where(REQUESTS.c.request_id == request_id)
             words = connection.execute(query).scalar_one_or_none()
         return None if words is None else request_from_bytes(words)
 
     def payload(self, request_id: RequestId) -> bytes:
         with self._begin() as connection:
-            query = select(_requests.c.payload).where(_requests.c.request_id == request_id)
+            query = select(REQUESTS.c.payload).where(REQUESTS.c.request_id == request_id)
             return bytes(connection.execute(query).scalar_one())
 
     def proposal(self, request_id: RequestId) -> tuple[Proposal, bytes] | None:
         """The last proposal and its output."""
         with self._begin() as connection:
-            query = select(_proposals).where(_proposals.c.request_id == request_id)
+            query = select(PROPOSALS).where(PROPOSALS.c.request_id == request_id)
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
@@ -395,27 +280,27 @@ class Store:
 
     def declined(self, request_id: RequestId) -> str | None:
         with self._begin() as connection:
-            query = select(_requests.c.declined).where(_requests.c.request_id == request_id)
+            query = select(REQUESTS.c.declined).where(REQUESTS.c.request_id == request_id)
             return connection.execute(query).scalar_one_or_none()
 
     def output(self, request_id: RequestId) -> bytes | None:
         """What we computed, if we have."""
         with self._begin() as connection:
-            query = select(_requests.c.output).where(_requests.c.request_id == request_id)
+            query = select(REQUESTS.c.output).where(REQUESTS.c.request_id == request_id)
             return connection.execute(query).scalar_one_or_none()
 
     def keep_output(self, request_id: RequestId, output: bytes) -> None:
         with self._begin() as connection:
             connection.execute(
-                update(_requests).where(_requests.c.request_id == request_id).values(output=output)
+                update(REQUESTS).where(REQUESTS.c.request_id == request_id).values(output=output)
             )
 
     def dispute(self, key: bytes) -> Dispute:
         """The dispute with that key as far as we have read."""
         query = (
-            select(_facts.c.content)
-            .where(_facts.c.dispute == key)
-            .order_by(_facts.c.block, _facts.c.log_index)
+            select(FACTS.c.content)
+            .where(FACTS.c.dispute == key)
+            .order_by(FACTS.c.block, FACTS.c.log_index)
         )
         with self._begin() as connection:
             rows = list(connection.execute(query).scalars())
@@ -424,10 +309,10 @@ class Store:
     def disputes(self, request_id: RequestId) -> list[Dispute]:
         """All disputes about a request: one for each of its proposals that was disputed."""
         query = (
-            select(_facts.c.dispute)
-            .where(_facts.c.request_id == request_id)
-            .group_by(_facts.c.dispute)
-            .order_by(func.min(_facts.c.block))
+            select(FACTS.c.dispute)
+            .where(FACTS.c.request_id == request_id)
+            .group_by(FACTS.c.dispute)
+            .order_by(func.min(FACTS.c.block))
         )
         with self._begin() as connection:
             keys = list(connection.execute(query).scalars())
@@ -435,26 +320,26 @@ class Store:
 
     def committed(self, commitment: bytes) -> int | None:
         """The block of a commitment; None where there is none."""
-        query = select(_commitments.c.block).where(_commitments.c.commitment == commitment)
+        query = select(COMMITMENTS.c.block).where(COMMITMENTS.c.commitment == commitment)
         with self._begin() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     def is_right(self, dispute: bytes) -> bool | None:
         """What we found when we ran a proposal again; None where we have not yet."""
-        query = select(_checks.c.is_right).where(_checks.c.dispute == dispute)
+        query = select(CHECKS.c.is_right).where(CHECKS.c.dispute == dispute)
         with self._begin() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     def wrong(self) -> int:
         """How many proposals we ever found to be wrong."""
-        query = select(func.count()).select_from(_checks).where(_checks.c.is_right.is_(False))
+        query = select(func.count()).select_from(CHECKS).where(CHECKS.c.is_right.is_(False))
         with self._begin() as connection:
             return int(connection.execute(query).scalar_one())
 
     def spent(self) -> Wei:
         """At most: gas of all that was mined, at the highest price that it might have paid, and
         what was sent with it; and all that waits."""
-        columns = _transactions.c
+        columns = TRANSACTIONS.c
         query = select(
             columns.maximum, columns.value, columns.gas, columns.gas_used, columns.outcome
         ).where(columns.is_mined | (columns.outcome == Outcome.WAITING))
@@ -473,45 +358,43 @@ class Store:
         """Ends the check of a proposal with what was found; what is wrong is to be pursued."""
         with self._begin() as connection:
             self._insert(
-                connection, _checks, dispute=dispute, request_id=request_id, is_right=is_right
+                connection, CHECKS, dispute=dispute, request_id=request_id, is_right=is_right
             )
-            row = connection.execute(select(_duties).where(_duties.c.id == check)).one()
-            connection.execute(
-                update(_duties).where(_duties.c.id == check).values(state=State.DONE)
-            )
+            row = connection.execute(select(DUTIES).where(DUTIES.c.id == check)).one()
+            connection.execute(update(DUTIES).where(DUTIES.c.id == check).values(state=State.DONE))
             if not is_right:
                 pursuit = Duty(Kind.PURSUE, request_id, deadline=row.deadline)
                 at = Where(row.block, row.log_index, b"", 0)
-                self._insert(connection, _duties, **_duty_values(pursuit, at))
+                self._insert(connection, DUTIES, **_duty_values(pursuit, at))
 
     def take(self, duty: Duty, where: Where) -> None:
         """Takes on a duty that follows from what happened there, once; one that was given up, and
         turns out to be needed still, is open again."""
         values = _duty_values(duty, where)
         unique = ("kind", "subject", "block", "log_index")
-        same = [_duties.c[name] == values[name] for name in unique]
+        same = [DUTIES.c[name] == values[name] for name in unique]
         with self._begin() as connection:
-            self._insert(connection, _duties, **values)
+            self._insert(connection, DUTIES, **values)
             connection.execute(
-                update(_duties)
-                .where(*same, _duties.c.state == State.SUPERSEDED)
+                update(DUTIES)
+                .where(*same, DUTIES.c.state == State.SUPERSEDED)
                 .values(state=State.OPEN)
             )
 
     def place(self, duty: int) -> tuple[int, int]:
         """The block and the log that gave rise to it."""
-        query = select(_duties.c.block, _duties.c.log_index).where(_duties.c.id == duty)
+        query = select(DUTIES.c.block, DUTIES.c.log_index).where(DUTIES.c.id == duty)
         with self._begin() as connection:
             row = connection.execute(query).one()
         return row.block, row.log_index
 
     def duties(self, *states: State, kind: Kind | None = None) -> list[Row]:
         """The nearest deadline first."""
-        query = select(_duties).where(_duties.c.state.in_(states))
+        query = select(DUTIES).where(DUTIES.c.state.in_(states))
         if kind is not None:
-            query = query.where(_duties.c.kind == kind)
+            query = query.where(DUTIES.c.kind == kind)
         # A missing deadline sorts last in PostgreSQL and first in SQLite.
-        query = query.order_by(_duties.c.deadline.is_(None), _duties.c.deadline, _duties.c.id)
+        query = query.order_by(DUTIES.c.deadline.is_(None), DUTIES.c.deadline, DUTIES.c.id)
         with self._begin() as connection:
             rows = connection.execute(query).all()
         return [
@@ -528,20 +411,20 @@ class Store:
         """Ends a duty that is still open or sent."""
         with self._begin() as connection:
             connection.execute(
-                update(_duties)
-                .where(_duties.c.id == duty, _duties.c.state.in_((State.OPEN, State.SENT)))
+                update(DUTIES)
+                .where(DUTIES.c.id == duty, DUTIES.c.state.in_((State.OPEN, State.SENT)))
                 .values(state=state, note=note)
             )
 
     def counts(self) -> Counts:
         with self._begin() as connection:
             by_state = connection.execute(
-                select(_duties.c.state, func.count()).group_by(_duties.c.state)
+                select(DUTIES.c.state, func.count()).group_by(DUTIES.c.state)
             ).all()
-            stuck = connection.execute(select(func.count()).select_from(_stuck)).scalar_one()
+            stuck = connection.execute(select(func.count()).select_from(STUCK)).scalar_one()
             nearest = connection.execute(
-                select(func.min(_duties.c.deadline)).where(
-                    _duties.c.state.in_((State.OPEN, State.SENT))
+                select(func.min(DUTIES.c.deadline)).where(
+                    DUTIES.c.state.in_((State.OPEN, State.SENT))
                 )
             ).scalar_one()
         return Counts({State(state): count for state, count in by_state}, stuck, nearest)
@@ -553,7 +436,7 @@ class Store:
         priority = sent.fees.priority
         with self._begin() as connection:
             connection.execute(
-                _transactions.insert().values(
+                TRANSACTIONS.insert().values(
                     hash=sent.hash,
                     raw=sent.raw,
                     nonce=sent.nonce,
@@ -569,16 +452,16 @@ class Store:
                 )
             )
             connection.execute(
-                update(_duties)
-                .where(_duties.c.id.in_(sent.duties), _duties.c.state == State.OPEN)
+                update(DUTIES)
+                .where(DUTIES.c.id.in_(sent.duties), DUTIES.c.state == State.OPEN)
                 .values(state=State.SENT)
             )
 
     def waiting(self) -> list[Sent]:
         query = (
-            select(_transactions)
-            .where(_transactions.c.outcome == Outcome.WAITING)
-            .order_by(_transactions.c.nonce, _transactions.c.sent_at)
+            select(TRANSACTIONS)
+            .where(TRANSACTIONS.c.outcome == Outcome.WAITING)
+            .order_by(TRANSACTIONS.c.nonce, TRANSACTIONS.c.sent_at)
         )
         with self._begin() as connection:
             rows = connection.execute(query).all()
@@ -603,20 +486,20 @@ class Store:
     def close(self, nonce: int, outcome: Outcome, mined: bytes | None, gas_used: int) -> None:
         """A duty whose transaction succeeded stays SENT until its event is read; any other is
         open again."""
-        open_ones = (_transactions.c.nonce == nonce) & (_transactions.c.outcome == Outcome.WAITING)
+        open_ones = (TRANSACTIONS.c.nonce == nonce) & (TRANSACTIONS.c.outcome == Outcome.WAITING)
         with self._begin() as connection:
-            lists = connection.execute(select(_transactions.c.duties).where(open_ones)).scalars()
+            lists = connection.execute(select(TRANSACTIONS.c.duties).where(open_ones)).scalars()
             duties = {duty for each in lists for duty in json.loads(each)}
-            connection.execute(update(_transactions).where(open_ones).values(outcome=outcome))
+            connection.execute(update(TRANSACTIONS).where(open_ones).values(outcome=outcome))
             connection.execute(
-                update(_transactions)
-                .where(_transactions.c.hash == mined)
+                update(TRANSACTIONS)
+                .where(TRANSACTIONS.c.hash == mined)
                 .values(is_mined=True, gas_used=gas_used)
             )
             if outcome is not Outcome.SUCCEEDED:
                 connection.execute(
-                    update(_duties)
-                    .where(_duties.c.id.in_(duties), _duties.c.state == State.SENT)
+                    update(DUTIES)
+                    .where(DUTIES.c.id.in_(duties), DUTIES.c.state == State.SENT)
                     .values(state=State.OPEN)
                 )
 
@@ -654,6 +537,17 @@ def _open(url: str) -> Engine:
         cause = getattr(error, "orig", error)
         raise ConfigError(f"The state cannot be opened: {_first_line(cause)}.") from error
     return engine
+
+
+def _check_tables(connection: Connection) -> None:
+    """All that is kept follows from the chain, so that another version's state is not taken on."""
+    tables = inspect(connection)
+    for name, table in METADATA.tables.items():
+        if {column["name"] for column in tables.get_columns(name)} != set(table.columns.keys()):
+            raise ConfigError(
+                "This state was made by another version of exactum; give --state another file, or"
+                " move it away: what it held is read from the chain again."
+            )
 
 
 def _first_line(error: object) -> str:

@@ -1,6 +1,7 @@
 """What survives a crash: all of a step or nothing of it, once, however often it is read."""
 
 import os
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -148,6 +149,15 @@ def test_store_refuses_a_file_that_is_no_database(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="cannot be opened"):
         Store(f"sqlite:///{path}", 1, QUEUE, ME)
+
+
+def test_store_refuses_the_state_of_another_version(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    with sqlite3.connect(tmp_path / "state.db") as old:
+        old.execute("CREATE TABLE models (model_id BLOB PRIMARY KEY, name TEXT)")
+
+    with pytest.raises(ConfigError, match="made by another version"):
+        Store(url, 1, QUEUE, ME)
 
 
 @pytest.mark.parametrize("nonsense", ["nonsense", "nonsense://host/name"])

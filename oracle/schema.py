@@ -1,0 +1,128 @@
+"""The tables of what must survive a crash."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+METADATA = MetaData()
+
+# The row that says whose state this is: another chain's or operator's must not be taken on.
+IDENTITY = Table(
+    "identity",
+    METADATA,
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("queue", String(42), nullable=False),
+    Column("operator", String(42), nullable=False),
+)
+CURSOR = Table(
+    "cursor",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+MODELS = Table(
+    "models",
+    METADATA,
+    Column("model_id", LargeBinary, primary_key=True),
+    Column("preimage", LargeBinary, nullable=False),
+)
+URIS = Table(
+    "uris",
+    METADATA,
+    Column("model_id", LargeBinary, primary_key=True),
+    Column("uri", Text, primary_key=True),
+)
+REQUESTS = Table(
+    "requests",
+    METADATA,
+    Column("request_id", LargeBinary, primary_key=True),
+    Column("words", LargeBinary, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("output", LargeBinary),  # ours, computed
+    Column("declined", Text),
+)
+PROPOSALS = Table(
+    "proposals",
+    METADATA,
+    Column("request_id", LargeBinary, primary_key=True),
+    Column("operator", String(42), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("proposed_at", BigInteger, nullable=False),
+    Column("settle_at", BigInteger, nullable=False),
+    Column("output", LargeBinary, nullable=False),
+)
+DUTIES = Table(
+    "duties",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("subject", LargeBinary, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("log_index", Integer, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("deadline", BigInteger),
+    Column("state", String(16), nullable=False, index=True),
+    Column("note", Text, nullable=False, default=""),
+    # The event that gave rise to it: reading a block twice makes no second duty.
+    UniqueConstraint("kind", "subject", "block", "log_index"),
+)
+TRANSACTIONS = Table(
+    "transactions",
+    METADATA,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("raw", LargeBinary, nullable=False),
+    Column("nonce", BigInteger, nullable=False),
+    Column("gas", BigInteger, nullable=False),
+    Column("maximum", String(78), nullable=False),  # wei: beyond 64 bits
+    Column("priority", String(78)),
+    Column("to", String(42)),
+    Column("data", LargeBinary, nullable=False),
+    Column("value", String(78), nullable=False),
+    Column("duties", Text, nullable=False),
+    Column("sent_at", Float, nullable=False),
+    Column("outcome", Integer, nullable=False, index=True),
+    Column("is_mined", Boolean, nullable=False, default=False),
+    Column("gas_used", BigInteger, nullable=False, default=0),
+)
+FACTS = Table(
+    "facts",
+    METADATA,
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", Integer, primary_key=True, autoincrement=False),
+    Column("request_id", LargeBinary, nullable=False, index=True),
+    Column("dispute", LargeBinary, nullable=False, index=True),
+    Column("content", Text, nullable=False),
+)
+COMMITMENTS = Table(
+    "commitments",
+    METADATA,
+    Column("commitment", LargeBinary, primary_key=True),
+    Column("block", BigInteger, nullable=False),
+)
+# Proposals of others that we ran again.
+CHECKS = Table(
+    "checks",
+    METADATA,
+    Column("dispute", LargeBinary, primary_key=True),
+    Column("request_id", LargeBinary, nullable=False, index=True),
+    Column("is_right", Boolean, nullable=False),
+)
+STUCK = Table(
+    "stuck",
+    METADATA,
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", Integer, primary_key=True, autoincrement=False),
+    Column("event", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+)
