@@ -185,10 +185,9 @@ def main() -> int:
     print(json.dumps(found))
     if arguments.check:
         known = json.loads(EXPECTED.read_text())
-        same = [name for name in known if found.get(name) == known[name]]
-        held = [name for name in known if name in found]
-        print(f"{len(same)} of {len(held)} models as committed", file=sys.stderr)
-        return int(len(same) < len(held))
+        same = [name for name in found if known.get(name) == found[name]]
+        print(f"{len(same)} of {len(found)} models as committed", file=sys.stderr)
+        return int(len(same) < len(found))
     return 0
 
 

@@ -7,6 +7,7 @@ from oracle.exact.builder import Builder
 from oracle.exact.lowering.convolution import conv
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.linear import multiplied
+from oracle.exact.lowering.reduce import extremum
 from oracle.exact.lowering.shape import expand
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
@@ -93,8 +94,8 @@ def dynamically(b: Builder, x: Operand) -> tuple[Operand, Operand, Operand]:
     zero point = 0 − min(0, min x) / scale, and y: quantized."""
     row = b.reshape(x, (1, x.type.elements))
     zero = b.scalar(0)
-    high = b.emit(Op.MAX, (b.emit(Op.REDUCE_MAX, (row,)), zero))
-    low = b.emit(Op.MIN, (b.emit(Op.REDUCE_MIN, (row,)), zero))
+    high = b.emit(Op.MAX, (extremum(b, Op.REDUCE_MAX, row), zero))
+    low = b.emit(Op.MIN, (extremum(b, Op.REDUCE_MIN, row), zero))
     step = b.emit(Op.DIV, (b.emit(Op.SUB, (high, low)), b.scalar(255)))
     flat = b.emit(Op.EQUAL, (step, zero))
     step = b.reshape(b.emit(Op.WHERE, (flat, b.scalar(1), step)), ())

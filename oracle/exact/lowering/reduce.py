@@ -1,7 +1,7 @@
 """Reductions over any axes: those axes are brought to the end and read as one."""
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import isqrt, prod
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +13,9 @@ from oracle.exact.program import Op, Operand
 from oracle.exact.source import Lowering, Source, normalized
 from oracle.tensor import numpy_dtype
 from oracle.types import DType
+
+LONG = 4096
+"""Numbers of which an extremum is taken at once."""
 
 Fold: TypeAlias = Callable[[Builder, Operand], Operand]
 """Of rows [outer, K] one number each, [outer]."""
@@ -89,13 +92,25 @@ def folded(b: Builder, fold: Fold, x: Operand, axes: Sequence[int], keep: bool) 
     return b.reshape(out, tuple(shape[axis] for axis in kept))
 
 
+def extremum(b: Builder, op: Op, rows: Operand) -> Operand:
+    """Of rows [outer, K] the greatest or the least, [outer]. Of long ones in two steps, which gives
+    the same: a proof opens as many numbers as the root of K, and not all of a tensor."""
+    outer, k = rows.type.shape
+    if k > LONG:
+        parts = next(n for n in range(isqrt(k), 0, -1) if k % n == 0)
+        if parts > 1:
+            pieces = b.reshape(rows, (outer * parts, k // parts))
+            rows = b.reshape(b.emit(op, (pieces,)), (outer, parts))
+    return b.emit(op, (rows,))
+
+
 def _extremum(op: Op) -> Fold:
     """Of bools, which are read as 0 and 1, too."""
 
     def fold(b: Builder, rows: Operand) -> Operand:
         if rows.type.dtype is not DType.BOOL:
-            return b.emit(op, (rows,))
-        return cast(b, b.emit(op, (cast(b, rows, DType.UINT8),)), DType.BOOL)
+            return extremum(b, op, rows)
+        return cast(b, extremum(b, op, cast(b, rows, DType.UINT8)), DType.BOOL)
 
     return fold
 

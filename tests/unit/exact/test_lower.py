@@ -134,6 +134,14 @@ def test_reductions_read_axes_from_an_input_in_newer_opsets(op, axes):
     agree(single(op, [(2, 3, 4)], constants=constants))
 
 
+@pytest.mark.parametrize("op", ["ReduceMax", "ReduceMin"])
+@pytest.mark.parametrize(("shape", "nodes"), [((2, 5000), 2), ((2, 5003), 1), ((2, 4096), 1)])
+def test_extrema_of_long_rows_are_taken_in_two_steps(op, shape, nodes):
+    """5003 is prime."""
+    program = agree(single(op, [shape], constants={"axes": np.array([1])}))
+    assert len(program.nodes) == nodes
+
+
 def test_reduction_does_nothing_when_told_so():
     program = agree(single("ReduceSum", [(2, 3)], noop_with_empty_axes=1))
     assert [made.op for made in program.nodes] == [Op.TRANSPOSE]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from oracle.exact.inspect import unprovable
 from oracle.exact.program import Op
 from tests.unit.exact.agreement import agree, check, integers, numbers, refusal
 from tests.unit.exact.files import node, proto, tensor
@@ -44,6 +45,14 @@ def test_wide_quantization_is_refused():
 @pytest.mark.parametrize("x", [numbers(3, 4), np.abs(numbers(5)), np.zeros((2, 2), np.float32)])
 def test_dynamic_quantize_agrees(x):
     check("DynamicQuantizeLinear", {"x": x}, outputs=3)
+
+
+def test_dynamic_quantize_of_a_large_tensor_can_be_proven():
+    program = check("DynamicQuantizeLinear", {"x": numbers(1, 30, 1000)}, outputs=3)
+    pieces = [node.output.shape for node in program.nodes if node.op is Op.REDUCE_MAX]
+    assert pieces == [(150,), (1,)]
+    # What is left of large proofs is the output itself.
+    assert {reason.op for reason in unprovable(program)} <= {"QUANTIZE"}
 
 
 @pytest.mark.parametrize("dtype", [U8, I8])
