@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracle import merkle
+from oracle import findings, merkle
 from oracle.cli.demo.liar import output_of, traced
+from oracle.exact.known import Known
 from oracle.exact.run import Runner
 from oracle.exact.trace import Trace
+from oracle.inference import Pursue
 from oracle.tensor import Array, decode, to_bytes
 from oracle.types import Part
 
@@ -31,6 +33,15 @@ def told(runner: Runner, payload: bytes, lie: Lie) -> tuple[Trace, bytes]:
     trace = traced(runner, decode(payload, runner.program.signature.inputs), tampered)
     output = output_of(trace)
     return trace, output if lie.node is not None else misstated(runner, output, lie)
+
+
+def accuse(runner: Runner, payload: bytes, lie: Lie, task: Pursue) -> bytes:
+    """What a challenger finds that believes its own false trace."""
+    known = Known(told(runner, payload, lie)[0], task.trace_root)
+    for part in task.revealed:
+        known.add(*part)
+    inputs = decode(payload, runner.program.signature.inputs)
+    return findings.dump(findings.find(known, inputs, task.output))
 
 
 def flipped(value: Array, element: int, flip: int) -> Array:

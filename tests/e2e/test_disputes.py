@@ -202,6 +202,31 @@ def test_an_honest_operator_under_attack_is_not_out_of_pocket(desk: Desk, model:
     assert court.chain.balance(honest) + earned > before
 
 
+def test_a_lying_challenger_gains_nothing(desk: Desk, model: str) -> None:
+    """It demands all that leads to its own lie; the honest operator is paid for the answers."""
+    court = Court(desk)
+    honest, accuser = address(desk, "honest"), address(desk, "challenger")
+    script = str(Path(__file__).with_name("lying_challenger.py"))
+    lie = json.dumps({"node": 2, "element": 0})
+    had = court.chain.balance(accuser)
+    with worker(desk, "honest"):
+        ask(desk, model, "--bond", "0.5ether", "--window", "300s")
+        court.until(lambda: court.queue.account_of(honest).locked, desk)
+        before = court.chain.balance(honest)
+        with running(desk, "accuser", script, lie, "--key", "challenger", "--even-at-a-loss"):
+            # The roots first; in them its own trace and the operator's part, and it asks for more.
+            court.until(lambda: len(court.all(PartRevealed)) == 2, desk)
+            time.sleep(5)
+        devnet.skip_time(court.chain, 400)
+        court.until(lambda: court.all(RequestSettled), desk)
+        court.until(lambda: court.chain.balance(court.deployment.disputes) == 0, desk)
+
+    assert court.all(OperatorSlashed) == []
+    earned = court.queue.account_of(honest).staked - ETHER
+    assert court.chain.balance(honest) + earned > before
+    assert court.chain.balance(accuser) < had
+
+
 def attack(desk: Desk, court: Court, request_id: RequestId) -> int:
     """Every griefer demands other parts of the trace; returns how many."""
     found = History(court.chain, court.deployment).request(request_id)

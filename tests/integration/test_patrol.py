@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from oracle import findings
 from oracle.chain.contracts import Disputes, Subject
 from oracle.chain.provider import Call, Chain
 from oracle.duties import Kind, State
@@ -23,16 +22,14 @@ from oracle.events import (
     RequestCreated,
 )
 from oracle.exact.evidence import descriptors
-from oracle.exact.known import Known
 from oracle.inference import Pursue, Task
 from oracle.service import MAX_WAITING, RETRY
-from oracle.tensor import decode
 from oracle.types import LEAVES, Part, Status, Wei
 from tests import chains, courts
 from tests.chains import ETHER, World, address, variant
 from tests.courts import Challenger, Honest, Liar
 from tests.integration import workers
-from tests.liars import Lie
+from tests.liars import Lie, accuse
 
 
 @pytest.fixture(scope="session")
@@ -156,11 +153,7 @@ class Wrong(Liar):
     def answer(self, payload: bytes, task: Task) -> bytes:
         if not isinstance(task, Pursue):
             return super().answer(payload, task)
-        known = Known(self.told(payload)[0], task.trace_root)
-        for part in task.revealed:
-            known.add(*part)
-        inputs = decode(payload, courts.engine().runner.program.signature.inputs)
-        return findings.dump(findings.find(known, inputs, task.output))
+        return accuse(courts.engine().runner, payload, self.lie, task)
 
 
 def test_a_challenger_that_is_wrong_gains_nothing(court: World, tmp_path: Path) -> None:
