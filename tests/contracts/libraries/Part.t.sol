@@ -77,6 +77,33 @@ contract PartTest is Test {
         harness.topOf(part, values, 0, data, others);
     }
 
+    /// @dev Every run of nodes, at every height, of every tree of up to 16; and no run that goes further.
+    function test_topOf_everyPartOfEverySmallTree() external view {
+        for (uint256 values = 1; values <= 16; ++values) {
+            bytes32[] memory lowest = _nodes(values);
+            bytes32 root = Trees.root(lowest, 0);
+            for (uint8 height; height <= Merkle.depthOf(values); ++height) {
+                uint256 nodes = PartLibrary.nodesAt(height, values);
+                for (uint32 first; first < nodes; ++first) {
+                    for (uint32 count = 1; first + count <= nodes; ++count) {
+                        Part memory part = Part(VALUE_TREE, height, first, count);
+                        (bytes32[] memory run, bytes32[] memory beside) =
+                            Trees.open(lowest, 0, height, first, count);
+                        vm.assertTrue(harness.exists(part, values, 0));
+                        vm.assertEq(harness.siblings(part, values, 0), beside.length);
+                        vm.assertEq(
+                            harness.topOf(part, values, 0, abi.encodePacked(run), beside), root
+                        );
+                    }
+                    uint32 beyond = uint32(nodes) - first + 1;
+                    vm.assertFalse(
+                        harness.exists(Part(VALUE_TREE, height, first, beyond), values, 0)
+                    );
+                }
+            }
+        }
+    }
+
     function test_exists_upToTheLargestTrees() external view {
         uint256 most = type(uint32).max;
         vm.assertTrue(harness.exists(Part(0, 255, uint32(most - 64), 64), 1, most));
