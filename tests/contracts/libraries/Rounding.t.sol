@@ -63,8 +63,8 @@ contract RoundTest is Test {
         }
     }
 
-    /// @dev All that can be dropped of a number with up to eleven bits too many, where what is kept carries and where not,
-    /// in the middle of the range and at both ends.
+    /// @dev All that can be dropped of a number with up to eleven bits too many, where what is kept carries and where
+    /// not, in the middle of the range and at both ends.
     function test_round_everythingDropped() external pure {
         uint256[4] memory kept = [uint256(0x800000), 0x800001, 0xfffffe, 0xffffff];
         int256[4] memory last = [int256(-149), -148, 0, 104];
