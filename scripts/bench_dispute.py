@@ -26,18 +26,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from oracle import findings, samples
-from oracle.chain import signer as signers
+from oracle import samples
+from oracle.chain import keys as signers
 from oracle.chain.codec import commitment, dispute_key, model_preimage, request_id
 from oracle.chain.contracts import Disputes, Options, Queue, Registry, Subject
+from oracle.chain.decoder import Decoder
 from oracle.chain.deployment import PRESETS, Deployment, deploy
 from oracle.chain.devnet import anvil, fund, skip_time
-from oracle.chain.events import Decoder
-from oracle.chain.provider import Call, Chain, Receipt, connect
-from oracle.chain.sender import transact
-from oracle.chain.signer import Signer
-from oracle.cli.demo.liar import output_of, traced
-from oracle.events import (
+from oracle.chain.events import (
     FraudProven,
     OperatorSlashed,
     PartDemanded,
@@ -45,14 +41,19 @@ from oracle.events import (
     ResultProposed,
     WindowMoved,
 )
-from oracle.exact.evidence import ClaimKind, WholeTrace, build, descriptors, runs
-from oracle.exact.known import Known
-from oracle.exact.lower import lower
+from oracle.chain.keys import Signer
+from oracle.chain.node import Call, Chain, Receipt, connect
+from oracle.chain.transactions import transact
+from oracle.cli.demo.liar import output_of, traced
+from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Kind, Node, Op, Program
-from oracle.exact.reads import reads
+from oracle.exact.proofs.evidence import ClaimKind, WholeTrace, build, descriptors, runs
+from oracle.exact.proofs.known import Known
+from oracle.exact.proofs.reads import reads
+from oracle.exact.proofs.trace import Trace, trace
 from oracle.exact.run import Runner
-from oracle.exact.trace import Trace, trace
-from oracle.findings import Charge, Question
+from oracle.inference import findings
+from oracle.inference.findings import Charge, Question
 from oracle.merkle import depth_of
 from oracle.tensor import Array, to_bytes
 from oracle.types import VALUE_TREE, Assurance, Model, ModelId, Part, Wei

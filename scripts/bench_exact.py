@@ -30,13 +30,13 @@ from rich.console import Console
 from rich.table import Table
 
 from oracle.errors import ModelRefused, OracleError
-from oracle.exact.inspect import live_bytes, weight_bytes
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.pages import keep_pages
 from oracle.exact.program import Program
+from oracle.exact.proofs.inspect import live_bytes, weight_bytes
+from oracle.exact.proofs.trace import value_roots
 from oracle.exact.run import Runner
-from oracle.exact.trace import value_roots
-from oracle.native import SecondOpinion
+from oracle.inference.onnxruntime import SecondOpinion
 from oracle.tensor import Array
 from scripts.models import RealModel, more_networks, networks, tabular
 

@@ -16,15 +16,15 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from oracle.chain import signer as signers
+from oracle.chain import keys as signers
 from oracle.chain.contracts import Consumer, Queue, Registry
+from oracle.chain.decoder import Decoder
 from oracle.chain.deployment import Deployment, Parameters, create, deploy
 from oracle.chain.devnet import anvil, fund, skip_time
-from oracle.chain.events import Decoder
-from oracle.chain.provider import Chain, Receipt, connect
-from oracle.chain.sender import transact
-from oracle.chain.signer import Signer
-from oracle.events import RequestCreated, ResultProposed
+from oracle.chain.events import RequestCreated, ResultProposed
+from oracle.chain.keys import Signer
+from oracle.chain.node import Chain, Receipt, connect
+from oracle.chain.transactions import transact
 from oracle.types import Assurance, DType, Model, Signature, TensorType, Wei
 
 T = TypeVar("T")

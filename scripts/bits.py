@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from oracle.errors import ModelRefused
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
+from oracle.exact.proofs.trace import trace
 from oracle.exact.run import Runner
-from oracle.exact.trace import trace
 from oracle.tensor import Array, to_bytes
 from scripts.models import RealModel, more_networks, networks
 from tests.unit.exact.files import file, node, regressor, tensor

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from eth_abi.abi import encode
 
-from oracle.exact.evidence import ClaimKind, WholeTrace, build, descriptors, runs
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.plan import planned_plainly
 from oracle.exact.program import Kind, Program
+from oracle.exact.proofs.evidence import ClaimKind, WholeTrace, build, descriptors, runs
+from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
-from oracle.exact.trace import Trace
 from oracle.merkle import LEAF
 from oracle.tensor import Array, canonical, to_bytes
 from scripts.bits import numbers

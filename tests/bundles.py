@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from eth_abi import encode
 from eth_utils import keccak
 
-from oracle import testimony
-from oracle.bundle import Bundle, Reference, References
+from oracle.audit.bundle import Bundle, Reference, References
 from oracle.chain.codec import model_words, request_id
+from oracle.exact.proofs.trace import trace
 from oracle.exact.run import Runner
-from oracle.exact.trace import trace
-from oracle.executor import Job
-from oracle.inference import Engines
+from oracle.inference import testimony
+from oracle.inference.engine import Engines
+from oracle.inference.executor import Job
 from oracle.tensor import decode
 from oracle.types import Address, Model, ModelId, ModelTerms, Proposal, RequestId
 from tests import chains

@@ -20,12 +20,12 @@ from oracle.chain import devnet, preimage
 from oracle.chain.codec import model_words
 from oracle.chain.contracts import Disputes, Options, Queue, Registry
 from oracle.chain.deployment import Deployment, Parameters, deploy
+from oracle.chain.events import Event, ModelPublished, RequestCreated, ResultProposed, Where
 from oracle.chain.history import History
-from oracle.chain.provider import Call, Chain, Receipt, connect
-from oracle.chain.sender import transact
-from oracle.chain.signer import Signer, from_key
+from oracle.chain.keys import Signer, from_key
+from oracle.chain.node import Call, Chain, Receipt, connect
+from oracle.chain.transactions import transact
 from oracle.chain.watcher import Watcher
-from oracle.events import Event, ModelPublished, RequestCreated, ResultProposed, Where
 from oracle.types import (
     Address,
     Assurance,

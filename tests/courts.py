@@ -13,20 +13,20 @@ import numpy as np
 
 from oracle.chain.contracts import Referee
 from oracle.chain.deployment import PRESETS
-from oracle.chain.provider import Chain
-from oracle.chain.sender import Sender
+from oracle.chain.events import RequestCreated
+from oracle.chain.node import Chain
+from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.challenger import Policy
+from oracle.challenger.patrol import Patrol, Setup, Witness
+from oracle.challenger.policy import Policy
 from oracle.cli.demo.liar import answer
-from oracle.duties import State
 from oracle.errors import InferenceFailed
-from oracle.events import RequestCreated
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
+from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
-from oracle.exact.trace import Trace
-from oracle.inference import Exact, Infer, Open, Task
-from oracle.patrol import Patrol, Setup, Witness
-from oracle.store import Row, Store
+from oracle.inference.engine import Exact, Infer, Open, Task
+from oracle.state.duties import State
+from oracle.state.store import Row, Store
 from oracle.types import Model, ModelId, RequestId, Wei
 from tests import chains
 from tests.chains import PEOPLE, World, address

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracle import findings, merkle
+from oracle import merkle
 from oracle.cli.demo.liar import output_of, traced
-from oracle.exact.known import Known
+from oracle.exact.proofs.known import Known
+from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
-from oracle.exact.trace import Trace
-from oracle.inference import Pursue
+from oracle.inference import findings
+from oracle.inference.engine import Pursue
 from oracle.tensor import Array, decode, to_bytes
 from oracle.types import Part
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
 from oracle.exact.run import Runner
 from oracle.tensor import to_bytes

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from oracle.chain.deployment import Deployment
-from oracle.chain.provider import Block, Chain
+from oracle.chain.events import RequestCreated
+from oracle.chain.node import Block, Chain
 from oracle.chain.watcher import Cursor, Step, Watcher
 from oracle.errors import ChainError, NotFound, Reorganised
-from oracle.events import RequestCreated
 from oracle.types import RequestId
 
 SPAN = 500  # blocks in one query for logs: their payloads are held at once

@@ -22,7 +22,7 @@ from oracle.chain.codec import (
     terms_from_word,
 )
 from oracle.chain.deployment import DISPUTES, QUEUE, REFEREE, REGISTRY, Deployment
-from oracle.chain.provider import Call, Chain
+from oracle.chain.node import Call, Chain
 from oracle.errors import ChainError, NotFound, Reverted
 from oracle.types import (
     Account,

@@ -10,9 +10,9 @@ from eth_abi import encode
 from eth_utils import is_checksum_address, keccak, to_checksum_address
 
 from oracle.chain.artifacts import Artifact, abi_type, artifact
-from oracle.chain.provider import Call, Chain
-from oracle.chain.sender import transact
-from oracle.chain.signer import Signer
+from oracle.chain.keys import Signer
+from oracle.chain.node import Call, Chain
+from oracle.chain.transactions import transact
 from oracle.errors import ConfigError, WrongChain
 from oracle.types import Address, Wei
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oracle.chain.embedded import EmbeddedChain
-from oracle.chain.provider import Chain, connect
-from oracle.chain.sender import wait
+from oracle.chain.node import Chain, connect
+from oracle.chain.transactions import wait
 from oracle.errors import ChainError, ConfigError, RpcUnavailable
 from oracle.types import Address, Wei
 

@@ -13,7 +13,7 @@ from eth_utils import ValidationError
 from web3 import EthereumTesterProvider, Web3
 
 from oracle.chain.errors import reverted
-from oracle.chain.provider import Chain
+from oracle.chain.node import Chain
 from oracle.errors import ChainError, Reverted
 
 

@@ -1,178 +1,231 @@
-"""Logs of the contracts, decoded to the events of `oracle.events`."""
+"""What happened on chain, as values: one class for each event of the contracts that we act on."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
 
-from eth_abi.codec import ABICodec
-from eth_abi.decoding import StringDecoder
-from eth_abi.registry import BaseEquals
-from eth_abi.registry import registry as default_registry
-from web3 import Web3
-from web3.exceptions import LogTopicError
-from web3.types import LogReceipt
-
-from oracle import events
-from oracle.chain import preimage
-from oracle.chain.artifacts import artifact
-from oracle.chain.codec import (
-    demand_from_words,
-    part_from_words,
-    proposal_from_words,
-    request_from_words,
+from oracle.types import (
+    Address,
+    Demand,
+    Model,
+    ModelId,
+    Part,
+    Proposal,
+    Request,
+    RequestId,
+    Verdict,
+    Wei,
 )
-from oracle.chain.deployment import DISPUTES, QUEUE, REGISTRY
-from oracle.events import Event, Where
-from oracle.types import Address, ModelId, RequestId, Verdict, Wei
-
-Arguments = Mapping[str, Any]
 
 
-class _AnyText(StringDecoder):
-    """Solidity's strings are any bytes, and strangers choose them: whoever could write one that
-    cannot be read or stored could blind every worker."""
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The place of an event in the chain: unique, and in order."""
 
-    @staticmethod
-    def decoder_fn(data: bytes, _: str = "") -> str:
-        return data.decode(errors="replace").replace("\0", "\ufffd")
-
-
-def _codec() -> ABICodec:
-    registry = default_registry.copy()  # type: ignore[no-untyped-call]
-    registry.unregister_decoder("string")
-    is_text = BaseEquals("string", with_sub=False)  # type: ignore[no-untyped-call]
-    registry.register_decoder(is_text, _AnyText, label="string")
-    return ABICodec(registry)
+    block: int
+    index: int  # of the log in its block
+    transaction: bytes
+    time: int  # of the block, in seconds
 
 
-class Decoder:
-    def __init__(self) -> None:
-        abi = [entry for name in (REGISTRY, QUEUE, DISPUTES) for entry in artifact(name).abi]
-        web3 = Web3()
-        web3.codec = _codec()
-        contract = web3.eth.contract(abi=abi)
-        self._events = {
-            bytes.fromhex(event.topic.removeprefix("0x")): (event, _BUILDERS[event.event_name])
-            for event in (contract.events[name]() for name in _BUILDERS)
-        }
-
-    def decode(self, log: LogReceipt, time: int) -> Event | None:
-        """None for a log that is none of ours. `time` is the block's."""
-        topics = log["topics"]
-        known = self._events.get(bytes(topics[0])) if topics else None
-        if known is None:
-            return None
-        event, build = known
-        try:
-            arguments = dict(event.process_log(log)["args"])
-        except LogTopicError:
-            return None
-        if event.event_name == "ModelPublished":
-            arguments["preimage"] = preimage.of_log(log)
-        where = Where(log["blockNumber"], log["logIndex"], bytes(log["transactionHash"]), time)
-        return build(where, arguments)
+@dataclass(frozen=True, slots=True)
+class ModelPublished:
+    where: Where
+    model_id: ModelId
+    model: Model
+    uri: str
+    preimage: bytes  # of the id: names as they are, be they text or not
 
 
-def _request_id(arguments: Arguments) -> RequestId:
-    return RequestId(bytes(arguments["id"]))
+@dataclass(frozen=True, slots=True)
+class ModelUriAdded:
+    where: Where
+    model_id: ModelId
+    uri: str
 
 
-def _model_id(arguments: Arguments) -> ModelId:
-    return ModelId(bytes(arguments["id"]))
+@dataclass(frozen=True, slots=True)
+class ModelDeprecated:
+    where: Where
+    model_id: ModelId
+    successor: ModelId | None
 
 
-def _words(arguments: Mapping[str, Any]) -> list[Any]:
-    """A struct that web3 decoded by name, by place again."""
-    # Not `.values()`: a struct may have a field of that name.
-    return [_plain(arguments[name]) for name in arguments]
+@dataclass(frozen=True, slots=True)
+class RequestCreated:
+    where: Where
+    request_id: RequestId
+    request: Request
+    payload: bytes
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return _words(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+@dataclass(frozen=True, slots=True)
+class ResultProposed:
+    where: Where
+    request_id: RequestId
+    proposal: Proposal
+    output: bytes
 
 
-_BUILDERS: dict[str, Callable[[Where, Arguments], Event]] = {
-    "ModelPublished": lambda where, a: events.ModelPublished(
-        where, _model_id(a), preimage.model_of(a["preimage"]), a["uri"], a["preimage"]
-    ),
-    "ModelUriAdded": lambda where, a: events.ModelUriAdded(where, _model_id(a), a["uri"]),
-    "ModelDeprecated": lambda where, a: events.ModelDeprecated(
-        where, _model_id(a), ModelId(a["successor"]) if any(a["successor"]) else None
-    ),
-    "RequestCreated": lambda where, a: events.RequestCreated(
-        where, _request_id(a), request_from_words(_words(a["request"])), bytes(a["input"])
-    ),
-    "ResultProposed": lambda where, a: events.ResultProposed(
-        where, _request_id(a), proposal_from_words(_words(a["proposal"])), bytes(a["output"])
-    ),
-    "RequestSettled": lambda where, a: events.RequestSettled(
-        where, _request_id(a), Address(a["operator"])
-    ),
-    "CallbackFailed": lambda where, a: events.CallbackFailed(
-        where, _request_id(a), Address(a["consumer"]), bytes(a["reason"])
-    ),
-    "CallbackRetried": lambda where, a: events.CallbackRetried(
-        where, _request_id(a), Address(a["consumer"])
-    ),
-    "RequestReopened": lambda where, a: events.RequestReopened(
-        where, _request_id(a), Address(a["operator"])
-    ),
-    "WindowMoved": lambda where, a: events.WindowMoved(
-        where,
-        _request_id(a),
-        Address(a["operator"]),
-        proposal_from_words(_words(a["proposal"])),
-    ),
-    "RequestExpired": lambda where, a: events.RequestExpired(
-        where, _request_id(a), Address(a["refundTo"]), Wei(a["refund"])
-    ),
-    "StakeAdded": lambda where, a: events.StakeAdded(
-        where, Address(a["operator"]), Wei(a["amount"]), Wei(a["staked"])
-    ),
-    "UnstakeStarted": lambda where, a: events.UnstakeStarted(
-        where, Address(a["operator"]), Wei(a["amount"]), a["availableAt"]
-    ),
-    "Withdrawn": lambda where, a: events.Withdrawn(where, Address(a["account"]), Wei(a["amount"])),
-    "OperatorSlashed": lambda where, a: events.OperatorSlashed(
-        where,
-        Address(a["operator"]),
-        Address(a["challenger"]),
-        Wei(a["bond"]),
-        Wei(a["reward"]),
-        Wei(a["burned"]),
-        a["epoch"],
-    ),
-    "PartDemanded": lambda where, a: events.PartDemanded(
-        where, _request_id(a), Address(a["operator"]), demand_from_words(_words(a["demand"]))
-    ),
-    "PartRevealed": lambda where, a: events.PartRevealed(
-        where,
-        _request_id(a),
-        bytes(a["dispute"]),
-        part_from_words(_words(a["part"])),
-        bytes(a["data"]),
-        tuple(map(bytes, a["siblings"])),
-    ),
-    "TraceRevealed": lambda where, a: events.TraceRevealed(
-        where, _request_id(a), bytes(a["dispute"]), bytes(a["traceRoot"])
-    ),
-    "FraudCommitted": lambda where, a: events.FraudCommitted(
-        where, bytes(a["commitment"]), Address(a["challenger"])
-    ),
-    "FraudProven": lambda where, a: events.FraudProven(
-        where,
-        _request_id(a),
-        bytes(a["dispute"]),
-        Address(a["challenger"]),
-        Verdict(*_words(a["verdict"])),
-    ),
-    "DemandTimedOut": lambda where, a: events.DemandTimedOut(
-        where, _request_id(a), bytes(a["dispute"]), part_from_words(_words(a["part"]))
-    ),
-    "PrepaidCollected": lambda where, a: events.PrepaidCollected(
-        where, bytes(a["dispute"]), Address(a["account"]), Wei(a["amount"])
-    ),
-}
+@dataclass(frozen=True, slots=True)
+class RequestSettled:
+    where: Where
+    request_id: RequestId
+    operator: Address
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackFailed:
+    where: Where
+    request_id: RequestId
+    consumer: Address
+    reason: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRetried:
+    where: Where
+    request_id: RequestId
+    consumer: Address
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReopened:
+    """A slash voided the proposal of `operator`; the request may be answered again."""
+
+    where: Where
+    request_id: RequestId
+    operator: Address
+
+
+@dataclass(frozen=True, slots=True)
+class WindowMoved:
+    """A dispute moved the end of the window; `proposal` is what later calls must pass."""
+
+    where: Where
+    request_id: RequestId
+    operator: Address
+    proposal: Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class RequestExpired:
+    where: Where
+    request_id: RequestId
+    refund_to: Address
+    refund: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class StakeAdded:
+    where: Where
+    operator: Address
+    amount: Wei
+    staked: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class UnstakeStarted:
+    where: Where
+    operator: Address
+    amount: Wei
+    available_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    where: Where
+    account: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSlashed:
+    where: Where
+    operator: Address
+    challenger: Address
+    bond: Wei
+    reward: Wei
+    burned: Wei
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartDemanded:
+    where: Where
+    request_id: RequestId
+    operator: Address
+    demand: Demand
+
+
+@dataclass(frozen=True, slots=True)
+class PartRevealed:
+    where: Where
+    request_id: RequestId
+    dispute: bytes
+    part: Part
+    data: bytes
+    siblings: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRevealed:
+    where: Where
+    request_id: RequestId
+    dispute: bytes
+    trace_root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FraudCommitted:
+    where: Where
+    commitment: bytes
+    challenger: Address
+
+
+@dataclass(frozen=True, slots=True)
+class FraudProven:
+    where: Where
+    request_id: RequestId
+    dispute: bytes
+    challenger: Address
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class DemandTimedOut:
+    where: Where
+    request_id: RequestId
+    dispute: bytes
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class PrepaidCollected:
+    where: Where
+    dispute: bytes
+    account: Address
+    amount: Wei
+
+
+DisputeEvent = PartDemanded | PartRevealed | TraceRevealed | FraudProven | DemandTimedOut
+"""What happened in one dispute."""
+
+Event = (
+    ModelPublished
+    | ModelUriAdded
+    | ModelDeprecated
+    | RequestCreated
+    | ResultProposed
+    | RequestSettled
+    | CallbackFailed
+    | CallbackRetried
+    | RequestReopened
+    | WindowMoved
+    | RequestExpired
+    | StakeAdded
+    | UnstakeStarted
+    | Withdrawn
+    | OperatorSlashed
+    | DisputeEvent
+    | FraudCommitted
+    | PrepaidCollected
+)

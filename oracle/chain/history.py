@@ -4,10 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from oracle.chain.deployment import Deployment
-from oracle.chain.provider import Chain
-from oracle.chain.watcher import Watcher
-from oracle.errors import NotFound
-from oracle.events import (
+from oracle.chain.events import (
     CallbackFailed,
     CallbackRetried,
     Event,
@@ -21,6 +18,9 @@ from oracle.events import (
     ResultProposed,
     WindowMoved,
 )
+from oracle.chain.node import Chain
+from oracle.chain.watcher import Watcher
+from oracle.errors import NotFound
 from oracle.types import Model, ModelId, RequestId, Status
 
 

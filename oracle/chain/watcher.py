@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from oracle.chain.decoder import Decoder
 from oracle.chain.deployment import Deployment
-from oracle.chain.events import Decoder
-from oracle.chain.provider import Chain
+from oracle.chain.events import Event
+from oracle.chain.node import Chain
 from oracle.errors import ChainError, Reorganised
-from oracle.events import Event
 from oracle.types import Address
 
 

@@ -22,10 +22,10 @@ from oracle.cli.options import (
 )
 from oracle.cli.session import Session, open_session
 from oracle.cli.sweep import WRONG, Limits, scope, sweep
-from oracle.comparison import Element, compare
 from oracle.errors import NotFound
-from oracle.executor import Executor
-from oracle.inference import Job, load
+from oracle.inference.comparison import Element, compare
+from oracle.inference.engine import Job, load
+from oracle.inference.executor import Executor
 from oracle.types import Address, Assurance, Model, RequestId
 
 SHOWN = 30  # rows of the table

@@ -6,20 +6,20 @@ from pathlib import Path
 import click
 import structlog
 
-from oracle.answers import Answers
 from oracle.chain.contracts import Disputes, Referee, Subject
 from oracle.chain.history import History
-from oracle.chain.provider import connect
-from oracle.chain.sender import Sender
-from oracle.chain.signer import Signer
+from oracle.chain.keys import Signer
+from oracle.chain.node import connect
+from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.challenger import Policy
+from oracle.challenger.patrol import Patrol, Setup, Witness
+from oracle.challenger.policy import Policy
 from oracle.cli.daemon import Daemon, daemon_options
 from oracle.cli.options import MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
 from oracle.errors import ChainError, WrongChain
-from oracle.patrol import Patrol, Setup, Witness
-from oracle.store import Store
+from oracle.inference.answers import Answers
+from oracle.state.store import Store
 from oracle.types import Address, ModelId, RequestId, Wei
 
 NOBODY = Address("0x" + "0" * 40)

@@ -15,13 +15,13 @@ from typing import Any, Protocol
 import click
 import structlog
 
-from oracle.answers import Answers
 from oracle.cli import show
 from oracle.cli.files import model_files
 from oracle.cli.options import DURATION
 from oracle.cli.session import Session
-from oracle.executor import Executor
-from oracle.store import Store
+from oracle.inference.answers import Answers
+from oracle.inference.executor import Executor
+from oracle.state.store import Store
 from oracle.types import Address
 
 

@@ -8,18 +8,9 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from oracle import findings
 from oracle.chain.codec import dispute_key
-from oracle.chain.history import RequestHistory
-from oracle.challenger import reward
-from oracle.cli import show
-from oracle.cli.files import model_path
-from oracle.cli.options import REQUEST, json_option
-from oracle.cli.session import Session, on_chain
-from oracle.comparison import Element, compare
-from oracle.disputes import Dispute, told
-from oracle.errors import NotFound
-from oracle.events import (
+from oracle.chain.disputes import Dispute, told
+from oracle.chain.events import (
     DemandTimedOut,
     DisputeEvent,
     Event,
@@ -29,9 +20,18 @@ from oracle.events import (
     ResultProposed,
     TraceRevealed,
 )
-from oracle.executor import Executor
-from oracle.findings import Finding
-from oracle.inference import Infer, Job, Pursue
+from oracle.chain.history import RequestHistory
+from oracle.challenger.policy import reward
+from oracle.cli import show
+from oracle.cli.files import model_path
+from oracle.cli.options import REQUEST, json_option
+from oracle.cli.session import Session, on_chain
+from oracle.errors import NotFound
+from oracle.inference import findings
+from oracle.inference.comparison import Element, compare
+from oracle.inference.engine import Infer, Job, Pursue
+from oracle.inference.executor import Executor
+from oracle.inference.findings import Finding
 from oracle.types import LEAVES, VALUE_TREE, Address, Model, Part, Request, RequestId, Wei
 
 _TIME_LIMIT = 600.0  # seconds for one run with its whole trace

@@ -10,23 +10,24 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from oracle import bundle as bundles
-from oracle import testimony, verification
-from oracle.bundle import Bundle, Reference, References
+from oracle.audit import bundle as bundles
+from oracle.audit import verification
+from oracle.audit.bundle import Bundle, Reference, References
+from oracle.audit.verification import Outcome, Report
 from oracle.chain import preimage
+from oracle.chain.events import ResultProposed, Where
 from oracle.chain.history import ModelHistory, RequestHistory
-from oracle.chain.provider import connect
+from oracle.chain.node import connect
 from oracle.cli import show
 from oracle.cli.files import model_files, sha256
 from oracle.cli.session import Session
 from oracle.cli.sweep import UNCHECKED, Limits
 from oracle.config import Settings
 from oracle.errors import ConfigError, EvidenceError, NotFound
-from oracle.events import ResultProposed, Where
-from oracle.executor import Executor, Job
-from oracle.inference import Witness
+from oracle.inference import testimony
+from oracle.inference.engine import Witness
+from oracle.inference.executor import Executor, Job
 from oracle.types import Assurance
-from oracle.verification import Outcome, Report
 
 _COLOURS = {Outcome.OK: "green", Outcome.FAILED: "red", Outcome.UNCHECKED: "yellow"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from oracle.chain.history import ModelHistory
 from oracle.config import Settings
 from oracle.errors import ConfigError
-from oracle.models import ModelFiles
+from oracle.inference.files import ModelFiles
 
 
 def model_files(settings: Settings, allow_local: bool = False) -> ModelFiles:

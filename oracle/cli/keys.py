@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from oracle.chain import signer as signers
+from oracle.chain import keys as signers
 from oracle.cli import show
 from oracle.cli.options import json_option
 from oracle.cli.session import keystore_path, read_password

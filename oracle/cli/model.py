@@ -10,18 +10,18 @@ from rich.table import Table
 
 from oracle.chain.codec import model_preimage
 from oracle.chain.history import ModelHistory
-from oracle.chain.signer import Signer
+from oracle.chain.keys import Signer
 from oracle.cli import show
 from oracle.cli.files import model_files
 from oracle.cli.options import DIM, MODEL, MONEY, json_option
 from oracle.cli.session import Session, on_chain, signing
 from oracle.config import Settings
 from oracle.errors import ModelRefused
-from oracle.exact.inspect import Inspection, unprovable
-from oracle.exact.inspect import inspect as inspect_program
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
-from oracle.native import Native
+from oracle.exact.proofs.inspect import Inspection, unprovable
+from oracle.exact.proofs.inspect import inspect as inspect_program
+from oracle.inference.onnxruntime import Native
 from oracle.types import Assurance, Model, ModelId, Wei
 
 

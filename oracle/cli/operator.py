@@ -2,7 +2,7 @@
 
 import click
 
-from oracle.chain.signer import Signer
+from oracle.chain.keys import Signer
 from oracle.cli import show
 from oracle.cli.options import (
     ACCOUNT,

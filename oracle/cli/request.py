@@ -6,9 +6,10 @@ import click
 from eth_utils import keccak
 
 from oracle.chain.contracts import Options
-from oracle.chain.events import Decoder
+from oracle.chain.decoder import Decoder
+from oracle.chain.events import RequestCreated
 from oracle.chain.history import RequestHistory
-from oracle.chain.signer import Signer
+from oracle.chain.keys import Signer
 from oracle.cli import payload as payloads
 from oracle.cli import show
 from oracle.cli.options import (
@@ -21,7 +22,6 @@ from oracle.cli.options import (
 )
 from oracle.cli.session import Session, on_chain, signing
 from oracle.errors import ChainError, ConfigError
-from oracle.events import RequestCreated
 from oracle.types import Address, ModelId, RequestId, Status, Wei
 
 POLL = 0.5  # seconds

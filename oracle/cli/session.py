@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from oracle.chain import deployment as deployments
-from oracle.chain import signer as signers
+from oracle.chain import keys as signers
 from oracle.chain.contracts import Disputes, Queue, Registry
 from oracle.chain.deployment import Deployment
 from oracle.chain.history import History
-from oracle.chain.provider import Call, Chain, Receipt, connect
-from oracle.chain.sender import transact
-from oracle.chain.signer import Signer
+from oracle.chain.keys import Signer
+from oracle.chain.node import Call, Chain, Receipt, connect
+from oracle.chain.transactions import transact
 from oracle.cli.options import chain_options, key_options
 from oracle.config import Settings
 from oracle.errors import ConfigError, KeyfileError

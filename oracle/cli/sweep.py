@@ -10,15 +10,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from oracle import auditor
-from oracle.auditor import Auditor, Equal, Row, Scope, Unchecked, Verdict, Wrong
+from oracle.audit import auditor
+from oracle.audit.auditor import Auditor, Equal, Row, Scope, Unchecked, Verdict, Wrong
 from oracle.chain.archive import Archive
 from oracle.chain.history import ModelHistory
 from oracle.cli import show
 from oracle.cli.files import model_files, sha256
 from oracle.cli.session import Session
 from oracle.errors import ConfigError
-from oracle.executor import Executor
+from oracle.inference.executor import Executor
 
 SHOWN = 200  # rows of the table, beyond those that are not equal
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import click
 import structlog
 
-from oracle.chain.sender import Sender
-from oracle.chain.signer import Signer
+from oracle.chain.keys import Signer
+from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
 from oracle.cli.daemon import Daemon, daemon_options
 from oracle.cli.options import ACCOUNT, DURATION, MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
-from oracle.service import Inference, Service, Setup
-from oracle.store import Store
+from oracle.state.store import Store
 from oracle.types import Address, ModelId, Wei
-from oracle.worker import Policy
+from oracle.worker.policy import Policy
+from oracle.worker.service import Inference, Service, Setup
 
 
 @click.command()

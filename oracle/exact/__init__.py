@@ -1,0 +1,1 @@
+"""The law: from a program and its inputs to the one right output."""

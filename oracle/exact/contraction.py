@@ -22,7 +22,10 @@ class Weights:
     """Columns [groups, outputs, terms] as the kernel reads them, and their lengths."""
 
     def __init__(self, w: Array):
-        from oracle.exact.kernels.contract import pack, packed_size  # numba takes its time to load
+        from oracle.exact.kernels.contraction import (  # numba takes its time to load
+            pack,
+            packed_size,
+        )
 
         self.packed: Array = np.empty(packed_size(*w.shape), np.float32)
         norms = np.empty(w.shape[:2])
@@ -64,7 +67,7 @@ class Contraction:
         own_weights: bool = False,
     ):
         """`own_weights`: each image has weights of its own."""
-        from oracle.exact.kernels.contract import contract
+        from oracle.exact.kernels.contraction import contract
 
         self._contract = contract
         channels = x[-1] // groups

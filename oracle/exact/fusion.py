@@ -151,7 +151,7 @@ def _reading(operand: Operand, node: Node) -> Given:
 
 def fused(program: Program, chain: Chain) -> Kernel:
     """Takes what the chain is given, in order, and gives its last node's output."""
-    from oracle.exact.kernels import chain as kernels  # numba takes its time to load
+    from oracle.exact.kernels import fused as kernels  # numba takes its time to load
 
     run: Callable[..., None] = kernels.run
     code = np.array(list(_code(program, chain)), np.int64)

@@ -16,7 +16,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from oracle.errors import ModelRefused
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.run import run
 from oracle.tensor import Array
 

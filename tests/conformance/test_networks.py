@@ -3,10 +3,10 @@
 import pytest
 
 from oracle.errors import ModelRefused
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
+from oracle.exact.proofs.trace import trace
 from oracle.exact.run import Runner
-from oracle.exact.trace import trace
-from oracle.native import SecondOpinion
+from oracle.inference.onnxruntime import SecondOpinion
 from oracle.tensor import to_bytes
 from scripts.models import RealModel, more_networks, networks, tabular
 

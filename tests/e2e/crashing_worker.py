@@ -22,15 +22,15 @@ import structlog
 from oracle.chain import deployment as deployments
 from oracle.chain import devnet
 from oracle.chain.contracts import Queue
-from oracle.chain.provider import connect
-from oracle.chain.sender import Sender
-from oracle.chain.signer import from_key
+from oracle.chain.keys import from_key
+from oracle.chain.node import connect
+from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.duties import State
-from oracle.service import Service, Setup
-from oracle.store import Store
+from oracle.state.duties import State
+from oracle.state.store import Store
 from oracle.types import Model
-from oracle.worker import Policy
+from oracle.worker.policy import Policy
+from oracle.worker.service import Service, Setup
 from tests.chains import OUTPUT, variant
 
 ROUNDS = 60

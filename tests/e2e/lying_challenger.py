@@ -7,10 +7,10 @@ import json
 import sys
 from collections.abc import Sequence
 
-from oracle.answers import Answers
 from oracle.cli import daemon
 from oracle.cli.main import main
-from oracle.inference import Exact, Pursue, Task, load
+from oracle.inference.answers import Answers
+from oracle.inference.engine import Exact, Pursue, Task, load
 from oracle.types import Model
 from tests.liars import Lie, accuse
 

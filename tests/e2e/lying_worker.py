@@ -10,12 +10,12 @@ import json
 import sys
 from collections.abc import Sequence
 
-from oracle.answers import Answers
 from oracle.cli import daemon
 from oracle.cli.demo.liar import answer
 from oracle.cli.main import main
 from oracle.errors import InferenceFailed
-from oracle.inference import Exact, Open, Task, load
+from oracle.inference.answers import Answers
+from oracle.inference.engine import Exact, Open, Task, load
 from oracle.types import Model
 from tests.liars import Lie, told
 

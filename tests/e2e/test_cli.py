@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 from oracle import samples
-from oracle.chain import devnet, signer
+from oracle.chain import devnet
+from oracle.chain import keys as signer
 from oracle.chain.contracts import Queue
 from oracle.chain.deployment import load
 from oracle.chain.history import History
-from oracle.chain.provider import connect
-from oracle.chain.sender import transact
+from oracle.chain.node import connect
+from oracle.chain.transactions import transact
 from oracle.cli.main import main
 from oracle.types import RequestId, Wei
 from tests import chains

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from oracle.chain.deployment import save
-from oracle.duties import State
-from oracle.events import RequestCreated
-from oracle.store import Store
+from oracle.chain.events import RequestCreated
+from oracle.state.duties import State
+from oracle.state.store import Store
 from oracle.types import Wei
 from tests.chains import PEOPLE, WINDOW, World, address, undone
 

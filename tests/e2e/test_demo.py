@@ -15,13 +15,7 @@ from oracle.chain import devnet
 from oracle.chain.codec import dispute_key
 from oracle.chain.contracts import Consumer, Subject
 from oracle.chain.deployment import load
-from oracle.chain.history import RequestHistory
-from oracle.chain.provider import EMBEDDED, Chain, connect
-from oracle.chain.watcher import Watcher
-from oracle.cli import demo
-from oracle.cli.demo.liar import with_neighbour
-from oracle.cli.session import Session
-from oracle.events import (
+from oracle.chain.events import (
     FraudCommitted,
     FraudProven,
     OperatorSlashed,
@@ -32,7 +26,13 @@ from oracle.events import (
     RequestReopened,
     ResultProposed,
 )
-from oracle.exact.lower import lower
+from oracle.chain.history import RequestHistory
+from oracle.chain.node import EMBEDDED, Chain, connect
+from oracle.chain.watcher import Watcher
+from oracle.cli import demo
+from oracle.cli.demo.liar import with_neighbour
+from oracle.cli.session import Session
+from oracle.exact.lowering.graph import lower
 from oracle.exact.run import Runner
 from oracle.samples import breast_cancer
 from oracle.types import Address, Status

@@ -13,18 +13,19 @@ from pathlib import Path
 import pytest
 
 from oracle import samples
-from oracle.chain import devnet, signer
+from oracle.chain import devnet
+from oracle.chain import keys as signer
 from oracle.chain.codec import dispute_key
 from oracle.chain.contracts import Disputes, Queue, Subject
 from oracle.chain.deployment import Deployment, load
+from oracle.chain.events import Event, OperatorSlashed, PartDemanded, PartRevealed, RequestSettled
 from oracle.chain.history import History
-from oracle.chain.provider import Chain, connect
-from oracle.chain.sender import transact
+from oracle.chain.node import Chain, connect
+from oracle.chain.transactions import transact
 from oracle.chain.watcher import Watcher
 from oracle.errors import ChainError
-from oracle.events import Event, OperatorSlashed, PartDemanded, PartRevealed, RequestSettled
-from oracle.exact.evidence import descriptors
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
+from oracle.exact.proofs.evidence import descriptors
 from oracle.types import VALUE_TREE, Part, RequestId, Wei
 from tests import chains
 from tests.e2e.test_cli import PASSWORD, Desk, ask

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from oracle.auditor import Auditor, Equal, Progress, Row, Scope, Unchecked, Wrong
+from oracle.audit.auditor import Auditor, Equal, Progress, Row, Scope, Unchecked, Wrong
 from oracle.chain import archive
 from oracle.chain.archive import Archive
 from oracle.chain.history import ModelHistory
+from oracle.chain.proposals import Fate
 from oracle.errors import InferenceFailed, ModelUnavailable, RpcUnavailable
-from oracle.executor import Executor, Job
-from oracle.inference import Infer
-from oracle.proposals import Fate
+from oracle.inference.engine import Infer
+from oracle.inference.executor import Executor, Job
 from oracle.types import Assurance, ModelId
 from tests import chains
 from tests.chains import WINDOW, World, address
@@ -281,7 +281,7 @@ def test_audit_finds_a_request_again_that_was_too_long_ago(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Inputs are kept for those that come soon."""
-    monkeypatch.setattr("oracle.auditor.KEPT", 1)
+    monkeypatch.setattr("oracle.audit.auditor.KEPT", 1)
     model = desk.publish()
     asked = [desk.world.ask(model, payload=desk.network.payload(seed)) for seed in range(5)]
     for each in asked:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from oracle.chain.provider import Chain
-from oracle.duties import State
-from oracle.events import OperatorSlashed
-from oracle.store import Store
+from oracle.chain.events import OperatorSlashed
+from oracle.chain.node import Chain
+from oracle.state.duties import State
+from oracle.state.store import Store
 from oracle.types import Status
 from tests import courts
 from tests.chains import World, address, undone, variant

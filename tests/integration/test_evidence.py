@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from oracle.bundle import Bundle, pack, unpack
+from oracle.audit.bundle import Bundle, pack, unpack
+from oracle.audit.verification import Outcome, look_up, verify
 from oracle.chain import preimage
 from oracle.cli.evidence import gather
 from oracle.cli.session import Session
@@ -13,7 +14,6 @@ from oracle.cli.sweep import Limits
 from oracle.config import Settings
 from oracle.errors import EvidenceError, RpcUnavailable
 from oracle.types import Assurance
-from oracle.verification import Outcome, look_up, verify
 from tests import chains
 from tests.bundles import Here
 from tests.chains import World, address

@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 
 from oracle.chain.contracts import Disputes, Subject
-from oracle.chain.provider import Call, Chain
-from oracle.duties import Kind, State
-from oracle.errors import InferenceFailed, Reverted
-from oracle.events import (
+from oracle.chain.events import (
     DemandTimedOut,
     FraudCommitted,
     FraudProven,
@@ -21,10 +18,13 @@ from oracle.events import (
     PartRevealed,
     RequestCreated,
 )
-from oracle.exact.evidence import descriptors
-from oracle.inference import Pursue, Task
-from oracle.service import MAX_WAITING, RETRY
+from oracle.chain.node import Call, Chain
+from oracle.errors import InferenceFailed, Reverted
+from oracle.exact.proofs.evidence import descriptors
+from oracle.inference.engine import Pursue, Task
+from oracle.state.duties import Kind, State
 from oracle.types import LEAVES, Part, Status, Wei
+from oracle.worker.service import MAX_WAITING, RETRY
 from tests import chains, courts
 from tests.chains import ETHER, World, address, variant
 from tests.courts import Challenger, Honest, Liar

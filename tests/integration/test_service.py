@@ -7,8 +7,8 @@ from threading import Event as Flag
 import pytest
 from eth_utils import keccak
 
-from oracle.chain.provider import Call
-from oracle.duties import Kind, State
+from oracle.chain.events import CallbackFailed, RequestSettled, ResultProposed
+from oracle.chain.node import Call
 from oracle.errors import (
     ChainError,
     InferenceFailed,
@@ -20,9 +20,9 @@ from oracle.errors import (
     SecondOpinionDiffers,
     WrongPayloadLength,
 )
-from oracle.events import CallbackFailed, RequestSettled, ResultProposed
-from oracle.service import RETRY, TRIES
+from oracle.state.duties import Kind, State
 from oracle.types import DType, ModelId, Signature, Status, TensorType, Wei
+from oracle.worker.service import RETRY, TRIES
 from tests.chains import (
     BOND,
     DELAY,

@@ -6,14 +6,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from oracle.chain.provider import Chain
-from oracle.chain.sender import Sender
+from oracle.chain.node import Chain
+from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.duties import Kind, State
-from oracle.service import Service, Setup
-from oracle.store import Row, Store
+from oracle.state.duties import Kind, State
+from oracle.state.store import Row, Store
 from oracle.types import Model
-from oracle.worker import Policy
+from oracle.worker.policy import Policy
+from oracle.worker.service import Service, Setup
 from tests.chains import OUTPUT, PEOPLE, World, address
 
 

@@ -8,10 +8,10 @@ from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
 from oracle import merkle
-from oracle.exact.evidence import Sources, WholeTrace, build
 from oracle.exact.program import Kind, Op, Program
+from oracle.exact.proofs.evidence import Sources, WholeTrace, build
+from oracle.exact.proofs.trace import trace, trace_root
 from oracle.exact.run import Runner
-from oracle.exact.trace import trace, trace_root
 from oracle.merkle import LEAF, Levels, Run
 from oracle.tensor import Array
 from oracle.types import DType

@@ -2,7 +2,7 @@
 
 from eth_utils.crypto import keccak
 
-from oracle.proof import Claim, prove
+from oracle.audit.proof import Claim, prove
 from tests.bundles import bundle
 from tests.networks import network
 from tests.parity.referee import Case, Referee

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from scripts.models import RealModel, more_networks, networks, tabular
 from tests.parity.referee import Judged, Referee
 

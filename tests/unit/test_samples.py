@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.run import Runner
 from oracle.samples import Sample, breast_cancer, digits, gradient_boosting
 from oracle.tensor import decode

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from oracle.chain.provider import EMBEDDED, Chain, connect
+from oracle.chain.node import EMBEDDED, Chain, connect
 from oracle.cli import show
 from oracle.cli.demo import crew
 from oracle.cli.demo.first import FirstAct

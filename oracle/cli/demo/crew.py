@@ -12,11 +12,10 @@ from typing import Any, Protocol
 import structlog
 from structlog.contextvars import bound_contextvars, merge_contextvars
 
-from oracle import challenger as challengers
-from oracle import worker as workers
-from oracle.answers import Answers
-from oracle.chain import signer as signers
-from oracle.chain.signer import Signer
+from oracle.chain import keys as signers
+from oracle.chain.keys import Signer
+from oracle.challenger import policy as challengers
+from oracle.challenger.patrol import Patrol
 from oracle.cli import challenger as challenger_command
 from oracle.cli import show
 from oracle.cli import worker as worker_command
@@ -25,11 +24,12 @@ from oracle.cli.dispute import part_name
 from oracle.cli.files import model_files
 from oracle.cli.session import Session
 from oracle.errors import ChainError
-from oracle.executor import Executor
-from oracle.patrol import Patrol
-from oracle.service import Inference, Service
-from oracle.store import Store
+from oracle.inference.answers import Answers
+from oracle.inference.executor import Executor
+from oracle.state.store import Store
 from oracle.types import Part
+from oracle.worker import policy as workers
+from oracle.worker.service import Inference, Service
 
 PASSWORD = "demo"  # of keys that live as long as the demo
 POLL = 0.2  # seconds between the rounds of a process

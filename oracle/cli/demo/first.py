@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from eth_utils import keccak
 
-from oracle.chain import signer as signers
+from oracle.chain import keys as signers
 from oracle.chain.contracts import Consumer, Options
 from oracle.chain.deployment import create
 from oracle.cli import payload as payloads
@@ -15,7 +15,7 @@ from oracle.cli.demo.crew import Program
 from oracle.cli.demo.money import Ledger
 from oracle.cli.demo.stage import ETHER, FEE, WINDOW, Stage, act, created_by, scene
 from oracle.cli.files import model_files
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.samples import Sample, breast_cancer, gradient_boosting
 from oracle.types import Assurance, Model, ModelId, RequestId, Wei
 

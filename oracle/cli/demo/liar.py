@@ -8,10 +8,10 @@ import numpy as np
 
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.program import Kind, Operand
+from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
-from oracle.exact.trace import Trace
-from oracle.inference import Exact, Infer, Open, Task, load
-from oracle.models import ModelFiles
+from oracle.inference.engine import Exact, Infer, Open, Task, load
+from oracle.inference.files import ModelFiles
 from oracle.tensor import Array, canonical, decode, to_bytes
 from oracle.types import Model
 
@@ -57,7 +57,7 @@ def with_neighbour(value: Array) -> Array:
 
 
 def traced(runner: Runner, inputs: Sequence[Array], tamper: Tamper) -> Trace:
-    """As `oracle.exact.trace.trace`, each value as `tamper` leaves it."""
+    """As `oracle.exact.proofs.trace.trace`, each value as `tamper` leaves it."""
     program = runner.program
     values: list[Array] = []
 

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from oracle.chain.provider import Chain
-from oracle.cli import show
-from oracle.cli.demo.stage import Stage
-from oracle.errors import ChainError
-from oracle.events import (
+from oracle.chain.events import (
     DemandTimedOut,
     Event,
     FraudProven,
@@ -21,6 +17,10 @@ from oracle.events import (
     RequestExpired,
     RequestSettled,
 )
+from oracle.chain.node import Chain
+from oracle.cli import show
+from oracle.cli.demo.stage import Stage
+from oracle.errors import ChainError
 from oracle.types import Address, Request, RequestId, Wei
 
 BURNED = Address("0x000000000000000000000000000000000000dEaD")

@@ -7,14 +7,7 @@ import numpy as np
 from rich.table import Table
 
 from oracle.chain.contracts import Consumer
-from oracle.cli import show
-from oracle.cli.demo import crew
-from oracle.cli.demo.crew import Program
-from oracle.cli.demo.money import Ledger
-from oracle.cli.demo.stage import WINDOW, Stage, act, scene
-from oracle.cli.dispute import part_name
-from oracle.errors import ChainError
-from oracle.events import (
+from oracle.chain.events import (
     Event,
     FraudCommitted,
     FraudProven,
@@ -27,7 +20,14 @@ from oracle.events import (
     StakeAdded,
     Withdrawn,
 )
-from oracle.exact.lower import lower
+from oracle.cli import show
+from oracle.cli.demo import crew
+from oracle.cli.demo.crew import Program
+from oracle.cli.demo.money import Ledger
+from oracle.cli.demo.stage import WINDOW, Stage, act, scene
+from oracle.cli.dispute import part_name
+from oracle.errors import ChainError
+from oracle.exact.lowering.graph import lower
 from oracle.samples import Sample
 from oracle.types import RequestId, Verdict
 

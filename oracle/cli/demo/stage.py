@@ -10,24 +10,24 @@ from dataclasses import dataclass, fields, replace
 from rich.panel import Panel
 
 from oracle.chain import deployment as deployments
-from oracle.chain import signer as signers
+from oracle.chain import keys as signers
 from oracle.chain.codec import dispute_key
 from oracle.chain.contracts import Consumer, Disputes
+from oracle.chain.decoder import Decoder
 from oracle.chain.deployment import PRESETS
 from oracle.chain.devnet import fund, skip_time
-from oracle.chain.events import Decoder
-from oracle.chain.provider import Call, Chain, Receipt
-from oracle.chain.signer import Signer
+from oracle.chain.events import Event, RequestCreated
+from oracle.chain.keys import Signer
+from oracle.chain.node import Call, Chain, Receipt
 from oracle.chain.watcher import Cursor, Watcher
 from oracle.cli import show
 from oracle.cli.audit import rerun
 from oracle.cli.demo.crew import Program, all_confirmed, environment
 from oracle.cli.files import model_files
 from oracle.cli.session import Session
-from oracle.comparison import compare
 from oracle.config import Settings
 from oracle.errors import ChainError
-from oracle.events import Event, RequestCreated
+from oracle.inference.comparison import compare
 from oracle.samples import Sample
 from oracle.types import Address, RequestId, Status, Wei
 

@@ -6,12 +6,12 @@ from functools import reduce
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.lowering.transcendental import rowwise
 from oracle.exact.primitive import FLOAT, INTEGERS, Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 from oracle.types import DType
 
 

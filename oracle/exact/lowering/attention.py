@@ -5,7 +5,7 @@ from math import sqrt
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined, pad, taken
 from oracle.exact.lowering.linear import multiplied
@@ -14,10 +14,10 @@ from oracle.exact.lowering.movement import gather
 from oracle.exact.lowering.qlinear import scaled
 from oracle.exact.lowering.quantized import product
 from oracle.exact.lowering.reduce import reduced
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.lowering.transcendental import softmax
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 from oracle.types import DType
 
 _NONE = float("-inf")

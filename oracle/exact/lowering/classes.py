@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.movement import gather
+from oracle.exact.lowering.source import Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Operand
-from oracle.exact.source import Source
 
 Labels = tuple[str, ...] | tuple[int, ...]
 

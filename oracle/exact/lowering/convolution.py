@@ -5,11 +5,11 @@ from math import prod
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.movement import gather
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 
 
 def channels_last(b: Builder, x: Operand) -> Operand:

@@ -5,14 +5,14 @@ from math import prod
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.indexing import select
 from oracle.exact.lowering.linear import matmul
 from oracle.exact.lowering.reduce import reduced
 from oracle.exact.lowering.shape import expand
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside, broadcast
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 
 Term = tuple[Operand, str]
 """A tensor and the index of each of its axes, none of them twice."""

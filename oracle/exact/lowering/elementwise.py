@@ -4,10 +4,10 @@ from functools import reduce
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
+from oracle.exact.lowering.source import STORED, Lowering, Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import STORED, Lowering, Source
 from oracle.types import DType
 
 

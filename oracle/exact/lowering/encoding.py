@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined
 from oracle.exact.lowering.linear import rows
 from oracle.exact.lowering.logic import is_nan
 from oracle.exact.lowering.movement import gather
+from oracle.exact.lowering.source import Lowering, Source, tensor_array
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source, tensor_array
 from oracle.tensor import Array
 from oracle.types import DType
 

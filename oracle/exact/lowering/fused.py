@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from oracle.exact.builder import Builder
 from oracle.exact.lowering.activation import clipped_line, fast_gelu, gelu, leaky
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.convolution import ONNX as CONVOLUTION
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import ONNX as INDEXING
@@ -15,9 +15,9 @@ from oracle.exact.lowering.movement import gather
 from oracle.exact.lowering.normalization import layer_normalized, rms_normalized
 from oracle.exact.lowering.qlinear import meant
 from oracle.exact.lowering.reduce import reduced
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 from oracle.tensor import Array
 from oracle.types import DType
 

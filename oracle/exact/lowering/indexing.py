@@ -9,15 +9,15 @@ from math import prod
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.movement import gather
 from oracle.exact.lowering.reduce import backwards, integers
 from oracle.exact.lowering.shape import bounded, expand
+from oracle.exact.lowering.source import Lowering, Source, normalized
 from oracle.exact.ops.movement import LARGEST, REPLACE, SMALLEST, SUM
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source, normalized
 from oracle.types import DType
 
 

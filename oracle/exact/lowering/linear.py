@@ -2,13 +2,13 @@
 
 from math import prod
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.lowering.transcendental import post_transform, two_scores
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 from oracle.tensor import Array
 from oracle.types import DType
 

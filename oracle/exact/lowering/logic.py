@@ -1,10 +1,10 @@
 """Comparison, logic, bits and remainders. NaN equals nothing, and no comparison with it holds."""
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 from oracle.types import DType
 
 

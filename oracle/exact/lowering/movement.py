@@ -4,11 +4,11 @@ from math import prod
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.reduce import integers
+from oracle.exact.lowering.source import Lowering, Source, normalized, tensor_array
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source, normalized, tensor_array
 
 
 def _identity(b: Builder, node: Source) -> list[Operand]:

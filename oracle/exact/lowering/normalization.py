@@ -5,12 +5,12 @@ from math import prod
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import is_zero
 from oracle.exact.lowering.reduce import reduced
+from oracle.exact.lowering.source import Lowering, Source, normalized
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source, normalized
 
 
 def _batch_normalization(b: Builder, node: Source) -> list[Operand]:

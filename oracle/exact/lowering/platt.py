@@ -5,7 +5,7 @@ from math import isqrt
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.indexing import joined
 from oracle.exact.lowering.movement import gather
 from oracle.exact.lowering.shape import bounded

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.convolution import (
     channels_first,
     channels_last,
@@ -11,9 +11,9 @@ from oracle.exact.lowering.convolution import (
     steps,
 )
 from oracle.exact.lowering.reduce import reduced
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 
 
 def _windows(node: Source, x: Operand) -> list[int]:

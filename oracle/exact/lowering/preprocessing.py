@@ -1,11 +1,11 @@
 """Scaler and Normalizer of ai.onnx.ml."""
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import is_zero
 from oracle.exact.lowering.linear import rows
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 
 
 def _scaler(b: Builder, node: Source) -> list[Operand]:

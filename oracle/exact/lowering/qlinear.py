@@ -3,8 +3,8 @@ operands stand for, and quantized again."""
 
 from dataclasses import replace
 
-from oracle.exact.builder import Builder
 from oracle.exact.lowering.activation import leaky
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined
 from oracle.exact.lowering.linear import matmul, swapped
@@ -17,10 +17,10 @@ from oracle.exact.lowering.quantized import (
     quantize,
 )
 from oracle.exact.lowering.reduce import reduced
+from oracle.exact.lowering.source import Lowering, Source, normalized
 from oracle.exact.lowering.transcendental import ONNX as FUNCTIONS
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source, normalized
 from oracle.types import DType
 
 

@@ -3,15 +3,15 @@
 A quantized x means (x − zero point) · scale. Products are exact sums in int32, as ONNX has them.
 """
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.convolution import conv
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.linear import multiplied
 from oracle.exact.lowering.reduce import extremum
 from oracle.exact.lowering.shape import expand
+from oracle.exact.lowering.source import Lowering, Source, normalized
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source, normalized
 from oracle.types import DType
 
 _SMALL = (DType.INT8, DType.UINT8)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined, taken
 from oracle.exact.lowering.quantized import centred, dynamically
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 from oracle.types import DType
 
 _ACTIVATIONS: dict[str, Op] = {"sigmoid": Op.SIGMOID, "tanh": Op.TANH}

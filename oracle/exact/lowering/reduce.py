@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.source import Lowering, Source, normalized
 from oracle.exact.primitive import INTEGERS, Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source, normalized
 from oracle.tensor import numpy_dtype
 from oracle.types import DType
 

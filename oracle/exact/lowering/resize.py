@@ -12,13 +12,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.indexing import taken
 from oracle.exact.lowering.reduce import integers
 from oracle.exact.lowering.shape import bounded
+from oracle.exact.lowering.source import Lowering, Source, normalized
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source, normalized
 from oracle.types import DType
 
 Number: TypeAlias = np.float32

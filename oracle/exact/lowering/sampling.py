@@ -5,17 +5,17 @@ from math import prod
 
 import numpy as np
 
-from oracle.exact.builder import Builder
 from oracle.exact.lowering.activation import ONNX as FUNCTIONS
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.convolution import channels_first, channels_last
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import taken
 from oracle.exact.lowering.linear import matmul
 from oracle.exact.lowering.reduce import integers
 from oracle.exact.lowering.shape import bounded
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 from oracle.tensor import Array
 from oracle.types import DType
 

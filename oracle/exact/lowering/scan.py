@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from oracle.exact.builder import Builder, OverLimit
+from oracle.exact.lowering.builder import Builder, OverLimit
 from oracle.exact.lowering.indexing import joined, taken
+from oracle.exact.lowering.source import Source, normalized
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Operand
-from oracle.exact.source import Source, normalized
 from oracle.tensor import Array
 from oracle.types import DType
 

@@ -5,12 +5,12 @@ from math import ceil, isfinite, prod
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.reduce import integers
+from oracle.exact.lowering.source import Lowering, Source, tensor_array
 from oracle.exact.primitive import DTYPES, Outside, broadcast
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source, tensor_array
 from oracle.tensor import numpy_dtype
 from oracle.types import DType
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from math import prod
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 
 
 def _unary(op: Op) -> Lowering:

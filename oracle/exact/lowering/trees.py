@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.linear import rows
+from oracle.exact.lowering.source import Lowering, Source, tensor_array
 from oracle.exact.lowering.transcendental import post_transform, two_scores
 from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, LEAF, MISSING, THRESHOLD, WIDTH
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source, tensor_array
 from oracle.tensor import Array, canonical
 from oracle.types import DType
 

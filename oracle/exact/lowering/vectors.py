@@ -4,17 +4,17 @@ from itertools import combinations
 
 import numpy as np
 
-from oracle.exact.builder import Builder
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined
 from oracle.exact.lowering.linear import matmul, rows
 from oracle.exact.lowering.platt import probabilities
 from oracle.exact.lowering.shape import bounded
+from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.lowering.transcendental import post_transform
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
-from oracle.exact.source import Lowering, Source
 from oracle.tensor import Array
 from oracle.types import DType
 

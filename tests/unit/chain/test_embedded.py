@@ -2,9 +2,9 @@
 
 import time
 
-from oracle.chain.provider import EMBEDDED, Call, connect
-from oracle.chain.sender import transact
-from oracle.chain.signer import from_key
+from oracle.chain.keys import from_key
+from oracle.chain.node import EMBEDDED, Call, connect
+from oracle.chain.transactions import transact
 
 
 def test_broadcast_gets_into_a_block_as_late_as_the_estimate() -> None:

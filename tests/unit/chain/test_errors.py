@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from oracle.chain.artifacts import abi_type, artifact
 from oracle.chain.errors import CONTRACTS, reverted
-from oracle.chain.provider import Call
+from oracle.chain.node import Call
 from oracle.errors import Reverted
 from oracle.types import Wei
 from tests.chains import BOND, GWEI, PAYLOAD, World, address, options

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oracle.chain.provider import Call
+from oracle.chain.node import Call
 from oracle.errors import NotFound
 from oracle.types import ModelId, RequestId, Status, Wei
 from tests.chains import OUTPUT, TIMEOUT, URI, WINDOW, World

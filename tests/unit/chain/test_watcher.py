@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from oracle.chain.provider import Block, Call, Chain
+from oracle.chain.events import ModelPublished, StakeAdded
+from oracle.chain.node import Block, Call, Chain
 from oracle.chain.watcher import Cursor, Step, Watcher
 from oracle.errors import ChainError, Reorganised, RpcUnavailable
-from oracle.events import ModelPublished, StakeAdded
 from oracle.types import Wei
 from tests.chains import World, address, embedded, undone, variant
 

@@ -9,7 +9,7 @@ import pytest
 from onnx import helper
 
 from oracle.errors import ModelRefused
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
 from oracle.exact.run import run
 from oracle.tensor import Array

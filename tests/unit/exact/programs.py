@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from oracle.exact.builder import Builder, Limits
+from oracle.exact.lowering.builder import Builder, Limits
 from oracle.exact.program import Kind, Op, Operand, Program
 from oracle.tensor import encode
 from oracle.types import DType, TensorType

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from oracle.exact.builder import Builder, Limits
 from oracle.exact.fusion import chains
-from oracle.exact.kernels.chain import BLOCK
+from oracle.exact.kernels.fused import BLOCK
+from oracle.exact.lowering.builder import Builder, Limits
 from oracle.exact.program import Kind, Op, Operand, Program
 from oracle.exact.run import Runner
 from oracle.types import DType, TensorType

@@ -25,7 +25,7 @@ from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
 from oracle.exact.run import run
 from tests.oracles import same

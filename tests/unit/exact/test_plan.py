@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from oracle.exact.builder import Builder, Limits
+from oracle.exact.lowering.builder import Builder, Limits
 from oracle.exact.plan import Plan, planned
 from oracle.exact.program import Op, Operand, Program
 from oracle.exact.run import Runner

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oracle import merkle
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Kind, Op, Operand, Program, ValueType
 from oracle.types import DType
 from tests.unit.exact.files import classifier, file, node, tensor

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from oracle.errors import WrongPayloadLength, WrongTensorCount, WrongTensorShape, WrongTensorType
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.run import Runner, infer, run
 from tests.oracles import same
 from tests.unit.exact.files import file, node, tensor

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oracle.errors import ModelRefused
-from oracle.exact.lower import lower
+from oracle.exact.lowering.graph import lower
 from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, LEAF, MISSING, THRESHOLD, WIDTH
 from oracle.exact.program import Op
 from oracle.exact.run import run

@@ -1,0 +1,336 @@
+"""Verifies a bundle with no node: every hash, every opening, and the model run again."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from eth_utils import keccak
+from web3.types import LogReceipt
+
+from oracle import merkle
+from oracle.audit import proof
+from oracle.audit.bundle import Bundle, Reference
+from oracle.audit.proof import Claim, Words
+from oracle.chain import preimage
+from oracle.chain.codec import request_id
+from oracle.chain.decoder import Decoder
+from oracle.chain.events import RequestCreated, ResultProposed
+from oracle.chain.node import Chain
+from oracle.errors import ChainError, InferenceFailed, OracleError, WrongEvidence
+from oracle.inference import testimony
+from oracle.inference.comparison import Element, first_difference
+from oracle.inference.engine import Witness
+from oracle.inference.executor import Infers, Job
+from oracle.inference.testimony import Testimony
+from oracle.types import Address, Assurance, Model
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    FAILED = "FAILED"
+    UNCHECKED = "not checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a bundle says; `detail` is what was seen."""
+
+    name: str
+    outcome: Outcome
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`difference` is the first element of the output that is not what the bundle says that the
+    model gives, and how many there are. Believe it where all checks are ok."""
+
+    checks: tuple[Check, ...]
+    difference: tuple[Element, int] | None
+
+    @property
+    def is_wrong(self) -> bool | None:
+        """Whether the result is wrong; None where that is not known."""
+        return self.difference is not None if self.outcome is Outcome.OK else None
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst."""
+        found = {check.outcome for check in self.checks}
+        order = (Outcome.FAILED, Outcome.UNCHECKED)
+        return next((each for each in order if each in found), Outcome.OK)
+
+
+def verify(bundle: Bundle, onnx: Path | None, executor: Infers) -> Report:
+    """`onnx` is the model's file: the bundle's own, or one that stands in where it has none."""
+    checks: list[Check] = []
+    subject = _Subject(bundle, onnx, executor)
+    difference = None
+    for about in (subject.ids, subject.payloads, subject.run):
+        for name, check in about:
+            checks.append(_checked(name, check))
+        if any(check.outcome is Outcome.FAILED for check in checks):
+            break  # what follows would say nothing
+        if about is subject.payloads:
+            difference = subject.difference
+    return Report(tuple(checks), difference)
+
+
+def look_up(bundle: Bundle, chain: Chain) -> tuple[Check, ...]:
+    """What a node says of the logs that the bundle names: that alone no hash can show."""
+    logs = _Logs(bundle, chain)
+    checks = ("model log", logs.model), ("request log", logs.request), ("proposal log", logs.result)
+    return tuple(_checked(name, check) for name, check in checks)
+
+
+class _Open(OracleError):
+    """A check that cannot be made."""
+
+
+def _checked(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, Outcome.OK, check())
+    except (_Open, InferenceFailed, ChainError) as error:
+        return Check(name, Outcome.UNCHECKED, str(error))
+    except OracleError as error:
+        return Check(name, Outcome.FAILED, str(error))
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise WrongEvidence(otherwise)
+
+
+class _Logs:
+    """The logs that a bundle names, on a chain."""
+
+    def __init__(self, bundle: Bundle, chain: Chain):
+        self._bundle = bundle
+        self._chain = chain
+
+    def model(self) -> str:
+        bundle = self._bundle
+        reference = bundle.logs.model_published
+        log = self._log(bundle.registry, reference, bundle.model_id)
+        _require(preimage.of_log(log) == bundle.model, "The log is of another model.")
+        return f"in block {reference.block} of registry {bundle.registry}"
+
+    def request(self) -> str:
+        bundle = self._bundle
+        reference = bundle.logs.request_created
+        event = Decoder().decode(self._log(bundle.queue, reference, bundle.request_id), 0)
+        holds = isinstance(event, RequestCreated) and (event.request, event.payload) == (
+            bundle.request,
+            bundle.payload,
+        )
+        _require(holds, "The log is of another request.")
+        return f"in block {reference.block} of queue {bundle.queue}"
+
+    def result(self) -> str:
+        bundle = self._bundle
+        reference = bundle.logs.result_proposed
+        event = Decoder().decode(self._log(bundle.queue, reference, bundle.request_id), 0)
+        holds = isinstance(event, ResultProposed) and (event.proposal, event.output) == (
+            bundle.proposal,
+            bundle.output,
+        )
+        _require(holds, "The log is of another proposal.")
+        return f"in block {reference.block}: {bundle.proposal.operator} proposed this output"
+
+    def _log(self, address: Address, reference: Reference, subject: bytes) -> LogReceipt:
+        chain, block = self._chain, reference.block
+        _require(chain.id == self._bundle.chain_id, f"{chain.name} is chain {chain.id}.")
+        for log in chain.logs((address,), block, block, subject):
+            place = log["logIndex"], bytes(log["transactionHash"])
+            if place == (reference.index, reference.transaction):
+                return log
+        raise WrongEvidence(f"{chain.name} has no such log in block {block}.")
+
+
+class _Subject:
+    """A bundle and what can be said of it. Each check gives a detail, or raises."""
+
+    def __init__(self, bundle: Bundle, onnx: Path | None, executor: Infers):
+        self.bundle = bundle
+        self.onnx = onnx
+        self.executor = executor
+        self.ids = (
+            ("request id", self._request_id),
+            ("input", self._input),
+            ("model id", self._model_id),
+            ("model terms", self._model_terms),
+        )
+        self.payloads = (("proposal", self._proposal), ("output length", self._lengths))
+        self.run = (
+            ("model file", self._file),
+            ("program and run", self._run),
+            ("trace root", self._trace_root),
+            ("openings", self._openings),
+            ("verdict", self._verdict),
+        )
+
+    @cached_property
+    def model(self) -> Model:
+        return preimage.model_of(self.bundle.model)
+
+    @cached_property
+    def difference(self) -> tuple[Element, int] | None:
+        tensors = self.model.signature.outputs
+        return first_difference(self.bundle.output, self.bundle.recomputed, tensors)
+
+    @property
+    def ours(self) -> Testimony:
+        """From a run of our own; there is one, also where it fails."""
+        if isinstance(self._ran, OracleError):
+            raise self._ran
+        return self._ran
+
+    @cached_property
+    def _ran(self) -> Testimony | OracleError:
+        if self.onnx is None:
+            return _Open("The model's file is not in the bundle: give it by --model.")
+        model = self.model
+        terms = (model.file_hash, model.program_root, model.signature, model.assurance)
+        job = Job(self.onnx, *terms, self.bundle.payload, Witness(self.bundle.output))
+        try:
+            return testimony.load(self.executor.infer(job))
+        except OracleError as error:
+            return error
+
+    @property
+    def claim(self) -> Claim:
+        bundle = self.bundle
+        root = bundle.trace[: proof.WORD]
+        return Claim(self.model.program_root, root, bundle.payload, bundle.output)
+
+    # Ids.
+
+    def _request_id(self) -> str:
+        bundle = self.bundle
+        actual = request_id(bundle.request, bundle.chain_id, bundle.queue)
+        _require(actual == bundle.request_id, f"The request's fields hash to 0x{actual.hex()}.")
+        return f"0x{actual.hex()} on chain {bundle.chain_id}, queue {bundle.queue}"
+
+    def _input(self) -> str:
+        actual = keccak(self.bundle.payload)
+        needed = self.bundle.request.input_hash
+        _require(actual == needed, f"The input hashes to 0x{actual.hex()}.")
+        return f"{len(self.bundle.payload):,} bytes, as the request hashes them"
+
+    def _model_id(self) -> str:
+        actual = preimage.model_id(self.bundle.model)
+        _require(
+            actual == self.bundle.model_id == self.bundle.request.model,
+            f"The model hashes to 0x{actual.hex()}; the request is for"
+            f" 0x{self.bundle.request.model.hex()}.",
+        )
+        return f"0x{actual.hex()}, which the request is for"
+
+    def _model_terms(self) -> str:
+        model, terms = self.model, self.bundle.request.terms
+        _require(model.assurance is Assurance.EXACT, "The model is VANILLA: nothing can be shown.")
+        tensors = *model.signature.inputs, *model.signature.outputs
+        _require(all(t.dtype.itemsize for t in tensors), "A tensor's elements have no size.")
+        needed = (
+            model.publisher,
+            model.royalty,
+            model.signature.input_length,
+            model.signature.output_length,
+            True,
+        )
+        actual = (
+            terms.publisher,
+            terms.royalty,
+            terms.input_length,
+            terms.output_length,
+            terms.is_exact,
+        )
+        _require(actual == needed, "The request's terms are not the model's.")
+        return f"{model.name} {model.version} by {model.publisher}"
+
+    # Payloads.
+
+    def _proposal(self) -> str:
+        proposal, request = self.bundle.proposal, self.bundle.request
+        chosen = request.operator in (None, proposal.operator)
+        _require(chosen, "The request was for another operator.")
+        in_time = proposal.proposed_at < request.deadline
+        _require(in_time, "It was proposed after the deadline.")
+        earliest = proposal.proposed_at + request.window
+        _require(proposal.settle_at >= earliest, "Its window ends before it is over.")
+        return f"by {proposal.operator}; look up the log to see that it was"
+
+    def _lengths(self) -> str:
+        signature = self.model.signature
+        fits = len(self.bundle.payload) == signature.input_length
+        _require(fits, "The input is not as long as the model takes it.")
+        for output in (self.bundle.output, self.bundle.recomputed):
+            fits = len(output) == signature.output_length
+            _require(fits, "An output is not as long as the model gives it.")
+        return f"{signature.output_length:,} bytes, as the model gives them"
+
+    # The run.
+
+    def _file(self) -> str:
+        if self.onnx is None:
+            raise _Open("The model's file is not in the bundle: give it by --model.")
+        with self.onnx.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").digest()
+        _require(actual == self.model.file_hash, f"Its SHA-256 is {actual.hex()}.")
+        return f"SHA-256 {actual.hex()}, as the model's id has it"
+
+    def _run(self) -> str:
+        _require(
+            self.ours.output == self.bundle.recomputed,
+            f"The model gives 0x{self.ours.output.hex()} here.",
+        )
+        return (
+            f"the file's program has root 0x{self.model.program_root.hex()}, and gives the"
+            " recomputed output"
+        )
+
+    def _trace_root(self) -> str:
+        found = self.ours.trace_root
+        _require(found == self.claim.trace_root, f"The run's trace has root 0x{found.hex()}.")
+        return f"0x{found.hex()}"
+
+    def _openings(self) -> str:
+        """All outputs as recomputed, in the trace; by hashes alone."""
+        words = Words(self.bundle.trace)
+        words.take(1)
+        header = proof.read_header(words, self.model.program_root)
+        signature = self.model.signature
+        given = [(type_.dtype, type_.shape) for _, type_ in header.outputs]
+        needed = [(type_.dtype, type_.shape) for type_ in signature.outputs]
+        _require(given == needed, "The program's outputs are not the model's.")
+        at = 0
+        for value, type_ in header.outputs:
+            data = self.bundle.recomputed[at : at + type_.nbytes]
+            root = merkle.subtree_root(data, merkle.depth_of(merkle.leaf_count(len(data))))
+            proof.check_value(header, self.claim, value, root, proof.read_path(words, header))
+            at += type_.nbytes
+        words.end()
+        return f"{len(header.outputs)} outputs lead to the trace's root"
+
+    def _verdict(self) -> str:
+        if self.difference is None:
+            _require(self.bundle.proof is None, "There is a proof, but the output is right.")
+            return "the output is right, every bit"
+        if self.bundle.proof is None:
+            raise WrongEvidence("The output is wrong, but there is no proof.")
+        _ = self.ours  # or nothing is known of the program, and its records cannot be believed
+        try:
+            found = proof.prove(self.bundle.proof, self.claim, self.model.signature.inputs)
+        except WrongEvidence as error:
+            raise WrongEvidence(f"The proof proves nothing: {error}.") from None
+        _require(found.claimed != found.expected, "The proof is of an element that is right.")
+        charge = self.ours.charge
+        is_ours = charge is not None and charge.proof == self.bundle.proof
+        _require(is_ours, "The proof is not of the first element that is wrong.")
+        return (
+            f"the proof opens element {found.element} of node {found.node} ({found.op.name}):"
+            f" claimed {found.claimed.hex()}, and what it reads gives {found.expected.hex()}"
+        )

@@ -1,0 +1,80 @@
+"""A dispute as the chain tells it: what was asked, what was answered, how it ended."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from oracle.chain.events import (
+    DemandTimedOut,
+    DisputeEvent,
+    FraudProven,
+    PartDemanded,
+    PartRevealed,
+    TraceRevealed,
+    Where,
+)
+from oracle.types import Demand, Part
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """One proposal's. `last` is where it last changed."""
+
+    key: bytes
+    demanded: Mapping[Part, PartDemanded] = field(default_factory=dict)
+    revealed: Mapping[Part, PartRevealed] = field(default_factory=dict)
+    trace_root: bytes | None = None
+    conviction: FraudProven | DemandTimedOut | None = None
+    last: Where | None = None
+
+    @property
+    def open(self) -> tuple[Demand, ...]:
+        """What waits for an answer."""
+        if self.conviction is not None:
+            return ()
+        events = self.demanded.items()
+        return tuple(event.demand for part, event in events if part not in self.revealed)
+
+
+def told(key: bytes, events: Iterable[DisputeEvent], before: Dispute | None = None) -> Dispute:
+    """The dispute with that key, as the events tell it; those of others are passed over."""
+    dispute = before or Dispute(key)
+    for event in events:
+        if key_of(event) == key:
+            dispute = _after(dispute, event)
+    return dispute
+
+
+def key_of(event: DisputeEvent) -> bytes:
+    return event.demand.dispute if isinstance(event, PartDemanded) else event.dispute
+
+
+def demand_id(dispute: bytes, part: Part) -> bytes:
+    """What a duty about a demand calls it: 45 bytes."""
+    return b"".join(
+        (
+            dispute,
+            part.value.to_bytes(4, "big"),
+            part.height.to_bytes(1, "big"),
+            part.first.to_bytes(4, "big"),
+            part.count.to_bytes(4, "big"),
+        )
+    )
+
+
+def named(subject: bytes) -> tuple[bytes, Part]:
+    """The inverse of `demand_id`."""
+    places = ((32, 36), (36, 37), (37, 41), (41, 45))
+    return subject[:32], Part(*(int.from_bytes(subject[a:b], "big") for a, b in places))
+
+
+def _after(dispute: Dispute, event: DisputeEvent) -> Dispute:
+    dispute = replace(dispute, last=event.where)
+    match event:
+        case PartDemanded(demand=demand):
+            return replace(dispute, demanded={**dispute.demanded, demand.part: event})
+        case PartRevealed(part=part):
+            return replace(dispute, revealed={**dispute.revealed, part: event})
+        case TraceRevealed(trace_root=root):
+            return replace(dispute, trace_root=root)
+        case FraudProven() | DemandTimedOut():
+            return replace(dispute, conviction=event)

@@ -1,0 +1,180 @@
+"""Transactions out: signed, recorded before they leave, and followed until they are mined.
+
+What is recorded can be sent again and again and still happens once: the raw transaction carries its
+nonce. So a crash between any two lines here loses nothing and sends nothing twice.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Protocol
+
+import structlog
+
+from oracle.chain.keys import Signer
+from oracle.chain.node import Call, Chain, Fees, Receipt
+from oracle.errors import ChainError, Reverted, RpcUnavailable
+
+log = structlog.get_logger()
+
+GAS_MARGIN = 115  # percent of the estimate: state may move between the estimate and the block
+MOST_GAS = 1 << 24  # of one transaction, since EIP-7825: no margin goes beyond it
+RAISE = 25  # percent; nodes want at least 10 to replace a transaction
+MAX_RAISE = 10  # times the going fee: what waits in spite of that waits for something else
+RECEIPT_TIMEOUT = 120.0  # seconds
+
+
+class Outcome(IntEnum):
+    WAITING = 0
+    SUCCEEDED = 1
+    FAILED = 2  # mined, and reverted
+    DISPLACED = 3  # another transaction took its nonce
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A signed transaction. Several may share a nonce, with rising fees; one of them is mined."""
+
+    hash: bytes
+    raw: bytes
+    nonce: int
+    gas: int
+    fees: Fees
+    call: Call
+    duties: tuple[int, ...]
+    sent_at: float  # seconds
+
+
+class Outbox(Protocol):
+    """Where transactions are recorded; the store's part."""
+
+    def record(self, sent: Sent) -> None: ...
+
+    def waiting(self) -> Sequence[Sent]:
+        """All that are not closed, by nonce, the last sent of each nonce last."""
+        ...
+
+    def close(self, nonce: int, outcome: Outcome, mined: bytes | None, gas_used: int) -> None:
+        """Ends all transactions of `nonce`. Duties of one that did not succeed are open again."""
+        ...
+
+
+class Sender:
+    """Sends for one account. Nobody else may send for it meanwhile, or transactions are displaced
+    (which costs time, never correctness)."""
+
+    def __init__(self, chain: Chain, signer: Signer, outbox: Outbox, patience: float = 30.0):
+        self.chain = chain
+        self.signer = signer
+        self.outbox = outbox
+        self.patience = patience  # seconds before a waiting transaction's fee is raised
+
+    def send(self, call: Call, duties: tuple[int, ...], now: float, spare: int = 0) -> Sent:
+        """Raises Reverted, and sends nothing, where the call would fail. `spare` is gas that the
+        call may need beyond what it takes in simulation."""
+        estimate = self.chain.estimate(call, self.signer.address)
+        gas = max(estimate, min(estimate * GAS_MARGIN // 100 + spare, MOST_GAS))
+        waiting = self.outbox.waiting()
+        mined = self.chain.nonce(self.signer.address)
+        nonce = max([mined, *(sent.nonce + 1 for sent in waiting)])
+        return self._send(call, duties, nonce, gas, self.chain.fees(), now)
+
+    def _send(
+        self, call: Call, duties: tuple[int, ...], nonce: int, gas: int, fees: Fees, now: float
+    ) -> Sent:
+        raw, hash_ = self.signer.sign(_transaction(self.chain.id, call, nonce, gas, fees))
+        sent = Sent(hash_, raw, nonce, gas, fees, call, duties, now)
+        self.outbox.record(sent)
+        self._broadcast(sent)
+        return sent
+
+    def follow(self, now: float) -> int:
+        """Closes what is mined, sends again what the node forgot, raises the fee of what waits too
+        long. Returns how many nonces still wait."""
+        waiting: dict[int, list[Sent]] = {}
+        for sent in self.outbox.waiting():
+            waiting.setdefault(sent.nonce, []).append(sent)
+        mined = self.chain.nonce(self.signer.address) if waiting else 0
+        left = 0
+        for nonce, attempts in sorted(waiting.items()):
+            if nonce < mined:
+                self._close(nonce, attempts)
+                continue
+            left += 1
+            last = attempts[-1]
+            if now - last.sent_at >= self.patience and self._may_raise(last):
+                log.info("raised the fee", nonce=nonce, attempt=len(attempts) + 1)
+                fees = last.fees.raised(RAISE)
+                self._send(last.call, last.duties, nonce, last.gas, fees, now)
+            elif not self.chain.knows(last.hash):
+                self._broadcast(last)
+        return left
+
+    def _may_raise(self, sent: Sent) -> bool:
+        """A chain that stands still, or an account without funds, must not cost us all we have."""
+        return sent.fees.maximum < MAX_RAISE * self.chain.fees().maximum
+
+    def _close(self, nonce: int, attempts: Sequence[Sent]) -> None:
+        for sent in attempts:
+            receipt = self.chain.receipt(sent.hash)
+            if receipt is not None:
+                outcome = Outcome.SUCCEEDED if receipt.succeeded else Outcome.FAILED
+                self.outbox.close(nonce, outcome, sent.hash, receipt.gas_used)
+                return
+        log.warning("another transaction took our nonce", nonce=nonce)
+        self.outbox.close(nonce, Outcome.DISPLACED, None, 0)
+
+    def _broadcast(self, sent: Sent) -> None:
+        try:
+            self.chain.broadcast(sent.raw)
+        except RpcUnavailable:
+            raise
+        except ChainError as error:
+            # Nodes have no common word for "known already": whether it is there is what counts.
+            if not self.chain.knows(sent.hash):
+                log.warning("the node refused a transaction", nonce=sent.nonce, why=str(error))
+
+
+def transact(chain: Chain, signer: Signer, call: Call) -> Receipt:
+    """Sends one transaction and waits until it is mined, for commands that a person runs.
+
+    Raises Reverted before sending where it would fail, and after where it did."""
+    gas = chain.estimate(call, signer.address) * GAS_MARGIN // 100
+    nonce = chain.nonce(signer.address)
+    raw, hash_ = signer.sign(_transaction(chain.id, call, nonce, gas, chain.fees()))
+    chain.broadcast(raw)
+    receipt = wait(chain, hash_)
+    if not receipt.succeeded:
+        chain.call(call, signer.address)  # says why, if it still would
+        raise Reverted("Unknown", {"transaction": "0x" + hash_.hex()})
+    return receipt
+
+
+def wait(chain: Chain, transaction: bytes) -> Receipt:
+    deadline = time.monotonic() + RECEIPT_TIMEOUT
+    pause = 0.01
+    while (receipt := chain.receipt(transaction)) is None:
+        if time.monotonic() > deadline:
+            raise ChainError(
+                f"Transaction 0x{transaction.hex()} is not mined after {RECEIPT_TIMEOUT:.0f} s;"
+                " look it up before you send another."
+            )
+        time.sleep(pause)
+        pause = min(1.0, pause * 1.5)
+    return receipt
+
+
+def _transaction(chain_id: int, call: Call, nonce: int, gas: int, fees: Fees) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "chainId": chain_id,
+        "nonce": nonce,
+        "gas": gas,
+        "value": call.value,
+        "data": call.data,
+    }
+    if call.to is not None:
+        fields["to"] = call.to
+    if fees.priority is None:
+        return fields | {"gasPrice": fees.maximum}
+    return fields | {"maxFeePerGas": fees.maximum, "maxPriorityFeePerGas": fees.priority}

@@ -1,0 +1,396 @@
+"""The challenger at work: runs again what others propose, and takes what is wrong to the slash."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Event as Flag
+from typing import Protocol
+
+import structlog
+
+from oracle.chain.codec import commitment, dispute_key
+from oracle.chain.contracts import Disputes, Queue, Referee, Subject
+from oracle.chain.disputes import Dispute, named
+from oracle.chain.events import Event, Where
+from oracle.chain.node import Call, Chain
+from oracle.chain.preimage import model_of
+from oracle.chain.transactions import Sender
+from oracle.chain.watcher import Watcher
+from oracle.challenger import policy as challenger
+from oracle.challenger.policy import STEPS, Policy
+from oracle.errors import ChainError, OracleError, Reverted, RpcUnavailable
+from oracle.exact.proofs.evidence import ClaimKind
+from oracle.inference import findings
+from oracle.inference.answers import Answers
+from oracle.inference.engine import Pursue
+from oracle.inference.findings import Charge, Finding
+from oracle.state import rounds
+from oracle.state.duties import Decision, Kind, State
+from oracle.state.rounds import Book
+from oracle.state.store import Row, Store
+from oracle.types import Model, RequestId, Wei
+
+log = structlog.get_logger()
+
+RETRY = 10.0  # seconds until what may get better by itself is tried again
+SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
+PREPAID_PERCENT = 125  # of the price: the base fee may rise until the demand is mined
+
+# What a revert in simulation means for a duty. The node may be behind the events that we read: what
+# these still ask for is taken on again.
+_DONE_BY_ANOTHER = (
+    *("AlreadyDemanded", "AlreadyConvicted", "AlreadyCommitted", "DemandNotOpen", "WrongStatus"),
+    *("NothingToCollect", "NothingToWithdraw", "WrongDemand"),
+)
+_NOT_YET = (
+    *("CommittedTooLate", "NotCommitted", "RevealNotOver", "WrongProposal", "PrepaidTooLittle"),
+)
+
+
+class Witness(Protocol):
+    """A second view of the chain."""
+
+    def objection(self, request_id: RequestId, payload: bytes, subject: Subject) -> str | None:
+        """Why what we read is not what the chain says; None if it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the patrol is made of. Without a sender it is a dry run: it looks, and sends nothing."""
+
+    chain: Chain
+    queue: Queue
+    disputes: Disputes
+    referee: Referee
+    watcher: Watcher
+    store: Store
+    inference: Answers
+    policy: Policy
+    sender: Sender | None
+    witness: Witness | None = None
+    parallel: int = 2  # inferences at once
+    clock: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A finding, which holds until what it asks for is answered. If any other answer ended it, a
+    liar that answers its own demands all the time could keep us from ever acting on one."""
+
+    finding: Finding
+    dispute: bytes
+
+    def is_current(self, dispute: Dispute) -> bool:
+        question = self.finding.question
+        is_answered = question is not None and question.part in dispute.revealed
+        return self.dispute == dispute.key and not is_answered
+
+
+class Patrol:
+    def __init__(self, setup: Setup):
+        self._setup = setup
+        self._store = setup.store
+        self._running: dict[int, tuple[Future[bytes], bytes]] = {}  # by duty, with the dispute
+        self._found: dict[bytes, _Known] = {}  # by request
+        self._not_before: dict[int, float] = {}  # by duty: when to try again
+        self._failures: Counter[int] = Counter()  # by duty
+        self._reported: set[tuple[int, str]] = set()
+
+    def run(self, stop: Flag, pause: float) -> None:
+        rounds.run(self.tick, stop, pause)
+
+    def tick(self) -> None:
+        """One round. Whatever it was doing when the process died, the next round does again."""
+        now = self._setup.clock()
+        rounds.read(self._setup.chain, self._setup.watcher, self._store, self._decide)
+        chain_time = max(now, self._setup.chain.block("latest").time)
+        rounds.miss(self._setup.chain, self._store, chain_time)
+        self._look(now)
+        for row in self._store.duties(State.OPEN, kind=Kind.PURSUE):
+            self._plan(row)
+        self._send(now, chain_time)
+        if self._setup.sender is not None:
+            self._setup.sender.follow(now)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs and no transaction waits."""
+        return not self._running and not self._store.waiting()
+
+    @property
+    def is_pursuing(self) -> bool:
+        """Whether a result is wrong, or may be, and its operator not slashed yet."""
+        waiting = self._store.duties(State.OPEN, kind=Kind.CHECK)
+        return bool(waiting or self.open_pursuits)
+
+    @property
+    def open_pursuits(self) -> int:
+        """Wrong results whose operators are not slashed yet."""
+        return len(self._store.duties(State.OPEN, State.SENT, kind=Kind.PURSUE))
+
+    def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
+        return challenger.decide(event, self._setup.policy, book.request_of, book.disputes_of)
+
+    # Running again.
+
+    def _look(self, now: float) -> None:
+        for duty_id, (future, dispute) in list(self._running.items()):
+            if future.done():
+                del self._running[duty_id]
+                self._take(duty_id, future, dispute, now)
+        # A pursuit has a deadline that others set; a check has the whole window. What failed before
+        # waits for the rest, or a few bad models could take up all the time there is.
+        for kind in (Kind.PURSUE, Kind.CHECK):
+            rows = self._store.duties(State.OPEN, kind=kind)
+            for row in sorted(rows, key=lambda row: self._failures[row.id]):
+                if len(self._running) >= self._setup.parallel:
+                    return
+                if row.id in self._running or self._not_before.get(row.id, 0) > now:
+                    continue
+                if kind is Kind.CHECK or self._finding(row) is None:
+                    self._start(row)
+
+    def _start(self, row: Row) -> None:
+        request_id = RequestId(row.duty.subject)
+        subject, model = self._subject(request_id), self._model(request_id)
+        if subject is None or model is None:
+            self._store.end(row.id, State.MISSED, "its request or model was never read")
+            return
+        dispute = self._dispute(request_id, subject)
+        revealed = tuple(
+            (event.part, event.data, event.siblings) for event in dispute.revealed.values()
+        )
+        future = self._setup.inference.ask(
+            model,
+            self._store.uris(subject.request.model),
+            self._store.payload(request_id),
+            Pursue(subject.output, dispute.trace_root, revealed),
+        )
+        self._running[row.id] = future, dispute.key
+
+    def _take(self, duty_id: int, future: "Future[bytes]", dispute: bytes, now: float) -> None:
+        rows = {row.id: row for row in self._store.duties(State.OPEN)}
+        row = rows.get(duty_id)
+        if row is None:
+            return  # ended meanwhile
+        request_id = RequestId(row.duty.subject)
+        request = "0x" + request_id.hex()
+        try:
+            finding = findings.load(future.result())
+        except OracleError as error:
+            log.error("cannot be checked yet", request=request, why=str(error))
+            self._fail(duty_id, now)
+            return
+        # A bug, which must not cost us the deadlines of the rest, nor let a liar go that found it.
+        except Exception as error:
+            log.error("cannot be checked yet", request=request, exc_info=error)
+            self._fail(duty_id, now)
+            return
+        if row.duty.kind is Kind.CHECK and not self._conclude(row, request_id, finding, dispute):
+            self._not_before[duty_id] = now + RETRY
+            return
+        if not finding.is_right:
+            self._found[request_id] = _Known(finding, dispute)
+
+    def _fail(self, duty_id: int, now: float) -> None:
+        self._failures[duty_id] += 1
+        self._not_before[duty_id] = now + RETRY
+
+    def _conclude(self, row: Row, request_id: RequestId, finding: Finding, dispute: bytes) -> bool:
+        """Whether the check is over: nobody is accused on the word of one node alone."""
+        request = "0x" + request_id.hex()
+        if finding.is_right:
+            log.info("reproduced", request=request)
+            self._store.conclude(row.id, dispute, request_id, is_right=True)
+            return True
+        subject = self._subject(request_id)
+        assert subject is not None
+        operator = subject.proposal.operator
+        if self._setup.witness is not None:
+            payload = self._store.payload(request_id)
+            objection = self._setup.witness.objection(request_id, payload, subject)
+            if objection is not None:
+                log.error("not pursued: our node may be wrong", request=request, why=objection)
+                return False
+        log.error("a result is wrong", request=request, operator=operator, doubt=finding.doubt)
+        self._store.conclude(row.id, dispute, request_id, is_right=False)
+        return True
+
+    def _finding(self, row: Row) -> Finding | None:
+        """What to do next about a wrong result, if we have worked that out."""
+        request_id = RequestId(row.duty.subject)
+        known, subject = self._found.get(request_id), self._subject(request_id)
+        if known is None or subject is None:
+            return None
+        is_current = known.is_current(self._dispute(request_id, subject))
+        return known.finding if is_current else None
+
+    # The next step.
+
+    def _plan(self, row: Row) -> None:
+        request_id = RequestId(row.duty.subject)
+        subject, finding = self._subject(request_id), self._finding(row)
+        if subject is None:
+            return
+        dispute = self._dispute(request_id, subject)
+        for duty, where in challenger.timeouts(dispute, self._setup.policy.challenger):
+            self._store.take(duty, where)
+        steps = [
+            each
+            for each in self._store.duties(State.OPEN, State.SENT)
+            if each.duty.kind in STEPS and each.duty.subject == request_id
+        ]
+        if finding is None or any(each.state is State.SENT for each in steps):
+            return
+        committed = finding.charge is not None and self._is_committed(dispute.key, finding.charge)
+        wanted = challenger.next_duty(request_id, row.duty.deadline, dispute, finding, committed)
+        for each in steps:
+            if wanted is None or each.duty.kind is not wanted.kind:
+                self._store.end(each.id, State.SUPERSEDED, "another step is next")
+        if wanted is not None and self._is_worth_it(row, subject):
+            block, index = self._store.place(row.id)
+            self._store.take(wanted, dispute.last or Where(block, index, b"", 0))
+
+    def _is_worth_it(self, row: Row, subject: Subject) -> bool:
+        price = self._setup.chain.gas_price()
+        objection = challenger.objection(subject.request, self._setup.policy, price)
+        if objection is not None:
+            self._report(row, "not pursued; --even-at-a-loss would", why=objection)
+        return objection is None
+
+    def _is_committed(self, dispute: bytes, charge: Charge) -> bool:
+        return self._store.committed(self._commitment(dispute, charge)) is not None
+
+    def _commitment(self, dispute: bytes, charge: Charge) -> bytes:
+        me = self._setup.policy.challenger
+        return commitment(me, dispute, charge.proof, self._salt(dispute))
+
+    def _salt(self, dispute: bytes) -> bytes:
+        """Found again after a crash, and by nobody else."""
+        sender = self._setup.sender
+        return bytes(32) if sender is None else sender.signer.secret(dispute)
+
+    # Transactions out.
+
+    def _send(self, now: float, chain_time: float) -> None:
+        ready = [
+            row
+            for row in self._store.duties(State.OPEN)
+            if row.duty.not_before <= chain_time and self._not_before.get(row.id, 0) <= now
+        ]
+        for kind in Kind:
+            for row in ready:
+                if row.duty.kind is kind and kind not in (Kind.CHECK, Kind.PURSUE):
+                    self._send_one(row, now)
+
+    def _send_one(self, row: Row, now: float) -> None:
+        try:
+            call = self._call(row)
+            if call is None:
+                return
+            if self._setup.sender is None:
+                self._report(row, "would send, but there is no key", value=call.value)
+                return
+            if not self._is_in_budget(row, call):
+                self._not_before[row.id] = now + RETRY
+                return
+            sent = self._setup.sender.send(call, (row.id,), now)
+        except RpcUnavailable:
+            raise
+        except ChainError as error:
+            self._refused(row, error, now)
+        else:
+            hash_ = "0x" + sent.hash.hex()
+            log.info("sent", kind=row.duty.kind, prepaid=call.value or None, transaction=hash_)
+
+    def _is_in_budget(self, row: Row, call: Call) -> bool:
+        limit, sender = self._setup.policy.max_spend, self._setup.sender
+        # What brings money home is always worth sending.
+        if limit is None or sender is None or row.duty.kind in (Kind.COLLECT, Kind.WITHDRAW):
+            return True
+        gas = self._setup.chain.estimate(call, sender.signer.address)
+        needed = self._store.spent() + gas * self._setup.chain.fees().maximum + call.value
+        if needed > limit:
+            self._report(row, "held back: it would cost more than --max-spend", needed=needed)
+        return needed <= limit
+
+    def _call(self, row: Row) -> Call | None:
+        """None where there is nothing to send yet, or any more."""
+        disputes = self._setup.disputes
+        match row.duty.kind:
+            case Kind.WITHDRAW:
+                return self._setup.queue.withdraw(self._setup.policy.challenger)
+            case Kind.COLLECT:
+                key, part = named(row.duty.subject)
+                return disputes.collect(self._store.dispute(key).demanded[part].demand)
+            case Kind.TIMEOUT:
+                key, part = named(row.duty.subject)
+                event = self._store.dispute(key).demanded[part]
+                subject = self._subject(event.request_id)
+                return None if subject is None else disputes.timeout(subject, event.demand)
+            case _:
+                return self._step(row)
+
+    def _step(self, row: Row) -> Call | None:
+        request_id = RequestId(row.duty.subject)
+        subject, finding = self._subject(request_id), self._finding(row)
+        if subject is None or finding is None:
+            return None
+        model = self._store.preimage(subject.request.model)
+        if model is None:
+            return None
+        disputes, key = self._setup.disputes, self._dispute(request_id, subject).key
+        if row.duty.kind is Kind.DEMAND and finding.question is not None:
+            asked = finding.question
+            price = disputes.price_of(asked.part, asked.values, asked.leaves)
+            prepaid = Wei(price * PREPAID_PERCENT // 100)
+            return disputes.demand(subject, asked.part, model, asked.descriptors, prepaid)
+        if finding.charge is None:
+            return None
+        charge = finding.charge
+        payload = self._store.payload(request_id) if charge.reads_input else b""
+        output = subject.output if charge.kind is ClaimKind.OUTPUT else b""
+        if row.duty.kind is Kind.COMMIT:
+            root = self._store.dispute(key).trace_root
+            program = model_of(model).program_root
+            self._setup.referee.must_convict(program, root, subject, charge.proof, payload, output)
+            return disputes.commit(self._commitment(key, charge))
+        return disputes.prove(subject, model, charge.proof, payload, output, self._salt(key))
+
+    def _refused(self, row: Row, error: ChainError, now: float) -> None:
+        """What a revert in simulation means for a duty. Nothing was sent."""
+        subject = row.duty.subject.hex()
+        name = error.name if isinstance(error, Reverted) else ""
+        if name in _DONE_BY_ANOTHER:
+            self._store.end(row.id, State.SUPERSEDED, str(error))
+            self._not_before[row.id] = now + SOON
+        elif name in _NOT_YET:
+            self._not_before[row.id] = now + SOON
+        elif name in ("TooLateToDemand", "WindowOver"):
+            log.error("missed a deadline", kind=row.duty.kind, subject=subject)
+            self._store.end(row.id, State.MISSED, str(error))
+        else:
+            log.error("cannot be sent yet", kind=row.duty.kind, subject=subject, why=str(error))
+            self._not_before[row.id] = now + RETRY
+
+    def _report(self, row: Row, sentence: str, **fields: object) -> None:
+        """Once."""
+        if (row.id, sentence) not in self._reported:
+            self._reported.add((row.id, sentence))
+            log.warning(sentence, kind=row.duty.kind, subject=row.duty.subject.hex(), **fields)
+
+    # What is known.
+
+    def _subject(self, request_id: RequestId) -> Subject | None:
+        request, proposed = self._store.request(request_id), self._store.proposal(request_id)
+        return None if request is None or proposed is None else Subject(request, *proposed)
+
+    def _model(self, request_id: RequestId) -> Model | None:
+        request = self._store.request(request_id)
+        return None if request is None else self._store.model(request.model)
+
+    def _dispute(self, request_id: RequestId, subject: Subject) -> Dispute:
+        return self._store.dispute(dispute_key(request_id, subject.proposal, subject.output))

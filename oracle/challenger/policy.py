@@ -1,0 +1,166 @@
+"""What a challenger owes: events in, duties out. Sends nothing, stores nothing, knows no clock.
+
+Every result of others is checked. One that is wrong is pursued, step by step, until its operator is
+slashed; which step is next depends on nothing but what the chain says about the dispute and on our
+own trace, so it is the same after any crash, and what somebody else did need not be done again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from oracle.chain.disputes import Dispute, demand_id
+from oracle.chain.events import (
+    DemandTimedOut,
+    Event,
+    FraudCommitted,
+    FraudProven,
+    OperatorSlashed,
+    PartDemanded,
+    PartRevealed,
+    PrepaidCollected,
+    RequestExpired,
+    RequestReopened,
+    RequestSettled,
+    ResultProposed,
+    Where,
+    WindowMoved,
+    Withdrawn,
+)
+from oracle.inference.findings import Finding
+from oracle.state.duties import Close, Decision, Duty, Finish, Kind, Postpone, State
+from oracle.types import Address, ModelId, Request, RequestId, Wei
+
+STEPS = (Kind.DEMAND, Kind.COMMIT, Kind.PROVE)
+REWARD_PERCENT = 30  # of a slashed bond, as in OperatorStaking
+# Of a whole pursuit of a network as large as ResNet-18: two or three demands, a commitment, a
+# proof, what is collected in the end. What was prepaid comes back.
+PURSUIT_GAS = 3_000_000
+# How much later than its demander, as a part of the reveal period, others end an open demand.
+COURTESY = 10
+
+RequestOf = Callable[[RequestId], Request | None]
+DisputesOf = Callable[[RequestId], Sequence[Dispute]]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the challenger watches, and what it may cost."""
+
+    challenger: Address
+    models: frozenset[ModelId] | None = None  # None: all that are EXACT
+    max_spend: Wei | None = None  # gas and what is prepaid, of all transactions ever
+    even_at_a_loss: bool = False
+
+
+def decide(
+    event: Event, policy: Policy, request_of: RequestOf, disputes_of: DisputesOf
+) -> Iterator[Decision]:
+    """What `event` obliges the challenger to do, and which duties it ends."""
+    me = policy.challenger
+    match event:
+        case ResultProposed(request_id=request_id, proposal=proposal) if proposal.operator != me:
+            request = request_of(request_id)
+            if request is not None and _is_watched(request, policy):
+                yield Duty(Kind.CHECK, request_id, deadline=proposal.settle_at)
+
+        case WindowMoved(request_id=request_id, proposal=proposal):
+            for kind in (Kind.CHECK, Kind.PURSUE, *STEPS):
+                yield Postpone(kind, request_id, deadline=proposal.settle_at)
+
+        case PartDemanded(request_id=request_id, demand=demand) if demand.demander == me:
+            yield Close(Kind.DEMAND, request_id, State.DONE)
+
+        case PartRevealed(dispute=dispute, part=part):
+            yield Close(Kind.TIMEOUT, demand_id(dispute, part), State.SUPERSEDED, "answered")
+
+        case FraudCommitted(where=where, challenger=challenger) if challenger == me:
+            yield Finish(Kind.COMMIT, where.transaction)
+
+        case FraudProven(where=where, request_id=request_id, dispute=key, challenger=challenger):
+            state = State.DONE if challenger == me else State.SUPERSEDED
+            yield Close(Kind.PROVE, request_id, state)
+            yield from _convicted(where, request_id, key, me, disputes_of)
+
+        case DemandTimedOut(where=where, request_id=request_id, dispute=key):
+            yield from _convicted(where, request_id, key, me, disputes_of)
+
+        case RequestSettled(request_id=request_id):
+            yield from _over(request_id, State.MISSED, "it was settled")
+
+        case RequestReopened(request_id=request_id) | RequestExpired(request_id=request_id):
+            yield from _over(request_id, State.SUPERSEDED, "the proposal is void")
+
+        case PrepaidCollected(where=where, account=account) if account == me:
+            yield Finish(Kind.COLLECT, where.transaction)
+
+        case OperatorSlashed(where=where, challenger=challenger) if challenger == me:
+            mine = bytes.fromhex(me[2:])
+            yield Close(Kind.WITHDRAW, mine, State.SUPERSEDED, "more was earned")
+            yield Duty(Kind.WITHDRAW, mine, not_before=where.time)
+
+        case Withdrawn(account=account) if account == me:
+            yield Close(Kind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE)
+
+
+def next_duty(
+    request_id: RequestId, deadline: int | None, dispute: Dispute, finding: Finding, committed: bool
+) -> Duty | None:
+    """The next step against a wrong result; None where it is another's turn. `committed`: whether
+    we announced the proof that was found, in a block that we have read."""
+    if dispute.conviction is not None:
+        return None
+    if finding.question is not None:
+        is_asked = finding.question.part in dispute.demanded
+        return None if is_asked else Duty(Kind.DEMAND, request_id, deadline=deadline)
+    if finding.charge is not None:
+        kind = Kind.PROVE if committed else Kind.COMMIT
+        return Duty(kind, request_id, deadline=deadline)
+    return None
+
+
+def timeouts(dispute: Dispute, me: Address) -> Iterator[tuple[Duty, Where]]:
+    """What to do should the operator not answer, each with the demand's place. Whoever demanded
+    gets the reward, so others leave it a while to end its own demand."""
+    for demand in dispute.open:
+        asked = dispute.demanded[demand.part].where
+        wait = 0 if demand.demander == me else 1 + (demand.deadline - asked.time) // COURTESY
+        not_before = demand.deadline + 1 + wait
+        yield Duty(Kind.TIMEOUT, demand_id(dispute.key, demand.part), not_before), asked
+
+
+def reward(request: Request) -> Wei:
+    """What the challenger gets of the bond."""
+    return Wei(request.bond * REWARD_PERCENT // 100)
+
+
+def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
+    """Why a wrong result is not pursued; None if it is."""
+    cost = PURSUIT_GAS * gas_price
+    if not policy.even_at_a_loss and reward(request) < cost:
+        return f"the reward of {reward(request)} wei is below the {cost} wei that gas may cost now"
+    return None
+
+
+def _is_watched(request: Request, policy: Policy) -> bool:
+    return request.terms.is_exact and (policy.models is None or request.model in policy.models)
+
+
+def _convicted(
+    where: Where, request_id: RequestId, key: bytes, me: Address, disputes_of: DisputesOf
+) -> Iterator[Decision]:
+    yield Close(Kind.PURSUE, request_id, State.DONE)
+    for kind in (Kind.CHECK, *STEPS):
+        yield Close(kind, request_id, State.SUPERSEDED, "its operator was slashed")
+    for dispute in disputes_of(request_id):
+        for part, event in dispute.demanded.items():
+            if dispute.key != key:
+                continue
+            yield Close(Kind.TIMEOUT, demand_id(key, part), State.DONE)
+            if event.demand.demander == me:
+                yield Duty(Kind.COLLECT, demand_id(key, part), not_before=where.time)
+
+
+def _over(request_id: RequestId, state: State, note: str) -> Iterator[Decision]:
+    yield Close(Kind.PURSUE, request_id, state, note)
+    for kind in (Kind.CHECK, *STEPS):
+        yield Close(kind, request_id, State.SUPERSEDED, note)

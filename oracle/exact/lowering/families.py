@@ -1,0 +1,72 @@
+"""From ONNX ops to primitives: one file a family, each with a table from op type to lowering.
+
+To cover an op, write its lowering and add a line to its family's table; nothing else changes.
+"""
+
+from oracle.exact.lowering import (
+    activation,
+    attention,
+    convolution,
+    einsum,
+    elementwise,
+    encoding,
+    fused,
+    indexing,
+    linear,
+    logic,
+    movement,
+    normalization,
+    pooling,
+    preprocessing,
+    qlinear,
+    quantized,
+    recurrent,
+    reduce,
+    resize,
+    sampling,
+    shape,
+    transcendental,
+    trees,
+    vectors,
+)
+from oracle.exact.lowering.source import Lowering
+
+ONNX: dict[str, Lowering] = {
+    **linear.ONNX,
+    **elementwise.ONNX,
+    **transcendental.ONNX,
+    **reduce.ONNX,
+    **movement.ONNX,
+    **logic.ONNX,
+    **shape.ONNX,
+    **indexing.ONNX,
+    **resize.ONNX,
+    **sampling.ONNX,
+    **einsum.ONNX,
+    **recurrent.ONNX,
+    **quantized.ONNX,
+    **convolution.ONNX,
+    **pooling.ONNX,
+    **normalization.ONNX,
+    **activation.ONNX,
+    **attention.ONNX,
+}
+"""The default domain."""
+
+ONNX_ML: dict[str, Lowering] = {
+    **linear.ONNX_ML,
+    **movement.ONNX_ML,
+    **preprocessing.ONNX_ML,
+    **encoding.ONNX_ML,
+    **trees.ONNX_ML,
+    **vectors.ONNX_ML,
+}
+"""ai.onnx.ml. ZipMap is not here: it makes no tensor, so the graph walker drops it."""
+
+MICROSOFT: dict[str, Lowering] = {
+    **recurrent.MICROSOFT,
+    **qlinear.MICROSOFT,
+    **fused.MICROSOFT,
+    **attention.MICROSOFT,
+}
+"""com.microsoft: what onnxruntime's quantizer and optimizer write."""

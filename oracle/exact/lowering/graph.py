@@ -1,0 +1,562 @@
+"""From an ONNX file to a program: checks the file, freezes its dims, lowers node by node.
+
+The file is hostile until proven otherwise: nothing is allocated by what it claims before the claim
+is checked, and every reason against it is reported at once.
+"""
+
+from collections import ChainMap
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    TypeProto,
+    ValueInfoProto,
+)
+
+from oracle.errors import ModelRefused, Reason
+from oracle.exact.lowering.builder import Builder, Limits, OverLimit
+from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
+from oracle.exact.lowering.scan import Body, loop, scan
+from oracle.exact.lowering.source import Source, tensor_array
+from oracle.exact.primitive import DTYPES, Outside
+from oracle.exact.program import Operand, Program
+from oracle.types import DType, TensorType
+
+OPSETS = range(7, 29)
+ML_OPSETS = range(1, 6)
+
+TABLES = {"": ONNX, "ai.onnx": ONNX, "ai.onnx.ml": ONNX_ML, "com.microsoft": MICROSOFT}
+
+# What may be done with strings, which are read as places in a list: move them, or look them up.
+_TEXT_MOVES = (
+    "ArrayFeatureExtractor",
+    "Gather",
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+)
+_TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder")
+
+_CALLS = 16
+"""How deep functions may call each other."""
+
+
+def lower(
+    model: bytes, dims: Mapping[str, int] | None = None, limits: Limits | None = None
+) -> Program:
+    """The program that the file means, the same for everybody. Raises ModelRefused.
+
+    `dims` gives symbolic dims by name; a dim without a name is called INPUT.AXIS. Where it says
+    nothing, the first dim of an input (the batch) is 1, and any other is a reason to refuse.
+    """
+    limits = limits or Limits()
+    return _Lowering(_parsed(model, limits), dict(dims or {}), limits).program()
+
+
+def _parsed(model: bytes, limits: Limits) -> ModelProto:
+    if len(model) > limits.file_bytes:
+        why = f"the file has {len(model)} bytes; the limit is {limits.file_bytes}"
+        raise ModelRefused([_of_file(why, "use a smaller model")])
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(model)
+    except DecodeError:
+        raise ModelRefused([_of_file("it is not an ONNX file", "give a .onnx file")]) from None
+    if not proto.HasField("graph"):
+        raise ModelRefused([_of_file("it is not an ONNX file", "give a .onnx file")])
+    # Of a name that is not UTF-8, protobuf hands out the bytes.
+    if not all(isinstance(name, str) for name in _names(proto)):
+        raise ModelRefused([_of_file("a name in it is not UTF-8", "fix the file")])
+    return proto
+
+
+def _names(model: ModelProto) -> Iterator[object]:
+    """Every string of the file that is read, but for those in attributes and tensors of strings."""
+    yield from (entry.domain for entry in model.opset_import)
+    yield from _names_in(model.graph)
+    for function in model.functions:
+        yield from (function.domain, function.name, function.overload)
+        yield from (*function.input, *function.output, *function.attribute)
+        yield from (entry.domain for entry in function.opset_import)
+        yield from (attribute.name for attribute in function.attribute_proto)
+        yield from _names_of(function.node)
+
+
+def _names_in(graph: GraphProto) -> Iterator[object]:
+    yield from (tensor.name for tensor in graph.initializer)
+    for info in (*graph.input, *graph.output):
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+    yield from _names_of(graph.node)
+
+
+def _names_of(nodes: Iterable[NodeProto]) -> Iterator[object]:
+    for node in nodes:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
+            if attribute.HasField("g"):
+                yield from _names_in(attribute.g)
+
+
+def _of_file(why: str, advice: str) -> Reason:
+    return Reason("", "", why, advice)
+
+
+class _Lowering:
+    """One file's way to a program; `reasons` grows, and any ends it."""
+
+    def __init__(self, model: ModelProto, dims: Mapping[str, int], limits: Limits):
+        self.graph = model.graph
+        self.dims = dims
+        self.limits = limits
+        self.reasons: list[Reason] = []
+        self.opset, self.ml_opset = self._opsets(model)
+        self.functions = {_signature(function): function for function in model.functions}
+        for domain, name, _ in self.functions:
+            if domain in TABLES:
+                self._refuse(f"it has a function named like the op {name}", "rename its domain")
+        self.calls = 0  # of functions in functions
+        self.tensors = ChainMap(self._initializers(self.graph))
+        self.values: ChainMap[str, Operand | None] = ChainMap({})
+        """By name; None for what could not be lowered, which is no reason against its readers. The
+        names of a branch are in a map of their own, beside the one of its tensors."""
+        self.lowered = 0
+
+    def program(self) -> Program:
+        inputs = self._inputs()
+        self._end_if_refused()
+        self.builder = Builder(inputs, self.limits)
+        try:
+            for index, input_ in enumerate(inputs):
+                self.values[input_.name] = self.builder.input(index)
+        except Outside as outside:
+            self._refuse(outside.why, outside.advice)
+        if len(self.graph.node) > self.limits.nodes:
+            self._refuse(f"it has more than {self.limits.nodes} nodes", "use a smaller model")
+            self._end_if_refused()
+        for node in self.graph.node:
+            if not self._node(node):
+                break
+        self._end_if_refused()
+        outputs = self._outputs()
+        self._end_if_refused()
+        try:
+            return self.builder.program([name for name, _ in outputs], [o for _, o in outputs])
+        except Outside as outside:
+            self._refuse(outside.why, outside.advice)
+            raise ModelRefused(self.reasons) from None
+
+    def _refuse(self, why: str, advice: str, node: str = "", op: str = "") -> None:
+        self.reasons.append(Reason(node, op, why, advice))
+
+    def _end_if_refused(self) -> None:
+        if self.reasons:
+            raise ModelRefused(self.reasons)
+
+    # The file
+
+    def _opsets(self, model: ModelProto) -> tuple[int, int]:
+        """Versions of the two domains; 0 where the file does not import one."""
+        versions: dict[str, int] = {}
+        for entry in model.opset_import:
+            domain = "" if entry.domain == "ai.onnx" else entry.domain
+            if versions.setdefault(domain, entry.version) != entry.version:
+                self._refuse(f"it imports two opsets of domain {domain!r}", "fix the file")
+        for domain, known in (("", OPSETS), ("ai.onnx.ml", ML_OPSETS)):
+            if domain in versions and versions[domain] not in known:
+                self._refuse(
+                    f"opset {versions[domain]} of domain {domain or 'ai.onnx'} is not covered",
+                    f"export with {known.start} to {known.stop - 1}",
+                )
+        return versions.get("", 0), versions.get("ai.onnx.ml", 0)
+
+    def _initializers(self, graph: GraphProto) -> dict[str, TensorProto]:
+        if graph.sparse_initializer:
+            self._refuse("it has sparse initializers", "make them dense")
+        tensors: dict[str, TensorProto] = {}
+        for tensor in graph.initializer:
+            if not tensor.name or tensor.name in tensors:
+                self._refuse(f"two initializers are named {tensor.name!r}", "fix the file")
+            tensors[tensor.name] = tensor
+            if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+                self._refuse(
+                    f"the data of tensor {tensor.name!r} is outside the file",
+                    "save the model with its weights inside",
+                )
+        return tensors
+
+    # Inputs and outputs
+
+    def _inputs(self) -> list[TensorType]:
+        """Those of the graph that are not initializers, with all dims frozen."""
+        infos = [info for info in self.graph.input if info.name not in self.tensors]
+        names = [info.name for info in infos]
+        if len(set(names)) != len(names) or "" in names:
+            self._refuse("two inputs have one name, or one has none", "fix the file")
+        if not infos:
+            self._refuse("it has no inputs", "give a model that computes something")
+        known = self._frozen(infos)
+        types = [self._input(info, known) for info in infos]
+        return [type_ for type_ in types if type_ is not None]
+
+    def _frozen(self, infos: Sequence[ValueInfoProto]) -> dict[str, int]:
+        """All symbolic dims by name: the given ones, and 1 for a leading one that is not given."""
+        symbols = {name: axis for info in infos for axis, name in _symbols(info)}
+        for info in infos:
+            symbols |= {name: axis for axis, name in _symbols(info) if axis == 0}
+        for name, value in self.dims.items():
+            if name not in symbols:
+                names = ", ".join(map(repr, symbols)) or "none"
+                self._refuse(f"no symbolic dim is named {name!r}", f"its symbolic dims: {names}")
+            elif not 0 < value < 1 << 31:
+                self._refuse(f"dim {name!r} is given as {value}", "give a positive number")
+        return {name: 1 for name, axis in symbols.items() if axis == 0} | dict(self.dims)
+
+    def _input(self, info: ValueInfoProto, known: Mapping[str, int]) -> TensorType | None:
+        if info.type.WhichOneof("value") != "tensor_type":
+            self._refuse(f"input {info.name!r} is not a tensor", "give tensors")
+            return None
+        tensor = info.type.tensor_type
+        if tensor.elem_type not in DTYPES:
+            name = _dtype_name(tensor.elem_type)
+            self._refuse(f"input {info.name!r} is of {name}", "use float32, integers or bool")
+            return None
+        if not tensor.HasField("shape"):
+            self._refuse(f"input {info.name!r} has no shape", "export it with a shape")
+            return None
+        names = dict(_symbols(info))
+        shape = []
+        for axis, dim in enumerate(tensor.shape.dim):
+            if axis not in names:
+                shape.append(dim.dim_value)
+            elif names[axis] in known:
+                shape.append(known[names[axis]])
+            else:
+                self._refuse(
+                    f"dim {names[axis]!r} of input {info.name!r} is not frozen",
+                    f"give --dim {names[axis]}=VALUE",
+                )
+                return None
+        if any(not 0 < size < 1 << 31 for size in shape):
+            self._refuse(f"input {info.name!r} has dims {tuple(shape)}", "give positive dims")
+            return None
+        return TensorType(info.name, DType(tensor.elem_type), tuple(shape))
+
+    def _outputs(self) -> list[tuple[str, Operand]]:
+        outputs: list[tuple[str, Operand]] = []
+        if not self.graph.output:
+            self._refuse("it has no outputs", "give a model that computes something")
+        for info in self.graph.output:
+            try:
+                operand = self._value(info.name)
+            except Outside as outside:
+                self._refuse(f"output {info.name!r}: {outside.why}", outside.advice)
+                continue
+            if operand is None:
+                continue
+            if any(info.name == name for name, _ in outputs):
+                self._refuse(f"two outputs are named {info.name!r}", "fix the file")
+            if operand.type.elements == 0:
+                self._refuse(f"output {info.name!r} is {operand.type}", "give it elements")
+            stated = info.type.tensor_type.elem_type if _is_tensor(info.type) else 0
+            text = stated == TensorProto.STRING and self.builder.texts(operand) is not None
+            if stated not in (0, operand.type.dtype) and not text:
+                self._refuse(
+                    f"output {info.name!r} is said to be {_dtype_name(stated)} but is "
+                    f"{operand.type.dtype.name.lower()}",
+                    "fix the file",
+                )
+            if operand.type.dtype not in DTYPES:
+                name = operand.type.dtype.name.lower()
+                self._refuse(f"output {info.name!r} is of {name}", "Cast it to float32")
+            outputs.append((info.name, operand))
+        return outputs
+
+    # Nodes
+
+    def _node(self, node: NodeProto) -> bool:
+        """Lowers one node; says whether to go on to the next."""
+        self.builder.node_name = name = node.name or (node.output[0] if node.output else "")
+        results: Sequence[Operand | None] = [None] * len(node.output)
+        self.lowered += 1
+        try:
+            if self.lowered > self.limits.nodes:
+                raise OverLimit(f"it takes more than {self.limits.nodes} nodes", "scan less")
+            results = self._lowered(node)
+        except OverLimit as over:
+            self._refuse(over.why, over.advice, name, node.op_type)
+            return False
+        except Outside as outside:
+            self._refuse(outside.why, outside.advice, name, node.op_type)
+        for output, operand in zip(node.output, results, strict=False):
+            if output in self.values or output in self.tensors:
+                self._refuse(f"two values are named {output!r}", "fix the file", name, node.op_type)
+            if output:
+                self.values[output] = operand
+        return True
+
+    def _lowered(self, node: NodeProto) -> Sequence[Operand | None]:
+        ml = node.domain == "ai.onnx.ml"
+        if not ml and node.op_type == "If":
+            return self._if(node)
+        if not ml and node.op_type == "Scan":
+            return self._scan(node)
+        if not ml and node.op_type == "Loop":
+            return self._loop(node)
+        if ml and node.op_type == "ZipMap":
+            return self._zip_map(node)
+        if (function := self.functions.get((node.domain, node.op_type, node.overload))) is not None:
+            return self._call(node, function)
+        lowering = TABLES.get(node.domain, {}).get(node.op_type)
+        if lowering is None:
+            domain = f"{node.domain}." if node.domain else ""
+            raise Outside(
+                f"the op {domain}{node.op_type} is outside the law",
+                "replace it by ops that docs/exact.md covers, or publish as VANILLA",
+            )
+        opset = self.ml_opset if ml else self.opset
+        if not opset:
+            raise Outside(f"the file imports no opset of domain {node.domain!r}", "fix the file")
+        inputs = [self._value(name) if name else None for name in node.input]
+        if any(name and operand is None for name, operand in zip(node.input, inputs, strict=True)):
+            return [None] * len(node.output)
+        source = Source(
+            node.op_type, opset, tuple(inputs), _attributes(node.attribute), len(node.output)
+        )
+        texts = [self.builder.texts(operand) if operand else None for operand in inputs]
+        if any(text is not None for text in texts) and node.op_type not in _TEXT_OPS:
+            raise Outside("it computes with strings", "end the graph before it")
+        results = lowering(self.builder, source)
+        _end_if_unread(source)
+        if len(node.output) > len(results):
+            raise Outside(
+                f"it has {len(node.output)} outputs in place of {len(results)}", "fix the file"
+            )
+        if node.op_type in _TEXT_MOVES and (text := texts[0]) is not None:
+            results = [self.builder.mark_text(operand, text) for operand in results]
+        return results
+
+    def _if(self, node: NodeProto) -> Sequence[Operand | None]:
+        """The branch that is taken, where the condition is constant; the other is not looked at."""
+        condition = self._value(node.input[0]) if len(node.input) == 1 else None
+        if condition is None:
+            return [None] * len(node.output)
+        known = self.builder.known(condition)
+        if known is None or known.size != 1:
+            raise Outside(
+                "the op If is outside the law where its condition depends on the model's inputs",
+                "fix its condition, or publish as VANILLA",
+            )
+        name = "then_branch" if known.all() else "else_branch"
+        branch = _attributes(node.attribute).get(name)
+        if branch is None or branch.type != AttributeProto.GRAPH:
+            raise Outside(f"it has no {name}", "fix the file")
+        if branch.g.input or len(branch.g.output) != len(node.output):
+            raise Outside(f"its {name} has other inputs or outputs than it has", "fix the file")
+        with self._scope({}, self._initializers(branch.g)):
+            return self._branch(branch.g)
+
+    def _scan(self, node: NodeProto) -> Sequence[Operand | None]:
+        attributes = _attributes(node.attribute)
+        body = attributes.pop("body", AttributeProto()).g
+        if (len(body.input), len(body.output)) != (len(node.input), len(node.output)):
+            raise Outside("its body has other inputs or outputs than it has", "fix the file")
+        values = [self._value(name) for name in node.input]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
+            return [None] * len(node.output)
+        source = Source("Scan", self.opset, tuple(known), attributes, len(node.output))
+        with self._scope({}, self._initializers(body)):
+            results = scan(self.builder, source, known, self._turn(body))
+        _end_if_unread(source)
+        return results
+
+    def _loop(self, node: NodeProto) -> Sequence[Operand | None]:
+        attributes = _attributes(node.attribute)
+        body = attributes.pop("body", AttributeProto()).g
+        if len(node.input) < 2 or (len(body.input), len(body.output)) != (
+            len(node.input),
+            len(node.output) + 1,
+        ):
+            raise Outside("its body has other inputs or outputs than it has", "fix the file")
+        values = [self._value(name) if name else None for name in node.input]
+        if any(name and value is None for name, value in zip(node.input, values, strict=True)):
+            return [None] * len(node.output)
+        source = Source("Loop", self.opset, tuple(values), attributes, len(node.output))
+        with self._scope({}, self._initializers(body)):
+            results = loop(self.builder, source, values, self._turn(body))
+        _end_if_unread(source)
+        return results
+
+    def _turn(self, body: GraphProto) -> Body:
+        names = [info.name for info in body.input]
+
+        def turn(given: Sequence[Operand]) -> Sequence[Operand | None]:
+            with self._scope(dict(zip(names, given, strict=True)), {}):
+                return self._branch(body)
+
+        return turn
+
+    def _call(self, node: NodeProto, function: FunctionProto) -> Sequence[Operand | None]:
+        """The nodes of a function of the file's own, which see nothing but what it is given."""
+        if self.calls == _CALLS:
+            raise Outside(f"functions call each other {_CALLS} deep", "inline them (onnx.inliner)")
+        if len(node.input) > len(function.input) or len(node.output) > len(function.output):
+            raise Outside("its function has fewer inputs or outputs", "fix the file")
+        operands = [self._value(name) if name else None for name in node.input]
+        if any(name and o is None for name, o in zip(node.input, operands, strict=True)):
+            return [None] * len(node.output)
+        given = {name: o for name, o in zip(function.input, operands, strict=False) if o}
+        absent = set(function.input) - set(given)
+        attributes = {a.name: a for a in function.attribute_proto} | _attributes(node.attribute)
+        if unknown := set(attributes) - {*function.attribute} - {*_named(function.attribute_proto)}:
+            raise Outside(
+                f"its attributes {', '.join(sorted(unknown))} are not known", "fix the file"
+            )
+        versions = {entry.domain or "ai.onnx": entry.version for entry in function.opset_import}
+        opsets = versions.get("ai.onnx", 0), versions.get("ai.onnx.ml", 0)
+        if opsets[0] not in (0, *OPSETS) or opsets[1] not in (0, *ML_OPSETS):
+            raise Outside(
+                f"a function of opsets {opsets} is not covered", "inline it (onnx.inliner)"
+            )
+        outside = self.values, self.tensors, self.opset, self.ml_opset
+        self.values, self.tensors = ChainMap({**given}), ChainMap({})
+        self.opset, self.ml_opset = opsets
+        self.calls += 1
+        try:
+            if all(self._node(_bound(inner, attributes, absent)) for inner in function.node):
+                return [self._value(name) for name in function.output[: len(node.output)]]
+            return [None] * len(node.output)
+        finally:
+            self.values, self.tensors, self.opset, self.ml_opset = outside
+            self.calls -= 1
+
+    @contextmanager
+    def _scope(
+        self, values: dict[str, Operand | None], tensors: dict[str, TensorProto]
+    ) -> Iterator[None]:
+        """Names of a branch, which sees those around it and leaves none behind."""
+        outside = self.values, self.tensors
+        self.values, self.tensors = self.values.new_child(values), self.tensors.new_child(tensors)
+        try:
+            yield
+        finally:
+            self.values, self.tensors = outside
+
+    def _branch(self, graph: GraphProto) -> Sequence[Operand | None]:
+        if all(map(self._node, graph.node)):
+            return [self._value(output.name) for output in graph.output]
+        return [None] * len(graph.output)
+
+    def _zip_map(self, node: NodeProto) -> Sequence[Operand | None]:
+        """The tensor itself; the keys are the program's labels."""
+        attributes = _attributes(node.attribute)
+        source = Source("ZipMap", self.ml_opset, (), attributes, 1)
+        labels = source.integers("classlabels_int64s", ()) or source.texts("classlabels_strings")
+        if len(node.input) != 1:
+            raise Outside(f"it has {len(node.input)} inputs in place of 1", "fix the file")
+        operand = self._value(node.input[0])
+        if operand is not None:
+            if len(labels) != (operand.type.shape or (1,))[-1]:
+                raise Outside(f"it has {len(labels)} labels for {operand.type}", "fix the file")
+            self.builder.note_labels(operand, labels)
+        return [operand]
+
+    def _value(self, name: str) -> Operand | None:
+        """The operand of that name; an initializer becomes a constant when first read."""
+        if name in self.values:
+            return self.values[name]
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            raise Outside(
+                f"its input {name!r} is not defined before it",
+                "sort the nodes topologically; a cycle has no meaning",
+            )
+        scopes = zip(self.values.maps, self.tensors.maps, strict=True)
+        values = next(values for values, tensors in scopes if name in tensors)
+        values[name] = None  # a refused tensor is one reason, not one a reader
+        values[name] = self._constant(tensor)
+        return values[name]
+
+    def _constant(self, tensor: TensorProto) -> Operand:
+        if tensor.data_type == TensorProto.STRING:
+            if tuple(tensor.dims) != (len(tensor.string_data),):
+                raise Outside(f"strings {tensor.name!r} are not a list", "fix the file")
+            try:
+                texts = [text.decode() for text in tensor.string_data]
+            except UnicodeDecodeError:
+                raise Outside(f"strings {tensor.name!r} are not UTF-8", "fix the file") from None
+            return self.builder.text(texts, (len(texts),))
+        return self.builder.constant(tensor_array(tensor, self.limits.elements))
+
+
+def _signature(function: FunctionProto) -> tuple[str, str, str]:
+    return function.domain, function.name, function.overload
+
+
+def _named(attributes: Iterable[AttributeProto]) -> list[str]:
+    return [attribute.name for attribute in attributes]
+
+
+def _bound(
+    node: NodeProto, attributes: Mapping[str, AttributeProto], absent: Collection[str]
+) -> NodeProto:
+    """A function's node, with the attributes that it takes from a call, and without the inputs that
+    the call leaves out."""
+    bound = NodeProto()
+    bound.CopyFrom(node)
+    del bound.input[:], bound.attribute[:]
+    bound.input.extend("" if name in absent else name for name in node.input)
+    for attribute in node.attribute:
+        if not attribute.ref_attr_name:
+            copy = bound.attribute.add()
+            copy.CopyFrom(attribute)
+            if attribute.HasField("g"):
+                del copy.g.node[:]
+                copy.g.node.extend(_bound(n, attributes, absent) for n in attribute.g.node)
+        elif attribute.ref_attr_name in attributes:
+            copy = bound.attribute.add()
+            copy.CopyFrom(attributes[attribute.ref_attr_name])
+            copy.name = attribute.name
+    return bound
+
+
+def _end_if_unread(source: Source) -> None:
+    if unread := sorted(set(source.attributes) - source.read):
+        raise Outside(f"its attributes {', '.join(unread)} are not known", "remove them")
+
+
+def _is_tensor(type_: TypeProto) -> bool:
+    return bool(type_.WhichOneof("value") == "tensor_type")
+
+
+def _symbols(info: ValueInfoProto) -> Iterator[tuple[int, str]]:
+    """(axis, name) of each dim without a value. What has no letter in it ('?') is no name, and
+    −1 is no value."""
+    for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+        if dim.WhichOneof("value") != "dim_value" or dim.dim_value == -1:
+            named = any(map(str.isalpha, dim.dim_param))
+            yield axis, dim.dim_param if named else f"{info.name}.{axis}"
+
+
+def _attributes(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProto]:
+    named = {attribute.name: attribute for attribute in attributes}
+    if len(named) != len(attributes):
+        raise Outside("it has an attribute twice", "fix the file")
+    if any(attribute.ref_attr_name for attribute in attributes):
+        raise Outside("an attribute refers to a function's", "inline functions (onnx.inliner)")
+    return named
+
+
+def _dtype_name(code: int) -> str:
+    return DType(code).name.lower() if code in list(DType) else f"dtype {code}"

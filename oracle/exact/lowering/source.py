@@ -1,0 +1,177 @@
+"""An ONNX node as a lowering sees it: operands in place of names, attributes by type.
+
+Files are hostile: whatever does not fit raises Outside, and an attribute that no one read is
+refused rather than ignored.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from onnx import AttributeProto, TensorProto
+
+from oracle.exact.lowering.builder import Builder
+from oracle.exact.primitive import DTYPES, Outside
+from oracle.exact.program import Operand
+from oracle.tensor import Array, numpy_dtype
+from oracle.types import DType
+
+T = TypeVar("T")
+
+STORED = (DType.FLOAT16, DType.BFLOAT16, DType.DOUBLE)
+"""What constants may be beyond the law's dtypes: for a Cast to float32, and for nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    op: str
+    opset: int
+    """The version of the op's domain that the file imports."""
+    inputs: tuple[Operand | None, ...]
+    """None for an optional input left out."""
+    attributes: Mapping[str, AttributeProto]
+    outputs: int
+    read: set[str] = field(default_factory=set)
+
+    def input(self, index: int) -> Operand:
+        operand = self.optional(index)
+        if operand is None:
+            raise Outside(f"its input {index} is missing", "give it")
+        return operand
+
+    def optional(self, index: int) -> Operand | None:
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def exactly(self, count: int) -> tuple[Operand, ...]:
+        """All inputs, which must be so many."""
+        if len(self.inputs) != count:
+            raise Outside(f"it has {len(self.inputs)} inputs in place of {count}", "fix the file")
+        return tuple(self.input(index) for index in range(count))
+
+    def has(self, name: str) -> bool:
+        return name in self.attributes
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        return self._get(name, AttributeProto.INT, lambda a: int(a.i), default)
+
+    def real(self, name: str, default: float | None = None) -> float:
+        return self._get(name, AttributeProto.FLOAT, lambda a: float(a.f), default)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        return self._get(name, AttributeProto.STRING, lambda a: _text(a.s), default)
+
+    def integers(self, name: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        return self._get(name, AttributeProto.INTS, lambda a: tuple(map(int, a.ints)), default)
+
+    def reals(self, name: str) -> Array:
+        """float32; empty where the attribute is absent."""
+        nothing = np.zeros(0, np.float32)
+        return self._get(
+            name, AttributeProto.FLOATS, lambda a: np.array(a.floats, np.float32), nothing
+        )
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Empty where the attribute is absent."""
+        return self._get(name, AttributeProto.STRINGS, lambda a: tuple(map(_text, a.strings)), ())
+
+    def tensor(self, name: str) -> TensorProto:
+        return self._get(name, AttributeProto.TENSOR, lambda a: a.t, None)
+
+    def axis(self, rank: int, default: int | None = None, *, end: bool = False) -> int:
+        """The attribute `axis`, counted from the front; `end` allows `rank` itself."""
+        return normalized(self.integer("axis", default), rank, end=end)
+
+    def _get(
+        self, name: str, kind: int, get: Callable[[AttributeProto], T], default: T | None
+    ) -> T:
+        self.read.add(name)
+        if name not in self.attributes:
+            if default is None:
+                raise Outside(f"its attribute {name!r} is missing", "fix the file")
+            return default
+        attribute = self.attributes[name]
+        if attribute.type != kind:
+            wanted = AttributeProto.AttributeType.Name(kind)
+            raise Outside(f"its attribute {name!r} is not of type {wanted}", "fix the file")
+        return get(attribute)
+
+
+Lowering: TypeAlias = Callable[[Builder, Source], Sequence[Operand]]
+"""Gives the node's outputs in order; those left out of the file may be given too."""
+
+
+def normalized(axis: int, rank: int, *, end: bool = False) -> int:
+    """An axis counted from the front."""
+    if not -rank <= axis < rank + end:
+        raise Outside(f"axis {axis} is not one of {rank}", "fix the axis")
+    return axis + rank if axis < 0 else axis
+
+
+def tensor_array(tensor: TensorProto, limit: int) -> Array:
+    """The elements of a tensor in the file, whose length must be that of its dims."""
+    dtype = tensor.data_type
+    if dtype not in (*DTYPES, *STORED):
+        name = DType(dtype).name.lower() if dtype in list(DType) else f"dtype {dtype}"
+        raise Outside(f"tensor {tensor.name!r} is of {name}", "convert it to float32 or an integer")
+    if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+        raise Outside(
+            f"the data of tensor {tensor.name!r} is outside the file",
+            "save the model with its weights inside (onnx.save_model, save_as_external_data=False)",
+        )
+    if tensor.HasField("segment"):
+        raise Outside(f"tensor {tensor.name!r} is a segment", "save it whole")
+    dims = tuple(tensor.dims)
+    if any(dim < 0 for dim in dims) or math.prod(dims) > limit:
+        raise Outside(f"tensor {tensor.name!r} has dims {dims}", f"use {limit} elements or fewer")
+    return _elements(tensor, DType(dtype), math.prod(dims)).reshape(dims)
+
+
+def _elements(tensor: TensorProto, dtype: DType, count: int) -> Array:
+    if dtype is DType.BFLOAT16:
+        high = _elements_of(tensor, DType.UINT16, count).astype(np.uint32) << 16
+        return high.view(np.float32).astype(np.float64)  # which numpy has, and which holds it
+    if dtype is DType.FLOAT16:
+        return _elements_of(tensor, DType.UINT16, count).view(np.float16)
+    return _elements_of(tensor, dtype, count)
+
+
+def _elements_of(tensor: TensorProto, dtype: DType, count: int) -> Array:
+    if tensor.HasField("raw_data"):
+        if len(tensor.raw_data) != count * dtype.itemsize:
+            raise Outside(
+                f"tensor {tensor.name!r} has {len(tensor.raw_data)} bytes of data in place of "
+                f"{count * dtype.itemsize}",
+                "fix the file",
+            )
+        raw = np.frombuffer(tensor.raw_data, numpy_dtype(dtype).newbyteorder("<"))
+        if dtype is DType.BOOL:
+            return _in_range(tensor, np.frombuffer(tensor.raw_data, np.uint8), dtype)
+        return raw.astype(numpy_dtype(dtype))
+    values = {
+        DType.FLOAT: tensor.float_data,
+        DType.DOUBLE: tensor.double_data,
+        DType.INT64: tensor.int64_data,
+    }.get(dtype, tensor.int32_data)
+    if len(values) != count:
+        raise Outside(
+            f"tensor {tensor.name!r} has {len(values)} elements in place of {count}", "fix the file"
+        )
+    if dtype in (DType.FLOAT, DType.DOUBLE, DType.INT64):
+        return np.array(values, numpy_dtype(dtype))
+    return _in_range(tensor, np.array(values, np.int64), dtype)
+
+
+def _in_range(tensor: TensorProto, values: Array, dtype: DType) -> Array:
+    converted = values.astype(numpy_dtype(dtype))
+    if (converted != values).any():
+        raise Outside(f"tensor {tensor.name!r} has elements beyond its dtype", "fix the file")
+    return converted
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Outside("a string in it is not UTF-8", "fix the file") from None

@@ -1,0 +1,1 @@
+"""The trace of a run, openings of its parts, and the proof of one wrong element."""

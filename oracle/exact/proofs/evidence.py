@@ -1,0 +1,156 @@
+"""Proofs that one element of a run is wrong, as `contracts/interfaces/IReferee.sol` has them.
+
+A challenger may know but parts of what the operator committed to: `Sources` is what a proof needs
+of it. `WholeTrace` has all of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from functools import cached_property
+from typing import Protocol
+
+from oracle import merkle
+from oracle.exact.program import Kind, Node, Operand, Program, ValueType
+from oracle.exact.proofs.reads import Read, reads
+from oracle.exact.proofs.trace import Trace
+from oracle.merkle import Levels, Run
+from oracle.tensor import Array, canonical, to_bytes
+
+_EMPTY = bytes(32)
+
+
+class ClaimKind(IntEnum):
+    """Where the claimed element is: in the operator's trace, or in its output's payload."""
+
+    VALUE = 2
+    OUTPUT = 3
+
+
+class Sources(Protocol):
+    """What lies under the operator's trace root, as far as it is known."""
+
+    def value_root(self, value: int) -> bytes:
+        """In the operator's value tree."""
+
+    def value_path(self, value: int) -> Sequence[bytes]:
+        """From there to the value tree's top."""
+
+    def claimed_run(self, value: int, leaf: int) -> Run:
+        """One leaf of the operator's value, as it claims it."""
+
+    def operand_run(self, operand: Operand, first: int, count: int) -> Run:
+        """Leaves of a constant, or of a value; the operator's, on which all agree."""
+
+    def element(self, operand: Operand, place: int) -> int:
+        """One element of any operand, canonical: bits of a float, else a number."""
+
+
+class WholeTrace:
+    """Every value of the operator's run."""
+
+    def __init__(self, trace: Trace, inputs: Sequence[Array]):
+        self._trace = trace
+        self._inputs = [canonical(array).reshape(-1) for array in inputs]
+        self._levels: dict[tuple[Kind, int], Levels] = {}
+
+    def value_root(self, value: int) -> bytes:
+        return self._trace.roots[value]
+
+    def value_path(self, value: int) -> Sequence[bytes]:
+        return self._value_tree.nodes(0, value, 1).siblings
+
+    def claimed_run(self, value: int, leaf: int) -> Run:
+        return self._run(Kind.VALUE, value, leaf, 1)
+
+    def operand_run(self, operand: Operand, first: int, count: int) -> Run:
+        return self._run(operand.kind, operand.index, first, count)
+
+    def element(self, operand: Operand, place: int) -> int:
+        array = self._array(operand.kind, operand.index).reshape(-1)
+        found = canonical(array[place : place + 1])
+        return int(found.view("u4")[0] if found.dtype.kind == "f" else found[0])
+
+    @cached_property
+    def _value_tree(self) -> Levels:
+        return Levels(self._trace.roots, _EMPTY)
+
+    def _run(self, kind: Kind, index: int, first: int, count: int) -> Run:
+        array = self._array(kind, index).reshape(-1)
+        if (kind, index) not in self._levels:
+            self._levels[kind, index] = merkle.levels_of(to_bytes(array))
+        siblings = self._levels[kind, index].nodes(0, first, count).siblings
+        per_leaf = merkle.LEAF // array.dtype.itemsize
+        data = to_bytes(array[first * per_leaf : (first + count) * per_leaf])
+        return Run(first, merkle.leaves_of(data), siblings)
+
+    def _array(self, kind: Kind, index: int) -> Array:
+        match kind:
+            case Kind.INPUT:
+                return self._inputs[index]
+            case Kind.CONSTANT:
+                return self._trace.program.constants[index].array
+            case Kind.VALUE:
+                return self._trace.values[index]
+
+
+def build(
+    program: Program,
+    node: int,
+    element: int,
+    sources: Sources,
+    kind: ClaimKind = ClaimKind.VALUE,
+    output: int = 0,
+) -> bytes:
+    """The proof for one element of a node's value; where `kind` is OUTPUT, that node's value must
+    be the program's output of that number."""
+    claim = (kind, 8), (node, 32), (output, 32), (element, 64), (0, 120)
+    parts = [b"".join(number.to_bytes(bits // 8, "big") for number, bits in claim)]
+    parts.append(descriptors(program, node))
+    record = program.nodes[node]
+    if kind is ClaimKind.VALUE:
+        parts += _value(node, sources)
+        leaf = element * record.output.dtype.itemsize // merkle.LEAF
+        parts += _words(sources.claimed_run(node, leaf))
+    for operand in record.operands:
+        if operand.kind is Kind.VALUE:
+            parts += _value(operand.index, sources)
+    for operand, first, count in runs(record, element, sources):
+        parts += _words(sources.operand_run(operand, first, count))
+    return b"".join(parts)
+
+
+def descriptors(program: Program, node: int | None = None) -> bytes:
+    """The program's header and its path, and those of a node: what `IDisputes.demand` takes."""
+    records = [0] if node is None else [0, node + 1]
+    return b"".join(
+        program.records[at] + b"".join(program.record_levels.nodes(0, at, 1).siblings)
+        for at in records
+    )
+
+
+def runs(node: Node, element: int, sources: Sources) -> Iterator[tuple[Operand, int, int]]:
+    """(operand, first leaf, leaves) of what a proof of the element opens, in order."""
+
+    def look(operand: int, place: int) -> int:
+        return sources.element(node.operands[operand], place)
+
+    for read in reads(node, element, look):
+        operand = node.operands[read.operand]
+        if operand.kind is not Kind.INPUT:
+            yield operand, *leaves_of(operand.type, read)
+
+
+def leaves_of(type_: ValueType, read: Read) -> tuple[int, int]:
+    """(first leaf, leaves) that have what is read of a tensor."""
+    size = type_.dtype.itemsize
+    first = read.first * size // merkle.LEAF
+    last = ((read.first + read.count) * size - 1) // merkle.LEAF
+    return first, last - first + 1
+
+
+def _value(value: int, sources: Sources) -> list[bytes]:
+    return [sources.value_root(value), *sources.value_path(value)]
+
+
+def _words(run: Run) -> list[bytes]:
+    return [*run.leaves, *run.siblings]

@@ -1,0 +1,270 @@
+"""Inference in child processes, with limits of time and memory.
+
+`Executor` is the local one. One for a cluster (Ray) has the same three methods, `Infers`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import Pipe
+from threading import Condition
+from types import TracebackType
+from typing import Protocol
+
+from oracle.errors import InferenceFailed
+from oracle.inference.child import Outcome, unpacked
+from oracle.inference.engine import Job
+from oracle.inference.findings import MAX_FINDING
+from oracle.inference.testimony import most_bytes
+
+__all__ = ["Executor", "Infers", "Job"]
+
+CHILD = "oracle.inference.child"
+START_LIMIT = 60.0  # seconds for a child to import what it needs
+END_LIMIT = 5.0  # seconds for a child that hung up to be gone
+
+# All of the environment that a child gets: a model must find no password there. Nor is there an
+# OPENBLAS_CORETYPE: the bits do not depend on its kernels, so the processor chooses the fastest.
+_PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME")
+# Processes run beside each other; threads in each would only get in each other's way.
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+class Infers(Protocol):
+    """What runs jobs, here or on a cluster."""
+
+    def infer(self, job: Job) -> bytes:
+        """The output's payload. Raises ModelError, PayloadError or SecondOpinionDiffers."""
+        ...
+
+    def submit(self, job: Job) -> "Future[bytes]": ...
+
+    def close(self) -> None: ...
+
+
+class Executor:
+    """Runs each job in one of `processes` children, which keep the last `models` models loaded.
+
+    A job that crashes its child, or runs out of time or memory, raises InferenceFailed and costs
+    that child alone. Thread-safe; `memory_limit` is of each child, in bytes.
+    """
+
+    def __init__(
+        self,
+        processes: int = 2,
+        time_limit: float = 60.0,
+        memory_limit: int = 4 << 30,
+        models: int = 8,
+    ):
+        self._time_limit = time_limit
+        self._memory_limit = memory_limit
+        self._models = models
+        self._changed = Condition()
+        self._children = [self._child() for _ in range(processes)]
+        self._idle = list(self._children)
+        self._is_closed = False
+        self._threads = ThreadPoolExecutor(processes, thread_name_prefix="executor")
+
+    def submit(self, job: Job) -> "Future[bytes]":
+        """`infer` in the background."""
+        return self._threads.submit(self.infer, job)
+
+    def infer(self, job: Job) -> bytes:
+        """The output's payload; waits for a free child. Raises ModelError, PayloadError or
+        SecondOpinionDiffers."""
+        child = self._take(job)
+        limit = max(self._time_limit, job.patience)
+        try:
+            try:
+                return child.infer(job, limit)
+            except _Lost as lost:
+                # An earlier job may be to blame, by what it left in memory: a fresh child knows.
+                if lost.has_begun and not child.has_answered:
+                    raise
+            child = self._replaced(child)
+            return child.infer(job, limit)
+        except _Lost as lost:
+            self._fail_if_closed()
+            raise InferenceFailed(str(lost)) from None
+        finally:
+            self._give_back(child)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the children."""
+        with self._changed:
+            return tuple(child.pid for child in self._children)
+
+    def close(self) -> None:
+        """Ends all children; what still runs fails."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+            for child in self._children:
+                if child in self._idle:
+                    child.kill()
+                else:
+                    child.interrupt()  # whoever waits for it sees it end, and clears up
+        self._threads.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> "Executor":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _child(self) -> "_Child":
+        return _Child(self._memory_limit, self._models)
+
+    def _take(self, job: Job) -> "_Child":
+        """An idle child, one that has the model loaded if there is one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._idle or self._is_closed)
+            self._fail_if_closed()
+            child = next((c for c in self._idle if job.file_hash in c.models), self._idle[-1])
+            self._idle.remove(child)
+            return child
+
+    def _give_back(self, child: "_Child") -> None:
+        with self._changed:
+            if child.is_lost and not self._is_closed:
+                child = self._replaced(child)
+            self._idle.append(child)
+            self._changed.notify()
+
+    def _replaced(self, child: "_Child") -> "_Child":
+        child.kill()
+        with self._changed:
+            self._fail_if_closed()
+            fresh = self._child()
+            self._children[self._children.index(child)] = fresh
+            return fresh
+
+    def _fail_if_closed(self) -> None:
+        if self._is_closed:
+            raise InferenceFailed("The executor was closed before the inference was done.")
+
+
+class _Lost(Exception):
+    """The child is gone. `has_begun`: it had the job by then."""
+
+    def __init__(self, message: str, has_begun: bool = True):
+        super().__init__(message)
+        self.has_begun = has_begun
+
+
+class _Child:
+    """A child process, seen from the parent. `models` are the files that it has met."""
+
+    def __init__(self, memory_limit: int, keep: int):
+        self.models: set[bytes] = set()
+        self.has_answered = False
+        self.is_lost = False
+        self._is_ready = False
+        self._memory_limit = memory_limit
+        its_jobs, self._jobs = Pipe(duplex=False)
+        self._answers, its_answers = Pipe(duplex=False)
+        ends = its_jobs.fileno(), its_answers.fileno()
+        # Not multiprocessing.Process: that imports the parent's __main__ again, and passes on its
+        # whole environment.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", CHILD, *map(str, (*ends, memory_limit, keep))],
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=ends,
+            process_group=0,  # Ctrl-C is the parent's to handle
+        )
+        its_jobs.close()
+        its_answers.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def infer(self, job: Job, time_limit: float) -> bytes:
+        """Raises _Lost where the child is gone for it."""
+        self._wait_until_ready()
+        try:
+            self._jobs.send(job)
+        except OSError:
+            raise self._lost(self._ending(), has_begun=False) from None
+        self.models.add(job.file_hash)
+        if not self._answers.poll(time_limit):
+            self.kill()
+            raise InferenceFailed(
+                f"The inference took more than {time_limit:g} s, and was stopped."
+            )
+        outcome, data = self._receive(max(most_bytes(job.signature), MAX_FINDING))
+        match outcome:
+            case Outcome.OUTPUT if job.fits(len(data)):
+                self.has_answered = True
+                return data
+            case Outcome.ERROR:
+                self.has_answered = True
+                raise unpacked(data)
+            case Outcome.OUT_OF_MEMORY:
+                mebibytes = self._memory_limit / 2**20
+                raise self._lost(f"needed more memory than its {mebibytes:g} MiB")
+        raise self._lost("gave an answer that cannot be read")
+
+    def interrupt(self) -> None:
+        """Ends it under the eyes of a thread that waits for its answer."""
+        self._process.kill()
+
+    def kill(self) -> None:
+        """Ends it, and waits until it is gone."""
+        self.is_lost = True
+        self._process.kill()
+        self._process.wait()
+        self._jobs.close()
+        self._answers.close()
+
+    def _wait_until_ready(self) -> None:
+        if self._is_ready:
+            return
+        if not self._answers.poll(START_LIMIT):
+            raise self._lost(f"did not start in {START_LIMIT:g} s")
+        self._receive(0)
+        self._is_ready = True
+
+    def _receive(self, most: int) -> tuple[int, bytes]:
+        try:
+            message = self._answers.recv_bytes(most + 1)
+        except (EOFError, OSError):
+            raise self._lost(self._ending()) from None
+        return message[0], message[1:]
+
+    def _ending(self) -> str:
+        """How the process ended."""
+        try:
+            code = self._process.wait(END_LIMIT)
+        except subprocess.TimeoutExpired:
+            return "hung up"
+        if code >= 0:
+            return f"ended with exit code {code}"
+        name = signal.Signals(-code).name
+        hint = ", as the kernel does when memory runs out" if name == "SIGKILL" else ""
+        return f"was killed by {name}{hint}"
+
+    def _lost(self, what: str, has_begun: bool = True) -> _Lost:
+        self.kill()
+        return _Lost(f"The inference's process {what}.", has_begun)
+
+
+def _environment() -> dict[str, str]:
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    return passed | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": path}

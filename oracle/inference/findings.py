@@ -1,0 +1,154 @@
+"""What was found out about a result that another proposed: nothing wrong, or the next step.
+
+It is found in a child process and travels as JSON: what a child says is never unpickled.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from oracle import merkle
+from oracle.errors import InferenceFailed
+from oracle.exact.program import Kind
+from oracle.exact.proofs.evidence import ClaimKind, build, descriptors
+from oracle.exact.proofs.known import Known, Sources
+from oracle.exact.proofs.pursuit import Accusation, next_move
+from oracle.tensor import Array
+from oracle.types import VALUE_TREE, Part
+
+MAX_FINDING = 1 << 20  # bytes; no transaction holds a longer proof
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A part to demand, and what the contract needs to know of the program for that."""
+
+    part: Part
+    values: int
+    leaves: int
+    descriptors: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One wrong element and its proof. Bits are as wide as the element."""
+
+    kind: ClaimKind
+    node: int
+    name: str  # of the ONNX node: for people
+    op: str
+    output: int
+    element: int
+    claimed: bytes
+    expected: bytes
+    proof: bytes
+    reads_input: bool  # so the proof goes with the input's payload
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`doubt` is why onnxruntime does not confirm our result, where it does not."""
+
+    is_right: bool
+    question: Question | None = None
+    charge: Charge | None = None
+    doubt: str | None = None
+
+
+def find(known: Known, inputs: Sequence[Array], output: bytes, doubt: str | None = None) -> Finding:
+    """What to do next about `output`, from what is known of its operator's trace."""
+    move = next_move(known, output)
+    if move is None:
+        return Finding(is_right=True)
+    if isinstance(move, Part):
+        return Finding(False, question=_question(known, move), doubt=doubt)
+    return Finding(False, charge=_charge(known, inputs, move, output), doubt=doubt)
+
+
+def dump(finding: Finding) -> bytes:
+    return orjson.dumps(finding, default=_as_text)
+
+
+def load(data: bytes) -> Finding:
+    """The inverse of `dump`. Raises InferenceFailed where `data` is none."""
+    try:
+        fields = orjson.loads(data)
+        return Finding(
+            bool(fields["is_right"]),
+            _loaded_question(fields["question"]),
+            _loaded_charge(fields["charge"]),
+            fields["doubt"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InferenceFailed(
+            f"The child process found nothing that can be read: {error}"
+        ) from None
+
+
+def _question(known: Known, part: Part) -> Question:
+    program = known.ours.program
+    leaves = 0
+    if part.value != VALUE_TREE:
+        leaves = merkle.leaf_count(program.nodes[part.value].output.nbytes)
+    node = None if part.value == VALUE_TREE else part.value
+    return Question(part, len(program.nodes), leaves, descriptors(program, node))
+
+
+def _charge(known: Known, inputs: Sequence[Array], move: Accusation, output: bytes) -> Charge:
+    program = known.ours.program
+    node = program.nodes[move.node]
+    width = node.output.dtype.itemsize
+    place = slice(move.element * width, (move.element + 1) * width)
+    expected = known.data(move.node)[place]
+    if move.kind is ClaimKind.OUTPUT:
+        start = sum(type_.nbytes for type_ in program.signature.outputs[: move.output])
+        claimed = output[start:][place]
+    else:
+        leaf, at = divmod(place.start, merkle.LEAF)
+        claimed = (known.leaf(move.node, leaf) or b"")[at : at + width]
+    sources = Sources(known, inputs)
+    return Charge(
+        kind=move.kind,
+        node=move.node,
+        name=node.name,
+        op=node.op.name,
+        output=move.output,
+        element=move.element,
+        claimed=claimed,
+        expected=expected,
+        proof=build(program, move.node, move.element, sources, move.kind, move.output),
+        reads_input=any(operand.kind is Kind.INPUT for operand in node.operands),
+    )
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(type(value))
+
+
+def _loaded_question(fields: Any) -> Question | None:
+    if fields is None:
+        return None
+    part = Part(**{name: int(number) for name, number in fields["part"].items()})
+    values, leaves = int(fields["values"]), int(fields["leaves"])
+    return Question(part, values, leaves, bytes.fromhex(fields["descriptors"]))
+
+
+def _loaded_charge(fields: Any) -> Charge | None:
+    if fields is None:
+        return None
+    return Charge(
+        kind=ClaimKind(fields["kind"]),
+        node=int(fields["node"]),
+        name=str(fields["name"]),
+        op=str(fields["op"]),
+        output=int(fields["output"]),
+        element=int(fields["element"]),
+        claimed=bytes.fromhex(fields["claimed"]),
+        expected=bytes.fromhex(fields["expected"]),
+        proof=bytes.fromhex(fields["proof"]),
+        reads_input=bool(fields["reads_input"]),
+    )

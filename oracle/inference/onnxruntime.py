@@ -1,0 +1,419 @@
+"""onnxruntime: what VANILLA models run on, and the second opinion on every exact result."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+)
+from onnxruntime.capi import (  # type: ignore[import-untyped, unused-ignore]
+    onnxruntime_pybind11_state as states,
+)
+
+from oracle.errors import (
+    InferenceFailed,
+    ModelRefused,
+    PayloadError,
+    Reason,
+    SecondOpinionDiffers,
+    WrongTensorCount,
+)
+from oracle.tensor import Array, decode, encode
+from oracle.types import DType, Signature, TensorType
+
+# How far float32 arithmetic in another order may stray: a thousandth of the output's largest
+# element. A wrong kernel, weight or axis is far outside; networks of a hundred layers far inside.
+RELATIVE_NOISE = 1e-3
+# For outputs that are all near zero, by cancellation or because a detector finds nothing:
+# onnxruntime's own Sigmoid is up to 1.8e-7 off, at -15.93 more than the right value itself.
+ABSOLUTE_NOISE = 2.0**-22
+# Where a network rounds its values to 8 bits, float noise may tip a value to the next step, and so
+# on from layer to layer: sixteen of the 256 steps. Measured: up to 0.044 (docs/decisions.md).
+QUANTIZED_NOISE = 2.0**-4
+
+MAX_ELEMENTS = 1 << 28  # of one input or output
+MAX_FILE = (1 << 31) - 1  # protobuf's own
+
+_TYPES = {
+    "tensor(float)": DType.FLOAT,
+    "tensor(uint8)": DType.UINT8,
+    "tensor(int8)": DType.INT8,
+    "tensor(uint16)": DType.UINT16,
+    "tensor(int16)": DType.INT16,
+    "tensor(int32)": DType.INT32,
+    "tensor(int64)": DType.INT64,
+    "tensor(bool)": DType.BOOL,
+    "tensor(float16)": DType.FLOAT16,
+    "tensor(double)": DType.DOUBLE,
+    "tensor(uint32)": DType.UINT32,
+    "tensor(uint64)": DType.UINT64,
+}
+
+# onnxruntime's exceptions have no base of their own; its Python layer raises ValueError.
+_FAILURES: tuple[type[Exception], ...] = (
+    ValueError,
+    *(
+        value
+        for value in vars(states).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ),
+)
+
+
+class Native:
+    """A VANILLA model, ready to run any number of times. Raises ModelRefused.
+
+    `dims` gives symbolic dims by name, as for `oracle.exact.lowering.graph`.
+    """
+
+    def __init__(self, model: bytes, dims: Mapping[str, int] | None = None):
+        proto = _parsed(model)
+        _freeze(proto.graph, dict(dims or {}))
+        self._session = _session(proto)
+        self.signature = _signature(self._session)
+
+    def run(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        """The outputs as onnxruntime gives them. Raises InferenceFailed."""
+        return _run(self._session, arrays)
+
+    def infer(self, payload: bytes) -> bytes:
+        """The outputs' payload, canonical. Raises PayloadError where `payload` does not fit."""
+        outputs = self.run(decode(payload, self.signature.inputs))
+        try:
+            return encode(outputs, self.signature.outputs)
+        except PayloadError as error:
+            raise InferenceFailed(f"The model broke its signature: {error}") from error
+
+
+class SecondOpinion:
+    """An EXACT model on onnxruntime. `labels` are what the law reads strings as places in."""
+
+    def __init__(
+        self,
+        model: bytes,
+        signature: Signature,
+        dims: Mapping[str, int] | None = None,
+        labels: Sequence[str | int] = (),
+    ):
+        proto = _parsed(model)
+        _without_zip_maps(proto)
+        _freeze(proto.graph, dict(dims or {}))
+        self._session = _session(proto)
+        self._relative = QUANTIZED_NOISE if any(map(_quantizes, _nodes(proto))) else RELATIVE_NOISE
+        self._signature = signature
+        self._places = {label: place for place, label in enumerate(labels)}
+
+    def check(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """Raises SecondOpinionDiffers, or InferenceFailed where onnxruntime has no opinion."""
+        opinions = [self._as_places(array) for array in _run(self._session, inputs)]
+        difference = differs(outputs, opinions, self._signature, self._relative)
+        if difference is not None:
+            raise SecondOpinionDiffers(difference)
+
+    def _as_places(self, array: Array) -> Array:
+        if array.dtype != object:
+            return array
+        places = [self._places.get(label, -1) for label in array.ravel()]
+        return np.array(places, np.int64).reshape(array.shape)
+
+
+def differs(
+    exact: Sequence[Array],
+    native: Sequence[Array],
+    signature: Signature,
+    relative: float = RELATIVE_NOISE,
+) -> str | None:
+    """Where and by how much the two differ beyond noise; None where they agree.
+
+    Floats may differ by `relative` of the largest finite element of their output, and must agree on
+    which are NaN or infinite. Anything else must be equal, but for two cases: a row's label may
+    differ if the signature also gives scores [rows, classes] whose two best in that row are within
+    noise of each other, or one score [rows, 1] within noise of zero, for then either label is as
+    good; and 8-bit integers are numbers like
+    floats where the network quantizes.
+    """
+    if len(native) != len(exact):
+        return f"The exact run gave {len(exact)} outputs, onnxruntime {len(native)}."
+    for type_, ours, theirs in zip(signature.outputs, exact, native, strict=True):
+        if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
+            return (
+                f"Output {type_.name!r} is {ours.dtype}{list(ours.shape)} by the law"
+                f" and {theirs.dtype}{list(theirs.shape)} by onnxruntime."
+            )
+        if _is_noisy(ours, relative):
+            wrong = _beyond_noise(ours, theirs, relative)
+        else:
+            wrong = _unexcused(ours != theirs, exact, relative)
+        if wrong.any():
+            return _sentence(type_, ours, theirs, wrong, relative)
+    return None
+
+
+def _is_noisy(array: Array, relative: float) -> bool:
+    """Whether its elements are numbers that noise may change, and not places or choices."""
+    small = array.dtype in (np.int8, np.uint8) and relative > RELATIVE_NOISE
+    return small or np.issubdtype(array.dtype, np.floating)
+
+
+def _noise(array: Array, relative: float) -> float:
+    finite = array[np.isfinite(array)].astype(np.float64)
+    scale = float(np.max(np.abs(finite))) if finite.size else 0.0
+    return relative * scale + ABSOLUTE_NOISE
+
+
+def _beyond_noise(ours: Array, theirs: Array, relative: float) -> Array:
+    with np.errstate(all="ignore"):
+        distance = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+        near = distance <= _noise(ours, relative)  # false for NaN, and for one infinity
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    return np.asarray(~(near | same))
+
+
+def _unexcused(wrong: Array, exact: Sequence[Array], relative: float) -> Array:
+    """`wrong` without the rows whose two best scores are within noise, or whose one score is within
+    it of zero."""
+    if wrong.ndim not in (1, 2) or not wrong.any() or wrong.size != wrong.shape[0]:
+        return np.asarray(wrong)
+    excused = np.zeros(wrong.shape[0], np.bool_)
+    for scores in exact:
+        is_table = scores.ndim == 2 and scores.shape[0] == wrong.shape[0] and scores.shape[1] > 0
+        if is_table and np.issubdtype(scores.dtype, np.floating):
+            best = np.sort(scores.astype(np.float64), axis=1)[:, -2:]
+            margin = best[:, 1] - best[:, 0] if scores.shape[1] > 1 else np.abs(best[:, 0]) * 2
+            excused |= margin <= 2 * _noise(scores, relative)
+    return np.asarray(wrong & ~excused.reshape(wrong.shape))
+
+
+def _sentence(type_: TensorType, ours: Array, theirs: Array, wrong: Array, relative: float) -> str:
+    index = tuple(int(place[0]) for place in np.nonzero(np.atleast_1d(wrong)))
+    mine, other = np.atleast_1d(ours)[index], np.atleast_1d(theirs)[index]
+    what = "float noise" if relative == RELATIVE_NOISE else "noise of what is quantized"
+    noisy = _is_noisy(ours, relative)
+    allowed = f"; at most {_noise(ours, relative):.3g} is {what}" if noisy else ""
+    return (
+        f"Output {type_.name!r} differs in {int(wrong.sum())} of {wrong.size} elements, first at"
+        f" {list(index)}: {mine} by the law, {other} by onnxruntime{allowed}."
+    )
+
+
+# The session
+
+
+def _session(proto: ModelProto) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.use_deterministic_compute = True
+    options.enable_cpu_mem_arena = False  # it takes memory in powers of two
+    options.log_severity_level = 4
+    try:
+        return ort.InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except _FAILURES as error:
+        _end_if_out_of_memory(error)
+        why = f"onnxruntime {ort.__version__} refuses it: {_line(error)}"
+        raise _refused(why, "make it load there") from error
+
+
+def _run(session: Any, arrays: Sequence[Array]) -> tuple[Array, ...]:
+    names = [input_.name for input_ in session.get_inputs()]
+    if len(arrays) != len(names):
+        raise WrongTensorCount(len(arrays), len(names))
+    try:
+        outputs = session.run(None, dict(zip(names, arrays, strict=True)))
+    except _FAILURES as error:
+        _end_if_out_of_memory(error)
+        raise InferenceFailed(f"onnxruntime failed: {_line(error)}") from error
+    return tuple(np.asarray(output) for output in outputs)
+
+
+def _end_if_out_of_memory(error: Exception) -> None:
+    """onnxruntime has no error of its own for it."""
+    text = str(error)
+    if "bad_alloc" in text or "bad allocation" in text or "Failed to allocate memory" in text:
+        raise MemoryError(_line(error)) from error
+
+
+def _line(error: Exception) -> str:
+    """onnxruntime's message on one line, cut to a length that a log can bear."""
+    return " ".join(str(error).split())[:400]
+
+
+def _signature(session: Any) -> Signature:
+    reasons: list[Reason] = []
+    inputs = [_tensor_type(arg, "input", reasons) for arg in session.get_inputs()]
+    outputs = [_tensor_type(arg, "output", reasons) for arg in session.get_outputs()]
+    if reasons:
+        raise ModelRefused(reasons)
+    return Signature(
+        tuple(type_ for type_ in inputs if type_), tuple(type_ for type_ in outputs if type_)
+    )
+
+
+def _tensor_type(arg: Any, role: str, reasons: list[Reason]) -> TensorType | None:
+    def refuse(why: str, advice: str) -> None:
+        reasons.append(Reason("", "", f"{role} {arg.name!r} {why}", advice))
+
+    if arg.type not in _TYPES:
+        refuse(f"is of {arg.type}", "give tensors of numbers (skl2onnx: zipmap=False)")
+        return None
+    shape = tuple(arg.shape)
+    if not all(isinstance(dim, int) and dim >= 0 for dim in shape):
+        refuse(f"has shape {list(shape)}, which is not static", "export it with static shapes")
+        return None
+    if math.prod(shape) > MAX_ELEMENTS:
+        refuse(f"has shape {list(shape)}", f"use {MAX_ELEMENTS} elements or fewer")
+        return None
+    return TensorType(arg.name, _TYPES[arg.type], shape)
+
+
+# The file
+
+
+def _refused(why: str, advice: str) -> ModelRefused:
+    return ModelRefused([Reason("", "", why, advice)])
+
+
+def _parsed(model: bytes) -> ModelProto:
+    """The file, with nothing in it that makes onnxruntime read another one."""
+    proto = ModelProto()
+    try:
+        if len(model) > MAX_FILE:
+            raise _refused(f"the file has {len(model)} bytes", f"use {MAX_FILE} or fewer")
+        proto.ParseFromString(model)
+    except DecodeError:
+        raise _refused("it is not an ONNX file", "give a .onnx file") from None
+    if not proto.HasField("graph"):
+        raise _refused("it is not an ONNX file", "give a .onnx file")
+    proto.ClearField("training_info")
+    outside = [
+        Reason("", "", f"the data of tensor {tensor.name!r} is outside the file", "save it inside")
+        for tensor in _tensors(proto)
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data
+    ]
+    if outside:
+        raise ModelRefused(outside)
+    return proto
+
+
+def _tensors(proto: ModelProto) -> Iterator[TensorProto]:
+    yield from _graph_tensors(proto.graph)
+    for function in proto.functions:
+        for node in function.node:
+            yield from _node_tensors(node)
+
+
+def _graph_tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        yield from _node_tensors(node)
+
+
+def _node_tensors(node: NodeProto) -> Iterator[TensorProto]:
+    for attribute in node.attribute:
+        yield from _attribute_tensors(attribute)
+
+
+def _attribute_tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
+    yield attribute.t
+    yield from attribute.tensors
+    for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+        yield from (sparse.values, sparse.indices)
+    for graph in (attribute.g, *attribute.graphs):
+        yield from _graph_tensors(graph)
+
+
+def _nodes(proto: ModelProto) -> Iterator[NodeProto]:
+    """All of them, branches and functions included."""
+    yield from _graph_nodes(proto.graph)
+    for function in proto.functions:
+        yield from function.node
+
+
+def _graph_nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _graph_nodes(inner)
+
+
+def _quantizes(node: NodeProto) -> bool:
+    """Whether it rounds what it computes to a few steps: QuantizeLinear, QLinearConv, QGemm,
+    DynamicQuantizeLSTM …"""
+    return "Quantize" in node.op_type or node.op_type.startswith(("QLinear", "QGemm"))
+
+
+def symbols(info: ValueInfoProto) -> Iterator[tuple[int, str]]:
+    """Axis and name of each dim without a value; one without a name is called INPUT.AXIS. What has
+    no letter in it ('?') is no name, and −1 is no value."""
+    for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+        if dim.WhichOneof("value") != "dim_value" or dim.dim_value == -1:
+            named = any(map(str.isalpha, dim.dim_param))
+            yield axis, dim.dim_param if named else f"{info.name}.{axis}"
+
+
+def real_inputs(graph: GraphProto) -> list[ValueInfoProto]:
+    """Without initializers, which old files list among the inputs."""
+    initializers = {tensor.name for tensor in graph.initializer}
+    return [info for info in graph.input if info.name not in initializers]
+
+
+def _freeze(graph: GraphProto, dims: Mapping[str, int]) -> None:
+    """Gives each symbolic dim its value, by the rule of `oracle.exact.lowering.graph`: a leading
+    one that `dims` does not give is 1."""
+    inputs = real_inputs(graph)
+    names = {name for info in inputs for _, name in symbols(info)}
+    leading = {name for info in inputs for axis, name in symbols(info) if axis == 0}
+    known = dict.fromkeys(leading, 1) | dict(dims)
+    reasons = [
+        Reason("", "", f"no symbolic dim is named {name!r}", f"they are: {', '.join(names)}")
+        for name in sorted(set(dims) - names)
+    ]
+    reasons += [
+        Reason("", "", f"dim {name!r} is not frozen", f"give --dim {name}=VALUE")
+        for name in sorted(names - set(known))
+    ]
+    reasons += [
+        Reason("", "", f"dim {name!r} is given as {value}", "give a positive number")
+        for name, value in dims.items()
+        if not 0 < value < 1 << 31
+    ]
+    if reasons:
+        raise ModelRefused(reasons)
+    for info in (*inputs, *graph.output):
+        for axis, name in symbols(info):
+            if name in known:
+                info.type.tensor_type.shape.dim[axis].dim_value = known[name]
+    # They speak of the dims as they were.
+    del graph.value_info[:]
+
+
+def _without_zip_maps(proto: ModelProto) -> None:
+    """Each ZipMap passes its tensor through, as the law reads it."""
+    dropped: set[str] = set()
+    for node in proto.graph.node:
+        if node.domain == "ai.onnx.ml" and node.op_type == "ZipMap":
+            node.domain, node.op_type = "", "Identity"
+            del node.attribute[:]
+            dropped |= set(node.output)
+    for info in proto.graph.output:
+        if info.name in dropped:
+            info.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    if dropped and not any(entry.domain in ("", "ai.onnx") for entry in proto.opset_import):
+        proto.opset_import.append(helper.make_opsetid("", 13))

@@ -1,0 +1,124 @@
+"""What a run of ours shows of an output that another proposed: the trace root with openings of our
+output, and where theirs differs, the proof that the referee takes.
+
+It is found in a child process and travels as JSON: what a child says is never unpickled.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from oracle.errors import InferenceFailed
+from oracle.exact.proofs import evidence
+from oracle.exact.proofs.evidence import ClaimKind, WholeTrace
+from oracle.exact.proofs.trace import Trace
+from oracle.inference.comparison import differences
+from oracle.tensor import Array, to_bytes
+from oracle.types import Signature
+
+MAX_PROOFS = 4 << 20  # bytes; no transaction holds a longer one
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One element of the output that is wrong. `proof` is as `IReferee.judge` takes it, against the
+    trace that is ours."""
+
+    output: int
+    element: int
+    node: int
+    op: str
+    name: str  # of the ONNX node: for people
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """`header` is the program's header record and its path in the program's tree; `paths` has, for
+    each output, the hashes beside the path of its value in the value tree."""
+
+    output: bytes  # ours
+    trace_root: bytes
+    header: bytes
+    paths: tuple[tuple[bytes, ...], ...]
+    charge: Charge | None
+
+
+def testify(trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes) -> Testimony:
+    """About `theirs`, from our trace; `ours` is the output of a run without one."""
+    program = trace.program
+    traced = b"".join(to_bytes(trace.values[output.index]) for output in program.outputs)
+    if traced != ours:
+        raise InferenceFailed("Two runs here give different outputs: this machine is not sound.")
+    return Testimony(
+        output=ours,
+        trace_root=trace.root,
+        header=evidence.descriptors(program),
+        paths=tuple(trace.open_value(output.index).siblings for output in program.outputs),
+        charge=_charge(trace, inputs, ours, theirs),
+    )
+
+
+def _charge(trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes) -> Charge | None:
+    program = trace.program
+    wrong = differences(theirs, ours, program.signature.outputs)
+    output = next((output for output, element in enumerate(wrong) if element >= 0), None)
+    if output is None:
+        return None
+    node = program.outputs[output].index
+    proof = evidence.build(
+        program,
+        node,
+        wrong[output],
+        WholeTrace(trace, inputs),
+        kind=ClaimKind.OUTPUT,
+        output=output,
+    )
+    record = program.nodes[node]
+    return Charge(output, wrong[output], node, record.op.name, record.name, proof)
+
+
+def most_bytes(signature: Signature) -> int:
+    """No answer of a child is longer."""
+    return 2 * (signature.output_length + MAX_PROOFS)
+
+
+def dump(testimony: Testimony) -> bytes:
+    return orjson.dumps(testimony, default=_as_text)
+
+
+def load(data: bytes) -> Testimony:
+    """The inverse of `dump`. Raises InferenceFailed where `data` is none."""
+    try:
+        fields = orjson.loads(data)
+        charge = fields["charge"]
+        return Testimony(
+            output=bytes.fromhex(fields["output"]),
+            trace_root=bytes.fromhex(fields["trace_root"]),
+            header=bytes.fromhex(fields["header"]),
+            paths=tuple(tuple(map(bytes.fromhex, path)) for path in fields["paths"]),
+            charge=None if charge is None else _loaded(charge),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InferenceFailed(
+            f"The child process said nothing that can be read: {error}."
+        ) from None
+
+
+def _loaded(fields: Any) -> Charge:
+    return Charge(
+        output=int(fields["output"]),
+        element=int(fields["element"]),
+        node=int(fields["node"]),
+        op=str(fields["op"]),
+        name=str(fields["name"]),
+        proof=bytes.fromhex(fields["proof"]),
+    )
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(type(value))

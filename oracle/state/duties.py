@@ -1,0 +1,82 @@
+"""What an event obliges us to do, and what ends such an obligation."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from oracle.types import RequestId
+
+
+class Kind(StrEnum):
+    """In the order in which they are sent where all are due: what costs a bond goes first."""
+
+    REVEAL = "reveal"
+    PROVE = "prove"
+    COMMIT = "commit"
+    TIMEOUT = "timeout"
+    DEMAND = "demand"
+    PROPOSE = "propose"
+    SETTLE = "settle"
+    COLLECT = "collect"
+    WITHDRAW = "withdraw"
+    CHECK = "check"  # run it again, and compare; nothing is sent
+    PURSUE = "pursue"  # it is wrong: see to it that its operator is slashed
+
+
+class State(StrEnum):
+    OPEN = "open"
+    SENT = "sent"  # in a transaction that is not mined yet
+    DONE = "done"
+    SUPERSEDED = "superseded"  # somebody else did it, or it is no longer needed
+    MISSED = "missed"  # an alert: we could not
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """`subject` is a request's id, an account's 20 bytes, or a demand's (`oracle.chain.disputes`).
+    Times are in seconds."""
+
+    kind: Kind
+    subject: bytes
+    not_before: int = 0
+    deadline: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Ends every open duty of `kind` about `subject`; with `due_by`, in seconds, those alone that
+    could be done by then."""
+
+    kind: Kind
+    subject: bytes
+    state: State
+    note: str = ""
+    due_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """No duty, by our own choice: kept so that a person can see why."""
+
+    request_id: RequestId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """Gives every open duty of `kind` about `subject` another time."""
+
+    kind: Kind
+    subject: bytes
+    not_before: int = 0
+    deadline: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Ends as done what was sent in that transaction."""
+
+    kind: Kind
+    transaction: bytes
+
+
+Decision = Duty | Close | Decline | Postpone | Finish

@@ -1,0 +1,167 @@
+"""What an operator owes: events in, duties out. Sends nothing, stores nothing, knows no clock."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from oracle.chain.disputes import Dispute, demand_id
+from oracle.chain.events import (
+    DemandTimedOut,
+    Event,
+    FraudProven,
+    PartDemanded,
+    PartRevealed,
+    PrepaidCollected,
+    RequestCreated,
+    RequestExpired,
+    RequestReopened,
+    RequestSettled,
+    ResultProposed,
+    UnstakeStarted,
+    WindowMoved,
+    Withdrawn,
+)
+from oracle.state.duties import Close, Decision, Decline, Duty, Finish, Kind, State
+from oracle.types import Address, ModelId, Request, RequestId, Wei
+
+# Gas of propose and settle together without payload and callback, and for each byte of an output,
+# which stands in two transactions and an event: `./dev bench gas`. The queue's `quote` agrees.
+ANSWER_GAS = 100_000
+GAS_PER_OUTPUT_BYTE = 50
+MAX_OUTPUT = 100_000  # bytes: nodes take no transaction above 128 KiB
+
+RequestOf = Callable[[RequestId], Request | None]
+DisputesOf = Callable[[RequestId], Sequence[Dispute]]
+
+
+def undisputed(_: RequestId) -> Sequence[Dispute]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator answers. `margin` is the least profit in percent of the gas spent."""
+
+    operator: Address
+    models: frozenset[ModelId] | None = None  # None: any
+    answers_vanilla: bool = False  # whose results no referee can judge, so nobody need believe them
+    max_bond: Wei | None = None
+    max_window: int | None = None  # seconds: how long one result may bind a bond
+    margin: int = 20
+
+
+def decide(
+    event: Event,
+    policy: Policy,
+    gas_price: Wei,
+    request_of: RequestOf,
+    disputes_of: DisputesOf = undisputed,
+) -> Iterator[Decision]:
+    """What `event` obliges the operator to do, and which duties it ends. What was disputed before
+    the event is told by `disputes_of`."""
+    me = policy.operator
+    match event:
+        case RequestCreated(request_id=request_id, request=request):
+            yield _answer(request_id, request, policy, gas_price)
+
+        case ResultProposed(request_id=request_id, proposal=proposal):
+            if proposal.operator == me:
+                yield Close(Kind.PROPOSE, request_id, State.DONE)
+                yield Duty(Kind.SETTLE, request_id, not_before=proposal.settle_at)
+            else:
+                note = f"answered by {proposal.operator}"
+                yield Close(Kind.PROPOSE, request_id, State.SUPERSEDED, note)
+
+        case WindowMoved(request_id=request_id, proposal=proposal) if proposal.operator == me:
+            yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "a dispute moved the window")
+            yield Duty(Kind.SETTLE, request_id, not_before=proposal.settle_at)
+
+        # Void or not: who does not answer is slashed.
+        case PartDemanded(operator=operator, demand=demand) if operator == me:
+            asked = demand_id(demand.dispute, demand.part)
+            yield Duty(Kind.REVEAL, asked, deadline=demand.deadline)
+
+        case PartRevealed(dispute=dispute, part=part):
+            yield Close(Kind.REVEAL, demand_id(dispute, part), State.DONE)
+
+        case FraudProven(request_id=request_id) | DemandTimedOut(request_id=request_id):
+            for asked in _demands(request_id, me, disputes_of):
+                yield Close(Kind.REVEAL, asked, State.SUPERSEDED, "we were convicted")
+
+        case RequestSettled(where=where, request_id=request_id):
+            yield Close(Kind.SETTLE, request_id, State.DONE)
+            for asked in _demands(request_id, me, disputes_of):
+                yield Duty(Kind.COLLECT, asked, not_before=where.time)
+
+        case PrepaidCollected(where=where, account=paid) if paid == me:
+            yield Finish(Kind.COLLECT, where.transaction)
+
+        case RequestReopened(where=where, request_id=request_id, operator=operator):
+            yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "the proposal was voided")
+            if operator == me:
+                for asked in _demands(request_id, me, disputes_of):
+                    yield Duty(Kind.COLLECT, asked, not_before=where.time)
+            known = request_of(request_id)
+            # Whoever was slashed for a request has nothing better to say about it.
+            if known is not None and operator != me:
+                yield _answer(request_id, known, policy, gas_price)
+
+        case RequestExpired(where=where, request_id=request_id):
+            yield Close(Kind.PROPOSE, request_id, State.MISSED, "the request expired")
+            yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "the request expired")
+            # With a proposal that a slash voided, if it had one.
+            for asked in _demands(request_id, me, disputes_of):
+                yield Duty(Kind.COLLECT, asked, not_before=where.time)
+
+        case UnstakeStarted(operator=operator, available_at=available_at) if operator == me:
+            # A second unstake starts the delay anew for both, so one withdrawal does for all.
+            account = bytes.fromhex(me[2:])
+            yield Close(Kind.WITHDRAW, account, State.SUPERSEDED, "more was unstaked")
+            yield Duty(Kind.WITHDRAW, account, not_before=available_at)
+
+        case Withdrawn(where=where, account=account) if account == me:
+            # Anyone may call withdraw for us; before the delay is over it pays credits alone.
+            yield Close(Kind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE, due_by=where.time)
+
+
+def _demands(request_id: RequestId, me: Address, disputes_of: DisputesOf) -> Iterator[bytes]:
+    """What was asked of us about a request, unless we were convicted of it."""
+    for dispute in disputes_of(request_id):
+        for part, event in dispute.demanded.items():
+            if event.operator == me and dispute.conviction is None:
+                yield demand_id(dispute.key, part)
+
+
+def _answer(
+    request_id: RequestId, request: Request, policy: Policy, gas_price: Wei
+) -> Duty | Decline:
+    reason = objection(request, policy, gas_price)
+    if reason is not None:
+        return Decline(request_id, reason)
+    return Duty(Kind.PROPOSE, request_id, deadline=request.deadline)
+
+
+def answer_gas(request: Request) -> int:
+    """What propose and settle take together, the callback included; each alone takes less."""
+    output = GAS_PER_OUTPUT_BYTE * request.terms.output_length
+    return ANSWER_GAS + output + request.callback_gas
+
+
+def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
+    """Why the operator does not answer `request`; None if it does."""
+    if request.operator not in (None, policy.operator):
+        return f"it is for {request.operator}"
+    if policy.models is not None and request.model not in policy.models:
+        return "we do not serve its model"
+    if not request.terms.is_exact and not policy.answers_vanilla:
+        return "its model is VANILLA, and we answer EXACT models only"
+    if policy.max_bond is not None and request.bond > policy.max_bond:
+        return f"its bond of {request.bond} wei is above our {policy.max_bond}"
+    if policy.max_window is not None and request.window > policy.max_window:
+        return f"its window of {request.window} s is above our {policy.max_window} s"
+    if request.terms.output_length > MAX_OUTPUT:
+        return f"its output of {request.terms.output_length} bytes fits no transaction"
+    earned = request.fee - request.terms.royalty
+    needed = answer_gas(request) * gas_price * (100 + policy.margin) // 100
+    if earned < needed:
+        return f"it earns {earned} wei, below the {needed} wei that gas and margin need now"
+    return None

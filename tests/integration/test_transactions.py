@@ -1,0 +1,384 @@
+"""Recorded before it leaves, sent until it is mined, mined once: against a real node."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from oracle.chain.node import Call, Chain, connect
+from oracle.chain.transactions import GAS_MARGIN, MAX_RAISE, Outcome, Sender, Sent, transact
+from oracle.errors import ChainError, Reverted, RpcUnavailable
+from oracle.state.store import Store
+from oracle.types import Wei
+from tests.chains import PEOPLE, STAKE, World, address, variant
+
+ME = PEOPLE["operator"]
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def outbox(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    store = Store(f"sqlite:///{tmp_path}/state.db", 1, address("dead"), ME.address)
+    yield store
+    store.close_engine()
+
+
+def sender(world: World, outbox: object, chain: Chain | None = None) -> Sender:
+    return Sender(chain or world.chain, ME, outbox, PATIENCE)
+
+
+def stake(world: World, amount: int = 5) -> Call:
+    return world.queue.stake(Wei(amount))
+
+
+def staked(world: World) -> int:
+    return world.queue.account_of(ME.address).staked
+
+
+def mine(world: World) -> None:
+    world.chain.rpc("evm_mine", [])
+
+
+def hold(world: World) -> None:
+    """Nothing is mined any more unless asked for."""
+    world.chain.rpc("evm_setAutomine", [False])
+
+
+def finish(us: Sender, now: float) -> int:
+    """Follows until nothing waits: under load anvil answers before it mines."""
+    for _ in range(200):
+        if (left := us.follow(now)) == 0:
+            break
+        time.sleep(0.01)
+    return left
+
+
+def outcomes(outbox: Store) -> list[tuple[int, int, bool]]:
+    """Nonce, outcome, and whether it is the one that was mined; for each transaction."""
+    from sqlalchemy import text
+
+    query = "SELECT nonce, outcome, is_mined FROM transactions ORDER BY nonce, sent_at"
+    with outbox._engine.begin() as connection:
+        return [(n, o, bool(m)) for n, o, m in connection.execute(text(query))]
+
+
+def test_send_records_before_it_broadcasts(world: World, outbox: Store) -> None:
+    recorded: list[int] = []
+
+    class Watches:
+        def broadcast(self, raw):
+            recorded.append(len(outbox.waiting()))
+            super().broadcast(raw)  # type: ignore[misc]
+
+    sender(world, outbox, variant(world.chain, Watches)).send(stake(world), (), 0.0)
+
+    assert recorded == [1]
+
+
+def test_follow_closes_what_is_mined(world: World, outbox: Store) -> None:
+    us = sender(world, outbox)
+    us.send(stake(world), (), 0.0)
+
+    assert finish(us, 0.0) == 0
+    assert (outcomes(outbox), staked(world)) == ([(0, Outcome.SUCCEEDED, True)], 5)
+
+
+def test_follow_asks_nothing_when_nothing_waits(embedded: World, outbox: Store) -> None:
+    class Silent:
+        def nonce(self, _):
+            raise AssertionError("asked")
+
+    assert sender(embedded, outbox, variant(embedded.chain, Silent)).follow(0.0) == 0
+
+
+def test_send_records_nothing_when_the_call_would_fail(world: World, outbox: Store) -> None:
+    with pytest.raises(Reverted, match="InsufficientStake"):
+        sender(world, outbox).send(world.queue.unstake(Wei(1)), (), 0.0)
+
+    assert (outbox.waiting(), world.chain.nonce(ME.address)) == ([], 0)
+
+
+def test_send_leaves_gas_above_the_estimate(world: World, outbox: Store) -> None:
+    estimate = world.chain.estimate(stake(world), ME.address)
+
+    sent = sender(world, outbox).send(stake(world), (), 0.0, spare=1000)
+
+    assert sent.gas == estimate * GAS_MARGIN // 100 + 1000
+
+
+@pytest.mark.parametrize(("estimate", "gas"), [(16_000_000, 1 << 24), (20_000_000, 20_000_000)])
+def test_send_leaves_no_margin_beyond_what_a_transaction_may_take(
+    anvil: World, outbox: Store, estimate: int, gas: int
+) -> None:
+    """The dearest proofs would be refused for it. A chain without that limit may take more."""
+
+    class Dear:
+        def estimate(self, call, sender):
+            return estimate
+
+    assert sender(anvil, outbox, variant(anvil.chain, Dear)).send(stake(anvil), (), 0.0).gas == gas
+
+
+def test_send_takes_nonces_in_a_row(anvil: World, outbox: Store) -> None:
+    hold(anvil)
+    us = sender(anvil, outbox)
+    sent = [us.send(stake(anvil), (), 0.0) for _ in range(5)]
+    mine(anvil)
+
+    assert [each.nonce for each in sent] == [0, 1, 2, 3, 4]
+    assert (finish(us, 0.0), staked(anvil)) == (0, 25)
+
+
+class Dies(Exception):
+    """Stands for the end of the process."""
+
+
+class DiesBeforeBroadcast:
+    def broadcast(self, raw):
+        raise Dies
+
+
+class DiesAfterBroadcast:
+    def broadcast(self, raw):
+        super().broadcast(raw)  # type: ignore[misc]
+        raise Dies
+
+
+@pytest.mark.parametrize("death", [DiesBeforeBroadcast, DiesAfterBroadcast])
+def test_follow_sends_once_what_a_crash_had_left(world: World, outbox: Store, death: type) -> None:
+    with pytest.raises(Dies):
+        sender(world, outbox, variant(world.chain, death)).send(stake(world), (), 0.0)
+
+    restarted = sender(world, outbox)
+    finish(restarted, 1.0)
+    restarted.follow(1.0)
+
+    assert (staked(world), world.chain.nonce(ME.address)) == (5, 1)
+    assert outcomes(outbox) == [(0, Outcome.SUCCEEDED, True)]
+
+
+def test_send_repeats_nothing_when_a_crash_came_before_the_record(
+    world: World, outbox: Store
+) -> None:
+    class Full:
+        """A disk without room."""
+
+        def waiting(self) -> Sequence[Sent]:
+            return []
+
+        def record(self, sent: Sent) -> None:
+            raise Dies
+
+    with pytest.raises(Dies):
+        sender(world, Full()).send(stake(world), (), 0.0)
+    assert world.chain.nonce(ME.address) == 0
+
+    us = sender(world, outbox)
+    us.send(stake(world), (), 0.0)
+    finish(us, 0.0)
+
+    assert (staked(world), world.chain.nonce(ME.address)) == (5, 1)
+
+
+def test_follow_loses_nothing_when_the_node_is_down_between(anvil: World, outbox: Store) -> None:
+    class Down:
+        def broadcast(self, raw):
+            raise RpcUnavailable("down")
+
+    with pytest.raises(RpcUnavailable):
+        sender(anvil, outbox, variant(anvil.chain, Down)).send(stake(anvil), (), 0.0)
+    us = sender(anvil, outbox)
+
+    assert us.follow(0.0) == 1  # sends it again
+    assert finish(us, 0.0) == 0
+    assert staked(anvil) == 5
+
+
+def test_follow_sends_again_what_the_node_forgot(anvil: World, outbox: Store) -> None:
+    hold(anvil)
+    us = sender(anvil, outbox)
+    sent = us.send(stake(anvil), (), 0.0)
+    anvil.chain.rpc("anvil_dropTransaction", ["0x" + sent.hash.hex()])
+    assert not anvil.chain.knows(sent.hash)
+
+    us.follow(1.0)
+    mine(anvil)
+
+    assert (finish(us, 1.0), staked(anvil)) == (0, 5)
+
+
+def test_follow_lets_wait_what_is_young(anvil: World, outbox: Store) -> None:
+    hold(anvil)
+    us = sender(anvil, outbox)
+    us.send(stake(anvil), (), 0.0)
+
+    us.follow(PATIENCE - 1)
+
+    assert len(outbox.waiting()) == 1
+
+
+def test_follow_replaces_what_waits_too_long_with_a_higher_fee(anvil: World, outbox: Store) -> None:
+    hold(anvil)
+    us = sender(anvil, outbox)
+    first = us.send(stake(anvil), (), 0.0)
+    us.follow(PATIENCE)
+    second = outbox.waiting()[-1]
+    mine(anvil)
+
+    assert finish(us, PATIENCE) == 0
+    assert (second.nonce, second.call, second.gas) == (first.nonce, first.call, first.gas)
+    assert second.fees.maximum >= first.fees.maximum * 1.1
+    assert second.fees.priority >= first.fees.priority * 1.1
+    assert (staked(anvil), anvil.chain.nonce(ME.address)) == (5, 1)
+    assert [mined for _, _, mined in outcomes(outbox)] == [False, True]
+
+
+def test_follow_raises_no_fee_beyond_all_measure(anvil: World, outbox: Store) -> None:
+    """A chain that stood still for a day must not find a transaction that pays all we have."""
+    hold(anvil)
+    us = sender(anvil, outbox)
+    us.send(stake(anvil), (), 0.0)
+    for attempt in range(1, 60):
+        us.follow(attempt * PATIENCE)
+
+    last = outbox.waiting()[-1]
+
+    assert last.fees.maximum <= 1.3 * MAX_RAISE * anvil.chain.fees().maximum
+    mine(anvil)
+    assert (finish(us, 10_000.0), staked(anvil)) == (0, 5)
+
+
+def test_follow_finds_the_attempt_that_was_mined_whichever_it_is(
+    anvil: World, outbox: Store
+) -> None:
+    hold(anvil)
+    us = sender(anvil, outbox)
+    us.send(stake(anvil), (), 0.0)
+
+    class Lost:
+        """The replacement never arrives."""
+
+        def broadcast(self, raw):
+            pass
+
+    sender(anvil, outbox, variant(anvil.chain, Lost)).follow(PATIENCE)
+    mine(anvil)
+    us.follow(PATIENCE)
+
+    assert [mined for _, _, mined in outcomes(outbox)] == [True, False]
+
+
+def test_follow_opens_what_another_transaction_displaced(anvil: World, outbox: Store) -> None:
+    hold(anvil)
+    us = sender(anvil, outbox)
+    sent = us.send(stake(anvil), (), 0.0)
+    anvil.chain.rpc("anvil_dropTransaction", ["0x" + sent.hash.hex()])
+    anvil.chain.rpc("evm_setAutomine", [True])
+    transact(anvil.chain, ME, stake(anvil, 7))  # by hand, with the same key
+
+    assert finish(us, 0.0) == 0
+    assert outcomes(outbox) == [(0, Outcome.DISPLACED, False)]
+
+    us.send(stake(anvil), (), 0.0)
+    assert (finish(us, 0.0), staked(anvil)) == (0, 12)
+
+
+def test_follow_closes_as_failed_what_reverted(anvil: World, outbox: Store) -> None:
+    anvil.stake(amount=STAKE)
+    hold(anvil)
+    us = sender(anvil, outbox)
+    us.send(anvil.queue.unstake(STAKE), (), 0.0)
+
+    class Blind:
+        """A node whose pending state lacks what is pending."""
+
+        def estimate(self, call, sender):
+            return 100_000
+
+    sender(anvil, outbox, variant(anvil.chain, Blind)).send(anvil.queue.unstake(STAKE), (), 0.0)
+    mine(anvil)
+
+    assert finish(us, 0.0) == 0
+    assert [outcome for _, outcome, _ in outcomes(outbox)] == [Outcome.SUCCEEDED, Outcome.FAILED]
+
+
+def test_send_survives_a_node_that_refuses(anvil: World, outbox: Store) -> None:
+    """What it refuses stays recorded and is offered again: another node may have taken it."""
+    anvil.chain.rpc("anvil_setBalance", [ME.address, hex(10**9)])
+
+    class Estimates:
+        def estimate(self, call, sender):
+            return 60_000
+
+    us = sender(anvil, outbox, variant(anvil.chain, Estimates))
+    us.send(stake(anvil), (), 0.0)
+    assert us.follow(0.0) == 1
+
+    anvil.chain.rpc("anvil_setBalance", [ME.address, hex(10**18)])
+    us.follow(0.0)
+
+    assert (finish(us, 0.0), staked(anvil)) == (0, 5)
+
+
+def test_send_survives_a_refusal_of_the_embedded_chain(embedded: World, outbox: Store) -> None:
+    poor = PEOPLE["dead"]
+
+    class Estimates:
+        def estimate(self, call, sender):
+            return 60_000
+
+    us = Sender(variant(embedded.chain, Estimates), poor, outbox, PATIENCE)
+    us.send(stake(embedded), (), 0.0)
+
+    assert us.follow(0.0) == 1
+
+
+def test_send_works_on_a_chain_without_eip_1559(anvil: World, outbox: Store) -> None:
+    from oracle.chain.node import Fees
+
+    class Legacy:
+        def fees(self):
+            return Fees(Wei(20 * 10**9), None)
+
+    us = sender(anvil, outbox, variant(anvil.chain, Legacy))
+    us.send(stake(anvil), (), 0.0)
+
+    assert (finish(us, 0.0), staked(anvil)) == (0, 5)
+
+
+# Commands that a person runs.
+
+
+def test_transact_waits_for_its_receipt(world: World) -> None:
+    receipt = transact(world.chain, ME, stake(world))
+
+    assert receipt.succeeded and receipt.gas_used > 21_000 and len(receipt.logs) == 1
+
+
+def test_transact_sends_nothing_when_the_call_would_fail(world: World) -> None:
+    with pytest.raises(Reverted, match="NothingToWithdraw"):
+        transact(world.chain, ME, world.queue.withdraw(ME.address))
+
+    assert world.chain.nonce(ME.address) == 0
+
+
+def test_transact_says_why_when_the_chain_reverted_it(anvil: World) -> None:
+    class Optimist:
+        def estimate(self, call, sender):
+            return 100_000
+
+    with pytest.raises(Reverted, match="NothingToWithdraw"):
+        transact(variant(anvil.chain, Optimist), ME, anvil.queue.withdraw(ME.address))
+
+
+def test_transact_is_one_sentence_when_the_account_has_no_funds(world: World) -> None:
+    with pytest.raises(ChainError):
+        transact(world.chain, PEOPLE["dead"], stake(world))
+
+
+def test_transact_reaches_a_node_by_its_url(anvil: World) -> None:
+    receipt = transact(connect(anvil.chain.url), ME, replace(stake(anvil), value=Wei(9)))
+
+    assert receipt.succeeded and staked(anvil) == 9

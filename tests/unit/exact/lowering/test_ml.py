@@ -1,0 +1,230 @@
+"""Encoders and support vector machines of ai.onnx.ml: as onnxruntime has them."""
+
+import numpy as np
+import pytest
+from onnx import AttributeProto, NodeProto, TensorProto, helper
+
+from oracle.errors import ModelRefused
+from oracle.exact.lowering.graph import lower
+from oracle.exact.run import run
+from tests.unit.exact.agreement import agree, check, integers, model, numbers, refusal
+from tests.unit.exact.files import file, ml_node, node, tensor
+
+ML = {"domain": "ai.onnx.ml"}
+IDS = {"x": integers(3, 4, low=0, high=5)}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"keys_int64s": [1, 2, 4], "values_int64s": [7, 8, 9], "default_int64": -3},
+        {"keys_int64s": [1, 2], "values_floats": [0.5, 1.5], "default_float": 2.5},
+    ],
+)
+def test_label_encoder_agrees_on_integers(attributes):
+    check("LabelEncoder", IDS, **ML, **attributes)
+
+
+def test_label_encoder_agrees_on_floats_and_nan():
+    x = {"x": np.float32([0.5, np.nan, 2, 3])}
+    keys = [2.0, float("nan"), 0.5]
+    check("LabelEncoder", x, **ML, keys_floats=keys, values_int64s=[1, 2, 3])
+
+
+def test_label_encoder_looks_up_strings_that_the_model_made():
+    encoders = [
+        {"keys_int64s": [1, 2, 3], "values_strings": ["a", "b", "a"], "default_string": "none"},
+        {"keys_strings": ["b", "a"], "values_strings": ["B", "A"], "default_string": "?"},
+        {"keys_strings": ["A", "?"], "values_floats": [0.5, 1.5], "default_float": -1.0},
+    ]
+    chain = [
+        ml_node("LabelEncoder", [f"x{at}"], [f"x{at + 1}"], **attributes)
+        for at, attributes in enumerate(encoders)
+    ]
+    for made in chain:
+        made.name = made.output[0]
+    agree(file(chain, [tensor("x0", [5], TensorProto.INT64)], ["x3"]), {"x0": np.arange(5)})
+
+
+@pytest.mark.parametrize("inner", [["no", "yes"], ["yes", "no"]])
+def test_labels_are_those_of_the_outputs(inner):
+    nodes = [
+        linear_classifier("inner", classlabels_strings=inner),
+        linear_classifier("outer", classlabels_strings=["no", "yes"]),
+    ]
+    rest = [tensor("x", [4, 2])], ["label_outer", "scores_outer", "scores_inner"]
+    assert lower(file(nodes, *rest)).labels == ("no", "yes")
+    both = [tensor("x", [4, 2])], ["label_outer", "label_inner"]
+    if inner == ["no", "yes"]:
+        assert lower(file(nodes, *both)).labels == ("no", "yes")
+        return
+    with pytest.raises(ModelRefused, match="different lists of labels"):
+        lower(file(nodes, *both))
+
+
+def linear_classifier(name: str, **labels: list) -> NodeProto:
+    made = ml_node("LinearClassifier", ["x"], [f"label_{name}", f"scores_{name}"], **labels)
+    made.attribute.append(helper.make_attribute("coefficients", [1.0, 2.0, -1.0, 0.5]))
+    return made
+
+
+def test_one_hot_encoder_agrees():
+    check("OneHotEncoder", IDS, **ML, cats_int64s=[0, 3, 4], zeros=1)
+    check("OneHotEncoder", IDS, **ML, cats_int64s=[0, 1, 2, 3, 4], zeros=0)
+
+
+def test_one_hot_encoder_gives_zeros_for_what_it_does_not_know():
+    x = {"x": np.int64([[7]])}
+    program = lower(model("OneHotEncoder", x, **ML, cats_int64s=[1, 2], zeros=0))
+    assert run(program, [x["x"]])[0].tolist() == [[[0, 0]]]
+
+
+@pytest.mark.parametrize("gap", [float("nan"), 1.0])
+def test_imputer_agrees(gap):
+    x = {"x": np.float32([[1, np.nan, 3], [np.nan, 1, 5]])}
+    for values in ([9.0], [7.0, 8.0, 9.0]):
+        check("Imputer", x, **ML, imputed_value_floats=values, replaced_value_float=gap)
+
+
+def test_binarizer_agrees():
+    check("Binarizer", {"x": numbers(3, 4)}, **ML, threshold=0.25)
+
+
+def test_feature_vectorizer_agrees():
+    inputs = {"a": numbers(3, 2), "b": numbers(3, 1)}
+    check("FeatureVectorizer", inputs, **ML, inputdimensions=[2, 1])
+
+
+KERNELS = ["LINEAR", "POLY", "RBF", "SIGMOID"]
+
+
+def support(kernel: str, count: int) -> dict:
+    return {
+        "kernel_type": kernel,
+        "kernel_params": [0.3, 0.5, 3.0],
+        "support_vectors": numbers(count, 3, seed=1).ravel().tolist(),
+    }
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_svm_regressor_agrees(kernel):
+    attributes = {"coefficients": numbers(5).tolist(), "rho": [0.25], "n_supports": 5}
+    check("SVMRegressor", {"x": numbers(4, 3)}, **ML, **support(kernel, 5), **attributes)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("sizes", [[2, 3], [2, 1, 2], [1, 2, 3, 1]])
+def test_svm_classifier_agrees(kernel, sizes):
+    classes = len(sizes)
+    attributes = {
+        "classlabels_ints": list(range(3, 3 + classes)),
+        "vectors_per_class": sizes,
+        "coefficients": numbers((classes - 1) * sum(sizes), seed=2).tolist(),
+        "rho": numbers(classes * (classes - 1) // 2, seed=3).tolist(),
+    }
+    x = {"x": numbers(6, 3)}
+    kernels = support(kernel, sum(sizes))
+    check("SVMClassifier", x, outputs=2, **ML, **kernels, **attributes)
+    slopes = numbers(classes * (classes - 1) // 2, seed=4)
+    for scale in (0, 1, 30):
+        platt = {"prob_a": (slopes * scale).tolist(), "prob_b": slopes[::-1].tolist()}
+        check("SVMClassifier", x, outputs=2, **ML, **kernels, **attributes, **platt)
+
+
+def test_svm_classifier_of_two_knows_no_probability_nearer_to_a_half_than_it_rests():
+    attributes = {
+        "classlabels_ints": [0, 1],
+        "vectors_per_class": [1, 1],
+        "coefficients": [1.0, -1.0],
+        "rho": [0.0],
+        "prob_a": [0.0],
+    }
+    x = {"x": numbers(1, 3)}
+    for shift, wanted in ((0.019, 0.5), (0.021, 1 / (1 + np.exp(0.021)))):
+        rest = {**ML, **support("LINEAR", 2), **attributes, "prob_b": [shift]}
+        given = agree(model("SVMClassifier", x, outputs=2, **rest), x)[1]
+        np.testing.assert_allclose(given[0], [wanted, 1 - wanted], rtol=1e-5)
+
+
+def test_svm_is_refused_when_its_probabilities_do_not_fit():
+    attributes = {
+        "classlabels_ints": [0, 1, 2],
+        "vectors_per_class": [1, 1, 1],
+        "coefficients": [1.0] * 6,
+        "rho": [0.0] * 3,
+        "prob_a": [1.0],
+    }
+    rest = {**ML, **support("LINEAR", 3), **attributes}
+    assert "1 prob_a, 0 prob_b for 3 pairs" in refusal(
+        "SVMClassifier", {"x": numbers(2, 3)}, outputs=2, **rest
+    )
+
+
+def test_svm_is_refused_when_its_numbers_do_not_fit():
+    attributes = {"coefficients": [1.0], "rho": [0.0], "n_supports": 2}
+    refused = refusal("SVMRegressor", {"x": numbers(4, 3)}, **ML, **support("RBF", 2), **attributes)
+    assert "1 coefficients" in refused
+    half = support("POLY", 2) | {"kernel_params": [1.0, 0.0, 2.5]}
+    attributes["coefficients"] = [1.0, 2.0]
+    refused = refusal("SVMRegressor", {"x": numbers(4, 3)}, **ML, **half, **attributes)
+    assert "degree 2.5" in refused
+
+
+@pytest.mark.parametrize("mode", range(6))
+@pytest.mark.parametrize("shared", [False, True])
+def test_tree_ensemble_of_the_newer_op_agrees(mode, shared):
+    attributes = {
+        "n_targets": 2,
+        "tree_roots": [0, 2],
+        "nodes_featureids": [0, 2, 1],
+        "nodes_splits": helper.make_tensor("s", 1, [3], [0.0, 0.5, -0.5]),
+        "nodes_modes": helper.make_tensor("m", TensorProto.UINT8, [3], [mode, 0, 0]),
+        "nodes_truenodeids": [1, 0, 3],
+        "nodes_trueleafs": [0, 1, 1],
+        "nodes_falsenodeids": [2, 1, 3 if shared else 2],
+        "nodes_falseleafs": [1, 1, 1],
+        "leaf_targetids": [0, 1, 0, 1],
+        "leaf_weights": helper.make_tensor("w", 1, [4], [1.0, 2.0, -3.0, 4.5]),
+    }
+    x = {"x": np.float32([[0, 1, 2], [-1, -1, 0], [0, -2, 0.5], [3, 0, 1]])}
+    data = file(
+        [ml_node("TreeEnsemble", ["x"], ["y"], **attributes)],
+        [tensor("x", [4, 3])],
+        ["y"],
+        ml_opset=5,
+    )
+    agree(data, x)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"tree_roots": [0, 0]}, "in two trees"),
+        ({"tree_roots": []}, "belongs to no tree"),
+        ({"nodes_truenodeids": [7]}, "is not there"),
+        ({"nodes_trueleafs": [0]}, "in two trees"),
+        ({"nodes_featureids": [3]}, "features 3 of 3"),
+        ({"leaf_targetids": [0, 9]}, "leaf weights for targets"),
+        ({"nodes_falsenodeids": [0, 1]}, "differ in length"),
+    ],
+)
+def test_tree_ensemble_is_refused_when_it_is_broken(changes, why):
+    attributes = {
+        "n_targets": 1,
+        "tree_roots": [0],
+        "nodes_featureids": [0],
+        "nodes_splits": helper.make_tensor("s", 1, [1], [0.0]),
+        "nodes_modes": helper.make_tensor("m", TensorProto.UINT8, [1], [0]),
+        "nodes_truenodeids": [0],
+        "nodes_trueleafs": [1],
+        "nodes_falsenodeids": [1],
+        "nodes_falseleafs": [1],
+        "leaf_targetids": [0, 0],
+        "leaf_weights": helper.make_tensor("w", 1, [2], [1.0, 2.0]),
+    } | changes
+    made = node("TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml")
+    for name, value in attributes.items():
+        kind = AttributeProto.INTS if isinstance(value, list) else None
+        made.attribute.append(helper.make_attribute(name, value, attr_type=kind))
+    with pytest.raises(ModelRefused, match=why):
+        lower(file([made], [tensor("x", [4, 3])], ["y"], ml_opset=5))

@@ -1,0 +1,181 @@
+"""Scan and Loop, written out: against onnxruntime."""
+
+import numpy as np
+import pytest
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+
+from oracle.errors import ModelRefused
+from oracle.exact.lowering.builder import Limits
+from oracle.exact.lowering.graph import lower
+from oracle.exact.program import Program
+from tests.unit.exact.agreement import agree
+from tests.unit.exact.files import file, node, tensor
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((3, 4)).astype(np.float32)
+START = RNG.standard_normal(4).astype(np.float32)
+WEIGHTS = RNG.standard_normal((4, 20)).astype(np.float32)
+
+
+def running(**initializers: np.ndarray) -> GraphProto:
+    """s' = s · 2 + row; the row's product with `w`, from around it or its own."""
+    nodes = [
+        node("Mul", ["s", "two"], ["doubled"]),
+        node("Add", ["doubled", "row"], ["next"]),
+        node("MatMul", ["next", "w"], ["out"]),
+    ]
+    given = {"two": np.array(2, np.float32)} | initializers
+    tensors = [numpy_helper.from_array(array, name) for name, array in given.items()]
+    ins, outs = [tensor("s", [4]), tensor("row", [4])], [tensor("next", [4]), tensor("out", [20])]
+    return helper.make_graph(nodes, "body", ins, outs, tensors)
+
+
+def scanning(body: GraphProto, x: np.ndarray = X, **attributes: object) -> bytes:
+    made: NodeProto = node(
+        "Scan", ["start", "x"], ["last", "y"], body=body, num_scan_inputs=1, **attributes
+    )
+    inputs = [tensor("start", [4]), tensor("x", x.shape)]
+    return file([made], inputs, [tensor("last", [4]), tensor("y", None)], w=WEIGHTS)
+
+
+def reasons(data: bytes, **options: object) -> str:
+    with pytest.raises(ModelRefused) as refused:
+        lower(data, **options)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("backward", [0, 1])
+@pytest.mark.parametrize("out_backward", [0, 1])
+@pytest.mark.parametrize("out_axis", [0, 1, -1])
+def test_scan_agrees_in_every_direction(backward, out_backward, out_axis):
+    directions = {"scan_input_directions": [backward], "scan_output_directions": [out_backward]}
+    data = scanning(running(), **directions, scan_output_axes=[out_axis])
+    agree(data, {"start": START, "x": X})
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_scan_agrees_along_another_axis(axis):
+    x = np.ascontiguousarray(X.T)
+    agree(scanning(running(), x, scan_input_axes=[axis]), {"start": START, "x": x})
+
+
+def constants_of(program: Program) -> int:
+    return sum(constant.array.nbytes for constant in program.constants)
+
+
+def test_weights_of_a_body_and_around_it_are_kept_once():
+    for body in (running(), running(w=WEIGHTS)):
+        data = scanning(body)
+        agree(data, {"start": START, "x": X})
+        assert constants_of(lower(data)) < 2 * WEIGHTS.nbytes
+
+
+def test_lower_refuses_a_scan_whose_body_does_not_fit():
+    body = running()
+    del body.input[1]
+    assert "other inputs or outputs" in reasons(scanning(body))
+    assert "num_scan_inputs' is missing" in reasons(
+        file([node("Scan", ["x"], ["y"], body=relu())], [tensor("x", [2])], ["y"])
+    )
+    assert "directions are (2,)" in reasons(scanning(running(), scan_input_directions=[2]))
+    assert "strange are not known" in reasons(scanning(running(), strange=1))
+
+
+def relu() -> GraphProto:
+    return helper.make_graph(
+        [node("Relu", ["r"], ["o"])], "body", [tensor("r", [])], [tensor("o", [])]
+    )
+
+
+def test_lower_refuses_a_body_for_its_own_reasons_and_once():
+    body = running()
+    body.node[0].op_type = "Unheard"
+    assert reasons(scanning(body)).count("Unheard") == 2  # the node's op, and the sentence's
+
+
+def test_lower_counts_the_nodes_of_every_turn():
+    many = helper.make_graph(
+        [node("Identity", ["r"], ["o"])], "body", [tensor("r", [])], [tensor("o", [])]
+    )
+    made = node("Scan", ["x"], ["y"], body=many, num_scan_inputs=1)
+    data = file([made], [tensor("x", [200])], ["y"])
+    assert "more than 100 nodes" in reasons(data, limits=Limits(nodes=100))
+
+
+BOOL, INT64 = TensorProto.BOOL, TensorProto.INT64
+
+
+def counting(condition: str = "go") -> GraphProto:
+    """s' = s · 2 + turn, as long as turn < 3 or, with `condition` = "less", s' is small."""
+    nodes = [
+        node("Cast", ["turn"], ["number"], to=TensorProto.FLOAT),
+        node("Mul", ["s", "two"], ["doubled"]),
+        node("Add", ["doubled", "number"], ["next"]),
+        node("Less", ["turn", "three"], ["go"]),
+        node("ReduceMax", ["next"], ["largest"], keepdims=0),
+        node("Less", ["largest", "two"], ["less"]),
+        node("Identity", ["next"], ["out"]),
+    ]
+    for made in nodes:
+        made.name = made.output[0]
+    given = {"two": np.float32(2), "three": np.int64(3)}
+    tensors = [numpy_helper.from_array(np.array(array), name) for name, array in given.items()]
+    ins = [tensor("turn", [], INT64), tensor("unread", [], BOOL), tensor("s", [4])]
+    outs = [tensor(condition, [], BOOL), tensor("next", [4]), tensor("out", [4])]
+    return helper.make_graph(nodes, "body", ins, outs, tensors)
+
+
+def looping(
+    turns: int | None,
+    going: bool | None,
+    body: GraphProto,
+    outputs: tuple[str, ...] = ("last", "y"),
+) -> bytes:
+    """None leaves an input out."""
+    given = {"turns": np.int64(turns or 0), "going": np.array(bool(going))}
+    names = ["turns" if turns is not None else "", "going" if going is not None else "", "start"]
+    made = node("Loop", names, outputs, body=body)
+    infos = [tensor("last", [4]), tensor("y", None)][: len(outputs)]
+    return file([made], [tensor("start", [4])], infos, **given)
+
+
+@pytest.mark.parametrize(
+    ("turns", "going"), [(2, True), (9, True), (2, None), (None, True), (1 << 62, True)]
+)
+def test_loop_agrees(turns, going):
+    (last, rows) = agree(looping(turns, going, counting()), {"start": START})
+    assert len(rows) == (2 if turns == 2 else 4)
+    assert last.tolist() == rows[-1].tolist()
+
+
+@pytest.mark.parametrize(("turns", "going"), [(0, True), (5, False)])
+def test_a_loop_without_turns_gives_its_states(turns, going):
+    body = counting()
+    del body.output[2]
+    (last,) = agree(looping(turns, going, body, ("last",)), {"start": START})
+    assert last.tolist() == START.tolist()
+    assert "takes no turn" in reasons(looping(turns, going, counting()))
+
+
+def test_lower_refuses_a_loop_whose_end_depends_on_its_inputs():
+    assert "turns depend on the model's inputs" in reasons(looping(9, True, counting("less")))
+    made = node("Loop", ["n", "", "start"], ["last", "y"], body=counting())
+    inputs = [tensor("n", [], INT64), tensor("start", [4])]
+    assert "turns depend on the model's inputs" in reasons(file([made], inputs, ["last", "y"]))
+
+
+def test_lower_refuses_a_loop_without_end():
+    still = helper.make_graph(
+        [],
+        "body",
+        [tensor("turn", [], INT64), tensor("go", [], BOOL), tensor("s", [4])],
+        [tensor("go", [], BOOL), tensor("s", [4])],
+    )
+    endless = looping(None, True, still, ("last",))
+    assert "more than 100 turns" in reasons(endless, limits=Limits(nodes=100))
+
+
+def test_lower_refuses_a_loop_whose_body_does_not_fit():
+    body = counting()
+    del body.input[2]
+    assert "other inputs or outputs" in reasons(looping(2, True, body))

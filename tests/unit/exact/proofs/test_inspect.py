@@ -1,0 +1,134 @@
+"""What `exactum model inspect` says of a program."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from oracle.cli.model import model
+from oracle.exact.lowering.graph import lower
+from oracle.exact.program import Op
+from oracle.exact.proofs.inspect import inspect, live_bytes, proof, unprovable, weight_bytes
+from tests.unit.exact.files import file, node, regressor, tensor
+
+
+def perceptron(k: int = 100, *ops: str) -> bytes:
+    nodes = [
+        node("Gemm", ["x", "w", "b"], ["h"]),
+        node("Softmax", ["h"], ["p"]),
+        *(node(op, ["p"], [op]) for op in ops),
+    ]
+    weights = {"w": np.ones((k, 10), np.float32), "b": np.arange(10, dtype=np.float32)}
+    return file(nodes, [tensor("x", ["batch", k])], ["p", *ops], **weights)
+
+
+def inspected(model: bytes):
+    return inspect(model, lower(model))
+
+
+def test_inspect_counts_primitives_and_says_what_each_op_became():
+    found = inspected(perceptron())
+    assert {each.op: each.into for each in found.lowered} == {
+        "Gemm": {"DOT": 1},
+        "Softmax": {"REDUCE_MAX": 1, "SUB": 1, "EXP": 1, "REDUCE_SUM": 1, "DIV": 1},
+    }
+    shares = {share.op: share for share in found.primitives}
+    assert (shares[Op.DOT].nodes, shares[Op.DOT].elements, shares[Op.DOT].steps) == (1, 10, 1010)
+    assert found.steps == sum(share.steps for share in found.primitives)
+
+
+def test_the_dearest_proof_is_of_the_longest_row():
+    dearest = inspected(perceptron(4096)).dearest
+    assert (dearest.op, dearest.name, dearest.steps) == (Op.DOT, "myGemm", 4097)
+    # The weights' row alone, since the other one is the input; a bias, and the claimed element.
+    assert 128 <= dearest.leaves - 2 <= 129
+    assert 4096 * 8 < dearest.others < 4096 * 8 + 4096
+    assert dearest.gas == 21_000 + 10 * (dearest.zeros + 4 * dearest.others)
+
+
+def test_a_function_opens_one_leaf_of_its_operand():
+    nodes = [node("Exp", ["x"], ["a"]), node("Tanh", ["a"], ["y"])]
+    found = proof(lower(file(nodes, [tensor("x", [1000])], ["y"])), 0)
+    assert found.leaves == 1  # the input is a payload
+    assert found.others > 4000
+
+
+def test_a_walk_opens_a_node_for_each_of_its_steps():
+    program = lower(file([regressor()], [tensor("x", [1, 1])], ["y"]))
+    walk = next(at for at, n in enumerate(program.nodes) if n.op is Op.TREE_WALK)
+    (steps,) = program.nodes[walk].attributes
+    assert proof(program, walk).leaves == 1 + 1 + steps + 1
+
+
+def test_an_op_that_leaves_no_node_is_said_to():
+    nodes = [node("Reshape", ["x", "shape"], ["r"]), node("Exp", ["r"], ["y"])]
+    found = inspected(file(nodes, [tensor("x", [6])], ["y"], shape=np.array([2, 3])))
+    assert {each.op: each.into for each in found.lowered} == {"Reshape": {}, "Exp": {"EXP": 1}}
+
+
+def test_live_bytes_are_those_at_the_widest_place():
+    nodes = [node("Exp", ["x"], ["a"]), node("Tanh", ["a"], ["b"]), node("Erf", ["b"], ["y"])]
+    program = lower(file(nodes, [tensor("x", [100])], ["y"]))
+    assert live_bytes(program) == 400 + 2 * 400
+    assert weight_bytes(program) == 0
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "unit"),
+    [("ReduceSum", [40_000], "bytes"), ("ReduceMax", [1 << 19], "gas"), ("Exp", [40_000], "bytes")],
+)
+def test_unprovable_names_what_fits_in_no_transaction(op, shape, unit):
+    options = {} if op == "Exp" else {"keepdims": 0}
+    data = file([node(op, ["x"], ["y"], **options)], [tensor("x", shape)], ["y"])
+    [found] = unprovable(lower(data))
+    assert found.node == f"my{op}" and unit in found.why and "node 0" in found.why
+
+
+def test_unprovable_is_nothing_of_the_longest_sum_that_the_law_promises():
+    assert unprovable(lower(perceptron(14_336)), 1 << 10) == []
+
+
+def test_unprovable_counts_the_model_that_goes_with_a_proof():
+    program = lower(perceptron(14_336))
+    [found] = unprovable(program, 1 << 14)
+    assert found.op == "DOT"
+
+
+def test_a_lie_in_an_output_is_proven_with_the_whole_of_it():
+    """Of `Exp` one number would do, in the trace; but if the trace is right the output is shown."""
+    program = lower(file([node("Exp", ["x"], ["y"])], [tensor("x", [1000])], ["y"]))
+    assert proof(program, 0).others > 8000
+
+
+@pytest.fixture
+def invoke(tmp_path):
+    def call(onnx: bytes, *arguments: str):
+        path = tmp_path / "model.onnx"
+        path.write_bytes(onnx)
+        return CliRunner().invoke(model, ["inspect", str(path), *arguments])
+
+    return call
+
+
+def test_the_command_prints_for_people(invoke):
+    done = invoke(perceptron(), "--dim", "batch=2")
+    assert done.exit_code == 0
+    assert "float[2,100]" in done.output and "DOT" in done.output and " gas: " in done.output
+
+
+def test_the_command_prints_for_machines(invoke):
+    found = json.loads(invoke(perceptron(), "--json").output)
+    assert found["program_root"] == "0x" + lower(perceptron()).root.hex()
+    assert found["dearest_gas"] == inspected(perceptron()).dearest.gas
+    assert found["inspection"]["dearest"]["op"] == "dot"
+
+
+def test_the_command_names_every_reason_at_once(invoke):
+    done = invoke(perceptron(10, "Multinomial", "NonZero"), "--json")
+    assert done.exit_code == 1
+    reasons = json.loads(done.output)["refused"]
+    assert [(each["node"], each["op"]) for each in reasons] == [
+        ("myMultinomial", "Multinomial"),
+        ("myNonZero", "NonZero"),
+    ]

@@ -1,0 +1,412 @@
+import hashlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto as T
+from onnx import helper as h
+from onnx import numpy_helper
+
+from oracle.errors import (
+    InferenceFailed,
+    ModelMismatch,
+    ModelRefused,
+    ModelUnavailable,
+    PayloadError,
+    Reason,
+    SecondOpinionDiffers,
+    WrongPayloadLength,
+    WrongTensorShape,
+)
+from oracle.exact.lowering.graph import lower
+from oracle.inference.child import packed, unpacked
+from oracle.inference.engine import Open, dims_of, load
+from oracle.inference.executor import Executor, Job
+from oracle.inference.onnxruntime import Native
+from oracle.types import LEAVES, VALUE_TREE, Assurance, Part
+
+MIN_INT = -(2**31)
+
+
+def value(name, dtype, shape):
+    return h.make_tensor_value_info(name, dtype, shape)
+
+
+def onnx(nodes, inputs, outputs):
+    graph = h.make_graph(nodes, "graph", inputs, outputs)
+    opsets = [h.make_opsetid("", 17)]
+    return h.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+
+
+def binary(op, dtype=T.FLOAT, shape=(1,)):
+    """c = a op b."""
+    return onnx(
+        [h.make_node(op, ["a", "b"], ["c"])],
+        [value("a", dtype, shape), value("b", dtype, shape)],
+        [value("c", dtype, shape)],
+    )
+
+
+def zeros():
+    """How many of n zeros are zero: takes 8n bytes."""
+    return onnx(
+        [
+            h.make_node("ConstantOfShape", ["n"], ["zeros"]),
+            h.make_node("ReduceSum", ["zeros"], ["sum"], keepdims=0),
+        ],
+        [value("n", T.INT64, [1])],
+        [value("sum", T.FLOAT, [])],
+    )
+
+
+def endless():
+    """Adds one, n times."""
+    body = h.make_graph(
+        [
+            h.make_node("Identity", ["go"], ["goes_on"]),
+            h.make_node("Add", ["before", "before"], ["after"]),
+        ],
+        "body",
+        [value("i", T.INT64, []), value("go", T.BOOL, []), value("before", T.FLOAT, [])],
+        [value("goes_on", T.BOOL, []), value("after", T.FLOAT, [])],
+    )
+    return onnx(
+        [h.make_node("Loop", ["n", "", "x"], ["y"], body=body)],
+        [value("n", T.INT64, []), value("x", T.FLOAT, [])],
+        [value("y", T.FLOAT, [])],
+    )
+
+
+def outer(size):
+    """The largest sum of any a and any b, by a table of size² sums."""
+    return onnx(
+        [
+            h.make_node("Add", ["a", "b"], ["sums"]),
+            h.make_node("ReduceMax", ["sums"], ["c"], keepdims=0),
+        ],
+        [value("a", T.FLOAT, [size, 1]), value("b", T.FLOAT, [1, size])],
+        [value("c", T.FLOAT, [])],
+    )
+
+
+def heavy(size, place):
+    """One of many weights, which is 1 at `place`."""
+    weights = np.zeros(size // 4, np.float32)
+    weights[place] = 1
+    return onnx(
+        [
+            h.make_node("Constant", [], ["w"], value=numpy_helper.from_array(weights)),
+            h.make_node("Constant", [], ["base"], value_ints=[place]),
+            h.make_node("Add", ["base", "at"], ["where"]),
+            h.make_node("Gather", ["w", "where"], ["y"]),
+        ],
+        [value("at", T.INT64, [1])],
+        [value("y", T.FLOAT, [1])],
+    )
+
+
+def job(folder: Path, data: bytes, payload: bytes, assurance=Assurance.EXACT, dims=None) -> Job:
+    """As a worker makes it for a model that was published honestly."""
+    file_hash = hashlib.sha256(data).digest()
+    path = folder / f"{file_hash.hex()}.onnx"
+    path.write_bytes(data)
+    if assurance is Assurance.VANILLA:
+        return Job(path, file_hash, bytes(32), Native(data, dims).signature, assurance, payload)
+    program = lower(data, dims)
+    return Job(path, file_hash, program.root, program.signature, assurance, payload)
+
+
+def changed(original: Job, **changes: object) -> Job:
+    fields = {name: getattr(original, name) for name in Job.__slots__}
+    return Job(**fields | changes)
+
+
+def vanilla(folder, data, *arrays):
+    return job(folder, data, b"".join(map(bytes, arrays)), Assurance.VANILLA)
+
+
+def floats(*values):
+    return np.array(values, ">f4").tobytes()
+
+
+def ints(*values, dtype=">i8"):
+    return np.array(values, dtype).tobytes()
+
+
+def one_plus_two(folder):
+    return job(folder, binary("Add"), floats(1, 2))
+
+
+def is_running(pid):
+    """A dead process that nobody has asked about yet is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.02)
+
+
+# The child that goes on
+
+
+def test_infer_answers_and_tells_errors_as_they_are(tmp_path):
+    add = one_plus_two(tmp_path)
+    with Executor(processes=1, time_limit=20) as executor:
+        pids = executor.pids
+        assert executor.infer(add) == floats(3)
+        with pytest.raises(WrongPayloadLength) as raised:
+            executor.infer(changed(add, payload=bytes(7)))
+        assert (raised.value.actual, raised.value.needed) == (7, 8)
+        with pytest.raises(ModelMismatch, match="has root 0x.* the model's id says 0x0101"):
+            executor.infer(changed(add, program_root=b"\1" * 32))
+        with pytest.raises(ModelUnavailable, match="nowhere"):
+            executor.infer(changed(add, path=tmp_path / "nowhere", file_hash=b"\2" * 32))
+        assert executor.pids == pids
+
+
+def test_infer_refuses_a_tampered_model_file_of_one_changed_byte(tmp_path):
+    add = one_plus_two(tmp_path)
+    data = bytearray(add.path.read_bytes())
+    data[len(data) // 2] ^= 1
+    add.path.write_bytes(data)
+    with (
+        Executor(processes=1) as executor,
+        pytest.raises(ModelMismatch, match=f"the model's id says {add.file_hash.hex()}"),
+    ):
+        executor.infer(add)
+
+
+def test_infer_runs_vanilla_models(tmp_path):
+    with Executor(processes=1) as executor:
+        assert executor.infer(vanilla(tmp_path, zeros(), ints(5))) == floats(0)
+
+
+def test_infer_freezes_dims_as_they_were_published(tmp_path):
+    data = binary("Add", shape=("rows", "width"))
+    dims = {"rows": 2, "width": 1}
+    adding = job(tmp_path, data, floats(1, 2, 3, 4), dims=dims)
+    assert dims_of(data, adding.signature) == dims
+    with Executor(processes=1) as executor:
+        assert executor.infer(adding) == floats(4, 6)
+
+
+def test_submit_runs_jobs_beside_each_other(tmp_path):
+    with Executor(processes=2, time_limit=20) as executor:
+        futures = [executor.submit(job(tmp_path, binary("Add"), floats(n, 1))) for n in range(20)]
+        assert [future.result() for future in futures] == [floats(n + 1) for n in range(20)]
+
+
+# Children that do not
+
+
+def test_infer_stops_at_the_time_limit_and_others_go_on(tmp_path):
+    with Executor(processes=1, time_limit=0.5) as executor:
+        executor.infer(one_plus_two(tmp_path))
+        future = executor.submit(vanilla(tmp_path, endless(), ints(2**62), floats(1)))
+        assert not future.done()
+        with pytest.raises(InferenceFailed, match=r"took more than 0\.5 s, and was stopped"):
+            future.result(timeout=20)
+        assert executor.infer(one_plus_two(tmp_path)) == floats(3)
+
+
+@pytest.mark.parametrize("assurance", list(Assurance))
+def test_infer_stops_at_the_memory_limit_and_others_go_on(tmp_path, assurance):
+    if assurance is Assurance.VANILLA:
+        greedy = vanilla(tmp_path, zeros(), ints(2**28))
+    else:
+        greedy = job(tmp_path, outer(8_000), bytes(8 * 8_000))
+    with Executor(processes=1, memory_limit=300 << 20) as executor:
+        with pytest.raises(InferenceFailed, match="needed more memory than its 300 MiB"):
+            executor.infer(greedy)
+        assert executor.infer(one_plus_two(tmp_path)) == floats(3)
+
+
+def test_infer_fits_a_real_model_into_a_realistic_memory_limit(tmp_path):
+    with Executor(processes=1, memory_limit=512 << 20) as executor:
+        assert executor.infer(vanilla(tmp_path, zeros(), ints(2**24))) == floats(0)  # 64 MiB
+
+
+@pytest.mark.parametrize("assurance", list(Assurance))
+def test_infer_survives_min_int_divided_by_minus_one(tmp_path, assurance):
+    data = binary("Div", T.INT32)
+    deadly = job(tmp_path, data, ints(MIN_INT, -1, dtype=">i4"), assurance)
+    with Executor(processes=1) as executor:
+        (pid,) = executor.pids
+        with pytest.raises(InferenceFailed, match="was killed by SIGFPE"):
+            executor.infer(deadly)
+        harmless = changed(deadly, payload=ints(6, 3, dtype=">i4"))
+        assert executor.infer(harmless) == ints(2, dtype=">i4")
+        assert executor.pids != (pid,)
+
+
+def test_infer_replaces_a_child_that_was_killed(tmp_path):
+    with Executor(processes=1) as executor:
+        (pid,) = executor.pids
+        executor.infer(one_plus_two(tmp_path))
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(pid))
+        assert executor.infer(one_plus_two(tmp_path)) == floats(3)
+
+
+def test_infer_tries_again_where_other_models_had_filled_the_memory(tmp_path):
+    files = [heavy(32 << 20, place) for place in range(6)]
+    with Executor(processes=1, memory_limit=300 << 20) as executor:
+        pids = executor.pids
+        for data in files:
+            assert executor.infer(vanilla(tmp_path, data, ints(0))) == floats(1)
+        assert executor.pids != pids
+
+
+def test_close_fails_what_still_runs(tmp_path):
+    executor = Executor(processes=1)
+    future = executor.submit(vanilla(tmp_path, endless(), ints(2**62), floats(1)))
+    (pid,) = executor.pids
+    wait_until(future.running)
+    executor.close()
+    with pytest.raises(InferenceFailed, match="closed before the inference was done"):
+        future.result(timeout=5)
+    assert not is_running(pid)
+    with pytest.raises(InferenceFailed, match="closed"):
+        executor.infer(one_plus_two(tmp_path))
+
+
+PARENT = """
+import json, pickle, sys, time
+from oracle.inference.executor import Executor
+executor = Executor(processes=2)
+future = executor.submit(pickle.load(sys.stdin.buffer))
+executor.infer(pickle.load(sys.stdin.buffer))
+print(json.dumps(executor.pids), flush=True)
+future.result()
+"""
+
+
+def test_children_end_with_a_parent_that_was_killed(tmp_path):
+    busy = vanilla(tmp_path, endless(), ints(2**62), floats(1))
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdin is not None and parent.stdout is not None
+        parent.stdin.write(pickle.dumps(busy) + pickle.dumps(one_plus_two(tmp_path)))
+        parent.stdin.flush()
+        pids = json.loads(parent.stdout.readline())
+        assert all(map(is_running, pids))
+        parent.kill()
+    wait_until(lambda: not any(map(is_running, pids)))
+
+
+def test_a_child_sees_no_password(monkeypatch):
+    monkeypatch.setenv("EXACTUM_PASSWORD", "hunter2")
+    with Executor(processes=1) as executor:
+        (pid,) = executor.pids
+        file = Path(f"/proc/{pid}/environ")
+        wait_until(lambda: file.read_bytes())  # empty for a moment when a program starts
+        environment = file.read_bytes()
+    assert b"OMP_NUM_THREADS=1" in environment
+    assert b"hunter2" not in environment
+
+
+# Errors on their way
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModelRefused([Reason("n", "Loop", "why", "advice"), Reason("", "", "that", "this")]),
+        WrongTensorShape("x", (1, 2), (2, 1)),
+        WrongPayloadLength(3, 7),
+        SecondOpinionDiffers("Output 'y' differs."),
+        InferenceFailed("It failed."),
+    ],
+)
+def test_unpacked_gives_the_error_that_was_packed(error):
+    found = unpacked(packed(error))
+    assert type(found) is type(error)
+    assert str(found) == str(error)
+    assert vars(found) == vars(error)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"type": "dataclass", "message": "", "values": {}}',
+        b'{"type": "ModelRefused", "message": "", "values": {"reasons": [{"evil": 1}]}}',
+    ],
+)
+def test_unpacked_trusts_nothing(data):
+    found = unpacked(data)
+    assert isinstance(found, InferenceFailed)
+    assert "cannot be read" in str(found)
+
+
+# In process, as an audit does it
+
+
+# What a dispute asks for
+
+
+def deep(size, depth):
+    """Adds to itself, again and again: a run holds two values, and a trace commits to all."""
+    names = [f"v{at}" for at in range(depth + 1)]
+    nodes = [h.make_node("Add", [a, a], [b]) for a, b in pairwise(names)]
+    inputs = [value("v0", T.FLOAT, [size])]
+    last = h.make_node("ReduceMax", [names[-1]], ["y"], keepdims=0)
+    return onnx([*nodes, last], inputs, [value("y", T.FLOAT, [])])
+
+
+def test_open_takes_no_more_memory_than_the_run(tmp_path):
+    """Else whoever asks an honest operator for its trace could have it slashed."""
+    size, depth = 1 << 20, 160  # 640 MiB of values
+    answer = job(tmp_path, deep(size, depth), bytes(4 * size))
+    parts = [Part(VALUE_TREE, 0, 0, 4), Part(depth - 1, LEAVES, 0, 2)]
+    with Executor(processes=1, memory_limit=600 << 20) as executor:
+        assert executor.infer(answer) == floats(0)
+        for part in parts:
+            found = executor.infer(changed(answer, task=Open(part)))
+            assert len(found) > part.size
+
+
+def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):
+    answer = job(tmp_path, deep(1 << 16, 200), bytes(4 << 16))
+    asked = Open(Part(VALUE_TREE, 0, 0, 1))
+    with Executor(processes=1, time_limit=0.05) as executor:
+        with pytest.raises(InferenceFailed, match="took more than"):
+            executor.infer(changed(answer, task=asked))
+        assert executor.infer(changed(answer, task=replace(asked, patience=60)))
+
+
+def test_load_gives_the_law_without_a_second_opinion(tmp_path):
+    deadly = job(tmp_path, binary("Div", T.INT32), ints(MIN_INT, -1, dtype=">i4"))
+    engine = load(deadly.path.read_bytes(), deadly)
+    assert engine.infer(deadly.payload) == ints(MIN_INT, dtype=">i4")
+
+
+def test_load_refuses_another_signature(tmp_path):
+    add = one_plus_two(tmp_path)
+    other = job(tmp_path, binary("Add", shape=(2,)), b"")
+    with pytest.raises(ModelMismatch, match=r"takes a: float\[1\].* id says a: float\[2\]"):
+        load(add.path.read_bytes(), changed(add, signature=other.signature))
+
+
+def test_load_needs_a_payload_that_fits(tmp_path):
+    add = one_plus_two(tmp_path)
+    with pytest.raises(PayloadError):
+        load(add.path.read_bytes(), add, second_opinion=True).infer(b"")

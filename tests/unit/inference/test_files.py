@@ -1,0 +1,343 @@
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from oracle.errors import ModelMismatch, ModelUnavailable
+from oracle.inference.files import ModelFiles, is_public, masked
+
+DATA = b"a model's bytes"
+HASH = hashlib.sha256(DATA).digest()
+OTHER = b"other bytes"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        try:
+            self.server.answers[self.path](self)
+        except KeyError:
+            self.send_error(404)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the client had enough
+
+    def log_message(self, *_):
+        pass
+
+
+def gives(data, **headers):
+    def answer(handler):
+        handler.send_response(200)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return answer
+
+
+def redirects(url):
+    def answer(handler):
+        handler.send_response(302)
+        handler.send_header("Location", url)
+        handler.end_headers()
+
+    return answer
+
+
+def never_ends(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(bytes(1 << 16))
+
+
+def dribbles(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    while not handler.server.stopped.wait(0.05):
+        handler.wfile.write(b".")
+
+
+@contextmanager
+def server(answers) -> Iterator[ThreadingHTTPServer]:
+    """On loopback; `url` is where, `asked` the paths that were asked for."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        http.answers, http.asked, http.stopped = answers, [], threading.Event()
+        http.url = f"http://127.0.0.1:{http.server_port}"
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield http
+        finally:
+            http.stopped.set()
+            http.shutdown()
+            thread.join()
+
+
+def why(files, *uris):
+    with pytest.raises(ModelUnavailable) as raised:
+        files.fetch(HASH, uris)
+    return str(raised.value)
+
+
+# The folder
+
+
+def test_add_keeps_a_file_under_its_hash(tmp_path):
+    files = ModelFiles(tmp_path / "new" / "folder")
+    assert files.path(HASH) is None
+    assert files.add(DATA) == HASH
+    assert files.path(HASH).read_bytes() == DATA
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == [f"{HASH.hex()}.onnx"]
+
+
+def test_fetch_needs_no_uri_for_what_is_kept(tmp_path):
+    files = ModelFiles(tmp_path)
+    files.add(DATA)
+    assert files.fetch(HASH, ()).read_bytes() == DATA
+
+
+def test_path_gives_no_tampered_model_file_of_one_changed_byte(tmp_path):
+    files = ModelFiles(tmp_path)
+    files.add(DATA)
+    path = files.path(HASH)
+    path.write_bytes(b"A" + DATA[1:])
+    assert files.path(HASH) is None
+    assert not path.exists()
+
+
+def test_fetch_replaces_a_tampered_file(tmp_path):
+    files = ModelFiles(tmp_path)
+    files.add(DATA)
+    files.path(HASH).write_bytes(OTHER)
+    assert files.fetch(HASH, ["data:,a%20model%27s%20bytes"]).read_bytes() == DATA
+
+
+def test_path_hashes_a_file_once(tmp_path, monkeypatch):
+    files = ModelFiles(tmp_path)
+    files.add(DATA)
+    files.path(HASH)
+    monkeypatch.setattr(hashlib, "file_digest", None)
+    assert files.path(HASH) is not None
+
+
+def test_fetch_says_that_the_folder_cannot_be_used(tmp_path):
+    (tmp_path / "folder").write_bytes(b"a file")
+    assert "folder cannot be used" in why(ModelFiles(tmp_path / "folder"), "data:,x")
+
+
+# URIs
+
+
+def test_fetch_reads_data_uris(tmp_path):
+    path = ModelFiles(tmp_path).fetch(HASH, ["data:;base64,YSBtb2RlbCdzIGJ5dGVz"])
+    assert path.read_bytes() == DATA
+
+
+@pytest.mark.enable_socket
+def test_fetch_reads_http(tmp_path):
+    with server({"/m.onnx": gives(DATA)}) as http:
+        files = ModelFiles(tmp_path, allow_local=True)
+        assert files.fetch(HASH, [f"{http.url}/m.onnx"]).read_bytes() == DATA
+        files.fetch(HASH, [f"{http.url}/m.onnx"])
+    assert http.asked == ["/m.onnx"]
+
+
+@pytest.mark.enable_socket
+def test_fetch_reads_ipfs_through_the_operators_gateway(tmp_path):
+    with server({"/ipfs/bafy/m.onnx": gives(DATA)}) as http:
+        files = ModelFiles(tmp_path, ipfs_gateway=f"{http.url}/")
+        assert files.fetch(HASH, ["ipfs://bafy/m.onnx"]).read_bytes() == DATA
+
+
+def test_fetch_reads_local_files_where_allowed(tmp_path):
+    source = tmp_path / "m.onnx"
+    source.write_bytes(DATA)
+    files = ModelFiles(tmp_path / "kept", allow_local=True)
+    assert files.fetch(HASH, [source.as_uri()]).read_bytes() == DATA
+
+
+@pytest.mark.enable_socket
+def test_fetch_goes_on_to_the_next_uri(tmp_path):
+    with server({"/wrong": gives(OTHER), "/right": gives(DATA)}) as http:
+        uris = [f"{http.url}/{name}" for name in ("gone", "wrong", "right")]
+        path = ModelFiles(tmp_path, allow_local=True).fetch(HASH, uris)
+    assert path.read_bytes() == DATA
+    assert http.asked == ["/gone", "/wrong", "/right"]
+
+
+def test_fetch_names_both_hashes_of_a_tampered_model_file(tmp_path):
+    with pytest.raises(ModelMismatch) as raised:
+        ModelFiles(tmp_path).fetch(HASH, ["data:,other%20bytes"])
+    assert HASH.hex() in str(raised.value)
+    assert hashlib.sha256(OTHER).hexdigest() in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_calls_a_file_unavailable_while_any_uri_may_still_give_it(tmp_path):
+    text = why(ModelFiles(tmp_path), "data:,other", "gopher://x/m.onnx")
+    assert "data:,other: its bytes have SHA-256" in text
+    assert "gopher://x/m.onnx: the protocol 'gopher' is not one of http" in text
+
+
+def test_fetch_says_that_there_is_no_uri(tmp_path):
+    assert "There is no URI for the model file with SHA-256" in why(ModelFiles(tmp_path))
+
+
+@pytest.mark.enable_socket
+def test_fetch_says_what_a_server_answered(tmp_path):
+    def broken(handler):
+        handler.send_error(503)
+
+    with server({"/broken": broken}) as http:
+        files = ModelFiles(tmp_path, allow_local=True)
+        text = why(files, f"{http.url}/gone", f"{http.url}/broken")
+    assert "/gone: HTTP status 404; " in text
+    assert "/broken: HTTP status 503." in text
+
+
+def test_masked_hides_passwords_and_queries():
+    assert masked("https://me:pw@h.example/m?token=1#x") == "https://***@h.example/m?***"
+    assert len(masked("data:," + "x" * 10_000)) == 120
+    assert "pw" not in masked("https://me:pw@[bad")
+
+
+# Attacks by URI
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///etc/passwd",
+        "FILE:///etc/passwd",
+        "/etc/passwd",
+        "local:///etc/passwd",
+        "memory://x",
+        "zip://m.onnx::file:///tmp/x.zip",
+        "simplecache::file:///etc/passwd",
+        "ftp://127.0.0.1/x",
+        "data:no-comma",
+        "",
+    ],
+)
+def test_fetch_refuses_what_is_not_public(tmp_path, uri):
+    text = why(ModelFiles(tmp_path), uri)
+    assert any(reason in text for reason in ("not read", "protocol", "cannot be read"))
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"])
+def test_fetch_opens_no_connection_to_loopback(tmp_path, host):
+    with server({"/m.onnx": gives(DATA)}) as http:
+        text = why(ModelFiles(tmp_path), f"http://{host}:{http.server_port}/m.onnx")
+    assert "is not a public address" in text
+    assert http.asked == []
+
+
+@pytest.mark.enable_socket
+def test_fetch_follows_no_redirect_to_loopback(tmp_path):
+    with server({"/m.onnx": gives(DATA)}) as inside:
+        hop = redirects(f"{inside.url}/m.onnx")
+        # The gateway is the one local address that a guarded fetch may reach.
+        with server({"/ipfs/bafy": hop}) as gateway:
+            text = why(ModelFiles(tmp_path, ipfs_gateway=gateway.url), "ipfs://bafy")
+    assert gateway.asked == ["/ipfs/bafy"]
+    assert "127.0.0.1 is not a public address" in text
+    assert inside.asked == []
+
+
+@pytest.mark.enable_socket
+def test_fetch_follows_no_redirect_to_a_file(tmp_path):
+    with server({"/m.onnx": redirects("file:///etc/passwd")}) as http:
+        text = why(ModelFiles(tmp_path, allow_local=True), f"{http.url}/m.onnx")
+    assert "NonHttpUrlRedirectClientError" in text
+
+
+@pytest.mark.enable_socket
+def test_fetch_stops_reading_an_endless_body(tmp_path):
+    with server({"/m.onnx": never_ends}) as http:
+        files = ModelFiles(tmp_path, max_bytes=1 << 20, allow_local=True)
+        assert "it is longer than 1048576 bytes" in why(files, f"{http.url}/m.onnx")
+
+
+@pytest.mark.enable_socket
+def test_fetch_stops_waiting_for_a_dribble(tmp_path):
+    with server({"/m.onnx": dribbles}) as http:
+        files = ModelFiles(tmp_path, timeout=0.3, allow_local=True)
+        assert "it took more than 0.3 s" in why(files, f"{http.url}/m.onnx")
+
+
+@pytest.mark.enable_socket
+def test_fetch_takes_no_longer_for_many_slow_uris_than_for_one(tmp_path):
+    with server({"/good": gives(DATA)} | {f"/{n}": dribbles for n in range(20)}) as http:
+        files = ModelFiles(tmp_path, timeout=2, allow_local=True)
+        start = time.monotonic()
+        found = files.fetch(HASH, [*(f"{http.url}/{n}" for n in range(20)), f"{http.url}/good"])
+        assert found.read_bytes() == DATA
+        assert time.monotonic() - start < 4
+
+
+def test_fetch_reads_no_endless_file(tmp_path):
+    files = ModelFiles(tmp_path, max_bytes=1 << 20, allow_local=True)
+    assert "it is longer than 1048576 bytes" in why(files, "file:///dev/zero")
+
+
+@pytest.mark.enable_socket
+def test_fetch_inflates_nothing(tmp_path):
+    with server({"/m.onnx": gives(b"no gzip", Content_Encoding="gzip")}) as http:
+        files = ModelFiles(tmp_path, allow_local=True)
+        with pytest.raises(ModelMismatch, match=hashlib.sha256(b"no gzip").hexdigest()):
+            files.fetch(HASH, [f"{http.url}/m.onnx"])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1%eth0",
+        "fd00::1",
+        "ff02::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+    ],
+)
+def test_is_public_knows_what_is_not(address):
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
+def test_is_public_knows_what_is(address):
+    assert is_public(address)
+
+
+def test_fetch_by_many_threads_fetches_once(tmp_path):
+    files = ModelFiles(tmp_path)
+    found: list[Path] = []
+    threads = [
+        threading.Thread(
+            target=lambda: found.append(files.fetch(HASH, ["data:,a%20model's%20bytes"]))
+        )
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1 and len(found) == 8

@@ -1,0 +1,269 @@
+"""What an operator owes, event by event, and what it declines. Pure: no chain, no store."""
+
+from dataclasses import replace
+
+import pytest
+
+from oracle.chain.disputes import demand_id, told
+from oracle.chain.events import (
+    CallbackFailed,
+    CallbackRetried,
+    Event,
+    ModelDeprecated,
+    ModelPublished,
+    ModelUriAdded,
+    OperatorSlashed,
+    PartDemanded,
+    RequestCreated,
+    RequestExpired,
+    RequestReopened,
+    RequestSettled,
+    StakeAdded,
+    UnstakeStarted,
+    Withdrawn,
+)
+from oracle.state.duties import Close, Decline, Duty, Kind, State
+from oracle.types import VALUE_TREE, Demand, ModelId, Part, Request, RequestId, Wei
+from oracle.worker.policy import ANSWER_GAS, GAS_PER_OUTPUT_BYTE, Policy, decide, objection
+from tests.chains import (
+    BOND,
+    ETHER,
+    FEE,
+    GWEI,
+    ROYALTY,
+    URI,
+    address,
+    created,
+    model,
+    proposed,
+    request,
+    where,
+)
+
+ME = address("operator")
+ACCOUNT = bytes.fromhex(ME[2:])
+MODEL = ModelId(b"\x33" * 32)
+GAS_PRICE = Wei(GWEI)
+ASKED = created()
+ID = ASKED.request_id
+
+
+def policy(**changes: object) -> Policy:
+    return replace(Policy(ME), **changes)
+
+
+def decided(event: Event, *known: RequestCreated, by: Policy | None = None) -> list[object]:
+    requests = {asked.request_id: asked.request for asked in known}
+    return list(decide(event, by or policy(), GAS_PRICE, requests.get))
+
+
+# Requests.
+
+
+def test_decide_proposes_by_the_deadline_when_a_request_is_created() -> None:
+    assert decided(ASKED) == [Duty(Kind.PROPOSE, ID, 0, ASKED.request.deadline)]
+
+
+def test_decide_declines_with_the_objection_when_there_is_one() -> None:
+    foreign = created(operator=address("rival"))
+
+    assert decided(foreign) == [Decline(ID, f"it is for {address('rival')}")]
+
+
+def test_decide_settles_after_the_window_when_our_result_is_proposed() -> None:
+    answer = proposed(ASKED)
+
+    assert decided(answer) == [
+        Close(Kind.PROPOSE, ID, State.DONE),
+        Duty(Kind.SETTLE, ID, not_before=answer.proposal.settle_at),
+    ]
+
+
+def test_decide_gives_up_when_another_has_proposed() -> None:
+    [close] = decided(proposed(ASKED, who="rival"))
+
+    assert close == Close(Kind.PROPOSE, ID, State.SUPERSEDED, f"answered by {address('rival')}")
+
+
+def test_decide_is_done_when_the_request_is_settled() -> None:
+    assert decided(RequestSettled(where(), ID, ME)) == [Close(Kind.SETTLE, ID, State.DONE)]
+
+
+def test_decide_answers_again_when_a_rival_was_slashed() -> None:
+    reopened = RequestReopened(where(), ID, address("rival"))
+
+    [close, duty] = decided(reopened, ASKED)
+
+    assert (close.kind, close.state) == (Kind.SETTLE, State.SUPERSEDED)
+    assert duty == Duty(Kind.PROPOSE, ID, 0, ASKED.request.deadline)
+
+
+def test_decide_declines_a_reopened_request_when_the_policy_objects() -> None:
+    reopened = RequestReopened(where(), ID, address("rival"))
+    asked = created(bond=Wei(ETHER))
+
+    [_, decline] = decided(reopened, asked, by=policy(max_bond=BOND))
+
+    assert isinstance(decline, Decline) and "above our" in decline.reason
+
+
+def test_decide_only_stops_settling_when_we_were_slashed() -> None:
+    [close] = decided(RequestReopened(where(), ID, ME), ASKED)
+
+    assert (close.kind, close.state) == (Kind.SETTLE, State.SUPERSEDED)
+
+
+def test_decide_only_stops_settling_when_a_reopened_request_is_unknown() -> None:
+    [close] = decided(RequestReopened(where(), ID, address("rival")))
+
+    assert close.kind is Kind.SETTLE
+
+
+def test_decide_has_missed_when_the_request_expired() -> None:
+    closes = decided(RequestExpired(where(), ID, address("requester"), FEE))
+
+    assert [(each.kind, each.state) for each in closes] == [
+        (Kind.PROPOSE, State.MISSED),
+        (Kind.SETTLE, State.SUPERSEDED),
+    ]
+
+
+# Stake.
+
+
+def test_decide_withdraws_after_the_delay_when_we_unstaked() -> None:
+    [close, duty] = decided(UnstakeStarted(where(), ME, Wei(5), 777))
+
+    assert (close.kind, close.state) == (Kind.WITHDRAW, State.SUPERSEDED)
+    assert duty == Duty(Kind.WITHDRAW, ACCOUNT, not_before=777)
+
+
+def test_decide_is_done_when_we_were_paid() -> None:
+    [close] = decided(Withdrawn(where(time=900), ME, Wei(5)))
+
+    assert (close.kind, close.subject, close.state) == (Kind.WITHDRAW, ACCOUNT, State.DONE)
+
+
+def test_decide_keeps_a_withdrawal_that_was_not_due_when_credits_were_paid() -> None:
+    """Anyone may call withdraw for us, and before the delay is over it pays credits alone."""
+    [close] = decided(Withdrawn(where(time=900), ME, Wei(5)))
+
+    assert close.due_by == 900
+
+
+STRANGER = address("stranger")
+
+
+# Disputes.
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        RequestSettled(where(9), ID, ME),
+        RequestReopened(where(9), ID, ME),
+        RequestExpired(where(9), ID, STRANGER, FEE),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_decide_collects_what_was_prepaid_however_the_request_ends(end: Event) -> None:
+    """A slash for another result voids one that we answered demands for; its request may expire."""
+    part = Part(VALUE_TREE, 0, 0, 1)
+    demand = Demand(bytes(32), part, bytes(32), 1, 0, 0, STRANGER, Wei(7), 100)
+    disputed = told(bytes(32), [PartDemanded(where(8), ID, ME, demand)])
+
+    found = list(decide(end, policy(), GAS_PRICE, lambda _: None, lambda _: [disputed]))
+
+    assert Duty(Kind.COLLECT, demand_id(bytes(32), part), not_before=end.where.time) in found
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ModelPublished(where(), MODEL, model(ME), URI, b""),
+        ModelUriAdded(where(), MODEL, URI),
+        ModelDeprecated(where(), MODEL, None),
+        CallbackFailed(where(), ID, STRANGER, b""),
+        CallbackRetried(where(), ID, STRANGER),
+        StakeAdded(where(), ME, Wei(1), Wei(1)),
+        OperatorSlashed(where(), ME, STRANGER, BOND, Wei(1), Wei(1), 1),
+        UnstakeStarted(where(), STRANGER, Wei(5), 777),
+        Withdrawn(where(), STRANGER, Wei(5)),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_decide_owes_nothing_for(event: Event) -> None:
+    assert decided(event, ASKED) == []
+
+
+# Objections.
+
+
+def objects(what: Request, by: Policy | None = None, price: int = GAS_PRICE) -> str:
+    return objection(what, by or policy(), Wei(price)) or ""
+
+
+def test_objection_is_none_for_a_request_that_pays() -> None:
+    assert objection(request(), policy(), GAS_PRICE) is None
+
+
+def test_objection_is_none_when_we_are_the_chosen_operator() -> None:
+    assert objects(request(operator=ME)) == ""
+
+
+def test_objection_names_the_chosen_operator_when_it_is_another() -> None:
+    assert objects(request(operator=STRANGER)) == f"it is for {STRANGER}"
+
+
+def test_objection_is_none_for_a_model_that_we_serve() -> None:
+    assert objects(request(), policy(models=frozenset([MODEL]))) == ""
+
+
+def test_objection_refuses_a_model_that_we_do_not_serve() -> None:
+    assert "do not serve" in objects(request(), policy(models=frozenset()))
+
+
+def test_objection_refuses_vanilla_unless_the_policy_answers_it() -> None:
+    vanilla = request(terms=replace(request().terms, is_exact=False))
+
+    assert "VANILLA" in objects(vanilla)
+    assert objects(vanilla, policy(answers_vanilla=True)) == ""
+
+
+def test_objection_refuses_a_bond_above_the_maximum_alone() -> None:
+    assert objects(request(bond=Wei(8)), policy(max_bond=Wei(8))) == ""
+    assert (
+        objects(request(bond=Wei(9)), policy(max_bond=Wei(8))) == "its bond of 9 wei is above our 8"
+    )
+
+
+def test_objection_counts_royalty_gas_callback_and_margin_to_the_wei() -> None:
+    gas = ANSWER_GAS + 8 * GAS_PER_OUTPUT_BYTE + 70_000
+    needed = gas * GAS_PRICE * 150 // 100
+    enough = request(fee=Wei(needed + ROYALTY), callback_gas=70_000)
+    short = replace(enough, fee=Wei(enough.fee - 1))
+    by = policy(margin=50)
+
+    assert objects(enough, by) == ""
+    assert objects(short, by) == (
+        f"it earns {needed - 1} wei, below the {needed} wei that gas and margin need now"
+    )
+
+
+def test_objection_is_none_for_no_fee_when_gas_is_free() -> None:
+    assert objects(request(fee=ROYALTY), price=0) == ""
+
+
+def test_objection_refuses_an_output_that_fits_no_transaction() -> None:
+    """Nodes take no transaction above 128 KiB: its nonce would be blocked for good."""
+    large = replace(request().terms, output_length=200_000)
+
+    assert "200000 bytes" in objects(request(terms=large, fee=Wei(100 * ETHER)))
+
+
+def test_decide_answers_under_the_id_that_it_was_given() -> None:
+    other = RequestId(b"\x77" * 32)
+
+    [duty] = decided(replace(ASKED, request_id=other))
+
+    assert duty.subject == other
