@@ -192,7 +192,7 @@ def open_record(records: Sequence[bytes], index: int) -> Opening:
     return Opening(index, records[index], _siblings(levels, index, bytes(32)))
 
 
-def verify(root: bytes, length: int, opening: Opening) -> bool:
+def verify_opening(root: bytes, length: int, opening: Opening) -> bool:
     """Whether `opening` is a leaf of the tensor of `length` bytes whose root is `root`."""
     return len(opening.leaf) == LEAF and _leads_to(root, leaf_count(length), opening)
 

@@ -46,14 +46,14 @@ from oracle.chain.node import Call, Chain, Receipt, connect
 from oracle.chain.transactions import transact
 from oracle.cli.demo.liar import output_of, traced
 from oracle.exact.lowering.graph import lower
-from oracle.exact.program import Kind, Node, Op, Program
+from oracle.exact.program import Node, Op, OperandKind, Program
 from oracle.exact.proofs.evidence import ClaimKind, WholeTrace, build, descriptors, runs
-from oracle.exact.proofs.known import Known
 from oracle.exact.proofs.reads import reads
+from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace, trace
 from oracle.exact.run import Runner
 from oracle.inference import findings
-from oracle.inference.findings import Charge, Question
+from oracle.inference.findings import Fraud, Question
 from oracle.merkle import depth_of
 from oracle.tensor import Array, to_bytes
 from oracle.types import VALUE_TREE, Assurance, Model, ModelId, Part, Wei
@@ -246,7 +246,7 @@ class Court:
         """The first demand of a pursuit, which nobody answers, and the timeout."""
         output = output_of(worst(case)[1])
         subject = self.propose(case, output)
-        asked = next_step(case, Known(case.honest), output)
+        asked = next_step(case, RevealedTrace(case.honest), output)
         assert isinstance(asked, Question), "a lie that nothing need be asked about"
         first, demanded, subject = self.demand(case, subject, asked)
         skip_time(self.chain, PRESETS["devnet"].reveal_period + 1)
@@ -260,14 +260,14 @@ class Court:
         lie, lying = worst(case)
         output = output_of(lying)
         subject = self.propose(case, output)
-        known = Known(case.honest)
+        known = RevealedTrace(case.honest)
         steps: list[Step] = []
         while isinstance(found := next_step(case, known, output), Question):
             first, demanded, subject = self.demand(case, subject, found)
             second, subject = self.reveal(subject, demanded, lying)
             steps += [first, second]
             if known.root is None:
-                known = Known(case.honest, lying.root)
+                known = RevealedTrace(case.honest, lying.root)
             assert known.add(found.part, *lying.open_part(found.part))
         assert found.node == lie.node
         is_output = found.kind is ClaimKind.OUTPUT
@@ -304,10 +304,10 @@ class Court:
         return [event for event in found if isinstance(event, kind)]
 
 
-def next_step(case: Case, known: Known, output: bytes) -> Question | Charge:
+def next_step(case: Case, known: RevealedTrace, output: bytes) -> Question | Fraud:
     """What the challenger does next about a wrong output."""
     finding = findings.find(known, case.inputs, output)
-    found = finding.question or finding.charge
+    found = finding.question or finding.fraud
     assert found is not None, "the output is right"
     return found
 
@@ -359,7 +359,7 @@ def off(value: Array, lie: Lie) -> Array:
 
 
 def reads_input(node: Node) -> bool:
-    return any(operand.kind is Kind.INPUT for operand in node.operands)
+    return any(operand.kind is OperandKind.INPUT for operand in node.operands)
 
 
 def length_of(case: Case, lie: Lie) -> int:
@@ -451,11 +451,11 @@ def chosen(case: Case) -> Iterator[tuple[str, int]]:
 
 def is_of(nodes: Sequence[Node], at: int, op: Op) -> bool:
     first = nodes[at].operands[0]
-    return first.kind is Kind.VALUE and nodes[first.index].op is op
+    return first.kind is OperandKind.VALUE and nodes[first.index].op is op
 
 
 def is_of_values(record: Node) -> bool:
-    return all(operand.kind is Kind.VALUE for operand in record.operands)
+    return all(operand.kind is OperandKind.VALUE for operand in record.operands)
 
 
 def label(case: Case, at: int) -> str:

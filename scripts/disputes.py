@@ -17,7 +17,7 @@ from eth_abi.abi import encode
 
 from oracle.exact.lowering.graph import lower
 from oracle.exact.plan import planned_plainly
-from oracle.exact.program import Kind, Program
+from oracle.exact.program import OperandKind, Program
 from oracle.exact.proofs.evidence import ClaimKind, WholeTrace, build, descriptors, runs
 from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
@@ -97,7 +97,7 @@ def steps(program: Program, trace: Trace, lie: Lie, is_output: bool) -> Iterator
         yield leaves(program, trace, lie.node, lie.element * width // LEAF, 1)
     sources = WholeTrace(trace, ())
     for operand, first, size in runs(program.nodes[lie.node], lie.element, sources):
-        if operand.kind is Kind.VALUE:
+        if operand.kind is OperandKind.VALUE:
             yield leaves(program, trace, operand.index, first, size)
 
 

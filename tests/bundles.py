@@ -82,7 +82,7 @@ def bundle(is_lie: bool = False, with_file: bool = True, net: Network | None = N
         output=output,
         recomputed=ours.output,
         trace=b"".join((ours.trace_root, ours.header, *paths)),
-        proof=ours.charge.proof if ours.charge else None,
+        proof=ours.wrong.proof if ours.wrong else None,
     )
 
 

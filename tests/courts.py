@@ -17,7 +17,7 @@ from oracle.chain.events import RequestCreated
 from oracle.chain.node import Chain
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.challenger.patrol import Patrol, Setup, Witness
+from oracle.challenger.patrol import Patrol, SecondView, Setup
 from oracle.challenger.policy import Policy
 from oracle.cli.demo.liar import answer
 from oracle.errors import InferenceFailed
@@ -30,7 +30,7 @@ from oracle.state.store import Row, Store
 from oracle.types import Model, ModelId, RequestId, Wei
 from tests import chains
 from tests.chains import PEOPLE, World, address
-from tests.liars import Lie, told
+from tests.liars import Lie, lying_trace
 from tests.unit.exact.files import file, node, tensor
 
 REVEAL, REACTION, EXTENSION = 100, 80, 1200
@@ -129,8 +129,8 @@ class Liar(Honest):
             return answer(trace, output, task)
         return super().answer(payload, task)
 
-    def told(self, payload: bytes) -> tuple[Trace, bytes]:
-        return told(engine().runner, payload, self.lie)
+    def lying_trace(self, payload: bytes) -> tuple[Trace, bytes]:
+        return lying_trace(engine().runner, payload, self.lie)
 
 
 @dataclass
@@ -173,7 +173,7 @@ def hire(
     who: str = "challenger",
     inference: Honest | None = None,
     dry: bool = False,
-    witness: Witness | None = None,
+    second_view: SecondView | None = None,
     chain: Chain | None = None,
     **policy: object,
 ) -> Challenger:
@@ -192,7 +192,7 @@ def hire(
         inference=inference or Honest(),
         policy=replace(Policy(address(who)), **policy),
         sender=None if dry else Sender(chain, PEOPLE[who], store),
-        witness=witness,
+        second_view=second_view,
         clock=lambda: clock[0],
     )
     return Challenger(world, store, Patrol(setup), clock)

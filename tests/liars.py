@@ -6,7 +6,7 @@ import numpy as np
 
 from oracle import merkle
 from oracle.cli.demo.liar import output_of, traced
-from oracle.exact.proofs.known import Known
+from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
 from oracle.inference import findings
@@ -25,7 +25,7 @@ class Lie:
     flip: int = 1  # of the element's bits
 
 
-def told(runner: Runner, payload: bytes, lie: Lie) -> tuple[Trace, bytes]:
+def lying_trace(runner: Runner, payload: bytes, lie: Lie) -> tuple[Trace, bytes]:
     """The trace and the output of an operator that tells the lie."""
 
     def tampered(node: int, value: Array) -> Array:
@@ -38,7 +38,7 @@ def told(runner: Runner, payload: bytes, lie: Lie) -> tuple[Trace, bytes]:
 
 def accuse(runner: Runner, payload: bytes, lie: Lie, task: Pursue) -> bytes:
     """What a challenger finds that believes its own false trace."""
-    known = Known(told(runner, payload, lie)[0], task.trace_root)
+    known = RevealedTrace(lying_trace(runner, payload, lie)[0], task.trace_root)
     for part in task.revealed:
         known.add(*part)
     inputs = decode(payload, runner.program.signature.inputs)

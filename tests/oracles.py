@@ -11,7 +11,7 @@ import mpmath
 import numpy as np
 
 from oracle.exact.ops import PRIMITIVES
-from oracle.exact.program import Kind, Node, Op, Operand, ValueType
+from oracle.exact.program import Node, Op, Operand, OperandKind, ValueType
 from oracle.tensor import Array, canonical, dtype_of
 
 NAN = 0x7FC00000
@@ -154,7 +154,7 @@ _AT_INFINITY = {
 def node_of(op: Op, arrays: Sequence[Array], attributes: Sequence[int] = ()) -> Node:
     """A node whose operands have the arrays' types."""
     types = [ValueType(dtype_of(array), array.shape) for array in arrays]
-    operands = tuple(Operand(Kind.INPUT, place, type_) for place, type_ in enumerate(types))
+    operands = tuple(Operand(OperandKind.INPUT, place, type_) for place, type_ in enumerate(types))
     return Node(op, operands, PRIMITIVES[op].infer(types, attributes), tuple(attributes))
 
 

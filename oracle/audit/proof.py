@@ -11,10 +11,10 @@ from oracle.errors import PayloadError, WrongEvidence
 from oracle.exact.program import (
     MAX_RANK,
     Constant,
-    Kind,
     Node,
     Op,
     Operand,
+    OperandKind,
     Program,
     ValueType,
 )
@@ -146,14 +146,14 @@ def prove(proof: bytes, claim: Claim, inputs: Sequence[TensorType]) -> Proven:
         claimed = _claimed_output(header, claim.output, output, index, element)
     roots = dict(constants)
     for operand in node.operands:
-        if operand.kind is Kind.VALUE:
+        if operand.kind is OperandKind.VALUE:
             root = words.take(1)
             check_value(header, claim, operand.index, root, read_path(words, header))
-            roots[Kind.VALUE, operand.index] = root
+            roots[OperandKind.VALUE, operand.index] = root
     known = _Known(node, claim.payload, inputs)
     for read in reads(node, element, known.look):
         operand = node.operands[read.operand]
-        if operand.kind is not Kind.INPUT:
+        if operand.kind is not OperandKind.INPUT:
             size = operand.type.dtype.itemsize
             first, last = read.first * size // LEAF, ((read.first + read.count) * size - 1) // LEAF
             root = roots[operand.kind, operand.index]
@@ -186,7 +186,7 @@ def _claimed_output(header: Header, payload: bytes, output: int, node: int, elem
 
 def _read_node(
     words: Words, header: Header, index: int, program_root: bytes
-) -> tuple[Node, dict[tuple[Kind, int], bytes]]:
+) -> tuple[Node, dict[tuple[OperandKind, int], bytes]]:
     """A node, and the roots of the constants that it reads."""
     head = words.peek(3)
     operands, attributes = _number(head[44:48]), _number(head[48:52])
@@ -195,16 +195,16 @@ def _read_node(
     record = words.take(3 + 3 * operands + attributes)
     _check_record(words, record, index + 1, header.nodes, program_root)
     read: list[Operand] = []
-    roots: dict[tuple[Kind, int], bytes] = {}
+    roots: dict[tuple[OperandKind, int], bytes] = {}
     for at in range(3, 3 + 3 * operands, 3):
         reference = _word(record, at)
         try:
-            kind = Kind(reference[0])
+            kind = OperandKind(reference[0])
         except ValueError:
             raise WrongEvidence(f"an operand has kind {reference[0]}") from None
         operand = Operand(kind, _number(reference[1:5]), _type(_word(record, at + 1)))
         read.append(operand)
-        if kind is Kind.CONSTANT:
+        if kind is OperandKind.CONSTANT:
             roots[kind, operand.index] = _word(record, at + 2)
     numbers = range(3 + 3 * operands, 3 + 3 * operands + attributes)
     signed = [int.from_bytes(_word(record, at), "big", signed=True) for at in numbers]
@@ -252,9 +252,9 @@ class _Known:
             self._inputs = [array.reshape(-1) for array in decode(payload, inputs)]
         except PayloadError as error:
             raise WrongEvidence(f"the input is none of the model's ({error})") from None
-        self._arrays: dict[tuple[Kind, int], Array] = {}
+        self._arrays: dict[tuple[OperandKind, int], Array] = {}
         for operand in node.operands:
-            if operand.kind is Kind.INPUT and operand.index >= len(self._inputs):
+            if operand.kind is OperandKind.INPUT and operand.index >= len(self._inputs):
                 raise WrongEvidence("a node reads an input that there is not")
 
     def look(self, operand: int, place: int) -> int:
@@ -278,12 +278,12 @@ class _Known:
         arrays: list[Array] = []
         for operand in node.operands:
             array = self._array(operand).reshape(operand.type.shape)
-            if operand.kind is Kind.CONSTANT:
+            if operand.kind is OperandKind.CONSTANT:
                 array.flags.writeable = False
-                operands.append(Operand(Kind.CONSTANT, len(constants), operand.type))
+                operands.append(Operand(OperandKind.CONSTANT, len(constants), operand.type))
                 constants.append(Constant(array, operand.type))
             else:
-                operands.append(Operand(Kind.INPUT, len(types), operand.type))
+                operands.append(Operand(OperandKind.INPUT, len(types), operand.type))
                 types.append(TensorType(f"x{len(types)}", operand.type.dtype, operand.type.shape))
                 arrays.append(array)
         program = Program(
@@ -292,13 +292,13 @@ class _Known:
             ),
             nodes=(Node(node.op, tuple(operands), node.output, node.attributes),),
             constants=tuple(constants),
-            outputs=(Operand(Kind.VALUE, 0, node.output),),
+            outputs=(Operand(OperandKind.VALUE, 0, node.output),),
         )
         [output] = Runner(program).run(arrays)
         return to_bytes(output.reshape(-1)[element : element + 1])
 
     def _array(self, operand: Operand) -> Array:
-        if operand.kind is Kind.INPUT:
+        if operand.kind is OperandKind.INPUT:
             return self._inputs[operand.index]
         key = operand.kind, operand.index
         if key not in self._arrays:

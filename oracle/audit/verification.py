@@ -22,7 +22,7 @@ from oracle.chain.node import Chain
 from oracle.errors import ChainError, InferenceFailed, OracleError, WrongEvidence
 from oracle.inference import testimony
 from oracle.inference.comparison import Element, first_difference
-from oracle.inference.engine import Witness
+from oracle.inference.engine import Testify
 from oracle.inference.executor import Infers, Job
 from oracle.inference.testimony import Testimony
 from oracle.types import Address, Assurance, Model
@@ -194,7 +194,7 @@ class _Subject:
             return _Open("The model's file is not in the bundle: give it by --model.")
         model = self.model
         terms = (model.file_hash, model.program_root, model.signature, model.assurance)
-        job = Job(self.onnx, *terms, self.bundle.payload, Witness(self.bundle.output))
+        job = Job(self.onnx, *terms, self.bundle.payload, Testify(self.bundle.output))
         try:
             return testimony.load(self.executor.infer(job))
         except OracleError as error:
@@ -327,8 +327,8 @@ class _Subject:
         except WrongEvidence as error:
             raise WrongEvidence(f"The proof proves nothing: {error}.") from None
         _require(found.claimed != found.expected, "The proof is of an element that is right.")
-        charge = self.ours.charge
-        is_ours = charge is not None and charge.proof == self.bundle.proof
+        wrong = self.ours.wrong
+        is_ours = wrong is not None and wrong.proof == self.bundle.proof
         _require(is_ours, "The proof is not of the first element that is wrong.")
         return (
             f"the proof opens element {found.element} of node {found.node} ({found.op.name}):"

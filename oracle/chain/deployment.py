@@ -120,7 +120,7 @@ class Deployment:
         return min(contract.block for contract in self.contracts.values())
 
 
-def load(path: Path) -> Deployment:
+def read_deployment(path: Path) -> Deployment:
     deployment = _read(path)
     missing = {REGISTRY, QUEUE} - deployment.contracts.keys()
     if missing:
@@ -165,7 +165,7 @@ def save(deployment: Deployment, path: Path) -> None:
     fresh.replace(path)
 
 
-def verify(chain: Chain, deployment: Deployment) -> None:
+def check_deployment(chain: Chain, deployment: Deployment) -> None:
     """Raises WrongChain unless every contract is on this chain, with our artifact's code."""
     if chain.id != deployment.chain_id:
         raise WrongChain(
@@ -250,7 +250,7 @@ def deploy(
         )
         _ensure_pair(chain, signer, known, (registry, of_queue, of_disputes), is_there, ensure)
     deployment = Deployment(chain.id, known)
-    verify(chain, deployment)
+    check_deployment(chain, deployment)
     return deployment
 
 

@@ -35,7 +35,7 @@ class Dispute:
         return tuple(event.demand for part, event in events if part not in self.revealed)
 
 
-def told(key: bytes, events: Iterable[DisputeEvent], before: Dispute | None = None) -> Dispute:
+def replay(key: bytes, events: Iterable[DisputeEvent], before: Dispute | None = None) -> Dispute:
     """The dispute with that key, as the events tell it; those of others are passed over."""
     dispute = before or Dispute(key)
     for event in events:
@@ -61,7 +61,7 @@ def demand_id(dispute: bytes, part: Part) -> bytes:
     )
 
 
-def named(subject: bytes) -> tuple[bytes, Part]:
+def split_demand_id(subject: bytes) -> tuple[bytes, Part]:
     """The inverse of `demand_id`."""
     places = ((32, 36), (36, 37), (37, 41), (41, 45))
     return subject[:32], Part(*(int.from_bytes(subject[a:b], "big") for a, b in places))

@@ -12,7 +12,7 @@ import structlog
 
 from oracle.chain.codec import commitment, dispute_key
 from oracle.chain.contracts import Disputes, Queue, Referee, Subject
-from oracle.chain.disputes import Dispute, named
+from oracle.chain.disputes import Dispute, split_demand_id
 from oracle.chain.events import Event, Where
 from oracle.chain.node import Call, Chain
 from oracle.chain.preimage import model_of
@@ -25,9 +25,9 @@ from oracle.exact.proofs.evidence import ClaimKind
 from oracle.inference import findings
 from oracle.inference.answers import Answers
 from oracle.inference.engine import Pursue
-from oracle.inference.findings import Charge, Finding
+from oracle.inference.findings import Finding, Fraud
 from oracle.state import rounds
-from oracle.state.duties import Decision, Kind, State
+from oracle.state.duties import Decision, DutyKind, State
 from oracle.state.rounds import Book
 from oracle.state.store import Row, Store
 from oracle.types import Model, RequestId, Wei
@@ -49,7 +49,7 @@ _NOT_YET = (
 )
 
 
-class Witness(Protocol):
+class SecondView(Protocol):
     """A second view of the chain."""
 
     def objection(self, request_id: RequestId, payload: bytes, subject: Subject) -> str | None:
@@ -70,7 +70,7 @@ class Setup:
     inference: Answers
     policy: Policy
     sender: Sender | None
-    witness: Witness | None = None
+    second_view: SecondView | None = None
     parallel: int = 2  # inferences at once
     clock: Callable[[], float] = time.time
 
@@ -109,7 +109,7 @@ class Patrol:
         chain_time = max(now, self._setup.chain.block("latest").time)
         rounds.miss(self._setup.chain, self._store, chain_time)
         self._look(now)
-        for row in self._store.duties(State.OPEN, kind=Kind.PURSUE):
+        for row in self._store.duties(State.OPEN, kind=DutyKind.PURSUE):
             self._plan(row)
         self._send(now, chain_time)
         if self._setup.sender is not None:
@@ -123,13 +123,13 @@ class Patrol:
     @property
     def is_pursuing(self) -> bool:
         """Whether a result is wrong, or may be, and its operator not slashed yet."""
-        waiting = self._store.duties(State.OPEN, kind=Kind.CHECK)
+        waiting = self._store.duties(State.OPEN, kind=DutyKind.CHECK)
         return bool(waiting or self.open_pursuits)
 
     @property
     def open_pursuits(self) -> int:
         """Wrong results whose operators are not slashed yet."""
-        return len(self._store.duties(State.OPEN, State.SENT, kind=Kind.PURSUE))
+        return len(self._store.duties(State.OPEN, State.SENT, kind=DutyKind.PURSUE))
 
     def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
         return challenger.decide(event, self._setup.policy, book.request_of, book.disputes_of)
@@ -143,14 +143,14 @@ class Patrol:
                 self._take(duty_id, future, dispute, now)
         # A pursuit has a deadline that others set; a check has the whole window. What failed before
         # waits for the rest, or a few bad models could take up all the time there is.
-        for kind in (Kind.PURSUE, Kind.CHECK):
+        for kind in (DutyKind.PURSUE, DutyKind.CHECK):
             rows = self._store.duties(State.OPEN, kind=kind)
             for row in sorted(rows, key=lambda row: self._failures[row.id]):
                 if len(self._running) >= self._setup.parallel:
                     return
                 if row.id in self._running or self._not_before.get(row.id, 0) > now:
                     continue
-                if kind is Kind.CHECK or self._finding(row) is None:
+                if kind is DutyKind.CHECK or self._finding(row) is None:
                     self._start(row)
 
     def _start(self, row: Row) -> None:
@@ -189,7 +189,9 @@ class Patrol:
             log.error("cannot be checked yet", request=request, exc_info=error)
             self._fail(duty_id, now)
             return
-        if row.duty.kind is Kind.CHECK and not self._conclude(row, request_id, finding, dispute):
+        if row.duty.kind is DutyKind.CHECK and not self._conclude(
+            row, request_id, finding, dispute
+        ):
             self._not_before[duty_id] = now + RETRY
             return
         if not finding.is_right:
@@ -209,9 +211,9 @@ class Patrol:
         subject = self._subject(request_id)
         assert subject is not None
         operator = subject.proposal.operator
-        if self._setup.witness is not None:
+        if self._setup.second_view is not None:
             payload = self._store.payload(request_id)
-            objection = self._setup.witness.objection(request_id, payload, subject)
+            objection = self._setup.second_view.objection(request_id, payload, subject)
             if objection is not None:
                 log.error("not pursued: our node may be wrong", request=request, why=objection)
                 return False
@@ -245,7 +247,7 @@ class Patrol:
         ]
         if finding is None or any(each.state is State.SENT for each in steps):
             return
-        committed = finding.charge is not None and self._is_committed(dispute.key, finding.charge)
+        committed = finding.fraud is not None and self._is_committed(dispute.key, finding.fraud)
         wanted = challenger.next_duty(request_id, row.duty.deadline, dispute, finding, committed)
         for each in steps:
             if wanted is None or each.duty.kind is not wanted.kind:
@@ -261,12 +263,12 @@ class Patrol:
             self._report(row, "not pursued; --even-at-a-loss would", why=objection)
         return objection is None
 
-    def _is_committed(self, dispute: bytes, charge: Charge) -> bool:
-        return self._store.committed(self._commitment(dispute, charge)) is not None
+    def _is_committed(self, dispute: bytes, fraud: Fraud) -> bool:
+        return self._store.committed(self._commitment(dispute, fraud)) is not None
 
-    def _commitment(self, dispute: bytes, charge: Charge) -> bytes:
+    def _commitment(self, dispute: bytes, fraud: Fraud) -> bytes:
         me = self._setup.policy.challenger
-        return commitment(me, dispute, charge.proof, self._salt(dispute))
+        return commitment(me, dispute, fraud.proof, self._salt(dispute))
 
     def _salt(self, dispute: bytes) -> bytes:
         """Found again after a crash, and by nobody else."""
@@ -281,9 +283,9 @@ class Patrol:
             for row in self._store.duties(State.OPEN)
             if row.duty.not_before <= chain_time and self._not_before.get(row.id, 0) <= now
         ]
-        for kind in Kind:
+        for kind in DutyKind:
             for row in ready:
-                if row.duty.kind is kind and kind not in (Kind.CHECK, Kind.PURSUE):
+                if row.duty.kind is kind and kind not in (DutyKind.CHECK, DutyKind.PURSUE):
                     self._send_one(row, now)
 
     def _send_one(self, row: Row, now: float) -> None:
@@ -309,7 +311,11 @@ class Patrol:
     def _is_in_budget(self, row: Row, call: Call) -> bool:
         limit, sender = self._setup.policy.max_spend, self._setup.sender
         # What brings money home is always worth sending.
-        if limit is None or sender is None or row.duty.kind in (Kind.COLLECT, Kind.WITHDRAW):
+        if (
+            limit is None
+            or sender is None
+            or row.duty.kind in (DutyKind.COLLECT, DutyKind.WITHDRAW)
+        ):
             return True
         gas = self._setup.chain.estimate(call, sender.signer.address)
         needed = self._store.spent() + gas * self._setup.chain.fees().maximum + call.value
@@ -321,13 +327,13 @@ class Patrol:
         """None where there is nothing to send yet, or any more."""
         disputes = self._setup.disputes
         match row.duty.kind:
-            case Kind.WITHDRAW:
+            case DutyKind.WITHDRAW:
                 return self._setup.queue.withdraw(self._setup.policy.challenger)
-            case Kind.COLLECT:
-                key, part = named(row.duty.subject)
+            case DutyKind.COLLECT:
+                key, part = split_demand_id(row.duty.subject)
                 return disputes.collect(self._store.dispute(key).demanded[part].demand)
-            case Kind.TIMEOUT:
-                key, part = named(row.duty.subject)
+            case DutyKind.TIMEOUT:
+                key, part = split_demand_id(row.duty.subject)
                 event = self._store.dispute(key).demanded[part]
                 subject = self._subject(event.request_id)
                 return None if subject is None else disputes.timeout(subject, event.demand)
@@ -343,22 +349,22 @@ class Patrol:
         if model is None:
             return None
         disputes, key = self._setup.disputes, self._dispute(request_id, subject).key
-        if row.duty.kind is Kind.DEMAND and finding.question is not None:
+        if row.duty.kind is DutyKind.DEMAND and finding.question is not None:
             asked = finding.question
             price = disputes.price_of(asked.part, asked.values, asked.leaves)
             prepaid = Wei(price * PREPAID_PERCENT // 100)
             return disputes.demand(subject, asked.part, model, asked.descriptors, prepaid)
-        if finding.charge is None:
+        if finding.fraud is None:
             return None
-        charge = finding.charge
-        payload = self._store.payload(request_id) if charge.reads_input else b""
-        output = subject.output if charge.kind is ClaimKind.OUTPUT else b""
-        if row.duty.kind is Kind.COMMIT:
+        fraud = finding.fraud
+        payload = self._store.payload(request_id) if fraud.reads_input else b""
+        output = subject.output if fraud.kind is ClaimKind.OUTPUT else b""
+        if row.duty.kind is DutyKind.COMMIT:
             root = self._store.dispute(key).trace_root
             program = model_of(model).program_root
-            self._setup.referee.must_convict(program, root, subject, charge.proof, payload, output)
-            return disputes.commit(self._commitment(key, charge))
-        return disputes.prove(subject, model, charge.proof, payload, output, self._salt(key))
+            self._setup.referee.must_convict(program, root, subject, fraud.proof, payload, output)
+            return disputes.commit(self._commitment(key, fraud))
+        return disputes.prove(subject, model, fraud.proof, payload, output, self._salt(key))
 
     def _refused(self, row: Row, error: ChainError, now: float) -> None:
         """What a revert in simulation means for a duty. Nothing was sent."""

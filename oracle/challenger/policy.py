@@ -27,10 +27,10 @@ from oracle.chain.events import (
     Withdrawn,
 )
 from oracle.inference.findings import Finding
-from oracle.state.duties import Close, Decision, Duty, Finish, Kind, Postpone, State
+from oracle.state.duties import Close, Decision, Duty, DutyKind, Finish, Postpone, State
 from oracle.types import Address, ModelId, Request, RequestId, Wei
 
-STEPS = (Kind.DEMAND, Kind.COMMIT, Kind.PROVE)
+STEPS = (DutyKind.DEMAND, DutyKind.COMMIT, DutyKind.PROVE)
 REWARD_PERCENT = 30  # of a slashed bond, as in OperatorStaking
 # Of a whole pursuit of a network as large as ResNet-18: two or three demands, a commitment, a
 # proof, what is collected in the end. What was prepaid comes back.
@@ -61,24 +61,24 @@ def decide(
         case ResultProposed(request_id=request_id, proposal=proposal) if proposal.operator != me:
             request = request_of(request_id)
             if request is not None and _is_watched(request, policy):
-                yield Duty(Kind.CHECK, request_id, deadline=proposal.settle_at)
+                yield Duty(DutyKind.CHECK, request_id, deadline=proposal.settle_at)
 
         case WindowMoved(request_id=request_id, proposal=proposal):
-            for kind in (Kind.CHECK, Kind.PURSUE, *STEPS):
+            for kind in (DutyKind.CHECK, DutyKind.PURSUE, *STEPS):
                 yield Postpone(kind, request_id, deadline=proposal.settle_at)
 
         case PartDemanded(request_id=request_id, demand=demand) if demand.demander == me:
-            yield Close(Kind.DEMAND, request_id, State.DONE)
+            yield Close(DutyKind.DEMAND, request_id, State.DONE)
 
         case PartRevealed(dispute=dispute, part=part):
-            yield Close(Kind.TIMEOUT, demand_id(dispute, part), State.SUPERSEDED, "answered")
+            yield Close(DutyKind.TIMEOUT, demand_id(dispute, part), State.SUPERSEDED, "answered")
 
         case FraudCommitted(where=where, challenger=challenger) if challenger == me:
-            yield Finish(Kind.COMMIT, where.transaction)
+            yield Finish(DutyKind.COMMIT, where.transaction)
 
         case FraudProven(where=where, request_id=request_id, dispute=key, challenger=challenger):
             state = State.DONE if challenger == me else State.SUPERSEDED
-            yield Close(Kind.PROVE, request_id, state)
+            yield Close(DutyKind.PROVE, request_id, state)
             yield from _convicted(where, request_id, key, me, disputes_of)
 
         case DemandTimedOut(where=where, request_id=request_id, dispute=key):
@@ -91,15 +91,15 @@ def decide(
             yield from _over(request_id, State.SUPERSEDED, "the proposal is void")
 
         case PrepaidCollected(where=where, account=account) if account == me:
-            yield Finish(Kind.COLLECT, where.transaction)
+            yield Finish(DutyKind.COLLECT, where.transaction)
 
         case OperatorSlashed(where=where, challenger=challenger) if challenger == me:
             mine = bytes.fromhex(me[2:])
-            yield Close(Kind.WITHDRAW, mine, State.SUPERSEDED, "more was earned")
-            yield Duty(Kind.WITHDRAW, mine, not_before=where.time)
+            yield Close(DutyKind.WITHDRAW, mine, State.SUPERSEDED, "more was earned")
+            yield Duty(DutyKind.WITHDRAW, mine, not_before=where.time)
 
         case Withdrawn(account=account) if account == me:
-            yield Close(Kind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE)
+            yield Close(DutyKind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE)
 
 
 def next_duty(
@@ -111,9 +111,9 @@ def next_duty(
         return None
     if finding.question is not None:
         is_asked = finding.question.part in dispute.demanded
-        return None if is_asked else Duty(Kind.DEMAND, request_id, deadline=deadline)
-    if finding.charge is not None:
-        kind = Kind.PROVE if committed else Kind.COMMIT
+        return None if is_asked else Duty(DutyKind.DEMAND, request_id, deadline=deadline)
+    if finding.fraud is not None:
+        kind = DutyKind.PROVE if committed else DutyKind.COMMIT
         return Duty(kind, request_id, deadline=deadline)
     return None
 
@@ -125,7 +125,7 @@ def timeouts(dispute: Dispute, me: Address) -> Iterator[tuple[Duty, Where]]:
         asked = dispute.demanded[demand.part].where
         wait = 0 if demand.demander == me else 1 + (demand.deadline - asked.time) // COURTESY
         not_before = demand.deadline + 1 + wait
-        yield Duty(Kind.TIMEOUT, demand_id(dispute.key, demand.part), not_before), asked
+        yield Duty(DutyKind.TIMEOUT, demand_id(dispute.key, demand.part), not_before), asked
 
 
 def reward(request: Request) -> Wei:
@@ -148,19 +148,19 @@ def _is_watched(request: Request, policy: Policy) -> bool:
 def _convicted(
     where: Where, request_id: RequestId, key: bytes, me: Address, disputes_of: DisputesOf
 ) -> Iterator[Decision]:
-    yield Close(Kind.PURSUE, request_id, State.DONE)
-    for kind in (Kind.CHECK, *STEPS):
+    yield Close(DutyKind.PURSUE, request_id, State.DONE)
+    for kind in (DutyKind.CHECK, *STEPS):
         yield Close(kind, request_id, State.SUPERSEDED, "its operator was slashed")
     for dispute in disputes_of(request_id):
         for part, event in dispute.demanded.items():
             if dispute.key != key:
                 continue
-            yield Close(Kind.TIMEOUT, demand_id(key, part), State.DONE)
+            yield Close(DutyKind.TIMEOUT, demand_id(key, part), State.DONE)
             if event.demand.demander == me:
-                yield Duty(Kind.COLLECT, demand_id(key, part), not_before=where.time)
+                yield Duty(DutyKind.COLLECT, demand_id(key, part), not_before=where.time)
 
 
 def _over(request_id: RequestId, state: State, note: str) -> Iterator[Decision]:
-    yield Close(Kind.PURSUE, request_id, state, note)
-    for kind in (Kind.CHECK, *STEPS):
+    yield Close(DutyKind.PURSUE, request_id, state, note)
+    for kind in (DutyKind.CHECK, *STEPS):
         yield Close(kind, request_id, State.SUPERSEDED, note)

@@ -24,7 +24,7 @@ from oracle.cli.session import Session, open_session
 from oracle.cli.sweep import WRONG, Limits, scope, sweep
 from oracle.errors import NotFound
 from oracle.inference.comparison import Element, compare
-from oracle.inference.engine import Job, load
+from oracle.inference.engine import Job, load_engine
 from oracle.inference.executor import Executor
 from oracle.types import Address, Assurance, Model, RequestId
 
@@ -249,7 +249,7 @@ def _one(
 def rerun(path: Path, model: Model, payload: bytes) -> bytes:
     """The output as we compute it."""
     if model.assurance is Assurance.EXACT:
-        return load(path.read_bytes(), model).infer(payload)
+        return load_engine(path.read_bytes(), model).infer(payload)
     # A hostile file can kill the process that onnxruntime runs in.
     with Executor(processes=1) as executor:
         terms = (model.file_hash, model.program_root, model.signature, model.assurance)

@@ -12,7 +12,7 @@ from oracle.chain.keys import Signer
 from oracle.chain.node import connect
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.challenger.patrol import Patrol, Setup, Witness
+from oracle.challenger.patrol import Patrol, SecondView, Setup
 from oracle.challenger.policy import Policy
 from oracle.cli.daemon import Daemon, daemon_options
 from oracle.cli.options import MODEL, MONEY, key_options
@@ -96,9 +96,9 @@ def challenger(
     signer = None if dry_run else open_key(key, password_file)
     me = signer.address if signer else NOBODY
     policy = Policy(me, frozenset(models) or None, max_spend, even_at_a_loss)
-    witness = None
+    second_view = None
     if check_rpc is not None:
-        witness = SecondNode(check_rpc, session)
+        second_view = SecondNode(check_rpc, session)
     elif not dry_run:
         log.warning("one node alone is believed: --check-rpc would ask a second one")
     with daemon.open(session, me, "-challenger") as opened:
@@ -108,7 +108,7 @@ def challenger(
             opened.answers,
             policy,
             signer,
-            witness,
+            second_view,
             daemon.confirmations,
             daemon.processes,
         )
@@ -125,7 +125,7 @@ def build(
     answers: Answers,
     policy: Policy,
     signer: Signer | None,
-    witness: Witness | None = None,
+    second_view: SecondView | None = None,
     confirmations: int = 0,
     parallel: int = 2,
 ) -> Patrol:
@@ -140,7 +140,7 @@ def build(
             inference=answers,
             policy=policy,
             sender=None if signer is None else Sender(session.chain, signer, store),
-            witness=witness,
+            second_view=second_view,
             parallel=parallel,
         )
     )

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from oracle.chain.codec import dispute_key
-from oracle.chain.disputes import Dispute, told
+from oracle.chain.disputes import Dispute, replay
 from oracle.chain.events import (
     DemandTimedOut,
     DisputeEvent,
@@ -124,7 +124,7 @@ def show_(
                 "settle_at": claim.proposal.settle_at,
                 "trace_root": told_.trace_root,
                 "open_demands": told_.open,
-                "differences": wrong,
+                "first_differences": wrong,
                 "next": finding,
                 "verdict": _verdict(told_),
                 "slashed": slashed_,
@@ -149,7 +149,7 @@ def chosen(found: RequestHistory, number: int | None) -> tuple[int, ResultPropos
     all_ = []
     for place, claim in enumerate(found.claims, start=1):
         key = dispute_key(found.created.request_id, claim.proposal, claim.output)
-        all_.append((place, claim, told(key, events)))
+        all_.append((place, claim, replay(key, events)))
     if number is not None:
         return all_[number - 1]
     disputed = [each for each in all_ if each[2].demanded or each[2].conviction is not None]
@@ -307,10 +307,10 @@ def _next(finding: Finding, dispute: Dispute) -> str:
         return f"Its operator did not show {part_name(dispute.conviction.part)}."
     if finding.question is not None:
         return f"Next: demand {part_name(finding.question.part)}."
-    assert finding.charge is not None
-    charge = finding.charge
+    assert finding.fraud is not None
+    fraud = finding.fraud
     return (
-        f"It leaves the right result at node {charge.node} ({escape(charge.op)}"
-        f" {escape(repr(charge.name))}), element {charge.element}: claimed {charge.claimed.hex()},"
-        f" right {charge.expected.hex()}. Proof of {len(charge.proof):,} bytes."
+        f"It leaves the right result at node {fraud.node} ({escape(fraud.op)}"
+        f" {escape(repr(fraud.name))}), element {fraud.element}: claimed {fraud.claimed.hex()},"
+        f" right {fraud.expected.hex()}. Proof of {len(fraud.proof):,} bytes."
     )

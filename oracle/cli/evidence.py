@@ -25,7 +25,7 @@ from oracle.cli.sweep import UNCHECKED, Limits
 from oracle.config import Settings
 from oracle.errors import ConfigError, EvidenceError, NotFound
 from oracle.inference import testimony
-from oracle.inference.engine import Witness
+from oracle.inference.engine import Testify
 from oracle.inference.executor import Executor, Job
 from oracle.types import Assurance
 
@@ -46,7 +46,7 @@ def gather(
         raise EvidenceError("There is no evidence about a result of a VANILLA model.")
     what = model.model
     terms = (what.file_hash, what.program_root, what.signature, what.assurance)
-    job = Job(path, *terms, found.created.payload, Witness(claim.output))
+    job = Job(path, *terms, found.created.payload, Testify(claim.output))
     with Executor(1, limits.seconds, limits.memory) as executor:
         ours = testimony.load(executor.infer(job))
     siblings = [sibling for value in ours.paths for sibling in value]
@@ -69,7 +69,7 @@ def gather(
         output=claim.output,
         recomputed=ours.output,
         trace=b"".join((ours.trace_root, ours.header, *siblings)),
-        proof=ours.charge.proof if ours.charge else None,
+        proof=ours.wrong.proof if ours.wrong else None,
     )
 
 

@@ -56,8 +56,8 @@ def open_session(rpc: str | None, folder: Path | None) -> Session:
     """Connects, and checks that the contracts are there and are ours."""
     settings = Settings()
     chain = connect(rpc or settings.rpc)
-    deployment = deployments.load(deployment_path(settings, chain, folder))
-    deployments.verify(chain, deployment)
+    deployment = deployments.read_deployment(deployment_path(settings, chain, folder))
+    deployments.check_deployment(chain, deployment)
     return Session(settings, chain, deployment)
 
 

@@ -1,7 +1,7 @@
 """Runs of arithmetic on float32 that one kernel does in one pass.
 
-A chain is a node with those before it whose values only the chain reads. Programs and traces know
-no chains, only a run that nobody traces does. Each operation in one is rounded on its own, so its
+A fusion is a node with those before it whose values only the fusion reads. Programs and traces know
+none, only a run that nobody traces does. Each operation in one is rounded on its own, so its
 bits are those of the nodes one by one.
 """
 
@@ -13,7 +13,7 @@ from math import lcm, prod
 import numpy as np
 
 from oracle.exact.primitive import FLOAT, Kernel
-from oracle.exact.program import Kind, Node, Op, Operand, Program
+from oracle.exact.program import Node, Op, Operand, OperandKind, Program
 from oracle.tensor import Array
 
 _OPS = (
@@ -28,24 +28,24 @@ _ENOUGH, _LARGE = 3, 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a chain reads from outside, in whatever shape: for its element i the element
+    """What a fusion reads from outside, in whatever shape: for its element i the element
     (i // repeat) mod size."""
 
-    kind: Kind
+    kind: OperandKind
     index: int
     repeat: int
     size: int
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class Fusion:
     """Places of nodes in order; the last one's value is what comes out."""
 
     nodes: tuple[int, ...]
     given: tuple[Given, ...]
 
 
-def chains(program: Program) -> dict[int, Chain]:
+def fusions(program: Program) -> dict[int, Fusion]:
     """By the places of their last nodes; no node is in two."""
     return _Finder(program).found()
 
@@ -57,16 +57,16 @@ class _Finder:
         self._kept = {output.index for output in program.outputs}
         self._taken: set[int] = set()
 
-    def found(self) -> dict[int, Chain]:
-        chains = {}
+    def found(self) -> dict[int, Fusion]:
+        fusions = {}
         for last in range(len(self._nodes) - 1, -1, -1):
-            chain = self._ending(last)
-            if chain:
-                chains[last] = chain
-                self._taken |= {*chain.nodes}
-        return chains
+            fusion = self._ending(last)
+            if fusion:
+                fusions[last] = fusion
+                self._taken |= {*fusion.nodes}
+        return fusions
 
-    def _ending(self, last: int) -> Chain | None:
+    def _ending(self, last: int) -> Fusion | None:
         node = self._nodes[last]
         if last in self._taken or not _is_arithmetic(node) or node.output.dtype is not FLOAT:
             return None
@@ -80,7 +80,7 @@ class _Finder:
         given = _given(self._nodes, members)
         if len(members) < enough or not _may_be_given(given) or not self._is_whole(members):
             return None
-        return Chain(tuple(sorted(members)), given)
+        return Fusion(tuple(sorted(members)), given)
 
     def _behind(self, members: set[int]) -> Iterator[int]:
         for member in sorted(members, reverse=True):
@@ -108,14 +108,14 @@ class _Finder:
 
 
 def _read(node: Node) -> set[int]:
-    return {operand.index for operand in node.operands if operand.kind is Kind.VALUE}
+    return {operand.index for operand in node.operands if operand.kind is OperandKind.VALUE}
 
 
 def _is_arithmetic(node: Node) -> bool:
-    """A WHERE's condition is looked at when the chain is whole."""
+    """A WHERE's condition is looked at when the fusion is whole."""
     if node.op not in _OPS or node.output.elements == 0:
         return False
-    if node.op is Op.WHERE and node.operands[0].kind is not Kind.VALUE:
+    if node.op is Op.WHERE and node.operands[0].kind is not OperandKind.VALUE:
         return False
     return node.operands[-1].type.dtype is FLOAT
 
@@ -127,7 +127,7 @@ def _given(nodes: Sequence[Node], members: set[int]) -> tuple[Given, ...]:
             _reading(operand, nodes[member])
             for member in sorted(members)
             for operand in nodes[member].operands
-            if operand.kind is not Kind.VALUE or operand.index not in members
+            if operand.kind is not OperandKind.VALUE or operand.index not in members
         )
     )
 
@@ -138,7 +138,7 @@ def _may_be_given(given: Sequence[Given]) -> bool:
 
 def _reading(operand: Operand, node: Node) -> Given:
     """How a node reads an operand. Its axes that are not stretched must be neighbours; else no
-    chain may read it, and `size` is 0."""
+    fusion may read it, and `size` is 0."""
     shape = node.output.shape
     dims = (1,) * (len(shape) - len(operand.type.shape)) + operand.type.shape
     axes = [axis for axis, size in enumerate(dims) if size != 1]
@@ -149,18 +149,18 @@ def _reading(operand: Operand, node: Node) -> Given:
     return Given(operand.kind, operand.index, prod(shape[axes[-1] + 1 :]), size)
 
 
-def fused(program: Program, chain: Chain) -> Kernel:
-    """Takes what the chain is given, in order, and gives its last node's output."""
+def fused(program: Program, fusion: Fusion) -> Kernel:
+    """Takes what the fusion is given, in order, and gives its last node's output."""
     from oracle.exact.kernels import fused as kernels  # numba takes its time to load
 
     run: Callable[..., None] = kernels.run
-    code = np.array(list(_code(program, chain)), np.int64)
-    modes = np.array([(given.repeat, given.size) for given in chain.given], np.int64)
-    shape = program.nodes[chain.nodes[-1]].output.shape
+    code = np.array(list(_code(program, fusion)), np.int64)
+    modes = np.array([(given.repeat, given.size) for given in fusion.given], np.int64)
+    shape = program.nodes[fusion.nodes[-1]].output.shape
     size = prod(shape)
-    rows = lcm(*(given.size for given in chain.given if given.repeat == 1 and given.size < size))
+    rows = lcm(*(given.size for given in fusion.given if given.repeat == 1 and given.size < size))
     block = max(1, kernels.BLOCK // rows) * rows if rows <= kernels.BLOCK else kernels.BLOCK
-    nothing = [np.zeros(0, np.float32)] * (_OPERANDS - len(chain.given))
+    nothing = [np.zeros(0, np.float32)] * (_OPERANDS - len(fusion.given))
 
     def kernel(*arrays: Array) -> Array:
         out = np.empty(size, np.float32)
@@ -171,16 +171,16 @@ def fused(program: Program, chain: Chain) -> Kernel:
     return kernel
 
 
-def _code(program: Program, chain: Chain) -> Iterator[list[int]]:
+def _code(program: Program, fusion: Fusion) -> Iterator[list[int]]:
     """For each node the op's number in `_OPS`, which is the kernel's, and three places: among what
-    is given and then the chain's own results."""
-    given = {one: place for place, one in enumerate(chain.given)}
-    results = {node: len(given) + at for at, node in enumerate(chain.nodes)}
-    for place in chain.nodes:
+    is given and then the fusion's own results."""
+    given = {one: place for place, one in enumerate(fusion.given)}
+    results = {node: len(given) + at for at, node in enumerate(fusion.nodes)}
+    for place in fusion.nodes:
         node = program.nodes[place]
         places = [
             results[operand.index]
-            if operand.kind is Kind.VALUE and operand.index in results
+            if operand.kind is OperandKind.VALUE and operand.index in results
             else given[_reading(operand, node)]
             for operand in node.operands
         ]

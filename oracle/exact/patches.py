@@ -117,7 +117,7 @@ def each_tap(image: Array, axes: Sequence[Axis], windows: Sequence[int]) -> list
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class WindowTerms:
     """Gathers the elements in the windows of single outputs, [N, *windows, O]."""
 
     axes: tuple[Axis, ...]

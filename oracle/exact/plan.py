@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from oracle.exact.fusion import Chain, Given, chains, fused
+from oracle.exact.fusion import Fusion, Given, fused, fusions
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.primitive import Kernel
-from oracle.exact.program import Kind, Node, Operand, Program
+from oracle.exact.program import Node, Operand, OperandKind, Program
 from oracle.tensor import Array
 
 Slots: TypeAlias = list[Array | None]
@@ -18,8 +18,8 @@ Kernels: TypeAlias = dict[object, Kernel]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node, or a chain, or a value read with another shape: how it finds its operands, the slot
-    that it fills, and those that nobody reads after it."""
+    """One node, or a fusion, or a value read with another shape: how it finds its operands, the
+    slot that it fills, and those that nobody reads after it."""
 
     kernel: Kernel
     operands: Callable[[Slots], Sequence[Any]]
@@ -38,9 +38,9 @@ class Plan:
 
 
 def planned(program: Program, kernels: Kernels, *, fusing: bool) -> Plan:
-    """With a step for every node, or for every chain where `fusing`. What is prepared is added to
+    """With a step for every node, or for every fusion where `fusing`. What is prepared is added to
     `kernels`, for other plans of the program."""
-    return _Planner(program, kernels).plan(chains(program) if fusing else {})
+    return _Planner(program, kernels).plan(fusions(program) if fusing else {})
 
 
 def planned_plainly(program: Program) -> Plan:
@@ -58,14 +58,14 @@ class _Planner:
         self._views: dict[tuple[int, Shape], int] = {}
         self._steps: list[tuple[Kernel, tuple[int, ...], int]] = []
 
-    def plan(self, chains: Mapping[int, Chain]) -> Plan:
-        within = {place for chain in chains.values() for place in chain.nodes[:-1]}
+    def plan(self, fusions: Mapping[int, Fusion]) -> Plan:
+        within = {place for fusion in fusions.values() for place in fusion.nodes[:-1]}
         for index, node in enumerate(self._program.nodes):
             if index in within:
                 continue
-            if index in chains:
-                operands = tuple(map(self._given, chains[index].given))
-                kernel = fused(self._program, chains[index])
+            if index in fusions:
+                operands = tuple(map(self._given, fusions[index].given))
+                kernel = fused(self._program, fusions[index])
             else:
                 operands = tuple(map(self._slot, node.operands))
                 kernel = self._kernel(node)
@@ -91,12 +91,12 @@ class _Planner:
         primitive = PRIMITIVES[node.op]
         if self._kernels is None:
             return lambda *arrays: primitive.plain(node, arrays)
-        places = [o.index if o.kind is Kind.CONSTANT else None for o in node.operands]
+        places = [o.index if o.kind is OperandKind.CONSTANT else None for o in node.operands]
         types = [operand.type for operand in node.operands]
         key = (node.op, node.attributes, node.output, *places, *types)
         if key not in self._kernels:
             known = [
-                self._start[self._slot(operand)] if operand.kind is Kind.CONSTANT else None
+                self._start[self._slot(operand)] if operand.kind is OperandKind.CONSTANT else None
                 for operand in node.operands
             ]
             self._kernels[key] = primitive.prepare(node, known)
@@ -104,9 +104,9 @@ class _Planner:
 
     def _slot(self, operand: Operand) -> int:
         """Where the operand is, in its own shape."""
-        if operand.kind is Kind.CONSTANT:
+        if operand.kind is OperandKind.CONSTANT:
             return self._constant(operand.index, operand.type.shape)
-        if operand.kind is Kind.INPUT:
+        if operand.kind is OperandKind.INPUT:
             slot, shape = operand.index, self._program.signature.inputs[operand.index].shape
         else:
             slot = self._first_value + operand.index
@@ -116,12 +116,12 @@ class _Planner:
     def _given(self, given: Given) -> int:
         """Where it is, in whatever shape."""
         match given.kind:
-            case Kind.INPUT:
+            case OperandKind.INPUT:
                 return given.index
-            case Kind.CONSTANT:
+            case OperandKind.CONSTANT:
                 shape = self._program.constants[given.index].type.shape
                 return self._constant(given.index, shape)
-            case Kind.VALUE:
+            case OperandKind.VALUE:
                 return self._first_value + given.index
 
     def _constant(self, index: int, shape: Shape) -> int:

@@ -97,7 +97,7 @@ class Op(IntEnum):
     POW = 0x0904
 
 
-class Kind(IntEnum):
+class OperandKind(IntEnum):
     """Where an operand comes from."""
 
     INPUT = 0
@@ -128,7 +128,7 @@ class ValueType:
 class Operand:
     """`index` counts inputs, constants or nodes, by `kind`; `type` is the shape it is read with."""
 
-    kind: Kind
+    kind: OperandKind
     index: int
     type: ValueType
 
@@ -211,7 +211,7 @@ class Program:
 
     def _operand_words(self, operand: Operand) -> Sequence[bytes]:
         reference = bytes([operand.kind]) + operand.index.to_bytes(4, "big") + bytes(27)
-        constant = operand.kind is Kind.CONSTANT
+        constant = operand.kind is OperandKind.CONSTANT
         root = self.constants[operand.index].root if constant else bytes(32)
         return reference, _type_word(operand.type), root
 

@@ -35,7 +35,9 @@ def compare(claimed: bytes, recomputed: bytes, tensors: Sequence[TensorType]) ->
     ]
 
 
-def differences(claimed: bytes, recomputed: bytes, tensors: Sequence[TensorType]) -> list[int]:
+def first_differences(
+    claimed: bytes, recomputed: bytes, tensors: Sequence[TensorType]
+) -> list[int]:
     """Of each tensor, the first element that differs; -1 where none does."""
     found = []
     for offset, tensor in _placed(tensors):

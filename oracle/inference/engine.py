@@ -18,8 +18,8 @@ from oracle.errors import (
     SecondOpinionDiffers,
 )
 from oracle.exact.lowering.graph import lower
-from oracle.exact.proofs.known import Known
 from oracle.exact.proofs.pursuit import output_of
+from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace, trace
 from oracle.exact.run import Runner
 from oracle.inference import findings, testimony
@@ -29,7 +29,7 @@ from oracle.tensor import decode, encode
 from oracle.types import Assurance, Part, Signature, TensorType
 
 
-class Terms(Protocol):
+class ModelIdentity(Protocol):
     """What of a model's id decides its results. A Model has it, and so has a Job."""
 
     @property
@@ -50,7 +50,7 @@ class Infer:
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Testify:
     """What our run shows of an output that another proposed: a `Testimony`, as JSON."""
 
     output: bytes
@@ -75,7 +75,7 @@ class Pursue:
     revealed: tuple[tuple[Part, bytes, tuple[bytes, ...]], ...] = ()
 
 
-Task = Infer | Witness | Open | Pursue
+Task = Infer | Testify | Open | Pursue
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Job:
         match self.task:
             case Infer():
                 return length == self.signature.output_length
-            case Witness():
+            case Testify():
                 return length <= testimony.most_bytes(self.signature)
             case Open(part=part):
                 return length >= part.size and (length - part.size) % 32 == 0
@@ -139,8 +139,8 @@ class Exact:
         match task:
             case Infer():
                 return self.infer(payload)
-            case Witness(output):
-                return self.witness(payload, output)
+            case Testify(output):
+                return self.testify(payload, output)
             case Open(part=part):
                 data, siblings = self.trace(payload).open_part(part)
                 return data + b"".join(siblings)
@@ -154,20 +154,20 @@ class Exact:
         outputs = self.runner.run(inputs)
         if encode(outputs, signature.outputs) == task.output:
             return Finding(is_right=True)
-        known = Known(self.trace(payload), task.trace_root)
-        if output_of(known) != encode(outputs, signature.outputs):
+        revealed = RevealedTrace(self.trace(payload), task.trace_root)
+        if output_of(revealed) != encode(outputs, signature.outputs):
             raise InferenceFailed(
                 "Two runs here give different outputs; this machine is not sound."
             )
         for part, data, siblings in task.revealed:
-            known.add(part, data, siblings)
+            revealed.add(part, data, siblings)
         doubt = None
         if self.opinion is not None:
             try:
                 self.opinion.check(inputs, outputs)
             except (SecondOpinionDiffers, InferenceFailed) as error:
                 doubt = str(error)
-        return findings.find(known, inputs, task.output, doubt)
+        return findings.find(revealed, inputs, task.output, doubt)
 
     def trace(self, payload: bytes) -> Trace:
         if payload not in self._traced:
@@ -185,14 +185,14 @@ class Exact:
         self.opinion.check(inputs, outputs)
         return encode(outputs, signature.outputs)
 
-    def witness(self, payload: bytes, output: bytes) -> bytes:
-        """What `Witness` asks for."""
+    def testify(self, payload: bytes, output: bytes) -> bytes:
+        """What `Testify` asks for."""
         inputs = decode(payload, self.runner.program.signature.inputs)
         ours = self.runner.infer(payload)
         return testimony.dump(testimony.testify(trace(self.runner, inputs), inputs, ours, output))
 
 
-def load(data: bytes, model: Terms, *, second_opinion: bool = False) -> Engine:
+def load_engine(data: bytes, model: ModelIdentity, *, second_opinion: bool = False) -> Engine:
     """The engine of `model`, whose file is `data`. Raises ModelMismatch where they do not belong
     together, and ModelRefused.
 
@@ -250,7 +250,7 @@ class Engines:
         self._engines: OrderedDict[tuple[object, ...], Engine] = OrderedDict()
 
     def do(self, job: Job) -> bytes:
-        """What the job asks for. Raises what `load` and engines raise."""
+        """What the job asks for. Raises what `load_engine` and engines raise."""
         try:
             engine = self._engine(job, job.second_opinion)
         except InferenceFailed:
@@ -268,7 +268,7 @@ class Engines:
         key = (job.file_hash, job.program_root, job.signature, job.assurance, second_opinion)
         engine = self._engines.get(key)
         if engine is None:
-            engine = load(_read(job.path), job, second_opinion=second_opinion)
+            engine = load_engine(_read(job.path), job, second_opinion=second_opinion)
             self._engines[key] = engine
             if len(self._engines) > self._keep:
                 self._engines.popitem(last=False)

@@ -11,10 +11,10 @@ import orjson
 
 from oracle import merkle
 from oracle.errors import InferenceFailed
-from oracle.exact.program import Kind
+from oracle.exact.program import OperandKind
 from oracle.exact.proofs.evidence import ClaimKind, build, descriptors
-from oracle.exact.proofs.known import Known, Sources
 from oracle.exact.proofs.pursuit import Accusation, next_move
+from oracle.exact.proofs.revealed import RevealedTrace, Sources
 from oracle.tensor import Array
 from oracle.types import VALUE_TREE, Part
 
@@ -32,7 +32,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class Fraud:
     """One wrong element and its proof. Bits are as wide as the element."""
 
     kind: ClaimKind
@@ -53,18 +53,20 @@ class Finding:
 
     is_right: bool
     question: Question | None = None
-    charge: Charge | None = None
+    fraud: Fraud | None = None
     doubt: str | None = None
 
 
-def find(known: Known, inputs: Sequence[Array], output: bytes, doubt: str | None = None) -> Finding:
-    """What to do next about `output`, from what is known of its operator's trace."""
-    move = next_move(known, output)
+def find(
+    revealed: RevealedTrace, inputs: Sequence[Array], output: bytes, doubt: str | None = None
+) -> Finding:
+    """What to do next about `output`, from what is revealed of its operator's trace."""
+    move = next_move(revealed, output)
     if move is None:
         return Finding(is_right=True)
     if isinstance(move, Part):
-        return Finding(False, question=_question(known, move), doubt=doubt)
-    return Finding(False, charge=_charge(known, inputs, move, output), doubt=doubt)
+        return Finding(False, question=_question(revealed, move), doubt=doubt)
+    return Finding(False, fraud=_fraud(revealed, inputs, move, output), doubt=doubt)
 
 
 def dump(finding: Finding) -> bytes:
@@ -78,7 +80,7 @@ def load(data: bytes) -> Finding:
         return Finding(
             bool(fields["is_right"]),
             _loaded_question(fields["question"]),
-            _loaded_charge(fields["charge"]),
+            _loaded_fraud(fields["fraud"]),
             fields["doubt"],
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -87,8 +89,8 @@ def load(data: bytes) -> Finding:
         ) from None
 
 
-def _question(known: Known, part: Part) -> Question:
-    program = known.ours.program
+def _question(revealed: RevealedTrace, part: Part) -> Question:
+    program = revealed.ours.program
     leaves = 0
     if part.value != VALUE_TREE:
         leaves = merkle.leaf_count(program.nodes[part.value].output.nbytes)
@@ -96,20 +98,22 @@ def _question(known: Known, part: Part) -> Question:
     return Question(part, len(program.nodes), leaves, descriptors(program, node))
 
 
-def _charge(known: Known, inputs: Sequence[Array], move: Accusation, output: bytes) -> Charge:
-    program = known.ours.program
+def _fraud(
+    revealed: RevealedTrace, inputs: Sequence[Array], move: Accusation, output: bytes
+) -> Fraud:
+    program = revealed.ours.program
     node = program.nodes[move.node]
     width = node.output.dtype.itemsize
     place = slice(move.element * width, (move.element + 1) * width)
-    expected = known.data(move.node)[place]
+    expected = revealed.data(move.node)[place]
     if move.kind is ClaimKind.OUTPUT:
         start = sum(type_.nbytes for type_ in program.signature.outputs[: move.output])
         claimed = output[start:][place]
     else:
         leaf, at = divmod(place.start, merkle.LEAF)
-        claimed = (known.leaf(move.node, leaf) or b"")[at : at + width]
-    sources = Sources(known, inputs)
-    return Charge(
+        claimed = (revealed.leaf(move.node, leaf) or b"")[at : at + width]
+    sources = Sources(revealed, inputs)
+    return Fraud(
         kind=move.kind,
         node=move.node,
         name=node.name,
@@ -119,7 +123,7 @@ def _charge(known: Known, inputs: Sequence[Array], move: Accusation, output: byt
         claimed=claimed,
         expected=expected,
         proof=build(program, move.node, move.element, sources, move.kind, move.output),
-        reads_input=any(operand.kind is Kind.INPUT for operand in node.operands),
+        reads_input=any(operand.kind is OperandKind.INPUT for operand in node.operands),
     )
 
 
@@ -137,10 +141,10 @@ def _loaded_question(fields: Any) -> Question | None:
     return Question(part, values, leaves, bytes.fromhex(fields["descriptors"]))
 
 
-def _loaded_charge(fields: Any) -> Charge | None:
+def _loaded_fraud(fields: Any) -> Fraud | None:
     if fields is None:
         return None
-    return Charge(
+    return Fraud(
         kind=ClaimKind(fields["kind"]),
         node=int(fields["node"]),
         name=str(fields["name"]),

@@ -14,7 +14,7 @@ from oracle.errors import InferenceFailed
 from oracle.exact.proofs import evidence
 from oracle.exact.proofs.evidence import ClaimKind, WholeTrace
 from oracle.exact.proofs.trace import Trace
-from oracle.inference.comparison import differences
+from oracle.inference.comparison import first_differences
 from oracle.tensor import Array, to_bytes
 from oracle.types import Signature
 
@@ -22,7 +22,7 @@ MAX_PROOFS = 4 << 20  # bytes; no transaction holds a longer one
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class WrongElement:
     """One element of the output that is wrong. `proof` is as `IReferee.judge` takes it, against the
     trace that is ours."""
 
@@ -43,7 +43,7 @@ class Testimony:
     trace_root: bytes
     header: bytes
     paths: tuple[tuple[bytes, ...], ...]
-    charge: Charge | None
+    wrong: WrongElement | None
 
 
 def testify(trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes) -> Testimony:
@@ -57,13 +57,15 @@ def testify(trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes) -
         trace_root=trace.root,
         header=evidence.descriptors(program),
         paths=tuple(trace.open_value(output.index).siblings for output in program.outputs),
-        charge=_charge(trace, inputs, ours, theirs),
+        wrong=_wrong_element(trace, inputs, ours, theirs),
     )
 
 
-def _charge(trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes) -> Charge | None:
+def _wrong_element(
+    trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes
+) -> WrongElement | None:
     program = trace.program
-    wrong = differences(theirs, ours, program.signature.outputs)
+    wrong = first_differences(theirs, ours, program.signature.outputs)
     output = next((output for output, element in enumerate(wrong) if element >= 0), None)
     if output is None:
         return None
@@ -77,7 +79,7 @@ def _charge(trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes) -
         output=output,
     )
     record = program.nodes[node]
-    return Charge(output, wrong[output], node, record.op.name, record.name, proof)
+    return WrongElement(output, wrong[output], node, record.op.name, record.name, proof)
 
 
 def most_bytes(signature: Signature) -> int:
@@ -93,13 +95,13 @@ def load(data: bytes) -> Testimony:
     """The inverse of `dump`. Raises InferenceFailed where `data` is none."""
     try:
         fields = orjson.loads(data)
-        charge = fields["charge"]
+        wrong = fields["wrong"]
         return Testimony(
             output=bytes.fromhex(fields["output"]),
             trace_root=bytes.fromhex(fields["trace_root"]),
             header=bytes.fromhex(fields["header"]),
             paths=tuple(tuple(map(bytes.fromhex, path)) for path in fields["paths"]),
-            charge=None if charge is None else _loaded(charge),
+            wrong=None if wrong is None else _loaded(wrong),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InferenceFailed(
@@ -107,8 +109,8 @@ def load(data: bytes) -> Testimony:
         ) from None
 
 
-def _loaded(fields: Any) -> Charge:
-    return Charge(
+def _loaded(fields: Any) -> WrongElement:
+    return WrongElement(
         output=int(fields["output"]),
         element=int(fields["element"]),
         node=int(fields["node"]),

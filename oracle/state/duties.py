@@ -6,7 +6,7 @@ from enum import StrEnum
 from oracle.types import RequestId
 
 
-class Kind(StrEnum):
+class DutyKind(StrEnum):
     """In the order in which they are sent where all are due: what costs a bond goes first."""
 
     REVEAL = "reveal"
@@ -35,7 +35,7 @@ class Duty:
     """`subject` is a request's id, an account's 20 bytes, or a demand's (`oracle.chain.disputes`).
     Times are in seconds."""
 
-    kind: Kind
+    kind: DutyKind
     subject: bytes
     not_before: int = 0
     deadline: int | None = None
@@ -46,7 +46,7 @@ class Close:
     """Ends every open duty of `kind` about `subject`; with `due_by`, in seconds, those alone that
     could be done by then."""
 
-    kind: Kind
+    kind: DutyKind
     subject: bytes
     state: State
     note: str = ""
@@ -65,7 +65,7 @@ class Decline:
 class Postpone:
     """Gives every open duty of `kind` about `subject` another time."""
 
-    kind: Kind
+    kind: DutyKind
     subject: bytes
     not_before: int = 0
     deadline: int | None = None
@@ -75,7 +75,7 @@ class Postpone:
 class Finish:
     """Ends as done what was sent in that transaction."""
 
-    kind: Kind
+    kind: DutyKind
     transaction: bytes
 
 

@@ -6,7 +6,7 @@ from threading import Event as Flag
 
 import structlog
 
-from oracle.chain.disputes import Dispute, key_of, told
+from oracle.chain.disputes import Dispute, key_of, replay
 from oracle.chain.events import DisputeEvent, Event, RequestCreated
 from oracle.chain.node import Chain
 from oracle.chain.watcher import Watcher
@@ -46,7 +46,7 @@ class Book:
         ]
         found = {each.key: each for each in self._store.disputes(request_id)}
         for key in dict.fromkeys(map(key_of, fresh)):
-            found[key] = told(key, fresh, found.get(key))
+            found[key] = replay(key, fresh, found.get(key))
         return list(found.values())
 
 

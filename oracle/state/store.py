@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from oracle.chain.codec import request_bytes, request_from_bytes
-from oracle.chain.disputes import Dispute, key_of, told
+from oracle.chain.disputes import Dispute, key_of, replay
 from oracle.chain.events import (
     DemandTimedOut,
     Event,
@@ -33,7 +33,16 @@ from oracle.chain.preimage import model_of
 from oracle.chain.transactions import Outcome, Sent
 from oracle.chain.watcher import Cursor
 from oracle.errors import ConfigError
-from oracle.state.duties import Close, Decision, Decline, Duty, Finish, Kind, Postpone, State
+from oracle.state.duties import (
+    Close,
+    Decision,
+    Decline,
+    Duty,
+    DutyKind,
+    Finish,
+    Postpone,
+    State,
+)
 from oracle.state.facts import dump, load
 from oracle.state.schema import (
     CHECKS,
@@ -304,7 +313,7 @@ class Store:
         )
         with self._begin() as connection:
             rows = list(connection.execute(query).scalars())
-        return told(key, map(load, rows))
+        return replay(key, map(load, rows))
 
     def disputes(self, request_id: RequestId) -> list[Dispute]:
         """All disputes about a request: one for each of its proposals that was disputed."""
@@ -363,7 +372,7 @@ class Store:
             row = connection.execute(select(DUTIES).where(DUTIES.c.id == check)).one()
             connection.execute(update(DUTIES).where(DUTIES.c.id == check).values(state=State.DONE))
             if not is_right:
-                pursuit = Duty(Kind.PURSUE, request_id, deadline=row.deadline)
+                pursuit = Duty(DutyKind.PURSUE, request_id, deadline=row.deadline)
                 at = Where(row.block, row.log_index, b"", 0)
                 self._insert(connection, DUTIES, **_duty_values(pursuit, at))
 
@@ -388,7 +397,7 @@ class Store:
             row = connection.execute(query).one()
         return row.block, row.log_index
 
-    def duties(self, *states: State, kind: Kind | None = None) -> list[Row]:
+    def duties(self, *states: State, kind: DutyKind | None = None) -> list[Row]:
         """The nearest deadline first."""
         query = select(DUTIES).where(DUTIES.c.state.in_(states))
         if kind is not None:
@@ -400,7 +409,7 @@ class Store:
         return [
             Row(
                 row.id,
-                Duty(Kind(row.kind), row.subject, row.not_before, row.deadline),
+                Duty(DutyKind(row.kind), row.subject, row.not_before, row.deadline),
                 State(row.state),
                 row.note,
             )

@@ -20,7 +20,7 @@ from oracle.chain.events import (
     WindowMoved,
     Withdrawn,
 )
-from oracle.state.duties import Close, Decision, Decline, Duty, Finish, Kind, State
+from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, Finish, State
 from oracle.types import Address, ModelId, Request, RequestId, Wei
 
 # Gas of propose and settle together without payload and callback, and for each byte of an output,
@@ -65,62 +65,62 @@ def decide(
 
         case ResultProposed(request_id=request_id, proposal=proposal):
             if proposal.operator == me:
-                yield Close(Kind.PROPOSE, request_id, State.DONE)
-                yield Duty(Kind.SETTLE, request_id, not_before=proposal.settle_at)
+                yield Close(DutyKind.PROPOSE, request_id, State.DONE)
+                yield Duty(DutyKind.SETTLE, request_id, not_before=proposal.settle_at)
             else:
                 note = f"answered by {proposal.operator}"
-                yield Close(Kind.PROPOSE, request_id, State.SUPERSEDED, note)
+                yield Close(DutyKind.PROPOSE, request_id, State.SUPERSEDED, note)
 
         case WindowMoved(request_id=request_id, proposal=proposal) if proposal.operator == me:
-            yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "a dispute moved the window")
-            yield Duty(Kind.SETTLE, request_id, not_before=proposal.settle_at)
+            yield Close(DutyKind.SETTLE, request_id, State.SUPERSEDED, "a dispute moved the window")
+            yield Duty(DutyKind.SETTLE, request_id, not_before=proposal.settle_at)
 
         # Void or not: who does not answer is slashed.
         case PartDemanded(operator=operator, demand=demand) if operator == me:
             asked = demand_id(demand.dispute, demand.part)
-            yield Duty(Kind.REVEAL, asked, deadline=demand.deadline)
+            yield Duty(DutyKind.REVEAL, asked, deadline=demand.deadline)
 
         case PartRevealed(dispute=dispute, part=part):
-            yield Close(Kind.REVEAL, demand_id(dispute, part), State.DONE)
+            yield Close(DutyKind.REVEAL, demand_id(dispute, part), State.DONE)
 
         case FraudProven(request_id=request_id) | DemandTimedOut(request_id=request_id):
             for asked in _demands(request_id, me, disputes_of):
-                yield Close(Kind.REVEAL, asked, State.SUPERSEDED, "we were convicted")
+                yield Close(DutyKind.REVEAL, asked, State.SUPERSEDED, "we were convicted")
 
         case RequestSettled(where=where, request_id=request_id):
-            yield Close(Kind.SETTLE, request_id, State.DONE)
+            yield Close(DutyKind.SETTLE, request_id, State.DONE)
             for asked in _demands(request_id, me, disputes_of):
-                yield Duty(Kind.COLLECT, asked, not_before=where.time)
+                yield Duty(DutyKind.COLLECT, asked, not_before=where.time)
 
         case PrepaidCollected(where=where, account=paid) if paid == me:
-            yield Finish(Kind.COLLECT, where.transaction)
+            yield Finish(DutyKind.COLLECT, where.transaction)
 
         case RequestReopened(where=where, request_id=request_id, operator=operator):
-            yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "the proposal was voided")
+            yield Close(DutyKind.SETTLE, request_id, State.SUPERSEDED, "the proposal was voided")
             if operator == me:
                 for asked in _demands(request_id, me, disputes_of):
-                    yield Duty(Kind.COLLECT, asked, not_before=where.time)
+                    yield Duty(DutyKind.COLLECT, asked, not_before=where.time)
             known = request_of(request_id)
             # Whoever was slashed for a request has nothing better to say about it.
             if known is not None and operator != me:
                 yield _answer(request_id, known, policy, gas_price)
 
         case RequestExpired(where=where, request_id=request_id):
-            yield Close(Kind.PROPOSE, request_id, State.MISSED, "the request expired")
-            yield Close(Kind.SETTLE, request_id, State.SUPERSEDED, "the request expired")
+            yield Close(DutyKind.PROPOSE, request_id, State.MISSED, "the request expired")
+            yield Close(DutyKind.SETTLE, request_id, State.SUPERSEDED, "the request expired")
             # With a proposal that a slash voided, if it had one.
             for asked in _demands(request_id, me, disputes_of):
-                yield Duty(Kind.COLLECT, asked, not_before=where.time)
+                yield Duty(DutyKind.COLLECT, asked, not_before=where.time)
 
         case UnstakeStarted(operator=operator, available_at=available_at) if operator == me:
             # A second unstake starts the delay anew for both, so one withdrawal does for all.
             account = bytes.fromhex(me[2:])
-            yield Close(Kind.WITHDRAW, account, State.SUPERSEDED, "more was unstaked")
-            yield Duty(Kind.WITHDRAW, account, not_before=available_at)
+            yield Close(DutyKind.WITHDRAW, account, State.SUPERSEDED, "more was unstaked")
+            yield Duty(DutyKind.WITHDRAW, account, not_before=available_at)
 
         case Withdrawn(where=where, account=account) if account == me:
             # Anyone may call withdraw for us; before the delay is over it pays credits alone.
-            yield Close(Kind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE, due_by=where.time)
+            yield Close(DutyKind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE, due_by=where.time)
 
 
 def _demands(request_id: RequestId, me: Address, disputes_of: DisputesOf) -> Iterator[bytes]:
@@ -137,7 +137,7 @@ def _answer(
     reason = objection(request, policy, gas_price)
     if reason is not None:
         return Decline(request_id, reason)
-    return Duty(Kind.PROPOSE, request_id, deadline=request.deadline)
+    return Duty(DutyKind.PROPOSE, request_id, deadline=request.deadline)
 
 
 def answer_gas(request: Request) -> int:

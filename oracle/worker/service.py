@@ -12,7 +12,7 @@ import structlog
 from eth_utils import keccak
 
 from oracle.chain.contracts import Disputes, Queue, Subject
-from oracle.chain.disputes import demand_id, named
+from oracle.chain.disputes import demand_id, split_demand_id
 from oracle.chain.events import Event, OperatorSlashed, PartDemanded
 from oracle.chain.node import Call, Chain
 from oracle.chain.transactions import Sender, Sent
@@ -27,7 +27,7 @@ from oracle.errors import (
 )
 from oracle.inference.engine import Open, Task
 from oracle.state import rounds
-from oracle.state.duties import Decision, Kind, State
+from oracle.state.duties import Decision, DutyKind, State
 from oracle.state.rounds import Book
 from oracle.state.store import Row, Store
 from oracle.types import Address, Model, ModelId, RequestId
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 MAX_BATCH = 50  # duties in one transaction
 MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what nodes take
 TRIES = 3  # of an inference that dies, or an answer to a demand that hangs
-BATCHED = (Kind.PROPOSE, Kind.SETTLE, Kind.WITHDRAW)
+BATCHED = (DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW)
 MAX_WAITING = 16  # transactions at once: nodes promise no account more room
 RETRY = 10.0  # seconds until what may get better by itself is tried again
 SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
@@ -72,7 +72,7 @@ class Service:
     def __init__(self, setup: Setup):
         self._setup = setup
         self._store = setup.store
-        self._running: dict[int, tuple[Kind, Future[bytes]]] = {}  # by duty
+        self._running: dict[int, tuple[DutyKind, Future[bytes]]] = {}  # by duty
         self._not_before: dict[int, float] = {}  # by duty: when to try again
         self._failures: Counter[int] = Counter()  # by duty
         self._deaths: Counter[int] = Counter()  # by duty: inferences that died
@@ -118,7 +118,7 @@ class Service:
                 self._take(duty_id, future, now)
         # An answer that a dispute waits for does not wait for one that earns a fee; and what failed
         # before waits for the rest, or a few bad models could take up all the time there is.
-        for kind in (Kind.REVEAL, Kind.PROPOSE):
+        for kind in (DutyKind.REVEAL, DutyKind.PROPOSE):
             rows = self._store.duties(State.OPEN, kind=kind)
             for row in sorted(rows, key=lambda row: self._failures[row.id]):
                 if sum(kind is of for of, _ in self._running.values()) >= self._setup.parallel:
@@ -143,24 +143,24 @@ class Service:
         uris = self._store.uris(ModelId(request.model))
         payload = self._store.payload(request_id)
         inference = self._setup.inference
-        if row.duty.kind is Kind.REVEAL:
+        if row.duty.kind is DutyKind.REVEAL:
             # Time for more than one try, should one hang.
             left = max(0.0, (row.duty.deadline or now) - now)
-            task = Open(named(row.duty.subject)[1], patience=left / TRIES)
+            task = Open(split_demand_id(row.duty.subject)[1], patience=left / TRIES)
             future = inference.ask(model, uris, payload, task)
         else:
             future = inference.submit(model, uris, payload)
         self._running[row.id] = row.duty.kind, future
 
     def _request_id(self, row: Row) -> RequestId:
-        if row.duty.kind in (Kind.REVEAL, Kind.COLLECT):
+        if row.duty.kind in (DutyKind.REVEAL, DutyKind.COLLECT):
             return self._demanded(row).request_id
         return RequestId(row.duty.subject)
 
     def _demanded(self, row: Row) -> PartDemanded:
         asked = row.duty.subject
         if asked not in self._demands:
-            key = named(asked)[0]
+            key = split_demand_id(asked)[0]
             for part, event in self._store.dispute(key).demanded.items():
                 self._demands[demand_id(key, part)] = event
         return self._demands[asked]
@@ -172,9 +172,11 @@ class Service:
             return  # ended meanwhile
         request = "0x" + self._request_id(row).hex()
         match future.exception():
-            case None if row.duty.kind is Kind.REVEAL:
+            case None if row.duty.kind is DutyKind.REVEAL:
                 self._parts[duty_id] = future.result()
-                log.info("opened our trace", request=request, part=named(row.duty.subject)[1])
+                log.info(
+                    "opened our trace", request=request, part=split_demand_id(row.duty.subject)[1]
+                )
             case None:
                 output = future.result()
                 self._store.keep_output(RequestId(row.duty.subject), output)
@@ -182,7 +184,7 @@ class Service:
             case ModelUnavailable() as error:
                 log.warning("the model cannot be had yet", request=request, why=str(error))
                 self._fail(duty_id, now)
-            case OracleError() as error if row.duty.kind is Kind.REVEAL:
+            case OracleError() as error if row.duty.kind is DutyKind.REVEAL:
                 # Who does not answer in time is slashed: there is no giving up before that.
                 log.error("a demand cannot be answered yet", request=request, why=str(error))
                 self._fail(duty_id, now)
@@ -194,7 +196,7 @@ class Service:
             case OracleError() as error:
                 log.error("we do not answer", request=request, why=str(error))
                 self._store.end(duty_id, State.MISSED, str(error))
-            case error if row.duty.kind is Kind.REVEAL:  # a bug, and all the same
+            case error if row.duty.kind is DutyKind.REVEAL:  # a bug, and all the same
                 log.error("a demand cannot be answered yet", request=request, exc_info=error)
                 self._fail(duty_id, now)
             case error:  # a bug, which must not cost us the deadlines of the rest
@@ -213,9 +215,9 @@ class Service:
             for row in self._store.duties(State.OPEN)
             if row.duty.not_before <= chain_time and self._not_before.get(row.id, 0) <= now
         ]
-        for kind in Kind:
+        for kind in DutyKind:
             rows = [row for row in ready if row.duty.kind is kind and self._is_ready(row)]
-            if kind is Kind.SETTLE:
+            if kind is DutyKind.SETTLE:
                 rows = self._send_older(rows, now)
             batches = self._batches(rows) if kind in BATCHED else ([row] for row in rows)
             for batch in batches:
@@ -235,7 +237,7 @@ class Service:
             if proposed is None or proposed[0].epoch == epoch:
                 rest.append(row)
             else:
-                self._send_batch(Kind.SETTLE, [row], now)
+                self._send_batch(DutyKind.SETTLE, [row], now)
         return rest
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -254,14 +256,14 @@ class Service:
 
     def _is_ready(self, row: Row) -> bool:
         match row.duty.kind:
-            case Kind.REVEAL:
+            case DutyKind.REVEAL:
                 return row.id in self._parts
-            case Kind.PROPOSE:
+            case DutyKind.PROPOSE:
                 return self._store.output(RequestId(row.duty.subject)) is not None
             case _:
                 return True
 
-    def _send_batch(self, kind: Kind, rows: Sequence[Row], now: float) -> None:
+    def _send_batch(self, kind: DutyKind, rows: Sequence[Row], now: float) -> None:
         """All in one transaction; where that would revert, one by one, to find out which does."""
         sender = self._setup.sender
         if sender is None:
@@ -280,7 +282,7 @@ class Service:
                 self._send_batch(kind, [row], now)
         else:
             log.info("sent", kind=kind, duties=len(rows), transaction="0x" + sent.hash.hex())
-            if kind is Kind.REVEAL:
+            if kind is DutyKind.REVEAL:
                 self._compare_with_prepaid(rows[0], sent)
 
     def _compare_with_prepaid(self, row: Row, sent: Sent) -> None:
@@ -288,37 +290,37 @@ class Service:
         if prepaid < cost:
             log.warning("what was prepaid may not cover our answer", prepaid=prepaid, cost=cost)
 
-    def _spare(self, kind: Kind, rows: Sequence[Row]) -> int:
+    def _spare(self, kind: DutyKind, rows: Sequence[Row]) -> int:
         """Gas that callbacks may burn although they did not in simulation, which would then lack
         for the callbacks after them. The last one's is in the estimate."""
-        if kind is not Kind.SETTLE:
+        if kind is not DutyKind.SETTLE:
             return 0
         requests = [self._store.request(RequestId(row.duty.subject)) for row in rows[:-1]]
         return sum(request.callback_gas for request in requests if request is not None)
 
-    def _report(self, kind: Kind, rows: Sequence[Row]) -> None:
+    def _report(self, kind: DutyKind, rows: Sequence[Row]) -> None:
         for row in rows:
             if row.id not in self._reported:
                 self._reported.add(row.id)
                 subject = row.duty.subject.hex()
                 log.info("would send, but there is no key", kind=kind, subject=subject)
 
-    def _call(self, kind: Kind, rows: Sequence[Row]) -> Call:
+    def _call(self, kind: DutyKind, rows: Sequence[Row]) -> Call:
         queue, store = self._setup.queue, self._store
         ids = [RequestId(row.duty.subject) for row in rows]
         match kind:
-            case Kind.REVEAL:
+            case DutyKind.REVEAL:
                 return self._reveal(rows[0])
-            case Kind.COLLECT:
+            case DutyKind.COLLECT:
                 assert self._setup.disputes is not None
                 return self._setup.disputes.collect(self._demanded(rows[0]).demand)
-            case Kind.PROPOSE:
+            case DutyKind.PROPOSE:
                 answers = [(store.request(id_), store.output(id_)) for id_ in ids]
                 return queue.propose([(r, o) for r, o in answers if r and o is not None])
-            case Kind.SETTLE:
+            case DutyKind.SETTLE:
                 results = [(store.request(id_), store.proposal(id_)) for id_ in ids]
                 return queue.settle([(r, *proposed) for r, proposed in results if r and proposed])
-            case Kind.WITHDRAW:
+            case DutyKind.WITHDRAW:
                 return queue.withdraw(Address(self._setup.policy.operator))
             case _:
                 raise ValueError(f"a worker has no duty to {kind}")
@@ -343,7 +345,7 @@ class Service:
         match error.name:
             # Who does not answer in time is slashed, so a node that is behind has no say in it: an
             # event ends this duty, or the deadline.
-            case _ if row.duty.kind is Kind.REVEAL:
+            case _ if row.duty.kind is DutyKind.REVEAL:
                 log.warning("an answer cannot be sent yet", subject=subject, why=str(error))
                 self._not_before[row.id] = now + SOON
             case "WindowNotOver":

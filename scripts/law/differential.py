@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from oracle.exact.ops import PRIMITIVES
-from oracle.exact.program import Kind, Node, Op, Operand, ValueType
+from oracle.exact.program import Node, Op, Operand, OperandKind, ValueType
 from oracle.tensor import Array, canonical, dtype_of, numpy_dtype
 from oracle.types import DType
 from scripts.law import integers, powers
@@ -34,7 +34,7 @@ class Case:
 
     def run(self) -> Array:
         types = [ValueType(dtype_of(array), array.shape) for array in self.arrays]
-        operands = tuple(Operand(Kind.INPUT, at, type_) for at, type_ in enumerate(types))
+        operands = tuple(Operand(OperandKind.INPUT, at, type_) for at, type_ in enumerate(types))
         primitive = PRIMITIVES[self.op]
         node = Node(self.op, operands, primitive.infer(types, self.attributes), self.attributes)
         constants = [array if at in self.known else None for at, array in enumerate(self.arrays)]

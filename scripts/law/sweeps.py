@@ -13,7 +13,7 @@ from numba import njit
 from oracle.exact.kernels import functions as kernels
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.primitive import Kernel
-from oracle.exact.program import Kind, Node, Op, Operand, ValueType
+from oracle.exact.program import Node, Op, Operand, OperandKind, ValueType
 from oracle.tensor import Array, numpy_dtype
 from oracle.types import DType
 from scripts.law import functions
@@ -74,7 +74,7 @@ class Tally:
 
 def kernel_of(op: Op, types: Sequence[ValueType], attributes: Sequence[int] = ()) -> Kernel:
     """The fast kernel, no operand a constant."""
-    operands = tuple(Operand(Kind.INPUT, at, type_) for at, type_ in enumerate(types))
+    operands = tuple(Operand(OperandKind.INPUT, at, type_) for at, type_ in enumerate(types))
     primitive = PRIMITIVES[op]
     node = Node(op, operands, primitive.infer(types, attributes), tuple(attributes))
     return primitive.prepare(node, [None] * len(types))

@@ -56,7 +56,7 @@ class Answers:
 
 def work(url: str, path: str, key: str, state: str, fate: Fate) -> None:
     devnet_chain = connect(url)
-    deployment = deployments.load(Path(path))
+    deployment = deployments.read_deployment(Path(path))
     signer = from_key(key)
 
     class Doomed:

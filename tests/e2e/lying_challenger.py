@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from oracle.cli import daemon
 from oracle.cli.main import main
 from oracle.inference.answers import Answers
-from oracle.inference.engine import Exact, Pursue, Task, load
+from oracle.inference.engine import Exact, Pursue, Task, load_engine
 from oracle.types import Model
 from tests.liars import Lie, accuse
 
@@ -19,7 +19,7 @@ class Accusations(Answers):
     lie: Lie
 
     def _answer(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> bytes:
-        engine = load(self._files.fetch(model.file_hash, uris).read_bytes(), model)
+        engine = load_engine(self._files.fetch(model.file_hash, uris).read_bytes(), model)
         assert isinstance(engine, Exact) and isinstance(task, Pursue)
         return accuse(engine.runner, payload, self.lie, task)
 

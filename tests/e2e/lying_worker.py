@@ -15,9 +15,9 @@ from oracle.cli.demo.liar import answer
 from oracle.cli.main import main
 from oracle.errors import InferenceFailed
 from oracle.inference.answers import Answers
-from oracle.inference.engine import Exact, Open, Task, load
+from oracle.inference.engine import Exact, Open, Task, load_engine
 from oracle.types import Model
-from tests.liars import Lie, told
+from tests.liars import Lie, lying_trace
 
 
 class Lies(Answers):
@@ -25,9 +25,9 @@ class Lies(Answers):
     is_silent = False
 
     def _answer(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> bytes:
-        engine = load(self._files.fetch(model.file_hash, uris).read_bytes(), model)
+        engine = load_engine(self._files.fetch(model.file_hash, uris).read_bytes(), model)
         assert isinstance(engine, Exact)
-        trace, output = told(engine.runner, payload, self.lie)
+        trace, output = lying_trace(engine.runner, payload, self.lie)
         if self.is_silent and isinstance(task, Open):
             raise InferenceFailed("It would rather not say.")
         return answer(trace, output, task)

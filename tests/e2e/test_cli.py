@@ -19,7 +19,7 @@ from oracle import samples
 from oracle.chain import devnet
 from oracle.chain import keys as signer
 from oracle.chain.contracts import Queue
-from oracle.chain.deployment import load
+from oracle.chain.deployment import read_deployment
 from oracle.chain.history import History
 from oracle.chain.node import connect
 from oracle.chain.transactions import transact
@@ -176,7 +176,7 @@ def test_request_waits_for_the_final_result(desk: Desk, model: str) -> None:
 def lied(desk: Desk, model: str) -> str:
     """A request whose answer is off by one ulp."""
     chain = connect(desk.url)
-    deployment = load(desk.home / "deployments" / f"{chain.id}.json")
+    deployment = read_deployment(desk.home / "deployments" / f"{chain.id}.json")
     with desk.worker():
         honest = eventually(desk, ask(desk, model), "settled")["output"]
     request = ask(desk, model)

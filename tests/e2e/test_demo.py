@@ -14,7 +14,7 @@ import pytest
 from oracle.chain import devnet
 from oracle.chain.codec import dispute_key
 from oracle.chain.contracts import Consumer, Subject
-from oracle.chain.deployment import load
+from oracle.chain.deployment import read_deployment
 from oracle.chain.events import (
     FraudCommitted,
     FraudProven,
@@ -101,7 +101,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Played:
     settings = demo.settings_of(tmp_path_factory.mktemp("demo"))
     chain = connect(EMBEDDED)
     demo.perform(chain, settings)
-    deployment = load(settings.deployments / f"{chain.id}.json")
+    deployment = read_deployment(settings.deployments / f"{chain.id}.json")
     return Played(Session(settings, chain, deployment), "")
 
 
@@ -120,7 +120,7 @@ def anvil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr
         chain = connect(url)
         settings = demo.settings_of(folder)
-        deployment = load(settings.deployments / f"{chain.id}.json")
+        deployment = read_deployment(settings.deployments / f"{chain.id}.json")
         yield Played(Session(settings, chain, deployment), done.stdout)
 
 

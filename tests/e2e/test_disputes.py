@@ -17,7 +17,7 @@ from oracle.chain import devnet
 from oracle.chain import keys as signer
 from oracle.chain.codec import dispute_key
 from oracle.chain.contracts import Disputes, Queue, Subject
-from oracle.chain.deployment import Deployment, load
+from oracle.chain.deployment import Deployment, read_deployment
 from oracle.chain.events import Event, OperatorSlashed, PartDemanded, PartRevealed, RequestSettled
 from oracle.chain.history import History
 from oracle.chain.node import Chain, connect
@@ -96,7 +96,7 @@ class Court:
     def __init__(self, desk: Desk):
         self.chain: Chain = connect(desk.url)
         path = desk.home / "deployments" / f"{self.chain.id}.json"
-        self.deployment: Deployment = load(path)
+        self.deployment: Deployment = read_deployment(path)
         self.queue = Queue(self.chain, self.deployment)
         self.disputes = Disputes(self.chain, self.deployment)
 

@@ -22,7 +22,7 @@ from oracle.chain.node import Call, Chain
 from oracle.errors import InferenceFailed, Reverted
 from oracle.exact.proofs.evidence import descriptors
 from oracle.inference.engine import Pursue, Task
-from oracle.state.duties import Kind, State
+from oracle.state.duties import DutyKind, State
 from oracle.types import LEAVES, Part, Status, Wei
 from oracle.worker.service import MAX_WAITING, RETRY
 from tests import chains, courts
@@ -113,7 +113,7 @@ def test_an_honest_operator_is_left_alone(court: World, tmp_path: Path) -> None:
     assert court.all(PartDemanded) == []
     assert court.chain.nonce(address("challenger")) == 0
     assert court.status(asked) is Status.SETTLED
-    assert [row.state for row in challenger.rows(Kind.CHECK)] == [State.DONE]
+    assert [row.state for row in challenger.rows(DutyKind.CHECK)] == [State.DONE]
 
 
 def test_a_challenger_that_starts_anew_each_round_convicts_too(

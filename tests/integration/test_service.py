@@ -20,7 +20,7 @@ from oracle.errors import (
     SecondOpinionDiffers,
     WrongPayloadLength,
 )
-from oracle.state.duties import Kind, State
+from oracle.state.duties import DutyKind, State
 from oracle.types import DType, ModelId, Signature, Status, TensorType, Wei
 from oracle.worker.service import RETRY, TRIES
 from tests.chains import (
@@ -120,7 +120,7 @@ def test_tick_settles_only_when_the_window_is_over(world: World, hire: Hire) -> 
     worker.work()
 
     assert world.status(asked) is Status.PROPOSED
-    assert worker.states(Kind.SETTLE) == [State.OPEN]
+    assert worker.states(DutyKind.SETTLE) == [State.OPEN]
 
 
 def test_tick_waits_for_the_chain_when_our_clock_is_ahead(embedded: World, hire: Hire) -> None:
@@ -272,7 +272,7 @@ def test_tick_answers_as_many_as_the_stake_allows(embedded: World, hire: Hire) -
     worker.work()
 
     assert [embedded.status(each) for each in asked].count(Status.PROPOSED) == 2
-    assert worker.states(Kind.PROPOSE).count(State.OPEN) == 2
+    assert worker.states(DutyKind.PROPOSE).count(State.OPEN) == 2
 
 
 def test_tick_withdraws_when_the_delay_is_over(world: World, hire: Hire) -> None:
@@ -334,7 +334,7 @@ def test_tick_withdraws_although_a_stranger_had_our_credit_paid_before(
     worker.work()
 
     assert embedded.queue.unstaking_of(ME).amount == 0
-    assert worker.states(Kind.WITHDRAW) == [State.DONE]
+    assert worker.states(DutyKind.WITHDRAW) == [State.DONE]
 
 
 def test_tick_gives_up_settling_what_a_slash_voided(embedded: World, hire: Hire) -> None:
@@ -350,7 +350,7 @@ def test_tick_gives_up_settling_what_a_slash_voided(embedded: World, hire: Hire)
     embedded.send("stranger", embedded.queue.reopen(other.request, void, keccak(OUTPUT)))
     worker.work()
 
-    assert worker.states(Kind.SETTLE) == [State.SUPERSEDED] * 2
+    assert worker.states(DutyKind.SETTLE) == [State.SUPERSEDED] * 2
     assert embedded.status(other) is Status.REQUESTED  # for others: we were slashed
 
 
@@ -365,7 +365,7 @@ def test_tick_reopens_what_a_slash_voided_when_nobody_else_did(embedded: World, 
     embedded.skip(WINDOW)
     worker.work()
 
-    assert worker.states(Kind.SETTLE) == [State.SUPERSEDED] * 2
+    assert worker.states(DutyKind.SETTLE) == [State.SUPERSEDED] * 2
     assert embedded.status(other) is Status.REQUESTED
     assert embedded.queue.account_of(address("operator")).locked == 0
 
@@ -407,7 +407,7 @@ def test_tick_of_two_workers_answers_each_request_once(world: World, hire: Hire)
 
     assert {world.status(each) for each in asked} == {Status.SETTLED}
     assert len(world.all(ResultProposed)) == len(world.all(RequestSettled)) == 3
-    ends = sorted(state for worker in workers for state in worker.states(Kind.PROPOSE))
+    ends = sorted(state for worker in workers for state in worker.states(DutyKind.PROPOSE))
     assert ends == [State.DONE] * 3 + [State.SUPERSEDED] * 3
 
 
@@ -611,7 +611,7 @@ def test_tick_misses_a_proposal_that_the_batch_skipped_for_its_deadline(
     worker.work()
 
     assert [anvil.status(each) for each in (short, long)] == [Status.REQUESTED, Status.PROPOSED]
-    assert worker.states(Kind.PROPOSE) == [State.MISSED, State.DONE]
+    assert worker.states(DutyKind.PROPOSE) == [State.MISSED, State.DONE]
 
 
 def test_tick_does_not_miss_what_was_sent_in_time_and_waits_for_confirmations(
@@ -630,7 +630,7 @@ def test_tick_does_not_miss_what_was_sent_in_time_and_waits_for_confirmations(
     anvil.chain.rpc("anvil_mine", [hex(2)])
     worker.work()
 
-    assert worker.states(Kind.PROPOSE) == [State.DONE]
+    assert worker.states(DutyKind.PROPOSE) == [State.DONE]
 
 
 # What it declines.

@@ -9,7 +9,7 @@ from pathlib import Path
 from oracle.chain.node import Chain
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.state.duties import Kind, State
+from oracle.state.duties import DutyKind, State
 from oracle.state.store import Row, Store
 from oracle.types import Model
 from oracle.worker.policy import Policy
@@ -68,10 +68,10 @@ class Worker:
     def snapshot(self) -> object:
         return (self.store.cursor(), self.rows(), self.store.waiting(), len(self.answers.asked))
 
-    def rows(self, kind: Kind | None = None) -> list[Row]:
+    def rows(self, kind: DutyKind | None = None) -> list[Row]:
         return sorted(self.store.duties(*State, kind=kind), key=lambda row: row.id)
 
-    def states(self, kind: Kind | None = None) -> list[State]:
+    def states(self, kind: DutyKind | None = None) -> list[State]:
         return [row.state for row in self.rows(kind)]
 
 

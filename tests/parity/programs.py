@@ -6,7 +6,7 @@ import numpy as np
 
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.primitive import DTYPES, INTEGERS, NUMBERS, Outside
-from oracle.exact.program import Constant, Kind, Node, Op, Operand, Program, ValueType
+from oracle.exact.program import Constant, Node, Op, Operand, OperandKind, Program, ValueType
 from oracle.tensor import Array, canonical, dtype_of, numpy_dtype
 from oracle.types import DType, Signature, TensorType
 from tests.parity import words
@@ -34,14 +34,14 @@ def program_of(
     operands = []
     for at, array in enumerate(arrays):
         type_ = ValueType(dtype_of(array), array.shape)
-        kind = Kind.CONSTANT if at in constants else Kind(int(rng.integers(3)))
-        if kind is Kind.CONSTANT:
+        kind = OperandKind.CONSTANT if at in constants else OperandKind(int(rng.integers(3)))
+        if kind is OperandKind.CONSTANT:
             operands.append(Operand(kind, len(known), type_))
             known.append(Constant(np.ascontiguousarray(canonical(array)), type_))
             continue
-        operands.append(Operand(Kind.INPUT, len(inputs), type_))
+        operands.append(Operand(OperandKind.INPUT, len(inputs), type_))
         inputs.append(array)
-        if kind is Kind.VALUE:
+        if kind is OperandKind.VALUE:
             axes = tuple(range(array.ndim))
             nodes.append(Node(Op.TRANSPOSE, (operands[-1],), type_, axes))
             operands[-1] = Operand(kind, len(nodes) - 1, type_)
@@ -52,7 +52,7 @@ def program_of(
         Signature(tuple(types), (TensorType("y", output.dtype, output.shape),)),
         tuple(nodes),
         tuple(known),
-        (Operand(Kind.VALUE, len(nodes) - 1, output),),
+        (Operand(OperandKind.VALUE, len(nodes) - 1, output),),
     )
     return program, inputs
 

@@ -8,7 +8,7 @@ from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
 from oracle import merkle
-from oracle.exact.program import Kind, Op, Program
+from oracle.exact.program import Op, OperandKind, Program
 from oracle.exact.proofs.evidence import Sources, WholeTrace, build
 from oracle.exact.proofs.trace import trace, trace_root
 from oracle.exact.run import Runner
@@ -211,7 +211,7 @@ class Judged:
     def case(self, node: int, element: int, root: bytes, sources: Sources) -> Case:
         proof = build(self.program, node, element, sources)
         operands = self.program.nodes[node].operands
-        needs_input = any(operand.kind is Kind.INPUT for operand in operands)
+        needs_input = any(operand.kind is OperandKind.INPUT for operand in operands)
         claim = (self.program.root, root, self._input_hash, bytes(32))
         return Case(claim, proof, self.payload if needs_input else b"")
 

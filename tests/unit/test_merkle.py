@@ -57,7 +57,7 @@ def test_every_leaf_opens(data, draw):
     leaves = merkle.leaves_of(data)
     index = draw.draw(st.integers(0, len(leaves) - 1))
     opening = merkle.open(leaves, index)
-    assert merkle.verify(merkle.root(leaves), len(data), opening)
+    assert merkle.verify_opening(merkle.root(leaves), len(data), opening)
     assert merkle.padding_is_zero(len(data), opening)
 
 
@@ -72,7 +72,7 @@ def test_large_levels_have_the_root_that_hashing_one_by_one_gives(count):
     assert merkle.tensor_root(np.frombuffer(data, np.uint8)) == level[0]
     leaves = merkle.leaves_of(data)
     assert merkle.root(leaves) == level[0]
-    assert merkle.verify(level[0], len(data), merkle.open(leaves, count // 2))
+    assert merkle.verify_opening(level[0], len(data), merkle.open(leaves, count // 2))
 
 
 def test_verify_refuses_every_bent_opening():
@@ -90,17 +90,17 @@ def test_verify_refuses_every_bent_opening():
         replace(opening, siblings=(*opening.siblings, bytes(32))),
         replace(opening, siblings=opening.siblings[::-1]),
     ]
-    assert merkle.verify(root, len(data), opening)
-    assert not any(merkle.verify(root, len(data), one) for one in bent)
-    assert not merkle.verify(bytes(32), len(data), opening)
+    assert merkle.verify_opening(root, len(data), opening)
+    assert not any(merkle.verify_opening(root, len(data), one) for one in bent)
+    assert not merkle.verify_opening(bytes(32), len(data), opening)
 
 
 def test_verify_refuses_an_index_beyond_the_shape():
     """The padding is really there, but no element is."""
     leaves = merkle.leaves_of(bytes(128 * 5))
     padding = merkle.Opening(5, bytes(128), merkle.open([*leaves, bytes(128)], 5).siblings)
-    assert merkle.verify(merkle.root(leaves), 128 * 6, padding)
-    assert not merkle.verify(merkle.root(leaves), 128 * 5, padding)
+    assert merkle.verify_opening(merkle.root(leaves), 128 * 6, padding)
+    assert not merkle.verify_opening(merkle.root(leaves), 128 * 5, padding)
 
 
 def test_verify_refuses_an_inner_node_as_a_leaf():
@@ -109,14 +109,14 @@ def test_verify_refuses_an_inner_node_as_a_leaf():
     left = keccak256(leaf(0)) + keccak256(leaf(1))
     top = merkle.open(leaves, 0).siblings[1:]
     for fake in (left, left.ljust(128, b"\0")):
-        assert not merkle.verify(merkle.root(leaves), 256, merkle.Opening(0, fake, top))
+        assert not merkle.verify_opening(merkle.root(leaves), 256, merkle.Opening(0, fake, top))
 
 
 def test_verify_refuses_another_depth():
     leaves = [leaf(place) for place in range(4)]
     opening = merkle.open(leaves, 1)
-    assert not merkle.verify(merkle.root(leaves), 128 * 2, opening)
-    assert not merkle.verify(merkle.root(leaves), 128 * 5, opening)
+    assert not merkle.verify_opening(merkle.root(leaves), 128 * 2, opening)
+    assert not merkle.verify_opening(merkle.root(leaves), 128 * 5, opening)
 
 
 def test_padding_is_zero_only_when_it_is():

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from oracle.exact.ops import PRIMITIVES
-from oracle.exact.program import Kind, Operand
+from oracle.exact.program import Operand, OperandKind
 from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
-from oracle.inference.engine import Exact, Infer, Open, Task, load
+from oracle.inference.engine import Exact, Infer, Open, Task, load_engine
 from oracle.inference.files import ModelFiles
 from oracle.tensor import Array, canonical, decode, to_bytes
 from oracle.types import Model
@@ -31,7 +31,7 @@ class Liar:
         return self.ask(model, uris, payload, Infer())
 
     def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
-        engine = load(self.files.fetch(model.file_hash, uris).read_bytes(), model)
+        engine = load_engine(self.files.fetch(model.file_hash, uris).read_bytes(), model)
         assert isinstance(engine, Exact)
         trace = false_trace(engine.runner, payload)
         future: Future[bytes] = Future()
@@ -62,8 +62,8 @@ def traced(runner: Runner, inputs: Sequence[Array], tamper: Tamper) -> Trace:
     values: list[Array] = []
 
     def read(operand: Operand) -> Array:
-        sources = {Kind.INPUT: inputs, Kind.VALUE: values}
-        if operand.kind is Kind.CONSTANT:
+        sources = {OperandKind.INPUT: inputs, OperandKind.VALUE: values}
+        if operand.kind is OperandKind.CONSTANT:
             found = program.constants[operand.index].array
         else:
             found = sources[operand.kind][operand.index]
@@ -72,7 +72,7 @@ def traced(runner: Runner, inputs: Sequence[Array], tamper: Tamper) -> Trace:
     for index, node in enumerate(program.nodes):
         operands = [read(operand) for operand in node.operands]
         known = [
-            array if operand.kind is Kind.CONSTANT else None
+            array if operand.kind is OperandKind.CONSTANT else None
             for operand, array in zip(node.operands, operands, strict=True)
         ]
         with np.errstate(all="ignore"):

@@ -7,7 +7,16 @@ import numpy as np
 
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.primitive import Outside
-from oracle.exact.program import MAX_RANK, Constant, Kind, Node, Op, Operand, Program, ValueType
+from oracle.exact.program import (
+    MAX_RANK,
+    Constant,
+    Node,
+    Op,
+    Operand,
+    OperandKind,
+    Program,
+    ValueType,
+)
 from oracle.tensor import Array, canonical, dtype_of, numpy_dtype
 from oracle.types import DType, Signature, TensorType
 
@@ -50,12 +59,12 @@ class Builder:
         self._work = 0
         self._folded_work = 0
         self._constant_bytes = 0
-        self._texts: dict[tuple[Kind, int], tuple[str, ...]] = {}
-        self._labels: dict[tuple[Kind, int], tuple[str | int, ...]] = {}
+        self._texts: dict[tuple[OperandKind, int], tuple[str, ...]] = {}
+        self._labels: dict[tuple[OperandKind, int], tuple[str | int, ...]] = {}
 
     def input(self, index: int) -> Operand:
         type_ = self._inputs[index]
-        return Operand(Kind.INPUT, index, self._checked(ValueType(type_.dtype, type_.shape)))
+        return Operand(OperandKind.INPUT, index, self._checked(ValueType(type_.dtype, type_.shape)))
 
     def constant(self, array: Array) -> Operand:
         """A constant, canonical and read-only from here on."""
@@ -63,7 +72,7 @@ class Builder:
         type_ = self._checked(ValueType(dtype_of(array), array.shape))
         key = (type_, array.tobytes()) if array.nbytes <= 64 else None
         if key in self._small:
-            return Operand(Kind.CONSTANT, self._small[key], type_)
+            return Operand(OperandKind.CONSTANT, self._small[key], type_)
         self._constant_bytes += array.nbytes
         if self._constant_bytes > self.limits.live_bytes:
             raise OverLimit(
@@ -74,7 +83,7 @@ class Builder:
         self._constants.append(Constant(array, type_))
         if key:
             self._small[key] = len(self._constants) - 1
-        return Operand(Kind.CONSTANT, len(self._constants) - 1, type_)
+        return Operand(OperandKind.CONSTANT, len(self._constants) - 1, type_)
 
     def scalar(self, value: float, dtype: DType = DType.FLOAT) -> Operand:
         return self.constant(np.array(value, numpy_dtype(dtype)))
@@ -84,7 +93,7 @@ class Builder:
         places = np.arange(len(texts), dtype=np.int64).reshape(shape)
         type_ = self._checked(ValueType(DType.INT64, shape))
         self._constants.append(Constant(places, type_))
-        return self.mark_text(Operand(Kind.CONSTANT, len(self._constants) - 1, type_), texts)
+        return self.mark_text(Operand(OperandKind.CONSTANT, len(self._constants) - 1, type_), texts)
 
     def mark_text(self, operand: Operand, texts: Sequence[str]) -> Operand:
         """Says that the integers in it are places in that list of strings, so that nobody counts
@@ -110,7 +119,7 @@ class Builder:
 
     def known(self, operand: Operand) -> Array | None:
         """What the operand holds, if that does not depend on the inputs."""
-        if operand.kind is not Kind.CONSTANT:
+        if operand.kind is not OperandKind.CONSTANT:
             return None
         return self._constants[operand.index].array.reshape(operand.type.shape)
 
@@ -155,7 +164,7 @@ class Builder:
                 f"it takes more than {self.limits.nodes} primitives", "use a smaller model"
             )
         self._nodes.append(node)
-        return Operand(Kind.VALUE, len(self._nodes) - 1, type_)
+        return Operand(OperandKind.VALUE, len(self._nodes) - 1, type_)
 
     def transpose(self, operand: Operand, perm: Sequence[int]) -> Operand:
         """Axes moved; nothing is emitted where no element moves, and two in a row are one."""
@@ -166,7 +175,7 @@ class Builder:
         moving = [axis for axis in perm if shape[axis] != 1]
         if moving == sorted(moving) or operand.type.elements == 0:
             return self.reshape(operand, moved)
-        if operand.kind is Kind.VALUE:
+        if operand.kind is OperandKind.VALUE:
             source = self._nodes[operand.index]
             if source.op is Op.TRANSPOSE and source.output == operand.type:
                 both = [source.attributes[axis] for axis in perm]
@@ -203,19 +212,19 @@ class Builder:
 
     def _perm(self, operand: Operand) -> tuple[int, ...]:
         """Of the TRANSPOSE whose output this is, read in its own shape; else ()."""
-        if operand.kind is not Kind.VALUE:
+        if operand.kind is not OperandKind.VALUE:
             return ()
         node = self._nodes[operand.index]
         return node.attributes if node.op is Op.TRANSPOSE and node.output == operand.type else ()
 
     def copy(self, operand: Operand) -> Operand:
         """The operand as a node's value, as a program's output must be."""
-        if operand.kind is Kind.VALUE:
+        if operand.kind is OperandKind.VALUE:
             return operand
         type_ = operand.type
         axes = tuple(range(len(type_.shape)))
         self._nodes.append(Node(Op.TRANSPOSE, (operand,), type_, axes, self.node_name))
-        return Operand(Kind.VALUE, len(self._nodes) - 1, type_)
+        return Operand(OperandKind.VALUE, len(self._nodes) - 1, type_)
 
     def program(
         self,
@@ -229,19 +238,19 @@ class Builder:
         for index in range(len(self._nodes) - 1, -1, -1):
             if index in needed:
                 operands = self._nodes[index].operands
-                needed |= {o.index for o in operands if o.kind is Kind.VALUE}
+                needed |= {o.index for o in operands if o.kind is OperandKind.VALUE}
         places = {old: new for new, old in enumerate(sorted(needed))}
         nodes = [self._nodes[old] for old in places]
         read = dict.fromkeys(
             operand.index
             for node in nodes
             for operand in node.operands
-            if operand.kind is Kind.CONSTANT
+            if operand.kind is OperandKind.CONSTANT
         )
         constants = {old: new for new, old in enumerate(read)}
 
         def renumbered(operand: Operand) -> Operand:
-            numbers = {Kind.VALUE: places, Kind.CONSTANT: constants}.get(operand.kind)
+            numbers = {OperandKind.VALUE: places, OperandKind.CONSTANT: constants}.get(operand.kind)
             index = numbers[operand.index] if numbers is not None else operand.index
             return Operand(operand.kind, index, operand.type)
 
@@ -285,7 +294,7 @@ class Builder:
             o.index: at
             for at, node in enumerate(nodes)
             for o in node.operands
-            if o.kind is Kind.VALUE
+            if o.kind is OperandKind.VALUE
         }
         fixed = sum(constant.array.nbytes for constant in constants)
         fixed += sum(type_.nbytes for type_ in self._inputs)
@@ -297,5 +306,5 @@ class Builder:
                     f"a run would hold more than {self.limits.live_bytes} bytes of tensors at once",
                     "use a smaller model or a smaller batch",
                 )
-            read = {operand.index for operand in node.operands if operand.kind is Kind.VALUE}
+            read = {operand.index for operand in node.operands if operand.kind is OperandKind.VALUE}
             live -= sum(nodes[index].output.nbytes for index in read if last[index] == at)

@@ -25,7 +25,7 @@ from oracle.exact.integers import integer_convolution
 from oracle.exact.ops.elementwise import from_words, words
 from oracle.exact.ops.linear import dot, int_dot
 from oracle.exact.ops.reduce import extremum, sum_of
-from oracle.exact.patches import Axis, Terms, padded, spots
+from oracle.exact.patches import Axis, WindowTerms, padded, spots
 from oracle.exact.primitive import (
     FLOAT,
     NUMBERS,
@@ -191,8 +191,8 @@ def _counts(node: Node, axes: Sequence[Axis]) -> list[int]:
 # ---- the fast kernels
 
 
-def _terms(node: Node, axes: tuple[Axis, ...], group: int) -> Terms:
-    return Terms(axes, node.operands[0].type.shape[1:-1], node.output.shape, group)
+def _terms(node: Node, axes: tuple[Axis, ...], group: int) -> WindowTerms:
+    return WindowTerms(axes, node.operands[0].type.shape[1:-1], node.output.shape, group)
 
 
 def _prepare_conv(node: Node, constants: Sequence[Array | None]) -> Kernel:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Protocol
 
 from oracle import merkle
-from oracle.exact.program import Kind, Node, Operand, Program, ValueType
+from oracle.exact.program import Node, Operand, OperandKind, Program, ValueType
 from oracle.exact.proofs.reads import Read, reads
 from oracle.exact.proofs.trace import Trace
 from oracle.merkle import Levels, Run
@@ -51,7 +51,7 @@ class WholeTrace:
     def __init__(self, trace: Trace, inputs: Sequence[Array]):
         self._trace = trace
         self._inputs = [canonical(array).reshape(-1) for array in inputs]
-        self._levels: dict[tuple[Kind, int], Levels] = {}
+        self._levels: dict[tuple[OperandKind, int], Levels] = {}
 
     def value_root(self, value: int) -> bytes:
         return self._trace.roots[value]
@@ -60,7 +60,7 @@ class WholeTrace:
         return self._value_tree.nodes(0, value, 1).siblings
 
     def claimed_run(self, value: int, leaf: int) -> Run:
-        return self._run(Kind.VALUE, value, leaf, 1)
+        return self._run(OperandKind.VALUE, value, leaf, 1)
 
     def operand_run(self, operand: Operand, first: int, count: int) -> Run:
         return self._run(operand.kind, operand.index, first, count)
@@ -74,7 +74,7 @@ class WholeTrace:
     def _value_tree(self) -> Levels:
         return Levels(self._trace.roots, _EMPTY)
 
-    def _run(self, kind: Kind, index: int, first: int, count: int) -> Run:
+    def _run(self, kind: OperandKind, index: int, first: int, count: int) -> Run:
         array = self._array(kind, index).reshape(-1)
         if (kind, index) not in self._levels:
             self._levels[kind, index] = merkle.levels_of(to_bytes(array))
@@ -83,13 +83,13 @@ class WholeTrace:
         data = to_bytes(array[first * per_leaf : (first + count) * per_leaf])
         return Run(first, merkle.leaves_of(data), siblings)
 
-    def _array(self, kind: Kind, index: int) -> Array:
+    def _array(self, kind: OperandKind, index: int) -> Array:
         match kind:
-            case Kind.INPUT:
+            case OperandKind.INPUT:
                 return self._inputs[index]
-            case Kind.CONSTANT:
+            case OperandKind.CONSTANT:
                 return self._trace.program.constants[index].array
-            case Kind.VALUE:
+            case OperandKind.VALUE:
                 return self._trace.values[index]
 
 
@@ -112,7 +112,7 @@ def build(
         leaf = element * record.output.dtype.itemsize // merkle.LEAF
         parts += _words(sources.claimed_run(node, leaf))
     for operand in record.operands:
-        if operand.kind is Kind.VALUE:
+        if operand.kind is OperandKind.VALUE:
             parts += _value(operand.index, sources)
     for operand, first, count in runs(record, element, sources):
         parts += _words(sources.operand_run(operand, first, count))
@@ -136,7 +136,7 @@ def runs(node: Node, element: int, sources: Sources) -> Iterator[tuple[Operand, 
 
     for read in reads(node, element, look):
         operand = node.operands[read.operand]
-        if operand.kind is not Kind.INPUT:
+        if operand.kind is not OperandKind.INPUT:
             yield operand, *leaves_of(operand.type, read)
 
 

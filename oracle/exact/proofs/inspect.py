@@ -20,7 +20,7 @@ from oracle import merkle
 from oracle.errors import Reason
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.ops.trees import WIDTH
-from oracle.exact.program import Kind, Node, Op, Program, ValueType
+from oracle.exact.program import Node, Op, OperandKind, Program, ValueType
 from oracle.exact.proofs.evidence import descriptors, leaves_of
 from oracle.exact.proofs.reads import Read, reads
 
@@ -182,18 +182,18 @@ def _proof(program: Program, index: int, element: int, is_output: bool) -> Proof
 
     own = element * node.output.dtype.itemsize // merkle.LEAF
     openings = [] if is_output else [(node.output, own, 1)]
-    roots = kinds[Kind.VALUE] + (not is_output)
+    roots = kinds[OperandKind.VALUE] + (not is_output)
     found = _reads(program, node, element) if node.output.elements else []
     for read in found:
         operand = node.operands[read.operand]
-        if operand.kind is not Kind.INPUT:
+        if operand.kind is not OperandKind.INPUT:
             openings.append((operand.type, *leaves_of(operand.type, read)))
     leaves = sum(count for *_, count in openings)
     siblings = roots * values + sum(_siblings(*each) for each in openings)
     described = descriptors(program, index)
 
     opened = 32 * siblings + merkle.LEAF * leaves + 32 * roots
-    payload = program.signature.input_length if kinds[Kind.INPUT] else 0
+    payload = program.signature.input_length if kinds[OperandKind.INPUT] else 0
     payload += program.signature.output_length if is_output else 0
     zeros = described.count(0) + 20
     work = (
@@ -215,7 +215,7 @@ def _reads(program: Program, node: Node, element: int) -> list[Read]:
 
     def look(operand: int, place: int) -> int:
         source = node.operands[operand]
-        if source.kind is not Kind.CONSTANT:
+        if source.kind is not OperandKind.CONSTANT:
             return 0
         return int(program.constants[source.index].array.reshape(-1)[place])
 
@@ -253,14 +253,14 @@ def live_bytes(program: Program) -> int:
         operand.index: at
         for at, node in enumerate(program.nodes)
         for operand in node.operands
-        if operand.kind is Kind.VALUE
+        if operand.kind is OperandKind.VALUE
     }
     last |= {output.index: len(program.nodes) for output in program.outputs}
     live = most = sum(type_.nbytes for type_ in program.signature.inputs)
     for at, node in enumerate(program.nodes):
         live += node.output.nbytes
         most = max(most, live)
-        read = {operand.index for operand in node.operands if operand.kind is Kind.VALUE}
+        read = {operand.index for operand in node.operands if operand.kind is OperandKind.VALUE}
         live -= sum(program.nodes[index].output.nbytes for index in read if last[index] == at)
     return most
 

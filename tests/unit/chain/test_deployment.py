@@ -10,11 +10,11 @@ from oracle.chain.deployment import (
     QUEUE,
     REGISTRY,
     Deployment,
+    check_deployment,
     create,
     deploy,
-    load,
+    read_deployment,
     save,
-    verify,
 )
 from oracle.errors import ChainError, ConfigError, WrongChain
 from tests.chains import PEOPLE, World, address, parameters
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 def test_deploy_writes_what_load_reads(embedded: World, path: Path) -> None:
     deployment = deployed(embedded, path)
 
-    assert load(path) == deployment
+    assert read_deployment(path) == deployment
 
 
 def test_deploy_sets_the_immutables(embedded: World, path: Path) -> None:
@@ -99,7 +99,7 @@ def test_deploy_deploys_both_anew_when_the_registry_is_gone(embedded: World, pat
     second = deployed(embedded, path)
 
     assert not {second.registry, second.queue} & {first.registry, first.queue}
-    verify(embedded.chain, second)
+    check_deployment(embedded.chain, second)
 
 
 def test_deploy_refuses_the_file_of_another_chain(embedded: World, path: Path) -> None:
@@ -118,7 +118,7 @@ def test_deploy_leaves_no_temporary_file(embedded: World, path: Path) -> None:
 
 def test_load_says_how_to_get_a_deployment_when_there_is_none(path: Path) -> None:
     with pytest.raises(ConfigError, match="run exactum deploy first"):
-        load(path)
+        read_deployment(path)
 
 
 def test_load_names_what_is_missing_from_half_a_deployment(embedded: World, path: Path) -> None:
@@ -126,7 +126,7 @@ def test_load_names_what_is_missing_from_half_a_deployment(embedded: World, path
     save(Deployment(whole.chain_id, {REGISTRY: whole.contracts[REGISTRY]}), path)
 
     with pytest.raises(ConfigError, match="lacks InferenceQueue; run exactum deploy again"):
-        load(path)
+        read_deployment(path)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_load_refuses_what_is_no_deployment_file(path: Path, content: str | byte
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     with pytest.raises(ConfigError, match="is no deployment file"):
-        load(path)
+        read_deployment(path)
 
 
 @pytest.mark.parametrize(
@@ -172,11 +172,11 @@ def test_load_refuses_a_field_of_the_wrong_kind(
     path.write_text(json.dumps(content))
 
     with pytest.raises(ConfigError, match="is no deployment file"):
-        load(path)
+        read_deployment(path)
 
 
 def test_verify_accepts_a_deployment(embedded: World) -> None:
-    verify(embedded.chain, embedded.deployment)
+    check_deployment(embedded.chain, embedded.deployment)
 
 
 def changed(deployment: Deployment, name: str, **changes: object) -> Deployment:
@@ -186,21 +186,21 @@ def changed(deployment: Deployment, name: str, **changes: object) -> Deployment:
 
 def test_verify_refuses_another_chain(embedded: World) -> None:
     with pytest.raises(WrongChain, match="the deployment of chain 5"):
-        verify(embedded.chain, replace(embedded.deployment, chain_id=5))
+        check_deployment(embedded.chain, replace(embedded.deployment, chain_id=5))
 
 
 def test_verify_refuses_an_address_without_code(embedded: World) -> None:
     moved = changed(embedded.deployment, QUEUE, address=address("dead"))
 
     with pytest.raises(WrongChain, match="there is no code"):
-        verify(embedded.chain, moved)
+        check_deployment(embedded.chain, moved)
 
 
 def test_verify_refuses_code_of_another_hash(embedded: World) -> None:
     tampered = changed(embedded.deployment, QUEUE, code_hash="0x" + "00" * 32)
 
     with pytest.raises(WrongChain, match="the code's hash is not the deployment's"):
-        verify(embedded.chain, tampered)
+        check_deployment(embedded.chain, tampered)
 
 
 def test_verify_refuses_the_address_of_another_contract(embedded: World) -> None:
@@ -211,7 +211,7 @@ def test_verify_refuses_the_address_of_another_contract(embedded: World) -> None
     )
 
     with pytest.raises(WrongChain, match="its code is another version's"):
-        verify(embedded.chain, swapped)
+        check_deployment(embedded.chain, swapped)
 
 
 def test_verify_refuses_other_immutables(embedded: World, path: Path) -> None:
@@ -220,7 +220,7 @@ def test_verify_refuses_other_immutables(embedded: World, path: Path) -> None:
     swapped = changed(embedded.deployment, QUEUE, address=other.address)
 
     with pytest.raises(WrongChain, match="the code's hash is not the deployment's"):
-        verify(embedded.chain, swapped)
+        check_deployment(embedded.chain, swapped)
 
 
 def test_verify_refuses_a_contract_that_we_do_not_know(embedded: World) -> None:
@@ -228,7 +228,7 @@ def test_verify_refuses_a_contract_that_we_do_not_know(embedded: World) -> None:
     contracts["Unheard"] = contracts[QUEUE]
 
     with pytest.raises(ConfigError, match="knows no contract Unheard"):
-        verify(embedded.chain, replace(embedded.deployment, contracts=contracts))
+        check_deployment(embedded.chain, replace(embedded.deployment, contracts=contracts))
 
 
 def test_create_deploys_a_contract_with_its_arguments(embedded: World) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from oracle.exact.lowering.builder import Builder, Limits
-from oracle.exact.program import Kind, Op, Operand, Program
+from oracle.exact.program import Op, Operand, OperandKind, Program
 from oracle.tensor import encode
 from oracle.types import DType, TensorType
 
@@ -33,7 +33,7 @@ def runs(draw: st.DrawFn, longest: int = 12) -> Run:
     for _ in range(draw(st.integers(1, longest))):
         op = draw(st.sampled_from(_OPS))
         found.append(op(builder, draw, found))
-    values = [each for each in found if each.kind is Kind.VALUE]
+    values = [each for each in found if each.kind is OperandKind.VALUE]
     values = values or [builder.copy(found[0])]
     chosen = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3, unique_by=id))
     program = builder.program([f"y{place}" for place in range(len(chosen))], chosen)

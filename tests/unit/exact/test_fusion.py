@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from oracle.exact.fusion import chains
+from oracle.exact.fusion import fusions
 from oracle.exact.kernels.fused import BLOCK
 from oracle.exact.lowering.builder import Builder, Limits
-from oracle.exact.program import Kind, Op, Operand, Program
+from oracle.exact.program import Op, Operand, OperandKind, Program
 from oracle.exact.run import Runner
 from oracle.types import DType, TensorType
 from tests.oracles import nasty, same
@@ -42,7 +42,9 @@ def random_program(seed: int, full: tuple[int, ...], some: list[tuple[int, ...]]
                 values[-1] = b.reshape(values[-1], full)
             case _:
                 values.append(b.emit(BINARY[rng.integers(0, 6)], [x, y]))
-    outputs = [o for o in values[-2:] if o.kind is Kind.VALUE] or [b.emit(Op.NEG, [values[0]])]
+    outputs = [o for o in values[-2:] if o.kind is OperandKind.VALUE] or [
+        b.emit(Op.NEG, [values[0]])
+    ]
     return b.program([f"y{at}" for at in range(len(outputs))], outputs)
 
 
@@ -75,7 +77,7 @@ def test_a_run_with_chains_has_the_bits_of_one_without_beyond_a_block(seed, rows
 
 def found(b: Builder, *outputs: Operand) -> list[tuple[int, ...]]:
     program = b.program([f"y{at}" for at in range(len(outputs))], outputs)
-    return [chain.nodes for chain in chains(program).values()]
+    return [fusion.nodes for fusion in fusions(program).values()]
 
 
 def test_a_chain_ends_where_others_read_its_value():
@@ -117,5 +119,5 @@ def test_a_chain_reads_what_lies_apart_in_memory():
     apart = b.emit(Op.GATHER, [x, b.constant(np.array([6, 4, 2, 0]))])
     b.emit(Op.NEG, [apart])
     program = b.program(["y"], [b.emit(Op.ABS, [b.emit(Op.NEG, [b.emit(Op.MUL, [apart, apart])])])])
-    assert chains(program)
+    assert fusions(program)
     agree(program, 0)

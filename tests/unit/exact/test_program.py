@@ -7,7 +7,7 @@ import pytest
 
 from oracle import merkle
 from oracle.exact.lowering.graph import lower
-from oracle.exact.program import Kind, Op, Operand, Program, ValueType
+from oracle.exact.program import Op, Operand, OperandKind, Program, ValueType
 from oracle.types import DType
 from tests.unit.exact.files import classifier, file, node, tensor
 
@@ -66,7 +66,7 @@ def changed(program: Program) -> list[Program]:
     first = program.nodes[0]
     weights = program.constants[0].array + np.float32(1)
     constant = replace(program.constants[0], array=weights)
-    operand = Operand(Kind.VALUE, 0, ValueType(DType.FLOAT, (4, 2)))
+    operand = Operand(OperandKind.VALUE, 0, ValueType(DType.FLOAT, (4, 2)))
     (x,) = program.signature.inputs
     nodes = [
         replace(first, op=Op.ADD),

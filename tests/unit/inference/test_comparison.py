@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from oracle.inference.comparison import compare, differences, first_difference
+from oracle.inference.comparison import compare, first_difference, first_differences
 from oracle.tensor import to_bytes
 from oracle.types import DType, TensorType
 
@@ -58,4 +58,4 @@ def test_compare_has_every_element_of_every_tensor_in_order() -> None:
 def test_differences_has_the_first_of_each_tensor() -> None:
     theirs, ours = payload(1, 2, 8, 9, label=1), payload(1, 2, 3, 4, label=1)
 
-    assert differences(theirs, ours, (SCORES, LABEL)) == [2, -1]
+    assert first_differences(theirs, ours, (SCORES, LABEL)) == [2, -1]

@@ -29,7 +29,7 @@ from oracle.errors import (
 )
 from oracle.exact.lowering.graph import lower
 from oracle.inference.child import packed, unpacked
-from oracle.inference.engine import Open, dims_of, load
+from oracle.inference.engine import Open, dims_of, load_engine
 from oracle.inference.executor import Executor, Job
 from oracle.inference.onnxruntime import Native
 from oracle.types import LEAVES, VALUE_TREE, Assurance, Part
@@ -395,7 +395,7 @@ def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):
 
 def test_load_gives_the_law_without_a_second_opinion(tmp_path):
     deadly = job(tmp_path, binary("Div", T.INT32), ints(MIN_INT, -1, dtype=">i4"))
-    engine = load(deadly.path.read_bytes(), deadly)
+    engine = load_engine(deadly.path.read_bytes(), deadly)
     assert engine.infer(deadly.payload) == ints(MIN_INT, dtype=">i4")
 
 
@@ -403,10 +403,10 @@ def test_load_refuses_another_signature(tmp_path):
     add = one_plus_two(tmp_path)
     other = job(tmp_path, binary("Add", shape=(2,)), b"")
     with pytest.raises(ModelMismatch, match=r"takes a: float\[1\].* id says a: float\[2\]"):
-        load(add.path.read_bytes(), changed(add, signature=other.signature))
+        load_engine(add.path.read_bytes(), changed(add, signature=other.signature))
 
 
 def test_load_needs_a_payload_that_fits(tmp_path):
     add = one_plus_two(tmp_path)
     with pytest.raises(PayloadError):
-        load(add.path.read_bytes(), add, second_opinion=True).infer(b"")
+        load_engine(add.path.read_bytes(), add, second_opinion=True).infer(b"")

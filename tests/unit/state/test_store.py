@@ -23,7 +23,7 @@ from oracle.chain.node import Call, Fees
 from oracle.chain.transactions import Outcome, Sent
 from oracle.chain.watcher import Cursor
 from oracle.errors import ConfigError
-from oracle.state.duties import Close, Decision, Decline, Duty, Kind, State
+from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, State
 from oracle.state.store import Handled, Store
 from oracle.types import Address, Model, ModelId, RequestId, Wei
 from tests.chains import (
@@ -91,7 +91,7 @@ def cursor(number: int = 1) -> Cursor:
 
 
 def propose(deadline: int | None = 100, subject: bytes = ID) -> Duty:
-    return Duty(Kind.PROPOSE, subject, deadline=deadline)
+    return Duty(DutyKind.PROPOSE, subject, deadline=deadline)
 
 
 def advance(store: Store, event: Event, *decisions: Decision) -> None:
@@ -190,7 +190,7 @@ def test_advance_takes_on_duties(store: Store) -> None:
 
 def test_advance_keeps_the_cursor_when_a_duty_cannot_be_stored(store: Store) -> None:
     store.advance(cursor(1), [])
-    impossible = Duty(Kind.PROPOSE, None)  # type: ignore[arg-type]
+    impossible = Duty(DutyKind.PROPOSE, None)  # type: ignore[arg-type]
     other = created(2)
     handled = [Handled(ASKED, [propose()]), Handled(other, [impossible])]
 
@@ -226,20 +226,20 @@ def test_advance_takes_on_a_duty_anew_when_another_event_asks_for_it(store: Stor
 @pytest.mark.parametrize("state", [State.OPEN, State.SENT])
 def test_advance_closes_duties_of_the_kind_and_subject(store: Store, state: State) -> None:
     other = propose(subject=b"other")
-    settle = Duty(Kind.SETTLE, ID)
+    settle = Duty(DutyKind.SETTLE, ID)
     advance(store, ASKED, propose(), other, settle)
     if state is State.SENT:
         store.record(sent(duties=[row.id for row in store.duties(State.OPEN)]))
 
-    advance(store, proposed(ASKED), Close(Kind.PROPOSE, ID, State.DONE, "why"))
+    advance(store, proposed(ASKED), Close(DutyKind.PROPOSE, ID, State.DONE, "why"))
 
     rows = {
         (row.duty.kind, row.duty.subject): (row.state, row.note) for row in store.duties(*State)
     }
     assert rows == {
-        (Kind.PROPOSE, ID): (State.DONE, "why"),
-        (Kind.PROPOSE, b"other"): (state, ""),
-        (Kind.SETTLE, ID): (state, ""),
+        (DutyKind.PROPOSE, ID): (State.DONE, "why"),
+        (DutyKind.PROPOSE, b"other"): (state, ""),
+        (DutyKind.SETTLE, ID): (state, ""),
     }
 
 
@@ -247,17 +247,17 @@ def test_advance_closes_no_duty_that_has_ended(store: Store) -> None:
     advance(store, ASKED, propose())
     store.end(store.duties(State.OPEN)[0].id, State.MISSED, "too late")
 
-    advance(store, proposed(ASKED), Close(Kind.PROPOSE, ID, State.DONE))
+    advance(store, proposed(ASKED), Close(DutyKind.PROPOSE, ID, State.DONE))
 
     assert states(store) == [State.MISSED]
 
 
 def test_advance_closes_only_what_was_due_when_the_close_says_by_when(store: Store) -> None:
-    early, late = (Duty(Kind.WITHDRAW, b"me", not_before=time) for time in (100, 101))
+    early, late = (Duty(DutyKind.WITHDRAW, b"me", not_before=time) for time in (100, 101))
     advance(store, ASKED, early)
     advance(store, created(2), late)
 
-    advance(store, created(3), Close(Kind.WITHDRAW, b"me", State.DONE, due_by=100))
+    advance(store, created(3), Close(DutyKind.WITHDRAW, b"me", State.DONE, due_by=100))
 
     assert states(store) == [State.DONE, State.OPEN]
 
@@ -266,7 +266,7 @@ def test_advance_keeps_order_within_a_step(store: Store) -> None:
     """A duty that is taken on and ended in one step is ended."""
     steps = [
         Handled(ASKED, [propose()]),
-        Handled(proposed(ASKED), [Close(Kind.PROPOSE, ID, State.SUPERSEDED)]),
+        Handled(proposed(ASKED), [Close(DutyKind.PROPOSE, ID, State.SUPERSEDED)]),
     ]
     store.advance(cursor(), steps)
 
@@ -389,13 +389,13 @@ def test_duties_come_by_deadline_and_those_without_one_last(store: Store) -> Non
 
 
 def test_duties_can_be_of_one_kind_and_some_states(store: Store) -> None:
-    advance(store, ASKED, propose(), Duty(Kind.SETTLE, ID), Duty(Kind.WITHDRAW, ID))
+    advance(store, ASKED, propose(), Duty(DutyKind.SETTLE, ID), Duty(DutyKind.WITHDRAW, ID))
     store.record(sent(duties=[2]))
     store.end(3, State.DONE, "")
 
     assert [row.id for row in store.duties(State.OPEN, State.SENT)] == [1, 2]
-    assert [row.id for row in store.duties(State.SENT, kind=Kind.PROPOSE)] == []
-    assert [row.id for row in store.duties(State.SENT, kind=Kind.SETTLE)] == [2]
+    assert [row.id for row in store.duties(State.SENT, kind=DutyKind.PROPOSE)] == []
+    assert [row.id for row in store.duties(State.SENT, kind=DutyKind.SETTLE)] == [2]
 
 
 def test_end_changes_no_duty_that_has_ended(store: Store) -> None:
@@ -490,7 +490,7 @@ def test_close_opens_duties_again_when_it_did_not(store: Store, outcome: Outcome
 def test_close_opens_no_duty_that_has_ended_meanwhile(store: Store) -> None:
     advance(store, ASKED, propose())
     store.record(sent(duties=[1]))
-    advance(store, proposed(ASKED), Close(Kind.PROPOSE, ID, State.SUPERSEDED))
+    advance(store, proposed(ASKED), Close(DutyKind.PROPOSE, ID, State.SUPERSEDED))
 
     store.close(0, Outcome.FAILED, b"0 ", 99)
 
@@ -522,6 +522,6 @@ def test_close_is_harmless_when_repeated(store: Store) -> None:
 def test_store_takes_the_largest_numbers_that_a_chain_may_send(store: Store) -> None:
     answer = proposed(ASKED)
     far = replace(answer.proposal, epoch=2**32 - 1, settle_at=2**63 - 1)
-    advance(store, replace(answer, proposal=far), Duty(Kind.SETTLE, ID, 2**63 - 1))
+    advance(store, replace(answer, proposal=far), Duty(DutyKind.SETTLE, ID, 2**63 - 1))
 
     assert store.proposal(ID) == (far, OUTPUT)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from oracle.chain.disputes import demand_id, told
+from oracle.chain.disputes import demand_id, replay
 from oracle.chain.events import (
     CallbackFailed,
     CallbackRetried,
@@ -22,7 +22,7 @@ from oracle.chain.events import (
     UnstakeStarted,
     Withdrawn,
 )
-from oracle.state.duties import Close, Decline, Duty, Kind, State
+from oracle.state.duties import Close, Decline, Duty, DutyKind, State
 from oracle.types import VALUE_TREE, Demand, ModelId, Part, Request, RequestId, Wei
 from oracle.worker.policy import ANSWER_GAS, GAS_PER_OUTPUT_BYTE, Policy, decide, objection
 from tests.chains import (
@@ -61,7 +61,7 @@ def decided(event: Event, *known: RequestCreated, by: Policy | None = None) -> l
 
 
 def test_decide_proposes_by_the_deadline_when_a_request_is_created() -> None:
-    assert decided(ASKED) == [Duty(Kind.PROPOSE, ID, 0, ASKED.request.deadline)]
+    assert decided(ASKED) == [Duty(DutyKind.PROPOSE, ID, 0, ASKED.request.deadline)]
 
 
 def test_decide_declines_with_the_objection_when_there_is_one() -> None:
@@ -74,19 +74,19 @@ def test_decide_settles_after_the_window_when_our_result_is_proposed() -> None:
     answer = proposed(ASKED)
 
     assert decided(answer) == [
-        Close(Kind.PROPOSE, ID, State.DONE),
-        Duty(Kind.SETTLE, ID, not_before=answer.proposal.settle_at),
+        Close(DutyKind.PROPOSE, ID, State.DONE),
+        Duty(DutyKind.SETTLE, ID, not_before=answer.proposal.settle_at),
     ]
 
 
 def test_decide_gives_up_when_another_has_proposed() -> None:
     [close] = decided(proposed(ASKED, who="rival"))
 
-    assert close == Close(Kind.PROPOSE, ID, State.SUPERSEDED, f"answered by {address('rival')}")
+    assert close == Close(DutyKind.PROPOSE, ID, State.SUPERSEDED, f"answered by {address('rival')}")
 
 
 def test_decide_is_done_when_the_request_is_settled() -> None:
-    assert decided(RequestSettled(where(), ID, ME)) == [Close(Kind.SETTLE, ID, State.DONE)]
+    assert decided(RequestSettled(where(), ID, ME)) == [Close(DutyKind.SETTLE, ID, State.DONE)]
 
 
 def test_decide_answers_again_when_a_rival_was_slashed() -> None:
@@ -94,8 +94,8 @@ def test_decide_answers_again_when_a_rival_was_slashed() -> None:
 
     [close, duty] = decided(reopened, ASKED)
 
-    assert (close.kind, close.state) == (Kind.SETTLE, State.SUPERSEDED)
-    assert duty == Duty(Kind.PROPOSE, ID, 0, ASKED.request.deadline)
+    assert (close.kind, close.state) == (DutyKind.SETTLE, State.SUPERSEDED)
+    assert duty == Duty(DutyKind.PROPOSE, ID, 0, ASKED.request.deadline)
 
 
 def test_decide_declines_a_reopened_request_when_the_policy_objects() -> None:
@@ -110,21 +110,21 @@ def test_decide_declines_a_reopened_request_when_the_policy_objects() -> None:
 def test_decide_only_stops_settling_when_we_were_slashed() -> None:
     [close] = decided(RequestReopened(where(), ID, ME), ASKED)
 
-    assert (close.kind, close.state) == (Kind.SETTLE, State.SUPERSEDED)
+    assert (close.kind, close.state) == (DutyKind.SETTLE, State.SUPERSEDED)
 
 
 def test_decide_only_stops_settling_when_a_reopened_request_is_unknown() -> None:
     [close] = decided(RequestReopened(where(), ID, address("rival")))
 
-    assert close.kind is Kind.SETTLE
+    assert close.kind is DutyKind.SETTLE
 
 
 def test_decide_has_missed_when_the_request_expired() -> None:
     closes = decided(RequestExpired(where(), ID, address("requester"), FEE))
 
     assert [(each.kind, each.state) for each in closes] == [
-        (Kind.PROPOSE, State.MISSED),
-        (Kind.SETTLE, State.SUPERSEDED),
+        (DutyKind.PROPOSE, State.MISSED),
+        (DutyKind.SETTLE, State.SUPERSEDED),
     ]
 
 
@@ -134,14 +134,14 @@ def test_decide_has_missed_when_the_request_expired() -> None:
 def test_decide_withdraws_after_the_delay_when_we_unstaked() -> None:
     [close, duty] = decided(UnstakeStarted(where(), ME, Wei(5), 777))
 
-    assert (close.kind, close.state) == (Kind.WITHDRAW, State.SUPERSEDED)
-    assert duty == Duty(Kind.WITHDRAW, ACCOUNT, not_before=777)
+    assert (close.kind, close.state) == (DutyKind.WITHDRAW, State.SUPERSEDED)
+    assert duty == Duty(DutyKind.WITHDRAW, ACCOUNT, not_before=777)
 
 
 def test_decide_is_done_when_we_were_paid() -> None:
     [close] = decided(Withdrawn(where(time=900), ME, Wei(5)))
 
-    assert (close.kind, close.subject, close.state) == (Kind.WITHDRAW, ACCOUNT, State.DONE)
+    assert (close.kind, close.subject, close.state) == (DutyKind.WITHDRAW, ACCOUNT, State.DONE)
 
 
 def test_decide_keeps_a_withdrawal_that_was_not_due_when_credits_were_paid() -> None:
@@ -170,11 +170,11 @@ def test_decide_collects_what_was_prepaid_however_the_request_ends(end: Event) -
     """A slash for another result voids one that we answered demands for; its request may expire."""
     part = Part(VALUE_TREE, 0, 0, 1)
     demand = Demand(bytes(32), part, bytes(32), 1, 0, 0, STRANGER, Wei(7), 100)
-    disputed = told(bytes(32), [PartDemanded(where(8), ID, ME, demand)])
+    disputed = replay(bytes(32), [PartDemanded(where(8), ID, ME, demand)])
 
     found = list(decide(end, policy(), GAS_PRICE, lambda _: None, lambda _: [disputed]))
 
-    assert Duty(Kind.COLLECT, demand_id(bytes(32), part), not_before=end.where.time) in found
+    assert Duty(DutyKind.COLLECT, demand_id(bytes(32), part), not_before=end.where.time) in found
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from oracle.exact.program import Kind
+from oracle.exact.program import OperandKind
 from oracle.exact.proofs.evidence import ClaimKind
-from oracle.exact.proofs.known import Known
 from oracle.exact.proofs.pursuit import Accusation, next_move, output_of
+from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace, trace
 from oracle.exact.run import Runner
 from oracle.tensor import decode, to_bytes
 from oracle.types import LEAVES, VALUE_TREE, Part
-from tests.liars import Lie, leaves, revealed, told
+from tests.liars import Lie, leaves, lying_trace, revealed
 from tests.unit.exact.files import file, node, tensor
 from tests.unit.exact.programs import Run, runs
 
@@ -35,18 +35,18 @@ def honest(run: Run) -> Trace:
 def lied(run: Run, lie: Lie) -> tuple[Trace, bytes]:
     count = len(run.program.nodes)
     node = None if lie.node is None else lie.node % count
-    return told(Runner(run.program), run.payload, Lie(node, lie.element, lie.flip))
+    return lying_trace(Runner(run.program), run.payload, Lie(node, lie.element, lie.flip))
 
 
 def pursued(ours: Trace, theirs: Trace, output: bytes) -> Iterator[Part | Accusation | None]:
     """The moves against an operator that answers every demand from its trace."""
-    known = Known(ours)
+    known = RevealedTrace(ours)
     while True:
         move = next_move(known, output)
         yield move
         if not isinstance(move, Part):
             return
-        known = Known(ours, theirs.root) if known.root is None else known
+        known = RevealedTrace(ours, theirs.root) if known.root is None else known
         assert known.add(move, *revealed(theirs, move))
 
 
@@ -58,7 +58,7 @@ def assert_provable(ours: Trace, theirs: Trace, output: bytes, move: Accusation)
     """What it reads is agreed on, and what the law makes of that is not what was claimed."""
     node = ours.program.nodes[move.node]
     for operand in node.operands:
-        if operand.kind is Kind.VALUE:
+        if operand.kind is OperandKind.VALUE:
             assert ours.roots[operand.index] == theirs.roots[operand.index]
     width = node.output.dtype.itemsize
     law = element(to_bytes(ours.values[move.node]), width, move.element)
@@ -76,7 +76,7 @@ def assert_provable(ours: Trace, theirs: Trace, output: bytes, move: Accusation)
 def test_next_move_ends_in_a_wrong_element_when_the_output_is_wrong(run, lie):
     ours = honest(run)
     theirs, output = lied(run, lie)
-    assume(output != output_of(Known(ours)))
+    assume(output != output_of(RevealedTrace(ours)))
 
     moves = list(pursued(ours, theirs, output))
 
@@ -89,8 +89,8 @@ def test_next_move_ends_in_a_wrong_element_when_the_output_is_wrong(run, lie):
 def test_next_move_leaves_a_right_result_alone(run):
     ours = honest(run)
 
-    assert next_move(Known(ours), output_of(Known(ours))) is None
-    assert next_move(Known(ours, ours.root), output_of(Known(ours))) is None
+    assert next_move(RevealedTrace(ours), output_of(RevealedTrace(ours))) is None
+    assert next_move(RevealedTrace(ours, ours.root), output_of(RevealedTrace(ours))) is None
 
 
 @given(runs(), lies, st.randoms(use_true_random=False))
@@ -98,8 +98,8 @@ def test_next_move_uses_what_others_found_out(run, lie, chance: random.Random):
     """Any parts, revealed in any order, lead there too, and none of them is asked for again."""
     ours = honest(run)
     theirs, output = lied(run, lie)
-    assume(output != output_of(Known(ours)))
-    known = Known(ours, theirs.root)
+    assume(output != output_of(RevealedTrace(ours)))
+    known = RevealedTrace(ours, theirs.root)
     asked = [random_part(theirs, chance) for _ in range(chance.randrange(1, 6))]
     for part in asked:
         assert known.add(part, *revealed(theirs, part))
@@ -129,9 +129,9 @@ def random_part(of: Trace, chance: random.Random) -> Part:
 def test_add_refuses_what_is_not_of_the_trace(run, lie, bit):
     ours = honest(run)
     theirs, output = lied(run, lie)
-    assume(output != output_of(Known(ours)))
-    known = Known(ours, theirs.root)
-    part = next_move(Known(ours), output)
+    assume(output != output_of(RevealedTrace(ours)))
+    known = RevealedTrace(ours, theirs.root)
+    part = next_move(RevealedTrace(ours), output)
     assume(isinstance(part, Part))
     data, siblings = revealed(theirs, part)
     broken = bytearray(data)
@@ -144,7 +144,7 @@ def test_add_refuses_what_is_not_of_the_trace(run, lie, bit):
 
 def test_next_move_needs_no_trace_when_the_operands_are_inputs_and_constants():
     run = single()
-    theirs, output = told(Runner(run.program), run.payload, Lie(None, 5))
+    theirs, output = lying_trace(Runner(run.program), run.payload, Lie(None, 5))
 
     [move] = pursued(honest(run), theirs, output)
 
@@ -153,7 +153,7 @@ def test_next_move_needs_no_trace_when_the_operands_are_inputs_and_constants():
 
 def test_next_move_asks_twice_where_a_tensor_is_small():
     run = chain(100, 30)
-    theirs, output = told(Runner(run.program), run.payload, Lie(40, 3))
+    theirs, output = lying_trace(Runner(run.program), run.payload, Lie(40, 3))
 
     moves = list(pursued(honest(run), theirs, output))
 
@@ -164,7 +164,7 @@ def test_next_move_asks_twice_where_a_tensor_is_small():
 @pytest.mark.parametrize("lie", [0, 77, 128, 299])
 def test_next_move_narrows_a_long_program_and_a_large_tensor(lie):
     run = chain(300, 20_000)
-    theirs, output = told(Runner(run.program), run.payload, Lie(lie, 19_999))
+    theirs, output = lying_trace(Runner(run.program), run.payload, Lie(lie, 19_999))
 
     moves = list(pursued(honest(run), theirs, output))
 
@@ -176,7 +176,7 @@ def test_next_move_narrows_a_long_program_and_a_large_tensor(lie):
 
 def test_next_move_shows_the_output_itself_when_the_whole_trace_is_ours():
     run = chain(20, 30)
-    theirs, output = told(Runner(run.program), run.payload, Lie(None, 7))
+    theirs, output = lying_trace(Runner(run.program), run.payload, Lie(None, 7))
 
     first, last = pursued(honest(run), theirs, output)
 

@@ -98,7 +98,7 @@ class Tree:
         return False
 
 
-class Known:
+class RevealedTrace:
     """What is known of another's trace of the run that `ours` is of."""
 
     def __init__(self, ours: Trace, root: bytes | None = None):
@@ -175,7 +175,7 @@ class Known:
 class Sources:
     """What a proof needs of a trace that is known in part. Operands are agreed on, so ours."""
 
-    def __init__(self, known: Known, inputs: Sequence[Array]):
+    def __init__(self, known: RevealedTrace, inputs: Sequence[Array]):
         self._known = known
         self._ours = WholeTrace(known.ours, inputs)
 
