@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracle import merkle
+from oracle import merkle, serialization
 from oracle.cli.demo.liar import output_of, traced
 from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace
@@ -42,7 +42,7 @@ def accuse(runner: Runner, payload: bytes, lie: Lie, task: Pursue) -> bytes:
     for part in task.revealed:
         known.add(*part)
     inputs = decode(payload, runner.program.signature.inputs)
-    return findings.dump(findings.find(known, inputs, task.output))
+    return serialization.dump(findings.find(known, inputs, task.output))
 
 
 def flipped(value: Array, element: int, flip: int) -> Array:

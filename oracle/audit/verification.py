@@ -196,7 +196,7 @@ class _Subject:
         terms = (model.file_hash, model.program_root, model.signature, model.assurance)
         job = Job(self.onnx, *terms, self.bundle.payload, Testify(self.bundle.output))
         try:
-            return testimony.load(self.executor.infer(job))
+            return testimony.read_testimony(self.executor.infer(job))
         except OracleError as error:
             return error
 

@@ -179,7 +179,7 @@ class Patrol:
         request_id = RequestId(row.duty.subject)
         request = "0x" + request_id.hex()
         try:
-            finding = findings.load(future.result())
+            finding = findings.read_finding(future.result())
         except OracleError as error:
             log.error("cannot be checked yet", request=request, why=str(error))
             self._fail(duty_id, now)

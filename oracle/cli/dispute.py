@@ -164,7 +164,7 @@ def rerun(
     task = Pursue(output, dispute.trace_root, tuple(parts))
     terms = (model.file_hash, model.program_root, model.signature, model.assurance)
     with Executor(processes=1, time_limit=_TIME_LIMIT) as executor:
-        finding = findings.load(executor.infer(Job(path, *terms, payload, task)))
+        finding = findings.read_finding(executor.infer(Job(path, *terms, payload, task)))
         ours = executor.infer(Job(path, *terms, payload, Infer(second_opinion=False)))
     return finding, ours
 

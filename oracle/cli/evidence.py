@@ -48,7 +48,7 @@ def gather(
     terms = (what.file_hash, what.program_root, what.signature, what.assurance)
     job = Job(path, *terms, found.created.payload, Testify(claim.output))
     with Executor(1, limits.seconds, limits.memory) as executor:
-        ours = testimony.load(executor.infer(job))
+        ours = testimony.read_testimony(executor.infer(job))
     siblings = [sibling for value in ours.paths for sibling in value]
     return Bundle(
         chain_id=session.chain.id,

@@ -10,6 +10,7 @@ from typing import Protocol
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import ModelProto
 
+from oracle import serialization
 from oracle.errors import (
     InferenceFailed,
     ModelMismatch,
@@ -145,7 +146,7 @@ class Exact:
                 data, siblings = self.trace(payload).open_part(part)
                 return data + b"".join(siblings)
             case Pursue():
-                return findings.dump(self.pursue(task, payload))
+                return serialization.dump(self.pursue(task, payload))
 
     def pursue(self, task: Pursue, payload: bytes) -> Finding:
         """Raises InferenceFailed where two runs of ours differ: then nobody is to be accused."""
@@ -189,7 +190,9 @@ class Exact:
         """What `Testify` asks for."""
         inputs = decode(payload, self.runner.program.signature.inputs)
         ours = self.runner.infer(payload)
-        return testimony.dump(testimony.testify(trace(self.runner, inputs), inputs, ours, output))
+        return serialization.dump(
+            testimony.testify(trace(self.runner, inputs), inputs, ours, output)
+        )
 
 
 def load_engine(data: bytes, model: ModelIdentity, *, second_opinion: bool = False) -> Engine:

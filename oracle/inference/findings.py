@@ -5,16 +5,14 @@ It is found in a child process and travels as JSON: what a child says is never u
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
-
-from oracle import merkle
+from oracle import merkle, serialization
 from oracle.errors import InferenceFailed
 from oracle.exact.program import OperandKind
 from oracle.exact.proofs.evidence import ClaimKind, build, descriptors
 from oracle.exact.proofs.pursuit import Accusation, next_move
 from oracle.exact.proofs.revealed import RevealedTrace, Sources
+from oracle.serialization import Unreadable
 from oracle.tensor import Array
 from oracle.types import VALUE_TREE, Part
 
@@ -69,23 +67,13 @@ def find(
     return Finding(False, fraud=_fraud(revealed, inputs, move, output), doubt=doubt)
 
 
-def dump(finding: Finding) -> bytes:
-    return orjson.dumps(finding, default=_as_text)
-
-
-def load(data: bytes) -> Finding:
-    """The inverse of `dump`. Raises InferenceFailed where `data` is none."""
+def read_finding(data: bytes) -> Finding:
+    """Reads what a child process answered. Raises InferenceFailed where it is no finding."""
     try:
-        fields = orjson.loads(data)
-        return Finding(
-            bool(fields["is_right"]),
-            _loaded_question(fields["question"]),
-            _loaded_fraud(fields["fraud"]),
-            fields["doubt"],
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        return serialization.load(data, Finding)
+    except Unreadable as error:
         raise InferenceFailed(
-            f"The child process found nothing that can be read: {error}"
+            f"The child process found nothing that can be read: {error}."
         ) from None
 
 
@@ -124,35 +112,4 @@ def _fraud(
         expected=expected,
         proof=build(program, move.node, move.element, sources, move.kind, move.output),
         reads_input=any(operand.kind is OperandKind.INPUT for operand in node.operands),
-    )
-
-
-def _as_text(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    raise TypeError(type(value))
-
-
-def _loaded_question(fields: Any) -> Question | None:
-    if fields is None:
-        return None
-    part = Part(**{name: int(number) for name, number in fields["part"].items()})
-    values, leaves = int(fields["values"]), int(fields["leaves"])
-    return Question(part, values, leaves, bytes.fromhex(fields["descriptors"]))
-
-
-def _loaded_fraud(fields: Any) -> Fraud | None:
-    if fields is None:
-        return None
-    return Fraud(
-        kind=ClaimKind(fields["kind"]),
-        node=int(fields["node"]),
-        name=str(fields["name"]),
-        op=str(fields["op"]),
-        output=int(fields["output"]),
-        element=int(fields["element"]),
-        claimed=bytes.fromhex(fields["claimed"]),
-        expected=bytes.fromhex(fields["expected"]),
-        proof=bytes.fromhex(fields["proof"]),
-        reads_input=bool(fields["reads_input"]),
     )

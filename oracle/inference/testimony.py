@@ -6,15 +6,14 @@ It is found in a child process and travels as JSON: what a child says is never u
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
-
+from oracle import serialization
 from oracle.errors import InferenceFailed
 from oracle.exact.proofs import evidence
 from oracle.exact.proofs.evidence import ClaimKind, WholeTrace
 from oracle.exact.proofs.trace import Trace
 from oracle.inference.comparison import first_differences
+from oracle.serialization import Unreadable
 from oracle.tensor import Array, to_bytes
 from oracle.types import Signature
 
@@ -87,40 +86,11 @@ def most_bytes(signature: Signature) -> int:
     return 2 * (signature.output_length + MAX_PROOFS)
 
 
-def dump(testimony: Testimony) -> bytes:
-    return orjson.dumps(testimony, default=_as_text)
-
-
-def load(data: bytes) -> Testimony:
-    """The inverse of `dump`. Raises InferenceFailed where `data` is none."""
+def read_testimony(data: bytes) -> Testimony:
+    """Reads what a child process answered. Raises InferenceFailed where it is no testimony."""
     try:
-        fields = orjson.loads(data)
-        wrong = fields["wrong"]
-        return Testimony(
-            output=bytes.fromhex(fields["output"]),
-            trace_root=bytes.fromhex(fields["trace_root"]),
-            header=bytes.fromhex(fields["header"]),
-            paths=tuple(tuple(map(bytes.fromhex, path)) for path in fields["paths"]),
-            wrong=None if wrong is None else _loaded(wrong),
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        return serialization.load(data, Testimony)
+    except Unreadable as error:
         raise InferenceFailed(
             f"The child process said nothing that can be read: {error}."
         ) from None
-
-
-def _loaded(fields: Any) -> WrongElement:
-    return WrongElement(
-        output=int(fields["output"]),
-        element=int(fields["element"]),
-        node=int(fields["node"]),
-        op=str(fields["op"]),
-        name=str(fields["name"]),
-        proof=bytes.fromhex(fields["proof"]),
-    )
-
-
-def _as_text(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    raise TypeError(type(value))

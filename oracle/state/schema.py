@@ -95,14 +95,14 @@ TRANSACTIONS = Table(
     Column("is_mined", Boolean, nullable=False, default=False),
     Column("gas_used", BigInteger, nullable=False, default=0),
 )
-FACTS = Table(
-    "facts",
+DISPUTE_EVENTS = Table(
+    "dispute_events",
     METADATA,
     Column("block", BigInteger, primary_key=True, autoincrement=False),
     Column("log_index", Integer, primary_key=True, autoincrement=False),
     Column("request_id", LargeBinary, nullable=False, index=True),
     Column("dispute", LargeBinary, nullable=False, index=True),
-    Column("content", Text, nullable=False),
+    Column("event", Text, nullable=False),
 )
 COMMITMENTS = Table(
     "commitments",

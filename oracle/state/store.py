@@ -43,13 +43,13 @@ from oracle.state.duties import (
     Postpone,
     State,
 )
-from oracle.state.facts import dump, load
+from oracle.state.events import dump_event, load_event
 from oracle.state.schema import (
     CHECKS,
     COMMITMENTS,
     CURSOR,
+    DISPUTE_EVENTS,
     DUTIES,
-    FACTS,
     IDENTITY,
     METADATA,
     MODELS,
@@ -188,12 +188,12 @@ class Store:
             ):
                 self._insert(
                     connection,
-                    FACTS,
+                    DISPUTE_EVENTS,
                     block=what.where.block,
                     log_index=what.where.index,
                     request_id=what.request_id,
                     dispute=key_of(what),
-                    content=dump(what),
+                    event=dump_event(what),
                 )
 
     def _apply(self, connection: Connection, what: Event, decision: Decision) -> None:
@@ -307,21 +307,21 @@ class Store:
     def dispute(self, key: bytes) -> Dispute:
         """The dispute with that key as far as we have read."""
         query = (
-            select(FACTS.c.content)
-            .where(FACTS.c.dispute == key)
-            .order_by(FACTS.c.block, FACTS.c.log_index)
+            select(DISPUTE_EVENTS.c.event)
+            .where(DISPUTE_EVENTS.c.dispute == key)
+            .order_by(DISPUTE_EVENTS.c.block, DISPUTE_EVENTS.c.log_index)
         )
         with self._begin() as connection:
             rows = list(connection.execute(query).scalars())
-        return replay(key, map(load, rows))
+        return replay(key, map(load_event, rows))
 
     def disputes(self, request_id: RequestId) -> list[Dispute]:
         """All disputes about a request: one for each of its proposals that was disputed."""
         query = (
-            select(FACTS.c.dispute)
-            .where(FACTS.c.request_id == request_id)
-            .group_by(FACTS.c.dispute)
-            .order_by(func.min(FACTS.c.block))
+            select(DISPUTE_EVENTS.c.dispute)
+            .where(DISPUTE_EVENTS.c.request_id == request_id)
+            .group_by(DISPUTE_EVENTS.c.dispute)
+            .order_by(func.min(DISPUTE_EVENTS.c.block))
         )
         with self._begin() as connection:
             keys = list(connection.execute(query).scalars())
