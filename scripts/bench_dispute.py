@@ -149,7 +149,7 @@ class Case:
     def payload(self) -> bytes:
         return b"".join(map(to_bytes, self.inputs))
 
-    def told(self, lie: Lie) -> Trace:
+    def lying_trace(self, lie: Lie) -> Trace:
         """The run of an operator that tells the lie."""
 
         def tamper(node: int, value: Array) -> Array:
@@ -278,7 +278,7 @@ class Court:
         """Against a lie of one unit in the last place."""
         record = case.program.nodes[at]
         lie = Lie(at, elements(case, at)[0])
-        lying = case.told(lie)
+        lying = case.lying_trace(lie)
         subject = self.propose(case, output_of(lying))
         count = len(case.program.nodes)
         top = Part(VALUE_TREE, depth_of(count), 0, 1)
@@ -328,7 +328,7 @@ def worst(case: Case) -> tuple[Lie, Trace]:
     for at in sorted(range(len(case.program.nodes)), key=rank):
         for element, by in product(elements(case, at)[:8], LIES):
             lie = Lie(at, element, by)
-            lying = case.told(lie)
+            lying = case.lying_trace(lie)
             if output_of(lying) != right:
                 return lie, lying
     raise AssertionError(f"{case.name}: no lie is seen in the output")

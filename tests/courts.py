@@ -124,12 +124,12 @@ class Liar(Honest):
     lie: Lie = Lie(2, 123)
 
     def answer(self, payload: bytes, task: Task) -> bytes:
-        trace, output = self.told(payload)
+        trace, output = self.trace(payload)
         if isinstance(task, (Infer, Open)):
             return answer(trace, output, task)
         return super().answer(payload, task)
 
-    def lying_trace(self, payload: bytes) -> tuple[Trace, bytes]:
+    def trace(self, payload: bytes) -> tuple[Trace, bytes]:
         return lying_trace(engine().runner, payload, self.lie)
 
 
