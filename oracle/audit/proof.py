@@ -1,36 +1,44 @@
 """Reads a proof as the referee does (`contracts/interfaces/IReferee.sol`), with none of the code
-that builds one: every hash is checked, and the element is computed again from what is opened."""
+that builds one or computes the law: every hash is checked, and the element is computed again from
+what is opened."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from oracle import merkle
-from oracle.errors import PayloadError, WrongEvidence
-from oracle.exact.program import (
-    MAX_RANK,
-    Constant,
-    Node,
-    Op,
-    Operand,
-    OperandKind,
-    Program,
-    ValueType,
-)
-from oracle.exact.proofs.reads import reads
-from oracle.exact.proofs.trace import trace_root
-from oracle.exact.run import Runner
+from oracle.audit.element import Primitive, Tensor, compute, op_name
+from oracle.audit.numbers import Element, bits, elements
+from oracle.errors import WrongEvidence
 from oracle.merkle import LEAF, Nodes, Opening, Run, keccak256
-from oracle.tensor import Array, decode, numpy_dtype, to_bytes
-from oracle.types import DType, Signature, TensorType
+from oracle.types import DType, TensorType
 
+MAX_RANK = 7
+INPUT, CONSTANT = 0, 1  # kinds of operands; that of a value is VALUE
 WORD = 32
-VALUE, OUTPUT = 2, 3  # kinds of claims
+VALUE, OUTPUT = 2, 3  # kinds of claims; VALUE is a kind of operand too
 
 _HEADER = keccak256(b"exactum.program")
 _NODE = keccak256(b"exactum.node")
-_EMPTY = bytes(32)
+_TRACE = keccak256(b"exactum.trace")
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Where an operand comes from: `index` counts inputs, constants or values, by `kind`. `root` is
+    a constant's."""
+
+    kind: int
+    index: int
+    type: Tensor
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node's record: what it computes, and from which operands."""
+
+    primitive: Primitive
+    operands: tuple[Operand, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,8 @@ class Header:
 
     record: bytes
     nodes: int
-    inputs: tuple[ValueType, ...]
-    outputs: tuple[tuple[int, ValueType], ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[tuple[int, Tensor], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ class Proven:
     """One element: the bits that were claimed, and those that the law gives."""
 
     node: int
-    op: Op
+    op: str
     element: int
     claimed: bytes
     expected: bytes
@@ -122,7 +130,7 @@ def check_value(
 ) -> None:
     """Raises where the trace does not have that value root at that node."""
     top = merkle.nodes_root(header.nodes, Nodes(0, value, (root,), tuple(path)))
-    if top is None or trace_root(claim.program_root, [top]) != claim.trace_root:
+    if top is None or keccak256(_TRACE + claim.program_root + top) != claim.trace_root:
         raise WrongEvidence(f"value {value} does not lead to the trace's root")
 
 
@@ -137,33 +145,34 @@ def prove(proof: bytes, claim: Claim, inputs: Sequence[TensorType]) -> Proven:
     if kind not in (VALUE, OUTPUT) or any(head[17:]) or (kind == VALUE and output):
         raise WrongEvidence("what should be the claim is none")
     header = read_header(words, claim.program_root)
-    node, constants = _read_node(words, header, index, claim.program_root)
-    if element >= node.output.elements:
-        raise WrongEvidence(f"its node has {node.output.elements} elements and no {element}")
+    node = _read_node(words, header, index, claim.program_root)
+    output_type = node.primitive.output
+    if element >= output_type.elements:
+        raise WrongEvidence(f"its node has {output_type.elements} elements and no {element}")
     if kind == VALUE:
-        claimed = _claimed_value(words, header, claim, index, node.output, element)
+        claimed = _claimed_value(words, header, claim, index, output_type, element)
     else:
         claimed = _claimed_output(header, claim.output, output, index, element)
-    roots = dict(constants)
+    reader = _Reader(words, node, _read_roots(words, header, claim, node), claim.payload, inputs)
+    expected = bits(compute(node.primitive, element, reader.read), output_type.dtype)
+    words.end()
+    return Proven(index, op_name(node.primitive.op), element, claimed, expected)
+
+
+def _read_roots(words: Words, header: Header, claim: Claim, node: Node) -> list[bytes]:
+    """For each operand the root of its tensor's tree; empty for an input."""
+    roots = []
     for operand in node.operands:
-        if operand.kind is OperandKind.VALUE:
+        root = operand.root
+        if operand.kind == VALUE:
             root = words.take(1)
             check_value(header, claim, operand.index, root, read_path(words, header))
-            roots[OperandKind.VALUE, operand.index] = root
-    known = _Known(node, claim.payload, inputs)
-    for read in reads(node, element, known.look):
-        operand = node.operands[read.operand]
-        if operand.kind is not OperandKind.INPUT:
-            size = operand.type.dtype.itemsize
-            first, last = read.first * size // LEAF, ((read.first + read.count) * size - 1) // LEAF
-            root = roots[operand.kind, operand.index]
-            known.add(operand, _read_run(words, operand.type, root, first, last - first + 1))
-    words.end()
-    return Proven(index, node.op, element, claimed, known.computed(element))
+        roots.append(root)
+    return roots
 
 
 def _claimed_value(
-    words: Words, header: Header, claim: Claim, value: int, type_: ValueType, element: int
+    words: Words, header: Header, claim: Claim, value: int, type_: Tensor, element: int
 ) -> bytes:
     """From the trace."""
     size = type_.dtype.itemsize
@@ -184,35 +193,31 @@ def _claimed_output(header: Header, payload: bytes, output: int, node: int, elem
     return payload[at : at + size]
 
 
-def _read_node(
-    words: Words, header: Header, index: int, program_root: bytes
-) -> tuple[Node, dict[tuple[OperandKind, int], bytes]]:
-    """A node, and the roots of the constants that it reads."""
+def _read_node(words: Words, header: Header, index: int, program_root: bytes) -> Node:
     head = words.peek(3)
-    operands, attributes = _number(head[44:48]), _number(head[48:52])
-    if head[:WORD] != _NODE or index >= header.nodes or max(operands, attributes) > 1 << 16:
+    count, attributes = _number(head[44:48]), _number(head[48:52])
+    if head[:WORD] != _NODE or index >= header.nodes or max(count, attributes) > 1 << 16:
         raise WrongEvidence("what should be a node is none")
-    record = words.take(3 + 3 * operands + attributes)
+    record = words.take(3 + 3 * count + attributes)
     _check_record(words, record, index + 1, header.nodes, program_root)
-    read: list[Operand] = []
-    roots: dict[tuple[OperandKind, int], bytes] = {}
-    for at in range(3, 3 + 3 * operands, 3):
-        reference = _word(record, at)
-        try:
-            kind = OperandKind(reference[0])
-        except ValueError:
-            raise WrongEvidence(f"an operand has kind {reference[0]}") from None
-        operand = Operand(kind, _number(reference[1:5]), _type(_word(record, at + 1)))
-        read.append(operand)
-        if kind is OperandKind.CONSTANT:
-            roots[kind, operand.index] = _word(record, at + 2)
-    numbers = range(3 + 3 * operands, 3 + 3 * operands + attributes)
-    signed = [int.from_bytes(_word(record, at), "big", signed=True) for at in numbers]
-    try:
-        op = Op(_number(head[32:36]))
-    except ValueError:
-        raise WrongEvidence(f"there is no op {head[32:36].hex()}") from None
-    return Node(op, tuple(read), _type(_word(record, 2)), tuple(signed)), roots
+    operands = tuple(_operand(record, at) for at in range(3, 3 + 3 * count, 3))
+    numbers = range(3 + 3 * count, 3 + 3 * count + attributes)
+    primitive = Primitive(
+        _number(head[32:36]),
+        tuple(operand.type for operand in operands),
+        _type(_word(record, 2)),
+        tuple(int.from_bytes(_word(record, at), "big", signed=True) for at in numbers),
+    )
+    return Node(primitive, operands)
+
+
+def _operand(record: bytes, at: int) -> Operand:
+    reference = _word(record, at)
+    kind = reference[0]
+    if kind not in (INPUT, CONSTANT, VALUE):
+        raise WrongEvidence(f"an operand has kind {kind}")
+    root = _word(record, at + 2) if kind == CONSTANT else b""
+    return Operand(kind, _number(reference[1:5]), _type(_word(record, at + 1)), root)
 
 
 def _check_record(words: Words, record: bytes, at: int, nodes: int, program_root: bytes) -> None:
@@ -222,7 +227,7 @@ def _check_record(words: Words, record: bytes, at: int, nodes: int, program_root
         raise WrongEvidence(f"record {at} does not lead to the program's root")
 
 
-def _read_run(words: Words, type_: ValueType, root: bytes, first: int, count: int) -> Run:
+def _read_run(words: Words, type_: Tensor, root: bytes, first: int, count: int) -> Run:
     leaves = words.take(count * (LEAF // WORD))
     pieces = tuple(leaves[at : at + LEAF] for at in range(0, len(leaves), LEAF))
     beside = _siblings(merkle.leaf_count(type_.nbytes), first, count)
@@ -243,67 +248,44 @@ def _siblings(leaves: int, first: int, count: int) -> int:
     return found
 
 
-class _Known:
-    """What is opened of a node's operands; all else is zero."""
+class _Reader:
+    """Gives a rule the elements that it reads: from the payload, or from the proof's next run."""
 
-    def __init__(self, node: Node, payload: bytes, inputs: Sequence[TensorType]):
+    def __init__(
+        self,
+        words: Words,
+        node: Node,
+        roots: Sequence[bytes],
+        payload: bytes,
+        inputs: Sequence[TensorType],
+    ):
+        needed = sum(type_.nbytes for type_ in inputs)
+        if len(payload) != needed:
+            raise WrongEvidence(f"the input has {len(payload)} bytes, not the model's {needed}")
+        if any(each.kind == INPUT and each.index >= len(inputs) for each in node.operands):
+            raise WrongEvidence("a node reads an input that there is not")
+        self._words = words
         self._node = node
-        try:
-            self._inputs = [array.reshape(-1) for array in decode(payload, inputs)]
-        except PayloadError as error:
-            raise WrongEvidence(f"the input is none of the model's ({error})") from None
-        self._arrays: dict[tuple[OperandKind, int], Array] = {}
-        for operand in node.operands:
-            if operand.kind is OperandKind.INPUT and operand.index >= len(self._inputs):
-                raise WrongEvidence("a node reads an input that there is not")
+        self._roots = roots
+        self._payload = payload
+        self._inputs = inputs
 
-    def look(self, operand: int, place: int) -> int:
-        """An element's bits where it is a float, else its value."""
-        found = self._array(self._node.operands[operand])[place : place + 1]
-        return int(found.view("u4")[0] if found.dtype.kind == "f" else found[0])
-
-    def add(self, operand: Operand, run: Run) -> None:
-        array = self._array(operand)
-        dtype = numpy_dtype(operand.type.dtype)
-        first = run.first * LEAF // dtype.itemsize
-        opened = np.frombuffer(b"".join(run.leaves), dtype.newbyteorder(">"))
-        array[first : first + opened.size] = opened[: array.size - first]
-
-    def computed(self, element: int) -> bytes:
-        """The element's bits, by a program of this node alone."""
-        node = self._node
-        operands: list[Operand] = []
-        constants: list[Constant] = []
-        types: list[TensorType] = []
-        arrays: list[Array] = []
-        for operand in node.operands:
-            array = self._array(operand).reshape(operand.type.shape)
-            if operand.kind is OperandKind.CONSTANT:
-                array.flags.writeable = False
-                operands.append(Operand(OperandKind.CONSTANT, len(constants), operand.type))
-                constants.append(Constant(array, operand.type))
-            else:
-                operands.append(Operand(OperandKind.INPUT, len(types), operand.type))
-                types.append(TensorType(f"x{len(types)}", operand.type.dtype, operand.type.shape))
-                arrays.append(array)
-        program = Program(
-            signature=Signature(
-                tuple(types), (TensorType("y", node.output.dtype, node.output.shape),)
-            ),
-            nodes=(Node(node.op, tuple(operands), node.output, node.attributes),),
-            constants=tuple(constants),
-            outputs=(Operand(OperandKind.VALUE, 0, node.output),),
-        )
-        [output] = Runner(program).run(arrays)
-        return to_bytes(output.reshape(-1)[element : element + 1])
-
-    def _array(self, operand: Operand) -> Array:
-        if operand.kind is OperandKind.INPUT:
-            return self._inputs[operand.index]
-        key = operand.kind, operand.index
-        if key not in self._arrays:
-            self._arrays[key] = np.zeros(operand.type.elements, numpy_dtype(operand.type.dtype))
-        return self._arrays[key]
+    def read(self, operand: int, first: int, count: int) -> Sequence[Element]:
+        """Neighbouring elements of an operand."""
+        source = self._node.operands[operand]
+        size = source.type.dtype.itemsize
+        start, end = first * size, (first + count) * size
+        if not 0 <= start <= end <= source.type.nbytes:
+            raise WrongEvidence(f"operand {operand} has no element {first + count - 1}")
+        if source.kind == INPUT:
+            offset = sum(type_.nbytes for type_ in self._inputs[: source.index])
+            return elements(self._payload[offset + start : offset + end], source.type.dtype)
+        leaf = start // LEAF
+        leaves = (end - 1) // LEAF - leaf + 1
+        run = _read_run(self._words, source.type, self._roots[operand], leaf, leaves)
+        skipped = leaf * LEAF
+        data = b"".join(run.leaves)[start - skipped : end - skipped]
+        return elements(data, source.type.dtype)
 
 
 def _word(record: bytes, at: int) -> bytes:
@@ -314,9 +296,9 @@ def _number(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
 
-def _type(word: bytes) -> ValueType:
+def _type(word: bytes) -> Tensor:
     rank = word[1]
     if rank > MAX_RANK or word[0] not in DType._value2member_map_ or any(word[2 + 4 * rank :]):
         raise WrongEvidence("what should be a type is none")
     dims = tuple(_number(word[at : at + 4]) for at in range(2, 2 + 4 * rank, 4))
-    return ValueType(DType(word[0]), dims)
+    return Tensor(DType(word[0]), dims)

@@ -331,6 +331,6 @@ class _Subject:
         is_ours = wrong is not None and wrong.proof == self.bundle.proof
         _require(is_ours, "The proof is not of the first element that is wrong.")
         return (
-            f"the proof opens element {found.element} of node {found.node} ({found.op.name}):"
+            f"the proof opens element {found.element} of node {found.node} ({found.op}):"
             f" claimed {found.claimed.hex()}, and what it reads gives {found.expected.hex()}"
         )

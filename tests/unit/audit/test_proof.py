@@ -40,7 +40,7 @@ def test_prove_recomputes_each_value_from_what_is_opened(name: str) -> None:
             found = prove(proof, claim, program.signature.inputs)
 
             value = ours.values[index].reshape(-1)[element : element + 1]
-            assert (found.node, found.element, found.op) == (index, element, node.op)
+            assert (found.node, found.element, found.op) == (index, element, node.op.name)
             assert found.claimed == found.expected == to_bytes(value)
 
 
