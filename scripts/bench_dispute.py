@@ -29,6 +29,7 @@ from rich.table import Table
 from oracle import samples
 from oracle.chain import keys as signers
 from oracle.chain.codec import commitment, dispute_key, model_preimage, request_id
+from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Options, Queue, Registry, Subject
 from oracle.chain.decoder import Decoder
 from oracle.chain.deployment import PRESETS, Deployment, deploy
@@ -42,7 +43,7 @@ from oracle.chain.events import (
     WindowMoved,
 )
 from oracle.chain.keys import Signer
-from oracle.chain.node import Call, Chain, Receipt, connect
+from oracle.chain.node import Call, Chain, Receipt
 from oracle.chain.transactions import transact
 from oracle.cli.demo.liar import output_of, traced
 from oracle.exact.lowering.graph import lower

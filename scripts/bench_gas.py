@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from oracle.chain import keys as signers
+from oracle.chain.connection import connect
 from oracle.chain.contracts import Consumer, Queue, Registry
 from oracle.chain.decoder import Decoder
 from oracle.chain.deployment import Deployment, Parameters, create, deploy
 from oracle.chain.devnet import anvil, fund, skip_time
 from oracle.chain.events import RequestCreated, ResultProposed
 from oracle.chain.keys import Signer
-from oracle.chain.node import Chain, Receipt, connect
+from oracle.chain.node import Chain, Receipt
 from oracle.chain.transactions import transact
 from oracle.types import Assurance, DType, Model, Signature, TensorType, Wei
 

@@ -17,13 +17,14 @@ from eth_account import Account as EthAccount
 from eth_utils import keccak
 
 from oracle.chain import devnet, preimage
-from oracle.chain.codec import model_words
+from oracle.chain.codec import model_words, terms_from_word
+from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Options, Queue, Registry
 from oracle.chain.deployment import Deployment, Parameters, deploy
 from oracle.chain.events import Event, ModelPublished, RequestCreated, ResultProposed, Where
 from oracle.chain.history import History
 from oracle.chain.keys import Signer, from_key
-from oracle.chain.node import Call, Chain, Receipt, connect
+from oracle.chain.node import Call, Chain, Receipt
 from oracle.chain.transactions import transact
 from oracle.chain.watcher import Watcher
 from oracle.types import (
@@ -92,6 +93,12 @@ class World:
     @cached_property
     def watcher(self) -> Watcher:
         return Watcher(self.chain, self.deployment, confirmations=0)
+
+    def terms_of(self, model_id: ModelId) -> ModelTerms:
+        """As the registry packed them."""
+        data = keccak(text="termsOf(bytes32)")[:4] + model_id
+        word = self.chain.call(Call(self.registry.address, data))
+        return terms_from_word(int.from_bytes(word, "big"))
 
     def send(self, who: str, call: Call) -> Receipt:
         return transact(self.chain, PEOPLE[who], call)

@@ -106,7 +106,9 @@ class Honest:
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
         return self.ask(model, uris, payload, Infer())
 
-    def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
+    def ask(
+        self, _model: Model, _uris: Sequence[str], payload: bytes, task: Task
+    ) -> "Future[bytes]":
         self.asked.append(task)
         future: Future[bytes] = Future()
         if self.is_silent and isinstance(task, Open):

@@ -110,7 +110,7 @@ class Auditor:
         self._parallel = parallel
 
     def audit(
-        self, scope: Scope, report: Callable[[Progress], None] = lambda progress: None
+        self, scope: Scope, report: Callable[[Progress], None] = lambda _progress: None
     ) -> list[Row]:
         """In the order in which they were proposed."""
         scope = replace(scope, first=max(scope.first, self._archive.first_block))

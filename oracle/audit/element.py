@@ -91,7 +91,7 @@ def _elementwise(rule: Callable[..., Result]) -> Callable[[Primitive, int, Read]
     """A rule of the operands' elements and the dtype of the first operand."""
 
     def computed(node: Primitive, element: int, read: Read) -> Result:
-        return rule(*_operands(node, element, read), dtype=node.operands[0].dtype)
+        return rule(*_operands(node, element, read), node.operands[0].dtype)
 
     return computed
 
@@ -477,18 +477,18 @@ _OPS: dict[int, tuple[str, Callable[[Primitive, int, Read], Result]]] = {
     0x0201: ("SUB", _elementwise(_subtract)),
     0x0202: ("MUL", _elementwise(_multiply)),
     0x0203: ("DIV", _elementwise(_divide)),
-    0x0204: ("NEG", _elementwise(lambda x, dtype: -x)),
+    0x0204: ("NEG", _elementwise(lambda x, _: -x)),
     0x0205: ("ABS", _elementwise(_absolute)),
     0x0206: ("SQRT", _function(functions.square_root)),
     0x0207: ("MAX", _elementwise(_maximum)),
     0x0208: ("MIN", _elementwise(_minimum)),
-    0x0209: ("LESS", _elementwise(lambda x, y, dtype: int(x < y))),
+    0x0209: ("LESS", _elementwise(lambda x, y, _: int(x < y))),
     0x020A: ("WHERE", _where),
     0x020B: ("CAST", _cast),
-    0x0240: ("EQUAL", _elementwise(lambda x, y, dtype: int(x == y))),
-    0x0241: ("AND", _elementwise(lambda x, y, dtype: x & y)),
-    0x0242: ("OR", _elementwise(lambda x, y, dtype: x | y)),
-    0x0243: ("XOR", _elementwise(lambda x, y, dtype: x ^ y)),
+    0x0240: ("EQUAL", _elementwise(lambda x, y, _: int(x == y))),
+    0x0241: ("AND", _elementwise(lambda x, y, _: x & y)),
+    0x0242: ("OR", _elementwise(lambda x, y, _: x | y)),
+    0x0243: ("XOR", _elementwise(lambda x, y, _: x ^ y)),
     0x0244: ("MOD", _elementwise(_modulo)),
     0x0300: ("EXP", _function(functions.exp)),
     0x0301: ("LOG", _function(functions.log)),

@@ -19,18 +19,16 @@ from oracle.chain.codec import (
     request_id,
     request_words,
     subject_words,
-    terms_from_word,
 )
 from oracle.chain.deployment import DISPUTES, QUEUE, REFEREE, REGISTRY, Deployment
 from oracle.chain.node import Call, Chain
-from oracle.errors import ChainError, NotFound, Reverted
+from oracle.errors import ChainError, Reverted
 from oracle.types import (
     Account,
     Address,
     Demand,
     Model,
     ModelId,
-    ModelTerms,
     Part,
     Proposal,
     Request,
@@ -90,12 +88,6 @@ class Registry:
     def id_of(self, model: Model) -> ModelId:
         call = self._call("idOf", model.publisher, model_words(model))
         return ModelId(self.chain.call(call))
-
-    def terms_of(self, model: ModelId) -> ModelTerms:
-        word = int.from_bytes(self.chain.call(self._call("termsOf", model)), "big")
-        if not word:
-            raise NotFound(f"The registry knows no model 0x{model.hex()}.")
-        return terms_from_word(word)
 
     def is_deprecated(self, model: ModelId) -> bool:
         return bool(int.from_bytes(self.chain.call(self._call("isDeprecated", model)), "big"))

@@ -202,7 +202,7 @@ def deploy(
     signer: Signer,
     parameters: Parameters,
     path: Path,
-    report: Callable[[str, Deployed, bool], None] = lambda name, deployed, is_new: None,
+    report: Callable[[str, Deployed, bool], None] = lambda _name, _deployed, _is_new: None,
 ) -> Deployment:
     """Deploys what is not on the chain yet, and writes `path` after each contract, so that a second
     run after a crash goes on where the first stopped."""

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oracle.chain.connection import connect
 from oracle.chain.embedded import EmbeddedChain
-from oracle.chain.node import Chain, connect
+from oracle.chain.node import Chain
 from oracle.chain.transactions import wait
 from oracle.errors import ChainError, ConfigError, RpcUnavailable
 from oracle.types import Address, Wei

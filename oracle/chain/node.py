@@ -25,8 +25,6 @@ from oracle.chain.errors import reverted
 from oracle.errors import ChainError, NotFound, RpcUnavailable
 from oracle.types import Address, Wei
 
-EMBEDDED = "embedded"
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -183,10 +181,6 @@ class Chain:
         with self.guarded():
             return [bytes(each) for each in self.web3.eth.get_block(number)["transactions"]]  # type: ignore[arg-type]
 
-    def transaction_input(self, transaction: bytes) -> bytes:
-        with self.guarded():
-            return bytes(self.web3.eth.get_transaction(HexBytes(transaction))["input"])
-
     def sender_of(self, transaction: bytes) -> Address:
         with self.guarded():
             return Address(self.web3.eth.get_transaction(HexBytes(transaction))["from"])
@@ -219,13 +213,8 @@ class Chain:
             return Wei(self.web3.eth.get_balance(account))  # type: ignore[arg-type]
 
 
-def connect(url: str) -> Chain:
-    """`url` is http(s)://… or `embedded`, a fresh chain inside this process."""
-    if url == EMBEDDED:
-        # Half a second of imports that no other chain needs.
-        from oracle.chain.embedded import EmbeddedChain
-
-        return EmbeddedChain()
+def http_chain(url: str) -> Chain:
+    """Connects to the node at an http(s) URL. Raises RpcUnavailable for any other."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise RpcUnavailable(

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 import structlog
 
+from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Referee, Subject
 from oracle.chain.history import History
 from oracle.chain.keys import Signer
-from oracle.chain.node import connect
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
 from oracle.challenger.patrol import Patrol, SecondView, Setup

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from oracle.chain import deployment as deployments
+from oracle.chain.connection import connect
 from oracle.chain.deployment import PRESETS, Deployed
 from oracle.chain.keys import Signer
-from oracle.chain.node import connect
 from oracle.cli import show
 from oracle.cli.options import ACCOUNT, DURATION, MONEY, chain_options, json_option
 from oracle.cli.session import deployment_path, signing

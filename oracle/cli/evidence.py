@@ -15,9 +15,9 @@ from oracle.audit import verification
 from oracle.audit.bundle import Bundle, Reference, References
 from oracle.audit.verification import Outcome, Report
 from oracle.chain import preimage
+from oracle.chain.connection import connect
 from oracle.chain.events import ResultProposed, Where
 from oracle.chain.history import ModelHistory, RequestHistory
-from oracle.chain.node import connect
 from oracle.cli import show
 from oracle.cli.files import model_files, sha256
 from oracle.cli.session import Session

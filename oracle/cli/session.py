@@ -10,11 +10,12 @@ import click
 
 from oracle.chain import deployment as deployments
 from oracle.chain import keys as signers
+from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Queue, Registry
 from oracle.chain.deployment import Deployment
 from oracle.chain.history import History
 from oracle.chain.keys import Signer
-from oracle.chain.node import Call, Chain, Receipt, connect
+from oracle.chain.node import Call, Chain, Receipt
 from oracle.chain.transactions import transact
 from oracle.cli.options import chain_options, key_options
 from oracle.config import Settings

@@ -40,40 +40,40 @@ def _instruction(function: Callable[..., Any]) -> Any:
 
 
 @_instruction
-def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+def fma(_typing_context: Any, _a: Any, _b: Any, _c: Any) -> Any:
     """a·b + c, rounded once: LLVM's intrinsic, an instruction or libm's function."""
 
-    def generated(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generated(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.fma(*arguments)
 
     return types.float64(types.float64, types.float64, types.float64), generated
 
 
 @_instruction
-def double_of(typing_context: Any, word: Any) -> Any:
+def double_of(_typing_context: Any, _word: Any) -> Any:
     """The float64 with these bits."""
 
-    def generated(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generated(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return types.float64(types.int64), generated
 
 
 @_instruction
-def bits_of(typing_context: Any, number: Any) -> Any:
+def bits_of(_typing_context: Any, _number: Any) -> Any:
     """The bits of a float64."""
 
-    def generated(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generated(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(64))
 
     return types.int64(types.float64), generated
 
 
 @_instruction
-def single_bits(typing_context: Any, number: Any) -> Any:
+def single_bits(_typing_context: Any, _number: Any) -> Any:
     """The bits of the float32 nearest to a float64."""
 
-    def generated(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generated(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         single = builder.fptrunc(arguments[0], ir.FloatType())
         return builder.zext(builder.bitcast(single, ir.IntType(32)), ir.IntType(64))
 

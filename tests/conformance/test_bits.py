@@ -103,7 +103,7 @@ def interpreter(version: str) -> str | None:
 @pytest.mark.enable_socket
 @pytest.mark.parametrize("numpy", NUMPYS)
 @pytest.mark.parametrize("python", PYTHONS)
-def test_bits_are_the_same_with_every_numpy_and_python(python, numpy, tmp_path):
+def test_bits_are_the_same_with_every_numpy_and_python(python, numpy):
     if (python, numpy) == ("3.13", "1.26.4"):
         pytest.skip("numpy 1.26 has no wheels for Python 3.13")
     uv = shutil.which("uv") or str(Path(sys.executable).parent / "uv")

@@ -21,9 +21,9 @@ import structlog
 
 from oracle.chain import deployment as deployments
 from oracle.chain import devnet
+from oracle.chain.connection import connect
 from oracle.chain.contracts import Queue
 from oracle.chain.keys import from_key
-from oracle.chain.node import connect
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
 from oracle.state.duties import State
@@ -48,7 +48,7 @@ class Fate:
 
 
 class Answers:
-    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
+    def submit(self, _model: Model, _uris: Sequence[str], _payload: bytes) -> "Future[bytes]":
         future: Future[bytes] = Future()
         future.set_result(OUTPUT)
         return future

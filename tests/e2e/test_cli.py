@@ -18,10 +18,10 @@ import pytest
 from oracle import samples
 from oracle.chain import devnet
 from oracle.chain import keys as signer
+from oracle.chain.connection import connect
 from oracle.chain.contracts import Queue
 from oracle.chain.deployment import read_deployment
 from oracle.chain.history import History
-from oracle.chain.node import connect
 from oracle.chain.transactions import transact
 from oracle.cli.main import main
 from oracle.types import RequestId, Wei

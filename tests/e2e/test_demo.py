@@ -13,6 +13,7 @@ import pytest
 
 from oracle.chain import devnet
 from oracle.chain.codec import dispute_key
+from oracle.chain.connection import EMBEDDED, connect
 from oracle.chain.contracts import Consumer, Subject
 from oracle.chain.deployment import read_deployment
 from oracle.chain.events import (
@@ -27,7 +28,7 @@ from oracle.chain.events import (
     ResultProposed,
 )
 from oracle.chain.history import RequestHistory
-from oracle.chain.node import EMBEDDED, Chain, connect
+from oracle.chain.node import Chain
 from oracle.chain.watcher import Watcher
 from oracle.cli import demo
 from oracle.cli.demo.liar import with_neighbour

@@ -16,11 +16,12 @@ from oracle import samples
 from oracle.chain import devnet
 from oracle.chain import keys as signer
 from oracle.chain.codec import dispute_key
+from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Queue, Subject
 from oracle.chain.deployment import Deployment, read_deployment
 from oracle.chain.events import Event, OperatorSlashed, PartDemanded, PartRevealed, RequestSettled
 from oracle.chain.history import History
-from oracle.chain.node import Chain, connect
+from oracle.chain.node import Chain
 from oracle.chain.transactions import transact
 from oracle.chain.watcher import Watcher
 from oracle.errors import ChainError

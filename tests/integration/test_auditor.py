@@ -211,7 +211,7 @@ def test_audit_says_which_op_the_law_refuses(
     embedded.propose(embedded.ask(model))
     past = Archive(embedded.chain, embedded.deployment)
 
-    [row] = Auditor(past, lambda found: path, executor).audit(Scope(0, embedded.head()))
+    [row] = Auditor(past, lambda _found: path, executor).audit(Scope(0, embedded.head()))
 
     assert isinstance(row.verdict, Unchecked)
     assert "Refused by the law" in row.verdict.why and "RandomNormalLike" in row.verdict.why
@@ -269,7 +269,7 @@ def test_audit_survives_a_node_that_stutters(desk: Desk) -> None:
 
 def test_audit_gives_up_on_a_node_that_is_down(desk: Desk) -> None:
     class Down:
-        def block(self, number):
+        def block(self, _number):
             raise RpcUnavailable("the node does not answer")
 
     with pytest.raises(RpcUnavailable):

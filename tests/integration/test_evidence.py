@@ -91,7 +91,7 @@ def test_look_up_tells_another_chain(embedded: World, tmp_path: Path) -> None:
 
 def test_look_up_is_open_where_the_node_is_down(embedded: World, tmp_path: Path) -> None:
     class Down:
-        def logs(self, addresses, first, last, subject=None):
+        def logs(self, _addresses, _first, _last, _subject=None):
             raise RpcUnavailable("the node does not answer")
 
     bundle = exported(embedded, tmp_path)

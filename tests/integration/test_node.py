@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from eth_abi import encode
 
-from oracle.chain.node import Call, connect
+from oracle.chain.connection import connect
+from oracle.chain.node import Call
 from oracle.chain.watcher import Watcher
 from oracle.errors import ChainError, NotFound, OracleError, Reorganised, Reverted, RpcUnavailable
 from oracle.types import Wei
@@ -140,15 +141,6 @@ def test_block_is_not_found_beyond_the_head(world: World) -> None:
 def test_transaction_is_unknown_before_it_is_sent(world: World) -> None:
     assert not world.chain.knows(b"\x01" * 32)
     assert world.chain.receipt(b"\x01" * 32) is None
-    with pytest.raises(NotFound):
-        world.chain.transaction_input(b"\x01" * 32)
-
-
-def test_transaction_input_is_what_was_sent(world: World) -> None:
-    call = world.queue.stake(Wei(5))
-    receipt = world.send("operator", call)
-
-    assert world.chain.transaction_input(receipt.transaction) == call.data
 
 
 def test_fees_are_enough_for_a_full_block_and_more(world: World) -> None:

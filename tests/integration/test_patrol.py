@@ -287,7 +287,7 @@ def test_a_stream_of_answers_keeps_no_challenger_from_its_next_step(
     class Slow(Honest):
         late: list[tuple[Future[bytes], bytes, Task]] = []
 
-        def ask(self, model, uris, payload, task):
+        def ask(self, _model, _uris, payload, task):
             future: Future[bytes] = Future()
             self.late.append((future, payload, task))
             return future

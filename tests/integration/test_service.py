@@ -584,7 +584,7 @@ def test_tick_misses_when_the_chain_says_that_the_deadline_passed(
     class RunsAhead:
         """A chain whose next block is far ahead of its last."""
 
-        def estimate(self, call, sender):
+        def estimate(self, _call, _sender):
             raise Reverted("DeadlinePassed", {"deadline": 1})
 
     late = hire(embedded, chain=variant(embedded.chain, RunsAhead))

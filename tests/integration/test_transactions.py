@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from oracle.chain.node import Call, Chain, connect
+from oracle.chain.connection import connect
+from oracle.chain.node import Call, Chain
 from oracle.chain.transactions import GAS_MARGIN, MAX_RAISE, Outcome, Sender, Sent, transact
 from oracle.errors import ChainError, Reverted, RpcUnavailable
 from oracle.state.store import Store
@@ -19,7 +20,7 @@ PATIENCE = 30.0
 
 
 @pytest.fixture
-def outbox(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+def outbox(tmp_path: Path, _request: pytest.FixtureRequest) -> Iterator[Store]:
     store = Store(f"sqlite:///{tmp_path}/state.db", 1, address("dead"), ME.address)
     yield store
     store.close_engine()
@@ -115,7 +116,7 @@ def test_send_leaves_no_margin_beyond_what_a_transaction_may_take(
     """The dearest proofs would be refused for it. A chain without that limit may take more."""
 
     class Dear:
-        def estimate(self, call, sender):
+        def estimate(self, _call, _sender):
             return estimate
 
     assert sender(anvil, outbox, variant(anvil.chain, Dear)).send(stake(anvil), (), 0.0).gas == gas
@@ -136,7 +137,7 @@ class Dies(Exception):
 
 
 class DiesBeforeBroadcast:
-    def broadcast(self, raw):
+    def broadcast(self, _raw):
         raise Dies
 
 
@@ -168,7 +169,7 @@ def test_send_repeats_nothing_when_a_crash_came_before_the_record(
         def waiting(self) -> Sequence[Sent]:
             return []
 
-        def record(self, sent: Sent) -> None:
+        def record(self, _sent: Sent) -> None:
             raise Dies
 
     with pytest.raises(Dies):
@@ -184,7 +185,7 @@ def test_send_repeats_nothing_when_a_crash_came_before_the_record(
 
 def test_follow_loses_nothing_when_the_node_is_down_between(anvil: World, outbox: Store) -> None:
     class Down:
-        def broadcast(self, raw):
+        def broadcast(self, _raw):
             raise RpcUnavailable("down")
 
     with pytest.raises(RpcUnavailable):
@@ -294,7 +295,7 @@ def test_follow_closes_as_failed_what_reverted(anvil: World, outbox: Store) -> N
     class Blind:
         """A node whose pending state lacks what is pending."""
 
-        def estimate(self, call, sender):
+        def estimate(self, _call, _sender):
             return 100_000
 
     sender(anvil, outbox, variant(anvil.chain, Blind)).send(anvil.queue.unstake(STAKE), (), 0.0)
@@ -309,7 +310,7 @@ def test_send_survives_a_node_that_refuses(anvil: World, outbox: Store) -> None:
     anvil.chain.rpc("anvil_setBalance", [ME.address, hex(10**9)])
 
     class Estimates:
-        def estimate(self, call, sender):
+        def estimate(self, _call, _sender):
             return 60_000
 
     us = sender(anvil, outbox, variant(anvil.chain, Estimates))
@@ -326,7 +327,7 @@ def test_send_survives_a_refusal_of_the_embedded_chain(embedded: World, outbox: 
     poor = PEOPLE["dead"]
 
     class Estimates:
-        def estimate(self, call, sender):
+        def estimate(self, _call, _sender):
             return 60_000
 
     us = Sender(variant(embedded.chain, Estimates), poor, outbox, PATIENCE)
@@ -366,7 +367,7 @@ def test_transact_sends_nothing_when_the_call_would_fail(world: World) -> None:
 
 def test_transact_says_why_when_the_chain_reverted_it(anvil: World) -> None:
     class Optimist:
-        def estimate(self, call, sender):
+        def estimate(self, _call, _sender):
             return 100_000
 
     with pytest.raises(Reverted, match="NothingToWithdraw"):

@@ -166,7 +166,7 @@ class Lie(WholeTrace):
     def value_path(self, value: int) -> Sequence[bytes]:
         return self._tree.nodes(0, value, 1).siblings
 
-    def claimed_run(self, value: int, leaf: int) -> Run:
+    def claimed_run(self, _value: int, _leaf: int) -> Run:
         return self._lie
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from oracle.chain.node import EMBEDDED, Chain, connect
+from oracle.chain.connection import EMBEDDED, connect
+from oracle.chain.node import Chain
 from oracle.cli import show
 from oracle.cli.demo import crew
 from oracle.cli.demo.first import FirstAct

@@ -203,7 +203,7 @@ def narrate() -> None:
     structlog.configure(processors=[merge_contextvars, _sentence], logger_factory=_Narrator)
 
 
-def _sentence(_: Any, level: str, fields: Any) -> str:
+def _sentence(_: Any, _level: str, fields: Any) -> str:
     what, who = fields.pop("event"), fields.pop("who", "")
     # What was taken on is soon done, and then it is told.
     if what == "took on a duty":

@@ -37,7 +37,7 @@ def _tile(rows: int, vectors: int) -> Any:
 
     @intrinsic
     def tile(
-        typing: Any, a: Any, base: Any, starts: Any, row: Any, pieces: Any, first: Any, past: Any,
+        _typing: Any, a: Any, base: Any, starts: Any, row: Any, pieces: Any, first: Any, past: Any,
         b: Any, at: Any, c: Any,
     ) -> Any:  # fmt: skip
         signature = types.void(a, base, starts, row, pieces, first, past, b, at, c)
@@ -167,7 +167,7 @@ def _filter(rows: int, vectors: int) -> Any:
 
     @intrinsic
     def filter_(
-        typing: Any, sums: Any, row: Any, added: Any, sizes: Any, norms: Any, norm: Any,
+        _typing: Any, sums: Any, row: Any, added: Any, sizes: Any, norms: Any, norm: Any,
         norm_step: Any, lengths: Any, length: Any, length_step: Any, out: Any, at: Any, step: Any,
         width: Any,
     ) -> Any:  # fmt: skip
@@ -236,7 +236,7 @@ FILTERS: dict[tuple[int, int], Callable[..., int]] = {
 
 
 @intrinsic
-def _square(typing: Any, a: Any, at: Any, pieces: Any) -> Any:
+def _square(_typing: Any, a: Any, at: Any, pieces: Any) -> Any:
     """square(a, at, pieces): the sum of the squares of a window's elements, in any order."""
     signature = types.float64(a, at, pieces)
 
@@ -291,7 +291,7 @@ SQUARE: Callable[..., float] = _square
 
 @intrinsic
 def _compensated(
-    typing: Any, a: Any, at: Any, pieces: Any, b: Any, b_at: Any, width: Any, found: Any
+    _typing: Any, a: Any, at: Any, pieces: Any, b: Any, b_at: Any, width: Any, found: Any
 ) -> Any:
     """compensated(a, at, pieces, b, b_at, width, found): of one window times one vector of columns
     the sums, the sums of their errors, and of the sizes of the errors of these, [3, LANES], added
@@ -395,7 +395,7 @@ def _channelwise(rows: int) -> Any:
 
     @intrinsic
     def channelwise(
-        typing: Any, a: Any, base: Any, starts: Any, row: Any, taps: Any, w: Any, at: Any,
+        _typing: Any, a: Any, base: Any, starts: Any, row: Any, taps: Any, w: Any, at: Any,
         sums: Any, sizes: Any,
     ) -> Any:  # fmt: skip
         signature = types.void(a, base, starts, row, taps, w, at, sums, sizes)

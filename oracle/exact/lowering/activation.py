@@ -198,7 +198,7 @@ def _sign(b: Builder, x: Operand) -> Operand:
     return _below_zero(b, x, b.scalar(-1, x.type.dtype), positive)
 
 
-def _round(b: Builder, x: Operand) -> Operand:
+def rounded(b: Builder, x: Operand) -> Operand:
     """To even: adding 2^23 leaves no place for a fraction, and what is that large has none."""
     size, large = b.emit(Op.ABS, (x,)), b.scalar(2.0**23)
     whole = b.emit(Op.SUB, (b.emit(Op.ADD, (size, large)), large))
@@ -206,14 +206,14 @@ def _round(b: Builder, x: Operand) -> Operand:
     return b.emit(Op.WHERE, (b.emit(Op.LESS, (size, large)), signed, x))
 
 
-def _floor(b: Builder, x: Operand) -> Operand:
-    nearest = _round(b, x)
+def floored(b: Builder, x: Operand) -> Operand:
+    nearest = rounded(b, x)
     above = b.emit(Op.LESS, (x, nearest))
     return b.emit(Op.WHERE, (above, b.emit(Op.SUB, (nearest, b.scalar(1))), nearest))
 
 
 def _ceil(b: Builder, x: Operand) -> Operand:
-    nearest = _round(b, x)
+    nearest = rounded(b, x)
     below = b.emit(Op.LESS, (nearest, x))
     return b.emit(Op.WHERE, (below, b.emit(Op.ADD, (nearest, b.scalar(1))), nearest))
 
@@ -327,8 +327,8 @@ ONNX: dict[str, Lowering] = {
     "LogSoftmax": rowwise(_log_softmax),
     "Hardmax": rowwise(_hardmax),
     "Sign": _composed(_sign),
-    "Round": _composed(_round),
-    "Floor": _composed(_floor),
+    "Round": _composed(rounded),
+    "Floor": _composed(floored),
     "Ceil": _composed(_ceil),
     "Sin": _function(Op.SIN),
     "Cos": _function(Op.COS),

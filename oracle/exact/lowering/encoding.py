@@ -62,7 +62,7 @@ def _column(b: Builder, node: Source, which: str) -> Array | None:
     return node.reals(f"{which}_floats") if node.has(f"{which}_floats") else None
 
 
-def _default(b: Builder, node: Source, values: Array) -> Array:
+def _default(_b: Builder, node: Source, values: Array) -> Array:
     if node.has("default_tensor"):
         given = tensor_array(node.tensor("default_tensor"), 1).reshape(-1)
         if given.dtype != values.dtype:

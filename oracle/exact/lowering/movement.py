@@ -11,7 +11,7 @@ from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 
 
-def _identity(b: Builder, node: Source) -> list[Operand]:
+def _identity(_b: Builder, node: Source) -> list[Operand]:
     return list(node.exactly(1))
 
 

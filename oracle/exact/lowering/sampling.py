@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 
-from oracle.exact.lowering.activation import ONNX as FUNCTIONS
+from oracle.exact.lowering.activation import floored, rounded
 from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.convolution import channels_first, channels_last
 from oracle.exact.lowering.elementwise import cast
@@ -45,8 +45,7 @@ def _grid_sample(b: Builder, node: Source) -> list[Operand]:
         for axis, size in enumerate(sizes)
     ]
     if mode == "nearest":
-        round_ = FUNCTIONS["Round"]
-        spots = [round_(b, Source("Round", 22, (spot,), {}, 1))[0] for spot in spots]
+        spots = [rounded(b, spot) for spot in spots]
     reader = _Reader(b, rows, sizes, mode == "nearest", padding)
     read = reader.read(spots, b.constant(starts), None)
     return [channels_first(b, b.reshape(read, (batch, *shape[1:-1], channels)))]
@@ -103,7 +102,7 @@ class _Reader:
         size = self.sizes[len(self.sizes) - len(spots)]
         if self.nearest:
             return self._along(spots, place, inside, spots[0], size)
-        floor = FUNCTIONS["Floor"](b, Source("Floor", 22, (spots[0],), {}, 1))[0]
+        floor = floored(b, spots[0])
         after = b.emit(Op.ADD, (floor, b.scalar(1)))
         near = self._along(spots, place, inside, floor, size)
         far = self._along(spots, place, inside, after, size)

@@ -245,11 +245,11 @@ def _plain_cast(node: Node, arrays: Sequence[Array]) -> Array:
 # ---- types
 
 
-def _infer_numbers(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_numbers(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     return ValueType(same_dtype(types, NUMBERS), broadcast([type_.shape for type_ in types]))
 
 
-def _infer_float(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_float(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     return ValueType(same_dtype(types, (FLOAT,)), types[0].shape)
 
 
@@ -257,17 +257,17 @@ def _infer_less(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueT
     return ValueType(DType.BOOL, _infer_numbers(types, attributes).shape)
 
 
-def _infer_equal(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_equal(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     same_dtype(types, DTYPES)
     return ValueType(DType.BOOL, broadcast([type_.shape for type_ in types]))
 
 
-def _infer_bits(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_bits(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     dtype = same_dtype(types, (*INTEGERS, DType.BOOL))
     return ValueType(dtype, broadcast([type_.shape for type_ in types]))
 
 
-def _infer_where(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_where(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     same_dtype(types[:1], (DType.BOOL,))
     return ValueType(same_dtype(types[1:], DTYPES), broadcast([type_.shape for type_ in types]))
 
@@ -343,7 +343,7 @@ _UFUNCS: dict[Op, np.ufunc] = {
 }
 
 
-def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     if node.op is Op.NEG:
         return _negative
     if node.op is Op.WHERE:
@@ -362,7 +362,7 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
     return _from_ufunc(_UFUNCS[node.op])
 
 
-def _prepare_cast(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_cast(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     source, target = node.operands[0].type.dtype, node.output.dtype
     numpy_target = numpy_dtype(target)
     if source is not FLOAT or target in (FLOAT, DType.BOOL):

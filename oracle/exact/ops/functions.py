@@ -235,7 +235,7 @@ _APPROXIMATIONS: dict[Op, np.ufunc] = {
 }
 
 
-def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     return ValueType(same_dtype(types, (FLOAT,)), types[0].shape)
 
 
@@ -250,7 +250,7 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
     return float32.array(out, node.output.shape)
 
 
-def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     approximation, rule = _APPROXIMATIONS[node.op], _RULES[node.op]
 
     def kernel(x: Array) -> Array:
@@ -260,7 +260,7 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
     return kernel
 
 
-def _prepare_angle(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_angle(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     approximation, rule = _APPROXIMATIONS[node.op], _RULES[node.op]
 
     def kernel(x: Array) -> Array:
@@ -289,7 +289,7 @@ def _rounded(low: Array, high: Array, rule: Callable[..., int], *operands: Array
     return out
 
 
-def _infer_power(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_power(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     return ValueType(same_dtype(types, (FLOAT,)), broadcast([type_.shape for type_ in types]))
 
 

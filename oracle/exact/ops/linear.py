@@ -27,7 +27,7 @@ from oracle.types import DType
 _ROWS = Axis(1, 1, 1, 0, 0)
 
 
-def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     """A [*batch, M, K], B [*batch, N, K], bias that broadcasts to [*batch, M, N]."""
     dtype = same_dtype(types, (FLOAT, DType.INT64, DType.INT32))
     a, b = types[0].shape, types[1].shape

@@ -34,13 +34,13 @@ def _infer_transpose(types: Sequence[ValueType], attributes: Sequence[int]) -> V
     return ValueType(same_dtype(types, DTYPES), tuple(shape[axis] for axis in attributes))
 
 
-def _infer_concat(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_concat(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     """Operands [outer, n_i] side by side."""
     width = sum(type_.shape[1] for type_ in types)
     return ValueType(same_dtype(types, DTYPES), (types[0].shape[0], width))
 
 
-def _infer_gather(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_gather(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     """Data [outer, n, inner] and indices [m] give [outer, m, inner]."""
     same_dtype(types[1:], (DType.INT64, DType.INT32))
     outer, n, inner = types[0].shape
@@ -107,7 +107,7 @@ _LARGE, _LONG = 1 << 14, 16
 _WORDS = {1: np.uint8, 4: np.uint32, 8: np.uint64}
 
 
-def _prepare_transpose(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_transpose(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     perm = node.attributes
     matrices = _matrices(node.operands[0].type.shape, perm)
     if matrices and node.output.elements >= _LARGE and min(matrices[1:]) >= _LONG:
@@ -142,17 +142,17 @@ def _in_squares(matrices: tuple[int, int, int], shape: tuple[int, ...]) -> Kerne
     return kernel
 
 
-def _prepare_concat(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_concat(_node: Node, _constants: Sequence[Array | None]) -> Kernel:
     return lambda *arrays: np.concatenate(arrays, axis=1)
 
 
 def _prepare_gather(node: Node, constants: Sequence[Array | None]) -> Kernel:
     n = node.operands[0].type.shape[1]
     if n and constants[1] is not None and (run := _run(constants[1], n)):
-        return lambda data, indices: data[:, run]
+        return lambda data, _indices: data[:, run]
     if n == 0:
         empty = from_words((), node.output)
-        return lambda data, indices: empty
+        return lambda _data, _indices: empty
 
     def kernel(data: Array, indices: Array) -> Array:
         return data.take(np.where(indices < 0, indices + n, indices), axis=1, mode="clip")
@@ -215,7 +215,7 @@ def _plain_scatter(node: Node, arrays: Sequence[Array]) -> Array:
     return from_words(out, node.output)
 
 
-def _prepare_scatter(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_scatter(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     (mode,) = node.attributes
     n = node.output.shape[0]
 

@@ -24,7 +24,7 @@ from oracle.types import DType
 SMALL = (DType.INT8, DType.UINT8)
 
 
-def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     """x and scale of float32 and a zero point, broadcast: of the zero point's dtype."""
     if len(types) != 3:
         raise Outside(f"it quantizes with {len(types)} operands", "give x, scale and zero point")
@@ -62,7 +62,7 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
     return from_words(out, node.output)
 
 
-def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     from oracle.exact.kernels.quantized import quantize  # numba takes its time to load
 
     dtype = numpy_dtype(node.output.dtype)

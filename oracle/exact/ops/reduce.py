@@ -28,19 +28,19 @@ from oracle.types import DType
 SUMMED = (FLOAT, DType.INT64, DType.INT32)
 
 
-def _infer_sum(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_sum(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     return ValueType(same_dtype(types, SUMMED), types[0].shape[:1])
 
 
-def _infer_mean(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_mean(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     return ValueType(same_dtype(types, (FLOAT,)), _outer(types[0]))
 
 
-def _infer_extremum(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_extremum(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     return ValueType(same_dtype(types, NUMBERS), types[0].shape[:1])
 
 
-def _infer_arg(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_arg(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     same_dtype(types, NUMBERS)
     return ValueType(DType.INT64, _outer(types[0]))
 
@@ -53,7 +53,7 @@ def _infer_top(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueTy
     return ValueType(DType.INT64, (outer, attributes[0]))
 
 
-def _infer_running(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer_running(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     return ValueType(same_dtype(types, SUMMED), types[0].shape)
 
 
@@ -129,13 +129,13 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
     return from_words(out, node.output)
 
 
-def _prepare_sum(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_sum(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     if node.output.dtype is FLOAT:
         return _float_sums(node, rounded_sums, 1)
     return lambda x: np.add.reduce(x, axis=1, dtype=x.dtype)
 
 
-def _prepare_mean(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_mean(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     return _float_sums(node, rounded_means, max(node.operands[0].type.shape[1], 1))
 
 
@@ -163,13 +163,13 @@ def _float_sums(node: Node, rounded: Callable[[Array], Array], divisor: int) -> 
 _FEW = 32
 
 
-def _prepare_extremum(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_extremum(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     ufunc = np.maximum if node.op is Op.REDUCE_MAX else np.minimum
     outer, k = node.operands[0].type.shape
     if k == 0:
         worst = extremum((), node.output.dtype, node.op is Op.REDUCE_MAX)
         nothing = from_words([worst] * outer, node.output)
-        return lambda x: nothing
+        return lambda _x: nothing
     if k > _FEW or outer < _FEW:
         return lambda x: ufunc.reduce(x, axis=1)
 
@@ -183,10 +183,10 @@ def _prepare_extremum(node: Node, constants: Sequence[Array | None]) -> Kernel:
     return columns
 
 
-def _prepare_arg(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_arg(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     outer, k = node.operands[0].type.shape
     if k == 0:
-        return lambda x: np.zeros(outer, np.int64)
+        return lambda _x: np.zeros(outer, np.int64)
     if node.attributes[0]:
         return lambda x: k - 1 - np.argmax(x[:, ::-1], axis=1)
     return lambda x: np.argmax(x, axis=1)
@@ -196,7 +196,7 @@ def _sorting(node: Node) -> int:
     return input_size(node) * 16
 
 
-def _prepare_top(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_top(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     count = node.attributes[0]
 
     def kernel(x: Array) -> Array:
@@ -216,7 +216,7 @@ def _keys(x: Array) -> Array:
     return keys
 
 
-def _prepare_running(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_running(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     if node.output.dtype is FLOAT:
         return _float_running
     return lambda x: np.add.accumulate(x, axis=1, dtype=x.dtype)

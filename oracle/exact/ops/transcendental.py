@@ -140,7 +140,7 @@ _RULES: dict[Op, Callable[[int], int]] = {
 }
 
 
-def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     return ValueType(same_dtype(types, (FLOAT,)), types[0].shape)
 
 
@@ -156,7 +156,7 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
 
 
 # Left to the rules is about one element in a million.
-def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     from oracle.exact.kernels import functions  # numba takes its time to load
 
     rule = _RULES[node.op]

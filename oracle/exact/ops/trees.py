@@ -25,7 +25,7 @@ from oracle.types import DType
 FEATURE, THRESHOLD, BELOW, ABOVE, MISSING, LEAF, WIDTH = 0, 1, 2, 3, 4, 5, 8
 
 
-def _infer(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
+def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     """x [N, F], nodes int32 [M, 8], roots int32 [T] give int32 [N, T]. One attribute: the most
     steps that a walk takes."""
     same_dtype(types[:1], (FLOAT,))

@@ -249,7 +249,7 @@ def _along(image: Array, axes: Sequence[Axis], windows: Sequence[int], fold: np.
     return image
 
 
-def _prepare_max(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_max(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     axes, windows = pool_axes(node.attributes), node.output.shape[1:-1]
     if node.output.dtype is FLOAT:
         return _float_maxima(axes, node)
@@ -282,7 +282,7 @@ def _float_maxima(axes: tuple[Axis, ...], node: Node) -> Kernel:
     return kernel
 
 
-def _prepare_average(node: Node, constants: Sequence[Array | None]) -> Kernel:
+def _prepare_average(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     """Sums in float64: off by at most γ_K·Σ|x|, which is below γ_K·count·max|x|."""
     axes, windows = pool_axes(node.attributes), node.output.shape[1:-1]
     counts = np.array(_counts(node, axes), np.float64).reshape(*windows, 1)

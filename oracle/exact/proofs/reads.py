@@ -47,7 +47,7 @@ def place(shape: Sequence[int], operand: Operand, element: int) -> int:
     return at
 
 
-def _linear(node: Node, element: int, look: Look) -> Iterator[Read]:
+def _linear(node: Node, element: int, _look: Look) -> Iterator[Read]:
     *batch, rows, columns = node.output.shape
     k = node.operands[0].type.shape[-1]
     matrix, inside = divmod(element, rows * columns)
@@ -75,7 +75,7 @@ def _elementwise(node: Node, element: int, look: Look) -> Iterator[Read]:
         yield from (Read(operand, at, 1) for operand, at in enumerate(places))
 
 
-def _reduce(node: Node, element: int, look: Look) -> Iterator[Read]:
+def _reduce(node: Node, element: int, _look: Look) -> Iterator[Read]:
     k = node.operands[0].type.shape[1]
     if node.op is Op.CUM_SUM:
         row, column = divmod(element, k)
@@ -140,7 +140,7 @@ def _scattered(node: Node, element: int, look: Look) -> Iterator[Read]:
         yield Read(2, at * inner + column, 1)
 
 
-def _window(node: Node, element: int, look: Look) -> Iterator[Read]:
+def _window(node: Node, element: int, _look: Look) -> Iterator[Read]:
     """Of CONV the weights of the output channel and its bias; then what the taps stand on."""
     if node.op is not Op.CONV:
         channels = node.output.shape[-1]

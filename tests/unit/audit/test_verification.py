@@ -154,7 +154,7 @@ def test_verify_is_open_where_the_run_does_not_end(tmp_path: Path) -> None:
     class Slow(Here):
         runs = 0
 
-        def infer(self, job: object) -> bytes:
+        def infer(self, _job: object) -> bytes:
             self.runs += 1
             raise InferenceFailed("The inference took more than 1 s, and was stopped.")
 

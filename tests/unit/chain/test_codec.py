@@ -167,7 +167,7 @@ def test_terms_of_are_what_was_published(embedded: World) -> None:
     royalty = (2**40 - 1) * GWEI
     model_id = embedded.publish(signature=signature, royalty=royalty)
 
-    terms = embedded.registry.terms_of(model_id)
+    terms = embedded.terms_of(model_id)
 
     assert terms == ModelTerms(address("publisher"), royalty, 2**24 - 1, 2**24 - 4, True, True)
 
@@ -179,7 +179,7 @@ def test_terms_of_a_vanilla_model_with_mixed_outputs_have_no_flags(embedded: Wor
         signature=signature, assurance=Assurance.VANILLA, program_root=bytes(32)
     )
 
-    terms = embedded.registry.terms_of(model_id)
+    terms = embedded.terms_of(model_id)
 
     assert (terms.is_exact, terms.has_float32_output) == (False, False)
     assert (terms.input_length, terms.output_length) == (1, 16)

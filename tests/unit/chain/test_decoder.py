@@ -104,7 +104,7 @@ def test_decode_reads_a_request_with_every_option(embedded: World) -> None:
     assert asked.payload == PAYLOAD
     assert asked.request == Request(
         model=model_id,
-        terms=embedded.registry.terms_of(model_id),
+        terms=embedded.terms_of(model_id),
         input_hash=keccak(PAYLOAD),
         consumer=address("requester"),
         fee=FEE,

@@ -2,8 +2,9 @@
 
 import time
 
+from oracle.chain.connection import EMBEDDED, connect
 from oracle.chain.keys import from_key
-from oracle.chain.node import EMBEDDED, Call, connect
+from oracle.chain.node import Call
 from oracle.chain.transactions import transact
 
 

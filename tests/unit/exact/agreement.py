@@ -25,18 +25,22 @@ def model(
     constants: Arrays | None = None,
     order: Sequence[str] = (),
     outputs: int = 1,
+    left_out: Sequence[int] = (),
     opset: int = 21,
     **attributes: Any,
 ) -> bytes:
-    """`order` names the node's inputs where they are not the inputs and then the constants."""
+    """`order` names the node's inputs where they are not the inputs and then the constants;
+    `left_out` are places of outputs that the node does not give."""
     constants = constants or {}
-    names = [f"y{place}" for place in range(outputs)]
+    names = ["" if place in left_out else f"y{place}" for place in range(outputs)]
     made = node(op, order or [*inputs, *constants], names, **attributes)
     given = [
         tensor(name, array.shape, helper.np_dtype_to_tensor_dtype(array.dtype))
         for name, array in inputs.items()
     ]
-    return file([made], given, names, opset=opset, ml_opset=4, **constants)
+    return file(
+        [made], given, [name for name in names if name], opset=opset, ml_opset=4, **constants
+    )
 
 
 def agree(data: bytes, inputs: Arrays, *, slow: bool = True, **tolerance: float) -> list[Array]:

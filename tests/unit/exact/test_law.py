@@ -66,5 +66,5 @@ def test_the_bound_of_a_function_holds(op):
 
 def test_the_law_holds_in_a_short_run():
     for name, check in checks(quick=True, start=0).items():
-        tally = check(lambda done, of: None)
+        tally = check(lambda _done, _of: None)
         assert tally.wrong == 0, (name, tally.notes)
