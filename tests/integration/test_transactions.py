@@ -20,7 +20,7 @@ PATIENCE = 30.0
 
 
 @pytest.fixture
-def outbox(tmp_path: Path, _request: pytest.FixtureRequest) -> Iterator[Store]:
+def outbox(tmp_path: Path) -> Iterator[Store]:
     store = Store(f"sqlite:///{tmp_path}/state.db", 1, address("dead"), ME.address)
     yield store
     store.close_engine()
