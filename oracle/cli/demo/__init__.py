@@ -35,8 +35,8 @@ from oracle.types import RequestId
 def demo(rpc: str | None, keep: Path | None) -> None:
     """Shows the whole loop in one command: a contract asks, a model answers, a liar is convicted.
 
-    Without --rpc it needs no node: the chain runs inside the command. Models are trained on real
-    data on the spot, and all contracts are deployed.
+    Without --rpc it needs no node: the chain runs inside the command. The models are
+    trained on real data and come with the package; all contracts are deployed.
 
     Act one, everybody is honest. A consumer contract asks about real patients, the worker
     answers, the window passes, the callback writes the diagnosis on chain, and an audit re-runs

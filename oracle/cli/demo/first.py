@@ -33,8 +33,8 @@ class FirstAct:
         stage = self.stage
         act("Act one: everybody is honest")
         ledger = Ledger(stage)
-        scene("Two models", "trained here on real data, published for ever")
-        cancer, trees = train()
+        scene("Two models", "trained once on real data, published for ever")
+        cancer, trees = breast_cancer(), gradient_boosting()
         cancer_id = self.publish(cancer, Wei(FEE // 10))
         trees_id = self.publish(trees, Wei(0))
 
@@ -80,6 +80,7 @@ class FirstAct:
         receipt = self.stage.transact(publisher, session.registry.publish(model, ""))
         model_id = session.registry.id_of(model)
         show.out.print(f"  [bold]{sample.name}[/] {show.hex_(model_id)}")
+        show.out.print(f"    {sample.made}: oracle/samples/{sample.name}.onnx")
         show.out.print(
             f"    {len(sample.onnx):,} bytes, {len(program.nodes)} exact ops,"
             f" royalty {show.ether(royalty)}, {receipt.gas_used:,} gas"
@@ -152,11 +153,6 @@ class FirstAct:
             f"  expired, {expired.gas_used:,} gas; {show.ether(credit)} credited to the patient,"
             f" and withdrawn, {withdrawn.gas_used:,} gas"
         )
-
-
-def train() -> tuple[Sample, Sample]:
-    with show.out.status("Training…"):
-        return breast_cancer(), gradient_boosting()
 
 
 def rows_of_both_classes(sample: Sample) -> list[int]:
