@@ -11,8 +11,7 @@ from oracle.chain.codec import model_words, request_id
 from oracle.exact.proofs.trace import trace
 from oracle.exact.run import Runner
 from oracle.inference import testimony
-from oracle.inference.engine import Engines
-from oracle.inference.executor import Job
+from oracle.inference.engine import Engines, Job, do
 from oracle.tensor import decode
 from oracle.types import Address, Model, ModelId, ModelTerms, Proposal, RequestId
 from tests import chains
@@ -33,7 +32,7 @@ class Here:
     engines: Engines = field(default_factory=lambda: Engines(4))
 
     def infer(self, job: Job) -> bytes:
-        return self.engines.do(job)
+        return do(self.engines.of(job), job)
 
     def submit(self, job: Job) -> "Future[bytes]":
         raise NotImplementedError

@@ -134,7 +134,8 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
             type=DURATION,
             default=time_limit,
             show_default=True,
-            help=f"For one {run}; the child process is killed then.",
+            help=f"For one {run}; the child process is killed then. The time to load the model and"
+            " to compile kernels is not counted.",
         ),
         click.option(
             "--memory-limit",

@@ -14,11 +14,12 @@ from enum import IntEnum
 from multiprocessing.connection import Connection
 
 import orjson
+from numba.core import event
 
 from oracle import errors
 from oracle.errors import InferenceFailed, ModelRefused, OracleError, Reason
 from oracle.exact.pages import keep_pages
-from oracle.inference.engine import Engines
+from oracle.inference.engine import Engines, Job, do
 
 
 class Outcome(IntEnum):
@@ -28,6 +29,33 @@ class Outcome(IntEnum):
     OUTPUT = 1
     ERROR = 2
     OUT_OF_MEMORY = 3  # and the child ends
+    PREPARING = 4
+    RUNNING = 5
+
+
+class Preparation(event.Listener):  # type: ignore[misc, unused-ignore]
+    """Tells the parent when time goes into what is done once, and is no inference's: a model is
+    loaded, or a kernel compiled, in whatever order and depth."""
+
+    def __init__(self, answers: "Connection[object, object]"):
+        self._answers = answers
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        if self._depth == 0:
+            _send(self._answers, Outcome.PREPARING, b"")
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            _send(self._answers, Outcome.RUNNING, b"")
+
+    def on_start(self, _: object) -> None:
+        self.__enter__()
+
+    def on_end(self, _: object) -> None:
+        self.__exit__()
 
 
 def serve(
@@ -35,6 +63,9 @@ def serve(
 ) -> None:
     """Answers jobs until the parent closes the pipe."""
     engines = Engines(keep)
+    preparation = Preparation(answers)
+    # Which is held from the look into the cache until what was compiled is kept there.
+    event.register("numba:compiler_lock", preparation)
     _send(answers, Outcome.READY, b"")
     while True:
         try:
@@ -42,7 +73,10 @@ def serve(
         except EOFError:
             return
         try:
-            _send(answers, Outcome.OUTPUT, engines.do(job))  # type: ignore[arg-type]
+            assert isinstance(job, Job)
+            with preparation:
+                engine = engines.of(job)
+            _send(answers, Outcome.OUTPUT, do(engine, job))
         except OracleError as error:
             _send(answers, Outcome.ERROR, packed(error))
         except MemoryError:

@@ -245,6 +245,15 @@ def dims_of(data: bytes, signature: Signature) -> dict[str, int]:
     }
 
 
+def do(engine: Engine, job: Job) -> bytes:
+    """Computes what the job asks for. Raises what engines raise."""
+    if isinstance(engine, Exact):
+        return engine.do(job.task, job.payload)
+    if isinstance(job.task, Infer):
+        return engine.infer(job.payload)
+    raise InferenceFailed("A VANILLA model has no trace.")
+
+
 class Engines:
     """The engines used last, ready to infer again."""
 
@@ -252,20 +261,15 @@ class Engines:
         self._keep = keep
         self._engines: OrderedDict[tuple[object, ...], Engine] = OrderedDict()
 
-    def do(self, job: Job) -> bytes:
-        """What the job asks for. Raises what `load_engine` and engines raise."""
+    def of(self, job: Job) -> Engine:
+        """Gives the job's engine, loaded anew where it is not kept. Raises as loading does."""
         try:
-            engine = self._engine(job, job.second_opinion)
+            return self._engine(job, job.second_opinion)
         except InferenceFailed:
             # Who doubts another's result can do without it; who posts one cannot.
             if not isinstance(job.task, Pursue):
                 raise
-            engine = self._engine(job, second_opinion=False)
-        if isinstance(engine, Exact):
-            return engine.do(job.task, job.payload)
-        if isinstance(job.task, Infer):
-            return engine.infer(job.payload)
-        raise InferenceFailed("A VANILLA model has no trace.")
+            return self._engine(job, second_opinion=False)
 
     def _engine(self, job: Job, second_opinion: bool) -> Engine:
         key = (job.file_hash, job.program_root, job.signature, job.assurance, second_opinion)

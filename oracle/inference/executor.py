@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import Pipe
 from threading import Condition
@@ -22,12 +24,16 @@ from oracle.inference.testimony import most_bytes
 __all__ = ["Executor", "Infers", "Job"]
 
 CHILD = "oracle.inference.child"
-START_LIMIT = 60.0  # seconds for a child to import what it needs
-END_LIMIT = 5.0  # seconds for a child that hung up to be gone
+START_LIMIT = 600.0  # seconds for a child to import what it needs, some kernels compiled on the way
+PREPARE_LIMIT = 300.0  # seconds for a child to load a model, and to compile what it lacks for it
+END_LIMIT = 60.0  # seconds for a child that hung up to be gone
 
 # All of the environment that a child gets: a model must find no password there. Nor is there an
 # OPENBLAS_CORETYPE: the bits do not depend on its kernels, so the processor chooses the fastest.
-_PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME")
+_PASSED_ON = (
+    *("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME"),
+    "NUMBA_CACHE_DIR",  # where compiled kernels are kept
+)
 # Processes run beside each other; threads in each would only get in each other's way.
 _ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -53,7 +59,8 @@ class Executor:
     """Runs each job in one of `processes` children, which keep the last `models` models loaded.
 
     A job that crashes its child, or runs out of time or memory, raises InferenceFailed and costs
-    that child alone. Thread-safe; `memory_limit` is of each child, in bytes.
+    that child alone. `time_limit` is for the run: while a model is loaded, or a kernel compiled,
+    `prepare_limit` counts instead. Thread-safe; `memory_limit` is of each child, in bytes.
     """
 
     def __init__(
@@ -62,8 +69,10 @@ class Executor:
         time_limit: float = 60.0,
         memory_limit: int = 4 << 30,
         models: int = 8,
+        prepare_limit: float = PREPARE_LIMIT,
     ):
         self._time_limit = time_limit
+        self._prepare_limit = prepare_limit
         self._memory_limit = memory_limit
         self._models = models
         self._changed = Condition()
@@ -80,16 +89,19 @@ class Executor:
         """The output's payload; waits for a free child. Raises ModelError, PayloadError or
         SecondOpinionDiffers."""
         child = self._take(job)
-        limit = max(self._time_limit, job.patience)
+        limits = {
+            Outcome.PREPARING: self._prepare_limit,
+            Outcome.RUNNING: max(self._time_limit, job.patience),
+        }
         try:
             try:
-                return child.infer(job, limit)
+                return child.infer(job, limits)
             except _Lost as lost:
                 # An earlier job may be to blame, by what it left in memory: a fresh child knows.
                 if lost.has_begun and not child.has_answered:
                     raise
             child = self._replaced(child)
-            return child.infer(job, limit)
+            return child.infer(job, limits)
         except _Lost as lost:
             self._fail_if_closed()
             raise InferenceFailed(str(lost)) from None
@@ -194,7 +206,7 @@ class _Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def infer(self, job: Job, time_limit: float) -> bytes:
+    def infer(self, job: Job, limits: Mapping[Outcome, float]) -> bytes:
         """Raises _Lost where the child is gone for it."""
         self._wait_until_ready()
         try:
@@ -202,12 +214,7 @@ class _Child:
         except OSError:
             raise self._lost(self._ending(), has_begun=False) from None
         self.models.add(job.file_hash)
-        if not self._answers.poll(time_limit):
-            self.kill()
-            raise InferenceFailed(
-                f"The inference took more than {time_limit:g} s, and was stopped."
-            )
-        outcome, data = self._receive(max(most_bytes(job.signature), MAX_FINDING))
+        outcome, data = self._answer(max(most_bytes(job.signature), MAX_FINDING), limits)
         match outcome:
             case Outcome.OUTPUT if job.fits(len(data)):
                 self.has_answered = True
@@ -239,6 +246,23 @@ class _Child:
             raise self._lost(f"did not start in {START_LIMIT:g} s")
         self._receive(0)
         self._is_ready = True
+
+    def _answer(self, most: int, limits: Mapping[Outcome, float]) -> tuple[int, bytes]:
+        """Waits for what the child says in the end; on the way it says what its time goes into."""
+        left, phase = dict(limits), Outcome.PREPARING
+        while True:
+            began = time.monotonic()
+            # A child that only ever says what it does is out of time all the same.
+            if left[phase] <= 0 or not self._answers.poll(left[phase]):
+                self.kill()
+                what = "Loading the model" if phase is Outcome.PREPARING else "The inference"
+                limit = f"{limits[phase]:g} s"
+                raise InferenceFailed(f"{what} took more than {limit}, and was stopped.")
+            left[phase] -= time.monotonic() - began
+            outcome, data = self._receive(most)
+            if outcome not in limits:
+                return outcome, data
+            phase = Outcome(outcome)
 
     def _receive(self, most: int) -> tuple[int, bytes]:
         try:
