@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import chains
 from tests.chains import World
 
 UNIT = Path(__file__).parent / "unit"
 LOOPBACK = ["127.0.0.1"]
+
+# An exact oracle takes its time, and a busy machine is no failure.
+settings.register_profile("exactum", deadline=None)
+settings.load_profile("exactum")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

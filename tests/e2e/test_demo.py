@@ -116,7 +116,7 @@ def anvil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             [sys.executable, "-m", "oracle.cli", "demo", "--rpc", url, "--keep", str(folder)],
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=3600,
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr
         chain = connect(url)

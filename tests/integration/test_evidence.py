@@ -19,7 +19,7 @@ from tests.bundles import Here
 from tests.chains import World, address
 from tests.networks import network
 
-LIMITS = Limits(processes=1, seconds=60, memory=4 << 30)
+LIMITS = Limits(processes=1, seconds=900, memory=4 << 30)
 
 
 def exported(world: World, folder: Path, lies: bool = True, **changes: object) -> Bundle:

@@ -600,12 +600,12 @@ def test_tick_misses_a_proposal_that_the_batch_skipped_for_its_deadline(
     """The transaction succeeded, and nobody is told: only reading past the deadline shows it."""
     anvil.stake()
     model_id = anvil.publish()
-    short, long = anvil.ask(model_id, timeout=30), anvil.ask(model_id)
+    short, long = anvil.ask(model_id, timeout=1800), anvil.ask(model_id)
     worker = hire(anvil)
     anvil.chain.rpc("evm_setAutomine", [False])
     worker.tick(2)
     assert worker.states() == [State.SENT, State.SENT]
-    anvil.skip(40)
+    anvil.skip(1810)
     anvil.chain.rpc("evm_setAutomine", [True])
 
     worker.work()
@@ -618,12 +618,12 @@ def test_tick_does_not_miss_what_was_sent_in_time_and_waits_for_confirmations(
     anvil: World, hire: Hire
 ) -> None:
     anvil.stake()
-    asked = anvil.ask(anvil.publish(), timeout=30)
+    asked = anvil.ask(anvil.publish(), timeout=1800)
     worker = hire(anvil, confirmations=2)
     anvil.chain.rpc("anvil_mine", [hex(2)])
     worker.work()
     assert anvil.status(asked) is Status.PROPOSED
-    anvil.skip(40)
+    anvil.skip(1810)
     worker.tick(2)
     assert worker.states() == [State.SENT]
 

@@ -20,7 +20,7 @@ CACHE = ROOT / ".build/parity"
 FOLDER = "tests/contracts/parity"
 GAS_LIMIT = 1 << 45
 _ADDRESS = "0x00000000000000000000000000000000000e7ac7"
-_TIMEOUT = 600
+_TIMEOUT = 3600
 _AT_ONCE = 8_000
 # No proxy stands between us and this machine.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -13,7 +13,7 @@ from oracle.cli import show
 from oracle.cli.demo import crew
 from oracle.cli.demo.crew import Program
 from oracle.cli.demo.money import Ledger
-from oracle.cli.demo.stage import ETHER, FEE, WINDOW, Stage, act, created_by, scene
+from oracle.cli.demo.stage import ETHER, FEE, Stage, act, created_by, scene
 from oracle.cli.files import model_files
 from oracle.exact.lowering.graph import lower
 from oracle.samples import Sample, breast_cancer, gradient_boosting
@@ -91,13 +91,13 @@ class FirstAct:
 
     def consumer(self, model_id: ModelId) -> Consumer:
         chain, publisher = self.stage.chain, self.stage.cast.publisher
-        arguments = (self.stage.session.deployment.queue, model_id, WINDOW)
+        arguments = (self.stage.session.deployment.queue, model_id, self.stage.window)
         deployed = create(chain, publisher, "DiagnosisConsumer", arguments)
         show.out.print(f"  DiagnosisConsumer {deployed.address}")
         return Consumer(chain, "DiagnosisConsumer", deployed.address)
 
     def request(self, model_id: ModelId, sample: Sample) -> RequestId:
-        options = Options(bond=BOND, window=WINDOW, timeout=3600)
+        options = Options(bond=BOND, window=self.stage.window, timeout=3600)
         call = self.stage.session.queue.request(model_id, sample.payload(0), FEE, options)
         receipt = self.stage.transact(self.stage.cast.patient, call)
         request_id = created_by(receipt).request_id
@@ -115,7 +115,10 @@ class FirstAct:
             stage.propose(requests, programs)
             for request_id in requests:
                 self.show_proposal(request_id)
-            scene("The window passes", f"{WINDOW} s here, a day on an L2; nobody objects")
+            scene(
+                "The window passes",
+                f"{stage.window // 60} minutes here, a day on an L2; nobody objects",
+            )
             stage.settle(requests, programs)
 
     def show_proposal(self, request_id: RequestId) -> None:
@@ -141,7 +144,7 @@ class FirstAct:
         stage, patient = self.stage, self.stage.cast.patient
         queue = stage.session.queue
         nobody = signers.from_key(secrets.token_bytes(32)).address
-        options = Options(BOND, WINDOW, TIMEOUT, operator=nobody)
+        options = Options(BOND, stage.window, TIMEOUT, operator=nobody)
         call = queue.request(model_id, sample.payload(1), FEE, options)
         created = created_by(stage.transact(patient, call))
         show.out.print(f"  {show.short(created.request_id)} waits {TIMEOUT} s for {nobody}")

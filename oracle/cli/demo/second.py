@@ -24,7 +24,7 @@ from oracle.cli import show
 from oracle.cli.demo import crew
 from oracle.cli.demo.crew import Program
 from oracle.cli.demo.money import Ledger
-from oracle.cli.demo.stage import WINDOW, Stage, act, scene
+from oracle.cli.demo.stage import Stage, act, scene
 from oracle.cli.dispute import part_name
 from oracle.errors import ChainError
 from oracle.exact.lowering.graph import lower
@@ -131,7 +131,7 @@ class SecondAct:
         with crew.worker(stage.session, stage.cast.operator) as worker:
             programs = [worker, self.challenger]
             stage.propose([request_id], programs)
-            show.out.print(f"  {WINDOW} s pass, and nobody objects")
+            show.out.print(f"  {stage.window // 60} minutes pass, and nobody objects")
             stage.settle([request_id], programs)
         stage.show_diagnosis(self.consumer, request_id, self.sample, PATIENT)
         stage.audit(request_id)
