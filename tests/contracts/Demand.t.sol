@@ -216,7 +216,8 @@ contract DemandTest is DisputeFixture {
     }
 
     /// @dev Worked out by hand: gas for the transaction and its terms, for each word of the part and of its siblings, and
-    /// for collecting. One leaf of 19 has four words, five siblings, and three on the way up the value tree; five roots are five words, with two empty siblings.
+    /// for collecting. One leaf of 19 has four words, five siblings, and three on the way up the value tree; five roots
+    /// are five words, with two empty siblings.
     function test_priceOf_isWhatTheWordsCost() external view {
         uint256 price = 2 * BASE_FEE + REVEAL_TIP;
         vm.assertEq(_price(Part(3, LEAVES, 0, 1)), (110_000 + 1_000 * 12 + 50_000) * price);
