@@ -8,7 +8,7 @@ does not compile (then another takes its place), and else it has *survived*: eit
 missing, or the change changes nothing.
 
   ./dev mutants --count 40 contracts/Disputes.sol
-  ./dev mutants --seed 2 --count 60 --log /tmp/mutants.jsonl oracle/merkle.py oracle/worker.py
+  ./dev mutants --seed 2 --count 60 --log /tmp/mutants.jsonl oracle/merkle.py oracle/exact/sums.py
   ./dev mutants --again /tmp/mutants.jsonl                 the survivors once more
   ./dev mutants --list --count 5 oracle/merkle.py          what would be planted
 
@@ -405,6 +405,8 @@ def command_for(file: str, tests: list[str]) -> list[str]:
 def copied_tree(kept: Path | None) -> Iterator[Path]:
     """Copies what git knows or would, and links to what is installed."""
     folder = kept or Path(tempfile.mkdtemp(prefix="mutants-"))
+    if kept:
+        empty(kept)
     listed = subprocess.run(
         ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True
     )
@@ -424,6 +426,18 @@ def copied_tree(kept: Path | None) -> Iterator[Path]:
     finally:
         if kept is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def empty(folder: Path) -> None:
+    """Leaves nothing of an earlier copy but what forge built, and touches nobody else's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = folder / ".mutants"
+    if not stamp.exists() and any(folder.iterdir()):
+        raise SystemExit(f"{folder} holds something that is no copy of ours; name another.")
+    stamp.touch()
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink() and path.name not in BUILT:
+            shutil.rmtree(path)
 
 
 def run(command: list[str], folder: Path, limit: float | None) -> Outcome:
@@ -460,7 +474,7 @@ def run(command: list[str], folder: Path, limit: float | None) -> Outcome:
 
 def try_one(mutant: Mutant, tests: list[str], folder: Path, limit: float) -> Outcome:
     path = folder / mutant.file
-    source = (ROOT / mutant.file).read_bytes()
+    source = path.read_bytes()
     path.write_bytes(mutant.applied_to(source))
     try:
         return run(command_for(mutant.file, tests), folder, limit)

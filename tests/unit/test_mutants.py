@@ -1,4 +1,5 @@
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -121,7 +122,17 @@ def test_every_file_of_the_map_exists() -> None:
         assert all(list(mutants.ROOT.glob(path)) for path in tests), file
 
 
-def test_run_tells_what_passes_fails_hangs_and_does_not_compile(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_empty_keeps_what_was_built_and_refuses_a_strangers_folder(tmp_path: Path) -> None:
+    mutants.empty(tmp_path / "tree")
+    for name in ("oracle", "out"):
+        (tmp_path / "tree" / name).mkdir()
+    mutants.empty(tmp_path / "tree")
+    assert {path.name for path in (tmp_path / "tree").iterdir()} == {".mutants", "out"}
+    with pytest.raises(SystemExit, match="no copy of ours"):
+        mutants.empty(tmp_path)
+
+
+def test_run_tells_what_passes_fails_hangs_and_does_not_compile(tmp_path: Path) -> None:
     def status(script: str, limit: float | None = None) -> str:
         return mutants.run(["sh", "-c", script], tmp_path, limit).status
 
