@@ -13,8 +13,8 @@ missing, or the change changes nothing.
   ./dev mutants --list --count 5 oracle/merkle.py          what would be planted
 
 Which tests cover a file stands in scripts/mutants.toml: paths for pytest or, of .sol files, for
-`forge test --match-path`. They are run without any change first, and must pass. The same files,
-count and seed give the same mutants. With --log a run that was stopped goes on where it was.
+`forge test --match-path`, and options of either. They are run without any change first, and must
+pass. The same files, count and seed give the same mutants. With --log a run that was stopped goes on where it was.
 Changes are made token by token in Solidity and at nodes of the syntax tree in Python. Not changed
 are texts, types, decorators, docstrings, and what is said to `log`.
 """
@@ -394,11 +394,13 @@ class Outcome:
 
 
 def command_for(file: str, tests: list[str]) -> list[str]:
+    options = [word for word in tests if word.startswith("--")]
+    paths = [word for word in tests if not word.startswith("--")]
     if file.endswith(".sol"):
-        pattern = tests[0] if len(tests) == 1 else "{" + ",".join(tests) + "}"
-        return ["forge", "test", "--fail-fast", "--match-path", pattern]
+        pattern = paths[0] if len(paths) == 1 else "{" + ",".join(paths) + "}"
+        return ["forge", "test", "--fail-fast", *options, "--match-path", pattern]
     pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    return [*pytest, "--hypothesis-seed=0", *tests]
+    return [*pytest, "--hypothesis-seed=0", *options, *paths]
 
 
 @contextmanager
