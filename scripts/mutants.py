@@ -14,9 +14,9 @@ missing, or the change changes nothing.
 
 Which tests cover a file stands in scripts/mutants.toml: paths for pytest or, of .sol files, for
 `forge test --match-path`, and options of either. They are run without any change first, and must
-pass. The same files, count and seed give the same mutants. With --log a run that was stopped goes on where it was.
-Changes are made token by token in Solidity and at nodes of the syntax tree in Python. Not changed
-are texts, types, decorators, docstrings, and what is said to `log`.
+pass. The same files, count and seed give the same mutants. With --log a run that was stopped goes
+on where it was. Changes are made token by token in Solidity and at nodes of the syntax tree in
+Python. Not changed are texts, types, decorators, docstrings, and what is said to `log`.
 """
 
 import argparse
