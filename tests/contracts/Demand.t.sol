@@ -4,11 +4,13 @@ pragma solidity ^0.8.28;
 import {IDisputes} from "../../contracts/interfaces/IDisputes.sol";
 import {IReferee} from "../../contracts/interfaces/IReferee.sol";
 import {IInferenceQueue} from "../../contracts/interfaces/IInferenceQueue.sol";
+import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {Part} from "../../contracts/libraries/Part.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {RequestId, Status} from "../../contracts/libraries/RequestState.sol";
 import {DisputeFixture} from "./DisputeFixture.sol";
 import {Toy} from "./toy/Toy.sol";
+import {Trees} from "./toy/Trees.sol";
 
 contract DemandTest is DisputeFixture {
     function test_demand_suspendsTheWindow() external {
@@ -213,6 +215,22 @@ contract DemandTest is DisputeFixture {
         vm.assertEq(court.priceOf(Part(5, 0, 0, 1), 5, 1), 0);
     }
 
+    /// @dev Worked out by hand: gas for the transaction and its terms, for each word of the part and of its siblings, and
+    /// for collecting. One leaf of 19 has four words, five siblings, and three on the way up the value tree; five roots
+    /// are five words, with two empty siblings.
+    function test_priceOf_isWhatTheWordsCost() external view {
+        uint256 price = 2 * BASE_FEE + REVEAL_TIP;
+        vm.assertEq(_price(Part(3, LEAVES, 0, 1)), (110_000 + 1_000 * 12 + 50_000) * price);
+        vm.assertEq(_price(_roots()), (110_000 + 1_000 * 7 + 50_000) * price);
+    }
+
+    /// @dev Where calldata is most of it, EIP-7623 asks for more than the execution.
+    function test_priceOf_isTheFloorOfManyWords() external view {
+        uint256 words = 64 * 4 + 3 + 3;
+        uint256 price = court.priceOf(Part(3, LEAVES, 0, 64), 5, 512);
+        vm.assertEq(price, (58_000 + 1_280 * words + 50_000) * (2 * BASE_FEE + REVEAL_TIP));
+    }
+
     function test_priceOf_growsWithTheBaseFee() external {
         uint256 price = _price(_roots());
         cheats.fee(2 * BASE_FEE);
@@ -325,5 +343,73 @@ contract DemandPartTest is DisputeFixture {
         vm.assertEq(_price(part), 0);
         _expect(IDisputes.WrongPart.selector, abi.encode(part, nodes));
         this.demandPart(part, 1 ether);
+    }
+}
+
+/// @dev Programs of which there is only one path, and whose parts have numbers of more than 32 bits.
+contract DemandSizeTest is DisputeFixture {
+    uint64 private constant MAX_VALUES = type(uint32).max - 1;
+
+    bytes32[] private _path;
+    bytes private _header;
+    bytes private _node;
+
+    function test_demand_takesTheMostValuesThatCanBeNamed() external {
+        _publish(MAX_VALUES, 1, 1);
+        this.demandPart(Part(VALUE_TREE, 25, 0, 128));
+        _assertDispute(1, _subject.proposal.settleAt, false);
+    }
+
+    function test_demand_revertsWhenAValueCannotBeNamed() external {
+        _publish(MAX_VALUES + 1, 1, 1);
+        _expect(IDisputes.TooLargeToDemand.selector, abi.encode(_id, MAX_VALUES + 1, 0));
+        this.demandPart(Part(VALUE_TREE, 25, 0, 128));
+    }
+
+    function test_demand_takesTheMostLeavesThatCanBeNamed() external {
+        // 65,535 times 65,537 is 2^32 - 1.
+        _publish(1, 65_535 * 32, 65_537);
+        this.demandPart(Part(0, LEAVES, type(uint32).max - 1, 1));
+        _assertDispute(1, _subject.proposal.settleAt, false);
+    }
+
+    function test_demand_revertsWhenALeafCannotBeNamed() external {
+        _publish(1, 1 << 20, 1 << 17);
+        _expect(IDisputes.TooLargeToDemand.selector, abi.encode(_id, 1, uint256(1) << 32));
+        this.demandPart(Part(0, LEAVES, 0, 1));
+    }
+
+    function demandPart(Part calldata part) external {
+        bytes memory descriptors = abi.encodePacked(_header, keccak256(_node), _path);
+        if (part.value != VALUE_TREE) {
+            descriptors = abi.encodePacked(descriptors, _node, keccak256(_header), _path);
+        }
+        court.demand{value: 1 ether}(_subject, part, _modelBytes, descriptors);
+    }
+
+    /// @dev One proposal of a model whose program has `nodes` nodes, the first of which gives float32[rows, columns].
+    function _publish(uint64 nodes, uint256 rows, uint256 columns) private {
+        bytes32 type_ = bytes32((uint256(1) << 248) | (2 << 240) | (rows << 208) | (columns << 176));
+        _header = abi.encodePacked(
+            keccak256("exactum.program"),
+            abi.encodePacked(uint64(1), nodes, uint64(1), uint64(1)),
+            abi.encodePacked(type_, uint256(nodes - 1), type_)
+        );
+        bytes memory operand = abi.encodePacked(bytes32(0), type_, bytes32(0));
+        _node = abi.encodePacked(
+            keccak256("exactum.node"),
+            abi.encodePacked(uint32(0x0200), uint64(0), uint32(2), uint32(0), bytes12(0)),
+            abi.encodePacked(type_, operand, operand)
+        );
+        bytes32 root = Trees.parent(keccak256(_header), keccak256(_node));
+        for (uint256 lowest = nodes / 2; lowest != 0; lowest >>= 1) {
+            _path.push(keccak256(abi.encode("path", lowest)));
+            root = Trees.parent(root, _path[_path.length - 1]);
+        }
+        IModelRegistry.Model memory large = _model();
+        large.programRoot = root;
+        toyModel = publisher.publish(large, "");
+        _modelBytes = abi.encode(publisher, large);
+        _lie();
     }
 }

@@ -48,6 +48,18 @@ contract RequestTest is Fixture {
         _assertStatus(_ask(consumer, fee, options), Status.Requested);
     }
 
+    function test_request_takesTheLeastOfEachOption() external {
+        Options memory options = Options(address(0), MIN_BOND, MIN_WINDOW, 1, 0, address(0));
+        _assertStatus(_ask(consumer, FEE, options), Status.Requested);
+    }
+
+    function test_request_takesTheMostOfEachOption() external {
+        (uint32 timeout, uint32 gas_) = (uint32(MAX_TIMEOUT), uint32(MAX_CALLBACK_GAS));
+        Options memory options =
+            Options(address(0), type(uint96).max, MAX_WINDOW, timeout, gas_, address(0));
+        _assertStatus(_ask(consumer, FEE, options), Status.Requested);
+    }
+
     function test_request_takesTheRoyaltyAlone() external {
         _assertStatus(_ask(consumer, ROYALTY, _options()), Status.Requested);
     }

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IInferenceQueue} from "../../../contracts/interfaces/IInferenceQueue.sol";
 import {ModelId} from "../../../contracts/interfaces/IModelRegistry.sol";
 import {Request} from "../../../contracts/libraries/Request.sol";
+import {Status} from "../../../contracts/libraries/RequestState.sol";
 import {GasProbe} from "../actors/Consumers.sol";
 import {CallbackAttackFixture} from "./Callback.t.sol";
 
@@ -52,5 +53,43 @@ contract CallbackGasTest is CallbackAttackFixture {
             }
         }
         vm.assertGe(received, callbackGas);
+    }
+
+    /// @dev It says how much was there and how much must be: the gas asked for, a 64th, and what follows the call.
+    function test_attack_settlerWhoStarvesTheCallback_isToldHowMuchItTakes() external {
+        Request memory request = _askWithProbe(200_000);
+        IInferenceQueue.Proposal memory proposal = _propose(request);
+        _warpToFinal(proposal);
+        try queue.settle{gas: 200_000}(request, proposal, OUTPUT) {
+            vm.assertTrue(false, "settled");
+        } catch (bytes memory error) {
+            _assertNotEnoughGas(error, request, 200_000);
+        }
+        _assertStatus(request, Status.Proposed);
+        _settle(request, proposal);
+        try queue.retryCallback{gas: 200_000}(request, proposal, OUTPUT) {
+            vm.assertTrue(false, "retried");
+        } catch (bytes memory error) {
+            _assertNotEnoughGas(error, request, 200_000);
+        }
+        _assertStatus(request, Status.Settled, true);
+    }
+
+    function _assertNotEnoughGas(bytes memory error, Request memory request, uint256 gasLimit)
+        private
+        view
+    {
+        uint256 needed = 200_000 + 3_174 + 1 + 12_000;
+        bytes32 left;
+        assembly ("memory-safe") {
+            left := mload(add(error, 68))
+        }
+        vm.assertLt(uint256(left), gasLimit);
+        vm.assertEq(
+            error,
+            abi.encodeWithSelector(
+                IInferenceQueue.NotEnoughGas.selector, _idOf(request), left, needed
+            )
+        );
     }
 }

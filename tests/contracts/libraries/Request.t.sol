@@ -11,6 +11,10 @@ contract RequestHarness {
         return request.id();
     }
 
+    function idIn(Request calldata request, address queue) external view returns (RequestId) {
+        return request.idIn(queue);
+    }
+
     function idInMemory(Request memory request) external view returns (RequestId) {
         return request.idInMemory();
     }
@@ -51,6 +55,11 @@ contract RequestIdTest is Test {
 
     function testFuzz_id_isTheHashOfChainQueueAndFields(Request memory request) external view {
         vm.assertEq(RequestId.unwrap(harness.id(request)), _reference(request));
+    }
+
+    function testFuzz_idIn_agrees(Request memory request) external {
+        bytes32 id = RequestId.unwrap(new RequestHarness().idIn(request, address(harness)));
+        vm.assertEq(id, _reference(request));
     }
 
     function testFuzz_idInMemory_agrees(Request memory request) external view {
