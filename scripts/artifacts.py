@@ -28,6 +28,7 @@ SOURCES = (
     "contracts/InferenceQueue.sol",
     "contracts/Disputes.sol",
     "contracts/Referee.sol",
+    "contracts/Deployer.sol",
     *sorted(
         str(path.relative_to(ROOT))
         for path in ROOT.glob("contracts/ops/*.sol")

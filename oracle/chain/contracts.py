@@ -9,6 +9,7 @@ from eth_utils import keccak
 from web3 import Web3
 
 from oracle.chain.artifacts import artifact
+from oracle.chain.blueprints import DISPUTES, QUEUE, REFEREE, REGISTRY
 from oracle.chain.codec import (
     ZERO_ADDRESS,
     address_of,
@@ -20,7 +21,7 @@ from oracle.chain.codec import (
     request_words,
     subject_words,
 )
-from oracle.chain.deployment import DISPUTES, QUEUE, REFEREE, REGISTRY, Deployment
+from oracle.chain.deployment import Deployment
 from oracle.chain.node import Call, Chain
 from oracle.errors import ChainError, Reverted
 from oracle.types import (

@@ -13,13 +13,13 @@ from web3.types import LogReceipt
 
 from oracle.chain import events, preimage
 from oracle.chain.artifacts import artifact
+from oracle.chain.blueprints import DISPUTES, QUEUE, REGISTRY
 from oracle.chain.codec import (
     demand_from_words,
     part_from_words,
     proposal_from_words,
     request_from_words,
 )
-from oracle.chain.deployment import DISPUTES, QUEUE, REGISTRY
 from oracle.chain.events import Event, Where
 from oracle.types import Address, ModelId, RequestId, Verdict, Wei
 

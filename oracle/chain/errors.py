@@ -11,7 +11,7 @@ from oracle.chain.artifacts import abi_type, artifact
 from oracle.errors import Reverted
 
 CONTRACTS = (
-    *("ModelRegistry", "InferenceQueue", "Disputes", "Referee"),
+    *("ModelRegistry", "InferenceQueue", "Disputes", "Referee", "Deployer"),
     *("Linear", "Elementwise", "Transcendental", "Reduce", "Movement", "Window", "Trees"),
     *("Quantized", "Functions"),
     *("DiagnosisConsumer", "MinimalConsumer"),

@@ -133,6 +133,11 @@ def reward(request: Request) -> Wei:
     return Wei(request.bond * REWARD_PERCENT // 100)
 
 
+def least_bond(gas_price: Wei) -> Wei:
+    """Finds the least bond whose reward pays for a pursuit: below it a lie goes unpunished."""
+    return Wei(-(-PURSUIT_GAS * gas_price * 100 // REWARD_PERCENT))
+
+
 def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
     """Why a wrong result is not pursued; None if it is."""
     cost = PURSUIT_GAS * gas_price

@@ -10,6 +10,7 @@ from oracle.chain.decoder import Decoder
 from oracle.chain.events import RequestCreated
 from oracle.chain.history import RequestHistory
 from oracle.chain.keys import Signer
+from oracle.challenger.policy import least_bond
 from oracle.cli import payload as payloads
 from oracle.cli import show
 from oracle.cli.options import (
@@ -37,7 +38,9 @@ POLL = 0.5  # seconds
     help="One input: nested lists. Several: an object by name. Or the payload in hexadecimal.",
 )
 @click.option("--fee", type=MONEY, help="What you pay. [default: twice the quote]")
-@click.option("--bond", type=MONEY, help="What the operator risks. [default: the least]")
+@click.option(
+    "--bond", type=MONEY, help="What the operator risks. [default: the least that is allowed]"
+)
 @click.option("--window", type=DURATION, help="For challenges. [default: the shortest]")
 @click.option(
     "--timeout",
@@ -83,8 +86,10 @@ def request(
         timeout=timeout,
         operator=operator,
     )
+    gas_price = session.chain.gas_price()
     if fee is None:
-        fee = Wei(2 * session.queue.quote(model_id, 0, session.chain.gas_price()))
+        fee = Wei(2 * session.queue.quote(model_id, 0, gas_price))
+    _warn_of_bond(options.bond, gas_price)
     receipt = session.transact(signer, session.queue.request(model_id, data, fee, options))
     decoded = (Decoder().decode(log, 0) for log in receipt.logs)
     created = next((event for event in decoded if isinstance(event, RequestCreated)), None)
@@ -167,6 +172,16 @@ def retry_callback(
     if failure is not None:
         raise ChainError(f"The consumer failed again, with 0x{failure.reason.hex()}.")
     show.out.print("Delivered.")
+
+
+def _warn_of_bond(bond: Wei, gas_price: Wei) -> None:
+    least = least_bond(gas_price)
+    if bond < least:
+        show.err.print(
+            f"[yellow]A bond of {show.ether(bond)} pays for no conviction at the present"
+            f" {show.ether(gas_price)} a gas, so a lie may go unchallenged: --bond"
+            f" {show.ether(least).replace(' ', '')} would.[/]"
+        )
 
 
 def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from eth_utils import keccak
 
 from oracle.chain import keys as signers
 from oracle.chain.contracts import Consumer, Options
-from oracle.chain.deployment import create
+from oracle.chain.deployer import create
 from oracle.cli import payload as payloads
 from oracle.cli import show
 from oracle.cli.demo import crew

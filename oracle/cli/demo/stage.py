@@ -9,16 +9,16 @@ from dataclasses import dataclass, fields, replace
 
 from rich.panel import Panel
 
-from oracle.chain import deployment as deployments
 from oracle.chain import keys as signers
 from oracle.chain.codec import dispute_key
 from oracle.chain.contracts import Consumer, Disputes
 from oracle.chain.decoder import Decoder
-from oracle.chain.deployment import PRESETS
+from oracle.chain.deployer import deploy
 from oracle.chain.devnet import fund, skip_time
 from oracle.chain.events import Event, RequestCreated
 from oracle.chain.keys import Signer
 from oracle.chain.node import Call, Chain, Receipt
+from oracle.chain.presets import preset
 from oracle.chain.watcher import Cursor, Watcher
 from oracle.cli import show
 from oracle.cli.audit import rerun
@@ -74,13 +74,13 @@ class Stage:
         path = settings.deployments / f"{chain.id}.json"
         window = WINDOW if _can_skip_time(chain) else SHORT_WINDOW
         parameters = replace(
-            PRESETS["devnet"],
+            preset("devnet"),
             withdrawal_delay=window,
             reveal_period=window,
             reaction_period=window,
             extension_limit=6 * window,
         )
-        deployed = deployments.deploy(chain, cast.publisher, parameters, path)
+        deployed = deploy(chain, cast.publisher, parameters, path)
         for name, contract in deployed.contracts.items():
             show.out.print(f"  {name:<15} {contract.address}  code {contract.code_hash[:18]}…")
         return Stage(Session(settings, chain, deployed), cast, window)
