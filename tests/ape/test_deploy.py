@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from ape import chain, project
 
-from oracle.chain.blueprints import DEPLOYER, DISPUTES, QUEUE, REFEREE, REGISTRY, families, plan
+from oracle.chain.blueprints import DEPLOYER, DISPUTES, QUEUE, REFEREE, REGISTRY, plan
 from oracle.chain.presets import preset
 from scripts.ape_deploy import deploy
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "oracle/chain/artifacts"
-NAMES = (DEPLOYER, REGISTRY, *families(), REFEREE, DISPUTES, QUEUE)
+# Not the families: Ape compiles all sources at once, which moves the code of some. What is deployed
+# is what is committed, whatever Ape compiles.
+NAMES = (DEPLOYER, REGISTRY, REFEREE, DISPUTES, QUEUE)
 
 
 @pytest.mark.parametrize("name", NAMES)
