@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from oracle.chain.presets import Parameters, presets
-from oracle.challenger.policy import least_bond
+from oracle.challenger.policy import Policy, least_bond, objection
+from oracle.types import Wei
+from tests import chains
 
 ROOT = Path(__file__).parents[3]
 PROTOCOL = ROOT / "docs/protocol.md"
@@ -32,6 +34,17 @@ def test_min_bond_pays_for_a_conviction_at_the_usual_gas_price(name: str) -> Non
     preset = presets()[name]
 
     assert preset.parameters.min_bond >= least_bond(preset.gas_price)
+
+
+@pytest.mark.parametrize("gas_price", [1, 7, 50_000_000, 3 * 10**9])
+def test_least_bond_is_where_the_challenger_begins_to_pursue(gas_price: int) -> None:
+    policy = Policy(chains.address("challenger"))
+    least = least_bond(Wei(gas_price))
+
+    def objects(bond: int) -> bool:
+        return objection(chains.request(bond=Wei(bond)), policy, Wei(gas_price)) is not None
+
+    assert (objects(least), objects(least - 1)) == (False, True)
 
 
 @EACH
