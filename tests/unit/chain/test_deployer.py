@@ -10,9 +10,10 @@ from eth_utils import keccak, to_checksum_address
 
 from oracle.chain import deployer
 from oracle.chain.blueprints import FACTORY, QUEUE, REGISTRY, plan
+from oracle.chain.connection import connect
 from oracle.chain.deployer import FACTORY_SIGNER, FACTORY_TRANSACTION, create, deploy
 from oracle.chain.deployment import Deployment, check_deployment, read_deployment, save
-from oracle.chain.node import Call, Chain, connect
+from oracle.chain.node import Call, Chain
 from oracle.chain.presets import Parameters, preset
 from oracle.chain.transactions import transact
 from oracle.errors import ChainError, ConfigError, Reverted, WrongChain
