@@ -43,6 +43,7 @@ FACTORY_CODE = bytes.fromhex(
 )
 
 Report = Callable[[str, Deployed, bool], None]
+Place = tuple[int, str | None]  # block and transaction
 
 
 def deploy(
@@ -70,20 +71,10 @@ def deploy(
     contracts = {}
     for contract in planned.contracts:
         receipt = receipts.get(contract.name)
-        block, transaction = (
-            (receipt.block, "0x" + receipt.transaction.hex())
-            if receipt is not None
-            else earlier.place_of(contract.name)
-        )
-        contracts[contract.name] = Deployed(
-            address=contract.address,
-            block=block,
-            transaction=transaction,
-            code_hash="0x" + keccak(chain.code(contract.address)).hex(),
-            arguments=contract.arguments,
-            compiler=artifact(contract.name).compiler,
-        )
-        report(contract.name, contracts[contract.name], receipt is not None)
+        where = earlier.place_of(contract.name) if receipt is None else _place_of(receipt)
+        deployed = _deployed(chain, contract.name, contract.address, contract.arguments, where)
+        contracts[contract.name] = deployed
+        report(contract.name, deployed, receipt is not None)
     deployment = Deployment(chain.id, contracts)
     check_deployment(chain, deployment)
     save(deployment, path)
@@ -97,14 +88,7 @@ def create(chain: Chain, signer: Signer, name: str, arguments: tuple[Any, ...]) 
     receipt = transact(chain, signer, Call(None, built.bytecode + encode(types, arguments)))
     if receipt.contract is None:
         raise WrongChain(f"{chain.name} gave no address for {name}.")
-    return Deployed(
-        address=receipt.contract,
-        block=receipt.block,
-        transaction="0x" + receipt.transaction.hex(),
-        code_hash="0x" + keccak(chain.code(receipt.contract)).hex(),
-        arguments=arguments,
-        compiler=built.compiler,
-    )
+    return _deployed(chain, name, receipt.contract, arguments, _place_of(receipt))
 
 
 # STEPS
@@ -161,6 +145,25 @@ def _place(chain: Chain, signer: Signer, planned: Plan) -> dict[str, Receipt]:
     return receipts
 
 
+def _deployed(
+    chain: Chain, name: str, address: Address, arguments: tuple[Any, ...], where: Place
+) -> Deployed:
+    """Describes what lies at that address now."""
+    block, transaction = where
+    return Deployed(
+        address=address,
+        block=block,
+        transaction=transaction,
+        code_hash="0x" + keccak(chain.code(address)).hex(),
+        arguments=arguments,
+        compiler=artifact(name).compiler,
+    )
+
+
+def _place_of(receipt: Receipt) -> Place:
+    return receipt.block, "0x" + receipt.transaction.hex()
+
+
 class _Earlier:
     """Where in the chain to look for contracts that were there before this run."""
 
@@ -170,7 +173,7 @@ class _Earlier:
         self._recorded = recorded
         self._first: int | None = None
 
-    def place_of(self, name: str) -> tuple[int, str | None]:
+    def place_of(self, name: str) -> Place:
         """Gives block and transaction; of somebody else's a block before which it was not there."""
         if self._recorded is not None:
             known = self._recorded.contracts[name]
