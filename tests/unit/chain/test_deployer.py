@@ -182,7 +182,7 @@ def test_deploy_goes_on_when_somebody_is_faster(embedded: World, path: Path) -> 
 
 def test_deploy_raises_when_a_constructor_refuses(embedded: World, path: Path) -> None:
     with pytest.raises(Reverted, match="CreationFailed"):
-        deployed(embedded, path, parameters(min_window=3601))
+        deployed(embedded, path, parameters(min_window=OTHERS.max_window + 1))
 
     assert not path.exists()
 
