@@ -17,7 +17,7 @@ import structlog
 
 from oracle.cli import show
 from oracle.cli.files import model_files
-from oracle.cli.options import DURATION
+from oracle.cli.options import DURATION, SIZE
 from oracle.cli.session import Session
 from oracle.inference.answers import Answers
 from oracle.inference.executor import Executor
@@ -47,6 +47,7 @@ class Daemon:
     memory_limit: int
     processes: int
     allow_local_files: bool
+    cache_bytes: int | None
     once: bool
     json_logs: bool
 
@@ -60,7 +61,12 @@ class Daemon:
             time_limit=self.time_limit,
             memory_limit=self.memory_limit * 2**20,
         )
-        files = model_files(session.settings, self.allow_local_files)
+        files = model_files(
+            session.settings,
+            self.allow_local_files,
+            self.cache_bytes,
+            _name(session, account, suffix),
+        )
         answers = Answers(files, executor, self.processes)
         try:
             yield Opened(store, answers)
@@ -157,6 +163,13 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
             help="Fetch models from file:// and local addresses too. For devnets: a publisher"
             " chooses these URIs.",
         ),
+        click.option(
+            "--cache-bytes",
+            type=SIZE,
+            help="What all model files in $EXACTUM_HOME/models may take together, for example 50GiB."
+            " Fetched ones make way, the least recently used first; 1 GiB of the disk stays free."
+            " [default: $EXACTUM_CACHE_BYTES or 16GiB]",
+        ),
         click.option("--once", is_flag=True, help=once),
         click.option("--json-logs", is_flag=True, help="One JSON object a line."),
     ]
@@ -165,8 +178,13 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
 def _state_file(session: Session, account: Address, suffix: str) -> Path:
     folder = session.settings.home / "state"
     folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{_name(session, account, suffix)}.db"
+
+
+def _name(session: Session, account: Address, suffix: str) -> str:
+    """Of a program, the same over all of its runs, and no other's."""
     queue = session.deployment.queue[2:10].lower()
-    return folder / f"{session.chain.id}-{queue}-{account[2:10].lower()}{suffix}.db"
+    return f"{session.chain.id}-{queue}-{account[2:10].lower()}{suffix}"
 
 
 def configure_logs(as_json: bool) -> None:

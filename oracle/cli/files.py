@@ -6,11 +6,23 @@ from pathlib import Path
 from oracle.chain.history import ModelHistory
 from oracle.config import Settings
 from oracle.errors import ConfigError
+from oracle.inference.cache import Limits
 from oracle.inference.files import ModelFiles
 
 
-def model_files(settings: Settings, allow_local: bool = False) -> ModelFiles:
-    return ModelFiles(settings.models, allow_local=allow_local, ipfs_gateway=settings.ipfs_gateway)
+def model_files(
+    settings: Settings,
+    allow_local: bool = False,
+    cache_bytes: int | None = None,
+    keeper: str = "nobody",
+) -> ModelFiles:
+    return ModelFiles(
+        settings.models,
+        allow_local=allow_local,
+        ipfs_gateway=settings.ipfs_gateway,
+        limits=Limits(total=cache_bytes or settings.cache_bytes),
+        keeper=keeper,
+    )
 
 
 def model_path(found: ModelHistory, file: Path | None, settings: Settings) -> Path:

@@ -117,7 +117,7 @@ def publish(
         raise ModelRefused(reasons)
     receipt = session.transact(signer, session.registry.publish(what, uri))
     model_id = session.registry.id_of(what)
-    model_files(session.settings).add(data)
+    model_files(session.settings).add(file)
     if as_json:
         show.print_json({"model_id": model_id, "gas_used": receipt.gas_used, "model": what})
         return
@@ -267,7 +267,7 @@ def list_(session: Session, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def add_file(file: Path) -> None:
     """Puts FILE into the local cache, where worker and audit look before they fetch."""
-    digest = model_files(Settings()).add(file.read_bytes())
+    digest = model_files(Settings()).add(file)
     show.out.print(f"Kept {digest.hex()}.")
 
 
