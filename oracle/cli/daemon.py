@@ -4,7 +4,7 @@ they are stopped."""
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -23,6 +23,7 @@ from oracle.inference.answers import Answers
 from oracle.inference.executor import Executor
 from oracle.state.store import Store
 from oracle.types import Address
+from oracle.visible import visible, visible_lines
 
 
 class Program(Protocol):
@@ -166,7 +167,7 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
         click.option(
             "--cache-bytes",
             type=SIZE,
-            help="What all model files in $EXACTUM_HOME/models may take together, for example 50GiB."
+            help="What all model files in $EXACTUM_HOME/models may take, for example 50GiB."
             " Fetched ones make way, the least recently used first; 1 GiB of the disk stays free."
             " [default: $EXACTUM_CACHE_BYTES or 16GiB]",
         ),
@@ -194,13 +195,28 @@ def configure_logs(as_json: bool) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     final: structlog.typing.Processor
+    shared.append(structlog.processors.format_exc_info)
     if as_json:
-        shared.append(structlog.processors.format_exc_info)
-        final = structlog.processors.JSONRenderer(default=show.plain)
+        final = structlog.processors.JSONRenderer(default=_machine)
     else:
+        shared.append(_shown)
         final = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[*shared, final],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _machine(value: Any) -> Any:
+    plain = show.plain(value)
+    return repr(value) if plain is value else plain
+
+
+def _shown(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Whatever a stranger, a server or a node wrote into a field; values that are no strings are
+    shown as Python writes them, which hides nothing."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = visible_lines(value) if name == "exception" else visible(value)
+    return event

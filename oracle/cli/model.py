@@ -121,7 +121,8 @@ def publish(
     if as_json:
         show.print_json({"model_id": model_id, "gas_used": receipt.gas_used, "model": what})
         return
-    show.out.print(f"Published [bold]{show.hex_(model_id)}[/], {receipt.gas_used:,} gas.")
+    what_id, gas = show.hex_(model_id), f"{receipt.gas_used:,}"
+    show.out.print(show.styled("Published [bold]{}[/], {} gas.", what_id, gas))
     show.out.print(f"It takes {show.signature(signature.inputs)}")
     show.out.print(f"and gives {show.signature(signature.outputs)}.")
     if not uri:
@@ -229,7 +230,7 @@ def show_(model_id: ModelId, session: Session, as_json: bool) -> None:
         "program root": show.hex_(what.program_root),
         "file SHA-256": what.file_hash.hex(),
         "royalty": show.ether(what.royalty),
-        "URIs": "\n".join(found.uris) or "none",
+        "URIs": show.lines(found.uris or ["none"]),
         "published": f"block {where.block}, {show.when(where.time)}",
     }
     if found.is_deprecated:

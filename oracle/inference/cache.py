@@ -121,7 +121,7 @@ class Cache:
     # Used by Incoming.
 
     def grow(self, file: BinaryIO, by: int) -> int:
-        """Takes room for `by` more bytes; gives the size that the file then has. Raises CacheFull."""
+        """Takes room for `by` more bytes; gives the file's size then. Raises CacheFull."""
         with self._locked():
             self._make_room(by)
             size = os.fstat(file.fileno()).st_size + by
