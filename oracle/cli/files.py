@@ -9,6 +9,8 @@ from oracle.errors import ConfigError
 from oracle.inference.cache import Limits
 from oracle.inference.files import ModelFiles
 
+MAX_MODEL = (2 << 30) - 1  # bytes that a protobuf may have
+
 
 def model_files(
     settings: Settings,
@@ -36,6 +38,18 @@ def model_path(found: ModelHistory, file: Path | None, settings: Settings) -> Pa
             f" the model's {found.model.file_hash.hex()}."
         )
     return file
+
+
+def read_file(path: Path, most: int = MAX_MODEL) -> bytes:
+    """A file that somebody may have sent: no more than `most` bytes of it are read."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(data) > most:
+        raise ConfigError(f"{path} is longer than {most} bytes, so it is not read.")
+    return data
 
 
 def sha256(file: Path) -> bytes:

@@ -12,7 +12,7 @@ from oracle.chain.codec import model_preimage
 from oracle.chain.history import ModelHistory
 from oracle.chain.keys import Signer
 from oracle.cli import show
-from oracle.cli.files import model_files
+from oracle.cli.files import model_files, read_file
 from oracle.cli.options import DIM, MODEL, MONEY, json_option
 from oracle.cli.session import Session, on_chain, signing
 from oracle.config import Settings
@@ -94,7 +94,7 @@ def publish(
       exactum model publish iris.onnx --name iris --version 1 --dim batch=1 \\
         --uri https://models.example/iris.onnx --key publisher
     """
-    data = file.read_bytes()
+    data = read_file(file)
     if assurance == "exact":
         with show.err.status("Lowering the model to its program…"):
             program = lower(data, dict(dims))
@@ -151,7 +151,7 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], as_json: bool) -> None:
     Example:
       exactum model inspect iris.onnx --dim batch=1
     """
-    data = file.read_bytes()
+    data = read_file(file)
     try:
         program = lower(data, dict(dims))
     except ModelRefused as refused:
