@@ -35,6 +35,7 @@ from tests.chains import ETHER, World, address, variant
 from tests.courts import Challenger, Honest, Liar
 from tests.integration import workers
 from tests.liars import Lie, accuse
+from tests.networks import network
 
 
 @pytest.fixture(scope="session")
@@ -271,8 +272,8 @@ def test_requests_that_never_end_keep_no_demand_waiting(court: World, tmp_path: 
 @contextmanager
 def real_answers(folder: Path) -> Iterator[Answers]:
     """With the model's file in the cache, and a server that never answers for all others."""
-    files = ModelFiles(folder / "models", allow_local=True, patience=60, timeout=60)
-    files.add(courts.onnx_file())
+    files = ModelFiles(folder / "models", allow_local=True, patience=1800, timeout=1800)
+    files.add(network().onnx)
     answers = Answers(files, Executor(processes=1), parallel=1)
     try:
         yield answers
@@ -287,9 +288,11 @@ def silent_server() -> Iterator[str]:
 
 
 def ask_for_what_nobody_serves(court: World, url: str) -> list[RequestCreated]:
-    terms = courts.terms()
     return [
-        courts.ask(court, court.publish(url, **(terms | {"file_hash": bytes([number]) * 32})))
+        court.ask(
+            court.publish(url, **(network().terms | {"file_hash": bytes([number]) * 32})),
+            payload=network().payload(),
+        )
         for number in range(1, 7)
     ]
 
@@ -300,7 +303,7 @@ def test_six_models_on_servers_that_never_answer_keep_no_answer_waiting(
     court.stake(amount=5 * ETHER)
     with silent_server() as url, real_answers(tmp_path) as answers:
         hung = ask_for_what_nobody_serves(court, url)
-        asked = courts.ask(court, courts.publish(court))
+        asked = court.ask(court.publish(**network().terms), payload=network().payload())
         worker = workers.hire(court, tmp_path, answers=answers, parallel=1)
         while court.status(asked) is not Status.PROPOSED:
             worker.tick()
@@ -314,9 +317,9 @@ def test_six_models_on_servers_that_never_answer_hide_no_lie(court: World, tmp_p
     court.stake(amount=5 * ETHER)
     with silent_server() as url, real_answers(tmp_path) as answers:
         hung = ask_for_what_nobody_serves(court, url)
-        asked = courts.ask(court, courts.publish(court))
-        workers.hire(court, tmp_path, answers=Liar()).work()
-        assert {court.status(each) for each in (*hung, asked)} == {Status.PROPOSED}
+        asked = court.ask(court.publish(**network().terms), payload=network().payload())
+        for each in (*hung, asked):
+            court.propose(each, output=network().lie(network().payload()))
         challenger = courts.hire(court, tmp_path, inference=answers)
         while not challenger.patrol.open_pursuits:
             challenger.tick()

@@ -131,7 +131,7 @@ def logs(capsys):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_logs_hide_nothing(logs, capsys, as_json):
+def test_logs_hide_nothing(logs, as_json):
     configure_logs(as_json)
     log = structlog.get_logger()
     log.error(HOSTILE, why=HOSTILE, many=[HOSTILE], error=ChainError(HOSTILE))

@@ -46,7 +46,7 @@ def good(files: ModelFiles) -> Model:
 
 
 def patient(folder: Path) -> ModelFiles:
-    return ModelFiles(folder, allow_local=True, patience=60, timeout=60)
+    return ModelFiles(folder, allow_local=True, patience=1800, timeout=1800)
 
 
 @contextmanager
@@ -72,10 +72,10 @@ def test_models_on_servers_that_never_answer_keep_no_other_answer_waiting(tmp_pa
         for number in range(6):
             assert not answers.ready(model(number), lambda: [url])
             assert "is being fetched" in str(
-                answers.submit(model(number), [url], b"").exception(10)
+                answers.submit(model(number), [url], b"").exception(900)
             )
         assert answers.ready(other, list)
-        assert answers.submit(other, [], b"").result(10) == b"output"
+        assert answers.submit(other, [], b"").result(900) == b"output"
         assert not any(answers.ready(model(number), lambda: [url]) for number in range(6))
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_must_be_fetched_does_not_wait_for_servers_that_never_answer
         for number in range(40):
             answers.ready(model(number), lambda: [url])
         until_ready(answers, other, source.as_uri())
-        assert answers.submit(other, [], b"").result(10) == b"output"
+        assert answers.submit(other, [], b"").result(900) == b"output"
         assert not answers.ready(model(0), lambda: [url])
 
 
@@ -104,7 +104,7 @@ def test_a_disputes_file_waits_for_no_strangers_server(tmp_path):
         assert not answers.ready(other, lambda: [source.as_uri()])
         while not answers.ready(other, lambda: [source.as_uri()], is_urgent=True):
             sleep(0.01)
-        assert answers.ask(other, [], b"", Open(PART)).result(10) == b"part"
+        assert answers.ask(other, [], b"", Open(PART)).result(900) == b"part"
 
 
 @pytest.mark.enable_socket
@@ -114,24 +114,24 @@ def test_ask_lets_no_dispute_wait_for_an_inference(tmp_path):
     class Slow(Executor):
         def infer(self, job: Job) -> bytes:
             if isinstance(job.task, Infer):
-                may_end.wait(60)
+                may_end.wait(1800)
             return super().infer(job)
 
     files = ModelFiles(tmp_path)
     known = good(files)
     answers = Answers(files, Slow(), parallel=1)  # type: ignore[arg-type]
     slow = answers.submit(known, [], b"")
-    assert answers.ask(known, [], b"", Open(PART)).result(10) == b"part"
+    assert answers.ask(known, [], b"", Open(PART)).result(900) == b"part"
     assert not slow.done()
     may_end.set()
-    assert slow.result(10) == b"output"
+    assert slow.result(900) == b"output"
     answers.close()
 
 
 def test_submit_says_why_a_file_could_not_be_had(tmp_path):
     with answering(ModelFiles(tmp_path)) as answers:
         until_ready(answers, model(1), "gopher://x")
-        error = answers.submit(model(1), ["gopher://x"], b"").exception(10)
+        error = answers.submit(model(1), ["gopher://x"], b"").exception(900)
     assert isinstance(error, ModelUnavailable) and "the protocol 'gopher'" in str(error)
 
 
@@ -141,7 +141,7 @@ def test_submit_runs_a_file_that_came_after_its_fetch_had_failed(tmp_path):
     with answering(files) as answers:
         until_ready(answers, other, "gopher://x")
         files.add(FILE)
-        assert answers.submit(other, [], b"").result(10) == b"output"
+        assert answers.submit(other, [], b"").result(900) == b"output"
 
 
 def test_no_file_is_evicted_while_a_model_runs(tmp_path):
@@ -157,7 +157,7 @@ def test_no_file_is_evicted_while_a_model_runs(tmp_path):
             return super().infer(job)
 
     answers = Answers(files, Evicting(), parallel=1)  # type: ignore[arg-type]
-    assert answers.submit(good(files), [], b"").result(10) == b"output"
+    assert answers.submit(good(files), [], b"").result(900) == b"output"
     assert evicted == [False]
     answers.close()
 
