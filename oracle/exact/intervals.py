@@ -18,8 +18,8 @@ Ratio: TypeAlias = tuple[int, int]
 Interval: TypeAlias = tuple[Ratio, Ratio]
 
 HARD_ARGUMENTS = 1 << 12
-"""No function has more float32 arguments for which float64 does not decide: it leaves open what lies
-within 2^−45 of a midpoint, 2^−20 of the arguments, at most 2^31, that need evaluation."""
+"""No function has more float32 arguments for which float64 does not decide: it leaves open what
+lies within 2^−45 of a midpoint, 2^−20 of the arguments, at most 2^31, that need evaluation."""
 
 _FIRST_PRECISION = 128
 _LAST_PRECISION = 1 << 14
@@ -39,8 +39,8 @@ def signed(x: int, magnitude: int) -> int:
 
 
 def remembered(rule: Callable[[int], int]) -> Callable[[int], int]:
-    """Makes a rule that keeps its answers. A stranger may give arguments that are all hard; but there
-    are few of these, so each costs its evaluation once a process, and not once an element."""
+    """Makes a rule that keeps its answers. A stranger may give arguments that are all hard; but
+    there are few of these, so each costs its evaluation once a process, not once an element."""
     return lru_cache(2 * HARD_ARGUMENTS)(rule)
 
 
