@@ -229,9 +229,11 @@ def subtree_root(data: bytes, height: int) -> bytes:
     return _top(_hashed_leaves(data), keccak256(ZERO_LEAF), height)
 
 
-def combined_root(nodes: Sequence[bytes], padding: bytes) -> bytes:
-    """The root above `nodes`, all of one height; beyond them stands `padding`."""
-    return _top(b"".join(nodes), padding, depth_of(len(nodes)))
+def combined_root(nodes: Sequence[bytes], padding: bytes, height: int | None = None) -> bytes:
+    """The root above `nodes`, all of one height, or the node so much higher; beyond them stands
+    `padding`."""
+    level = b"".join(nodes) or padding
+    return _top(level, padding, depth_of(len(nodes)) if height is None else height)
 
 
 def records_root(records: Sequence[bytes]) -> bytes:
