@@ -63,15 +63,16 @@ class WholeTrace:
         return self._run(operand.kind, operand.index, first, count)
 
     def element(self, operand: Operand, place: int) -> int:
-        found = canonical(elements(self._array(operand.kind, operand.index), place, 1))
+        found = canonical(elements(self.array(operand.kind, operand.index), place, 1))
         return int(found.view("u4")[0] if found.dtype.kind == "f" else found[0])
 
     def _run(self, kind: OperandKind, index: int, first: int, count: int) -> Run:
         if (kind, index) not in self._trees:
-            self._trees[kind, index] = TensorTree(self._array(kind, index))
+            self._trees[kind, index] = TensorTree(self.array(kind, index))
         return self._trees[kind, index].run(first, count)
 
-    def _array(self, kind: OperandKind, index: int) -> Array:
+    def array(self, kind: OperandKind, index: int) -> Array:
+        """Gives a whole operand."""
         match kind:
             case OperandKind.INPUT:
                 return self._inputs[index]

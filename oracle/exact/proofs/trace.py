@@ -116,29 +116,22 @@ class ValueTree(Tree):
 
 
 class Trace:
-    """All values of one run: `values` holds them, or computes them when they are looked at.
-    `roots`, of the first values, and `output`, the payload, are given where they are known."""
+    """All values of one run: `values` holds them, or computes them when they are looked at. Those
+    whose roots are in `roots` are not hashed again; the trace adds what it finds out."""
 
     def __init__(
-        self,
-        program: Program,
-        values: Sequence[Array] | Rerun,
-        roots: Sequence[bytes] = (),
-        output: bytes | None = None,
+        self, program: Program, values: Sequence[Array] | Rerun, roots: list[bytes] | None = None
     ):
         self.program = program
         self.values = values
-        self._roots = [*roots]
-        self._output = output
+        self._roots = [] if roots is None else roots
 
-    @property
+    @cached_property
     def output(self) -> bytes:
         """The payload of the outputs."""
-        if self._output is None:
-            places = [output.index for output in self.program.outputs]
-            data = {node: to_bytes(value) for node, value in self._each({*places})}
-            self._output = b"".join(data[place] for place in places)
-        return self._output
+        places = [output.index for output in self.program.outputs]
+        data = {node: to_bytes(value) for node, value in self._each({*places})}
+        return b"".join(data[place] for place in places)
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -238,14 +231,9 @@ class Trace:
         return Divergence(value, element, ours[element].item(), theirs[element].item())
 
 
-def trace(
-    runner: Runner,
-    inputs: Sequence[Array],
-    roots: Sequence[bytes] = (),
-    output: bytes | None = None,
-) -> Trace:
-    """The trace of a run; nothing is computed yet."""
-    return Trace(runner.program, Rerun(runner, inputs), roots, output)
+def trace(runner: Runner, inputs: Sequence[Array], roots: list[bytes] | None = None) -> Trace:
+    """The trace of a run, of which nothing is computed yet."""
+    return Trace(runner.program, Rerun(runner, inputs), roots)
 
 
 def trace_root(program_root: bytes, roots: Sequence[bytes]) -> bytes:
