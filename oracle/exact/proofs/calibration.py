@@ -20,8 +20,8 @@ from oracle.tensor import Array, dtype_of
 from oracle.types import DType
 
 _RUNS = 3
-# Between one run and another on one machine.
-_MARGIN = 1.25
+MARGIN = 1.25
+"""Between one run and another on one machine."""
 
 
 class Unit(StrEnum):
@@ -74,10 +74,10 @@ class Calibration:
 
 
 def calibrate() -> Calibration:
-    """Takes a few seconds of one core. Its own time is CPU time: other programs do not disturb it,
-    so a machine that is shared gives a pass as much less as others take."""
+    """Measures every unit; that takes a few seconds. Times are of the CPU, so that what else runs
+    does not matter: whoever shares the machine must allow for that."""
     with np.errstate(all="ignore"):
-        return Calibration({unit: _MARGIN * measure() for unit, measure in _MEASURES.items()})
+        return Calibration({unit: MARGIN * measure() for unit, measure in _MEASURES.items()})
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -181,8 +181,8 @@ def _order() -> float:
 
 
 def _step() -> float:
-    """One row, so that a step waits for the one before; a table of 32 MiB, each node's successor
-    anywhere behind it."""
+    """Each waits for the one before, since there is one row; in a table of 32 MiB, each node's
+    successor anywhere behind it."""
     count, steps = 1 << 20, 64
     nodes = np.zeros((count, 8), np.int32)
     own = np.arange(count)

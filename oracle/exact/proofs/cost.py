@@ -26,10 +26,10 @@ from oracle.exact.intervals import HARD_ARGUMENTS
 from oracle.exact.ops.trees import WIDTH
 from oracle.exact.ops.window import conv_axes, pool_axes
 from oracle.exact.program import Node, Op, Program
-from oracle.exact.proofs.calibration import Calibration, Unit, calibrate
+from oracle.exact.proofs.calibration import MARGIN, Calibration, Unit, calibrate
 from oracle.types import DType
 
-__all__ = ["Calibration", "TraceWork", "Unit", "calibrate", "trace_work"]
+__all__ = ["MARGIN", "Calibration", "TraceWork", "Unit", "calibrate", "trace_work"]
 
 Counts = Mapping[Unit, int]
 Work = Iterable[tuple[Unit, int]]
@@ -38,6 +38,8 @@ Work = Iterable[tuple[Unit, int]]
 _ROW = 8
 # Columns of weights are padded to so many.
 _LANES = 8
+# Rows that walk through a tree beside each other, while one row would wait for memory.
+_ROWS = 8
 # Rows of numpy's reductions take as long as so many elements, besides their own.
 _REDUCED_ROW = 32
 
@@ -50,9 +52,10 @@ class TraceWork:
     hard: Counts
 
     def seconds(self, calibration: Calibration, run: float = math.inf) -> float:
-        """An upper estimate. `run`: what the run of these inputs took, or may take before it is
-        killed; what is hard about them takes no longer than that."""
-        return calibration.of(self.usual) + min(calibration.of(self.hard), run)
+        """Gives an upper estimate. `run`: what the run of these inputs took, or may take before it
+        is killed; what is hard about them takes no longer than that, but for what two runs differ
+        by."""
+        return calibration.of(self.usual) + min(calibration.of(self.hard), MARGIN * run)
 
 
 def trace_work(program: Program) -> TraceWork:
@@ -107,7 +110,8 @@ def _usual(node: Node) -> Work:
             yield from _convolution(node)
         case Op.MAX_POOL | Op.AVERAGE_POOL:
             taps = sum(axis.kernel for axis in pool_axes(node.attributes))
-            yield Unit.ELEMENT, 4 * _spots(node) * max(1, taps)
+            passes = taps + 2 if node.op is Op.MAX_POOL else 4 * taps
+            yield Unit.ELEMENT, _spots(node) * passes
         case Op.TOP_K:
             k = node.operands[0].type.shape[1]
             yield Unit.ORDER, read * max(1, k.bit_length())
@@ -128,7 +132,8 @@ def _usual(node: Node) -> Work:
             yield Unit.SCATTERED, read
             yield Unit.ELEMENT, 8 * out
         case Op.TREE_WALK:
-            yield Unit.STEP, out * (node.attributes[0] + 1)
+            rows, trees = node.output.shape
+            yield Unit.STEP, -(-rows // _ROWS) * trees * (node.attributes[0] + 1)
             yield Unit.ELEMENT, 4 * (node.operands[1].type.elements // WIDTH)
         case _:
             yield Unit.ELEMENT, out
