@@ -195,3 +195,26 @@ def chain(count: int, width: int) -> Run:
     ops = [node("Neg", [names[at]], [names[at + 1]]) for at in range(count)]
     program = lower(file(ops, [tensor("x", [width])], [names[-1]]))
     return Run(program, np.linspace(-2, 2, width, dtype=">f4").tobytes())
+
+
+@pytest.mark.parametrize("lie", [0, 5, 130])
+def test_next_move_computes_nothing_behind_the_first_value_that_differs(lie):
+    run = chain(300, 30)
+    theirs, output = lying_trace(Runner(run.program), run.payload, Lie(lie, 3))
+    ours = honest(run)
+    known = RevealedTrace(ours, theirs.root)
+    groups, roots = Part(VALUE_TREE, 7, 0, 3), Part(VALUE_TREE, 0, lie // 128 * 128, 128)
+    assert known.add(groups, *revealed(theirs, groups))
+    assert known.add(roots, *revealed(theirs, roots))
+
+    assert next_move(known, output) == Part(lie, LEAVES, 0, 1)
+    assert len(ours.known_roots()) == lie + 1
+
+
+def test_next_move_needs_no_root_of_ours_to_ask_for_theirs():
+    run = chain(300, 30)
+    theirs, output = lying_trace(Runner(run.program), run.payload, Lie(7, 3))
+    ours = honest(run)
+
+    assert next_move(RevealedTrace(ours), output) == Part(VALUE_TREE, 7, 0, 3)
+    assert not ours.known_roots()
