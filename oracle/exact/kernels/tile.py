@@ -392,8 +392,8 @@ def _blocks(builder: Any, *names: str) -> list[Any]:
 def _channelwise(rows: int) -> Any:
     """Makes channelwise(a, base, starts, row, taps, w, at, sums, sizes), which multiplies a vector
     of channels of each row by weights of their own. It writes Σ a·w to sums [rows, VECTORS·LANES],
-    and Σ |a·w| to sizes [rows, LANES]. Row r begins at a[base + starts[row + r]], tap n at taps[n,
-    0] of it, and the tap's weights at w[at + n·LANES]; there is at least one tap."""
+    and Σ |a·w| to sizes [rows, LANES]. Row r begins at a[base + starts[row + r]], its tap n at
+    taps[n, 0] from there, and the tap's weights at w[at + n·LANES]; there is at least one tap."""
 
     @intrinsic
     def channelwise(
