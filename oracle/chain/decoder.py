@@ -78,7 +78,7 @@ class Decoder:
 
 
 def _types(event: Any) -> list[str]:
-    """Of what stands in a log's data."""
+    """Gives the ABI types of an event's arguments that stand in a log's data."""
     return [abi_type(each) for each in event["inputs"] if not each["indexed"]]
 
 

@@ -19,8 +19,7 @@ _TABLE = types.Array(types.int64, 2, "C", readonly=True)
 
 @compiled
 def _load(data: Array, repeat: int, size: int, start: int, block: int, into: Array) -> None:
-    """Loads elements (i // repeat) mod size of `data`. i counts from `start`, a multiple of
-    `block`."""
+    """Loads elements (i // repeat) mod size of `data`, from i = `start`, a multiple of `block`."""
     count = into.size
     if repeat == 1 and size >= start + count:
         part = data[start : start + count]
