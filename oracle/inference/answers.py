@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from oracle.inference.engine import Infer, Open, Task
-from oracle.inference.executor import Executor, Job
+from oracle.inference.executor import Executor, Job, Ran
 from oracle.inference.files import ModelFiles
 from oracle.types import Model
 
@@ -20,9 +20,10 @@ class Answers:
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="answers")
         self._urgent = ThreadPoolExecutor(parallel, thread_name_prefix="disputes")
 
-    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
-        """The output payload. Fails with a ModelError, a PayloadError or SecondOpinionDiffers."""
-        return self.ask(model, uris, payload, Infer())
+    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]":
+        """The output payload, and what the run took. Fails with a ModelError, a PayloadError or
+        SecondOpinionDiffers."""
+        return self._threads.submit(self._run, model, uris, payload, Infer())
 
     def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
         """What the task asks for. Fails as `submit` does."""
@@ -30,8 +31,11 @@ class Answers:
         return threads.submit(self._answer, model, uris, payload, task)
 
     def _answer(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> bytes:
+        return self._run(model, uris, payload, task).data
+
+    def _run(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> Ran:
         path = self._files.fetch(model.file_hash, uris)
-        return self._executor.infer(
+        return self._executor.run(
             Job(
                 path=path,
                 file_hash=model.file_hash,

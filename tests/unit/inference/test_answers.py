@@ -3,7 +3,7 @@ from threading import Event
 
 from oracle.inference.answers import Answers
 from oracle.inference.engine import Infer, Open
-from oracle.inference.executor import Job
+from oracle.inference.executor import Job, Ran
 from oracle.types import Part
 from tests import chains
 
@@ -23,8 +23,8 @@ class Files:
 
 
 class Executor:
-    def infer(self, job: Job) -> bytes:
-        return b"output" if isinstance(job.task, Infer) else b"part"
+    def run(self, job: Job) -> Ran:
+        return Ran(b"output" if isinstance(job.task, Infer) else b"part", 0.5)
 
     def close(self) -> None: ...
 
@@ -35,9 +35,9 @@ def test_ask_lets_no_dispute_wait_for_a_strangers_server():
     model = chains.model(chains.address("publisher"))
 
     slow = answers.submit(model, ["https://slow"], b"")
-    assert answers.ask(model, [], b"", Open(PART)).result(900) == b"part"
+    assert answers.ask(model, [], b"", Open((PART,))).result(900) == b"part"
 
     assert not slow.done()
     files.has_come.set()
-    assert slow.result(900) == b"output"
+    assert slow.result(900) == Ran(b"output", 0.5)
     answers.close()

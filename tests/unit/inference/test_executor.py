@@ -434,7 +434,7 @@ def test_open_takes_no_more_memory_than_the_run(tmp_path):
     with Executor(processes=1, memory_limit=600 << 20) as executor:
         assert executor.infer(answer) == floats(0)
         for part in parts:
-            found = executor.infer(changed(answer, task=Open(part)))
+            found = executor.infer(changed(answer, task=Open((part,))))
             assert len(found) > part.size
 
 
@@ -493,7 +493,7 @@ def test_what_a_dispute_asks_for_takes_64_mebibytes_more_than_the_run(tmp_path, 
 
 def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):
     answer = job(tmp_path, deep(1 << 16, 200), bytes(4 << 16))
-    asked = Open(Part(VALUE_TREE, 0, 0, 1))
+    asked = Open((Part(VALUE_TREE, 0, 0, 1),))
     with Executor(processes=1, time_limit=0.05) as executor:
         with pytest.raises(InferenceFailed, match="took more than"):
             executor.infer(changed(answer, task=asked))
