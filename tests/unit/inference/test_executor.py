@@ -484,7 +484,8 @@ def test_what_a_dispute_asks_for_takes_64_mebibytes_more_than_the_run(tmp_path, 
         wrong = bytes([output[0] ^ 1]) + output[1:]
         places = [*range(0, 39, 6)]
         for task in (
-            *(Open(Part(VALUE_TREE, 0, 0, 30)), *(Open(Part(at, LEAVES, 0, 1)) for at in places)),
+            Open((Part(VALUE_TREE, 0, 0, 30),)),
+            Open(tuple(Part(at, LEAVES, 0, 1) for at in places)),
             tasks.Testify(wrong),
         ):
             assert executor.infer(changed(answer, task=task))
