@@ -27,7 +27,6 @@ from tests.courts import REVEAL, Honest
 from tests.integration import workers
 from tests.unit.exact.files import file, node, tensor
 
-PROCESSES = 8  # 400 s of REVEAL for defence, a model's eighth 50 s
 BYTES = 5 * 10 * 128  # that a pass over the trace of `courts.onnx_file` hashes
 
 
@@ -157,13 +156,13 @@ def real(tmp_path: Path) -> Iterator[Real]:
 def test_a_model_whose_trace_could_not_be_shown_is_declined_and_others_are_answered(
     court: World, tmp_path: Path, real: Real, data: bytes
 ) -> None:
-    """On a machine that hashes a megabyte a second, within a period of 100 s."""
+    """On a machine that hashes less than a hundred megabytes within the period."""
     court.stake()
     heavy, light = real.publish(court, data), real.publish(court, light_file())
     bait = court.ask(heavy, payload=(1).to_bytes(8, "big"), timeout=300)
 
     def hired() -> workers.Worker:
-        slow = machine(hashed=1e-6)
+        slow = machine(hashed=REVEAL * 1e-8)
         return workers.hire(court, tmp_path, answers=real.answers, parallel=2, calibration=slow)
 
     first, worker = courts.ask(court, light), hired()
@@ -171,7 +170,7 @@ def test_a_model_whose_trace_could_not_be_shown_is_declined_and_others_are_answe
     settle(worker, lambda: worker.store.declined(bait.request_id) is not None)
     reason = worker.store.declined(bait.request_id) or ""
     assert reason.startswith("we could not defend it: to show its trace 3 times")
-    assert "within 100 s" in reason and reason.endswith("s of one process")
+    assert f"within {REVEAL} s" in reason and reason.endswith("s of one process")
 
     # A restart forgets nothing.
     worker.store.close_engine()
@@ -199,14 +198,16 @@ def settle(worker: workers.Worker, is_so: Callable[[], bool]) -> None:
 
 
 def test_a_model_holds_its_share_until_a_window_is_over(court: World, tmp_path: Path) -> None:
+    """Of eight processes, half of an eighth of their time is half a period: two fit into it."""
     asked = asked_of(court, 4)
-    price = taking(20)
+    price = taking(REVEAL / 5)
 
     worker = workers.hire(court, tmp_path, answers=Honest(), calibration=price)
     worker.work()
     assert statuses(court, asked) == [Status.PROPOSED] * 2 + [Status.REQUESTED] * 2
     reason = worker.store.declined(asked[2].request_id) or ""
-    assert "takes 20.0 s, and its model has 40.0 s of a model's 50.0 s" in reason
+    has, share = f"{2 * REVEAL / 5:.1f} s", f"{REVEAL / 2:.1f} s"
+    assert f"takes {REVEAL / 5:.1f} s, and its model has {has} of a model's {share}" in reason
 
     # A restart forgets nothing.
     worker = workers.hire(court, tmp_path, answers=Honest(), calibration=price)
@@ -240,15 +241,17 @@ def test_what_is_computed_is_weighed_again_before_it_is_posted(
     class Long(Honest):
         def submit(self, model, uris, payload):
             future = super().submit(model, uris, payload)
-            return replaced(future, Ran(future.result().data, 50.0))
+            return replaced(future, Ran(future.result().data, REVEAL / 2))
 
     asked = asked_of(court, 1)
-    worker = workers.hire(court, tmp_path, answers=Long(), calibration=machine(term=1e-3))
+    worker = workers.hire(court, tmp_path, answers=Long(), calibration=machine(term=1.0))
 
     worker.work()
 
     assert worker.store.output(asked[0].request_id) is not None
-    assert "takes 150.0 s of one process" in (worker.store.declined(asked[0].request_id) or "")
+    assert f"takes {3 * REVEAL / 2:.1f} s of one process" in (
+        worker.store.declined(asked[0].request_id) or ""
+    )
     assert statuses(court, asked) == [Status.REQUESTED]
 
 
