@@ -120,6 +120,11 @@ class Honest:
     is_silent: bool = False  # answers requests, and no demands
     asked: list[Task] = field(default_factory=list)
 
+    def ready(self, *_: object) -> bool:
+        return True
+
+    def keep(self, _: object) -> None: ...
+
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]":
         future: Future[Ran] = Future()
         future.set_result(Ran(self.ask(model, uris, payload, Infer()).result(), 0.0))

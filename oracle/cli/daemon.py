@@ -4,7 +4,7 @@ they are stopped."""
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -17,12 +17,13 @@ import structlog
 
 from oracle.cli import show
 from oracle.cli.files import model_files
-from oracle.cli.options import DURATION
+from oracle.cli.options import DURATION, SIZE
 from oracle.cli.session import Session
 from oracle.inference.answers import Answers
 from oracle.inference.executor import Executor
 from oracle.state.store import Store
 from oracle.types import Address
+from oracle.visible import visible, visible_lines
 
 
 class Program(Protocol):
@@ -47,6 +48,7 @@ class Daemon:
     memory_limit: int
     processes: int
     allow_local_files: bool
+    cache_bytes: int | None
     once: bool
     json_logs: bool
 
@@ -60,7 +62,12 @@ class Daemon:
             time_limit=self.time_limit,
             memory_limit=self.memory_limit * 2**20,
         )
-        files = model_files(session.settings, self.allow_local_files)
+        files = model_files(
+            session.settings,
+            self.allow_local_files,
+            self.cache_bytes,
+            _name(session, account, suffix),
+        )
         answers = Answers(files, executor, self.processes)
         try:
             yield Opened(store, answers)
@@ -157,6 +164,13 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
             help="Fetch models from file:// and local addresses too. For devnets: a publisher"
             " chooses these URIs.",
         ),
+        click.option(
+            "--cache-bytes",
+            type=SIZE,
+            help="What all model files in $EXACTUM_HOME/models may take, for example 50GiB."
+            " Fetched ones make way, the least recently used first; 1 GiB of the disk stays free."
+            " [default: $EXACTUM_CACHE_BYTES or 16GiB]",
+        ),
         click.option("--once", is_flag=True, help=once),
         click.option("--json-logs", is_flag=True, help="One JSON object a line."),
     ]
@@ -165,8 +179,13 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
 def _state_file(session: Session, account: Address, suffix: str) -> Path:
     folder = session.settings.home / "state"
     folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{_name(session, account, suffix)}.db"
+
+
+def _name(session: Session, account: Address, suffix: str) -> str:
+    """Of a program, the same over all of its runs, and no other's."""
     queue = session.deployment.queue[2:10].lower()
-    return folder / f"{session.chain.id}-{queue}-{account[2:10].lower()}{suffix}.db"
+    return f"{session.chain.id}-{queue}-{account[2:10].lower()}{suffix}"
 
 
 def configure_logs(as_json: bool) -> None:
@@ -176,13 +195,28 @@ def configure_logs(as_json: bool) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     final: structlog.typing.Processor
+    shared.append(structlog.processors.format_exc_info)
     if as_json:
-        shared.append(structlog.processors.format_exc_info)
-        final = structlog.processors.JSONRenderer(default=show.plain)
+        final = structlog.processors.JSONRenderer(default=_machine)
     else:
+        shared.append(_shown)
         final = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[*shared, final],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _machine(value: Any) -> Any:
+    plain = show.plain(value)
+    return repr(value) if plain is value else plain
+
+
+def _shown(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Whatever a stranger, a server or a node wrote into a field; values that are no strings are
+    shown as Python writes them, which hides nothing."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = visible_lines(value) if name == "exception" else visible(value)
+    return event

@@ -4,6 +4,7 @@ import time
 
 import click
 from eth_utils import keccak
+from rich.text import Text
 
 from oracle.chain.contracts import Options
 from oracle.chain.decoder import Decoder
@@ -77,7 +78,7 @@ def request(
     found = session.history.model(model_id)
     if found.is_deprecated:
         use = f"; its publisher says to use {show.hex_(found.successor)}" if found.successor else ""
-        show.err.print(f"[yellow]The model is deprecated{use}.[/]")
+        show.err.print(f"The model is deprecated{use}.", style="yellow")
     data = payloads.parse(text, found.model.signature)
     limits = session.queue.limits()
     options = Options(
@@ -96,7 +97,7 @@ def request(
     if created is None:
         raise ChainError("The transaction went through but made no request: is it a proxy?")
     if not as_json:
-        show.out.print(f"Request [bold]{show.hex_(created.request_id)}[/]")
+        show.out.print(show.styled("Request [bold]{}[/]", show.hex_(created.request_id)))
         show.out.print(f"fee {show.ether(fee)}, {receipt.gas_used:,} gas")
     if wait:
         _show_result(session, created.request_id, True, as_json)
@@ -189,7 +190,7 @@ def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: b
     if wait:
         with show.err.status("Waiting for the result…") as status:
             while not _is_over(session, found):
-                status.update(f"Waiting: {_state(session, found)}")
+                status.update(Text.assemble("Waiting: ", _state(session, found)))
                 time.sleep(POLL)
                 found = session.history.request(request_id)
     is_final = _is_final(session, found)
@@ -239,7 +240,12 @@ def _is_final(session: Session, found: RequestHistory) -> bool:
     )
 
 
-def _state(session: Session, found: RequestHistory) -> str:
+def _state(session: Session, found: RequestHistory) -> Text:
+    return show.styled(_sentence(session, found))
+
+
+def _sentence(session: Session, found: RequestHistory) -> str:
+    """How the request stands, with markup."""
     now = session.chain.block("latest").time
     asked = found.created.request
     match found.status:

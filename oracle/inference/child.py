@@ -20,6 +20,7 @@ from oracle import errors, keccak
 from oracle.errors import InferenceFailed, ModelRefused, OracleError, Reason
 from oracle.exact.pages import keep_pages
 from oracle.inference.engine import Engines, Job, do
+from oracle.visible import visible_lines
 
 
 class Outcome(IntEnum):
@@ -84,7 +85,7 @@ def serve(
             return
         # A hostile file finds the exceptions that nobody thought of; they are the file's failure.
         except Exception as error:
-            sys.stderr.write(traceback.format_exc())
+            sys.stderr.write(visible_lines(traceback.format_exc()) + "\n")
             failed = InferenceFailed(f"The inference failed: {type(error).__name__}: {error}.")
             _send(answers, Outcome.ERROR, packed(failed))
 

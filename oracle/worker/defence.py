@@ -21,8 +21,9 @@ log = structlog.get_logger()
 MAX_PARTS = 1000  # by one pass: some 18 MB of answers; the next pass for the rest does not wait
 TRIES = 3  # that a demand must leave time for, should a pass hang
 
-Ask = Callable[[Row, Open], "Future[bytes]"]
-"""Has a child open parts of the trace of the result that a demand is about."""
+Ask = Callable[[Row, Open], "Future[bytes] | None"]
+"""Has a child open parts of the trace of the result that a demand is about; None while its model's
+file is being fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,10 @@ class Defence:
         is_all, rows = len(rows) <= MAX_PARTS, rows[:MAX_PARTS]
         parts = tuple(split_demand_id(row.duty.subject)[1] for row in rows)
         task = Open(parts, patience=_left(rows[0], chain_time) / TRIES)
-        self._past[dispute].began = chain_time if is_all else -inf
-        self._running[dispute] = _Pass(rows, is_short, self._ask(rows[0], task))
+        future = self._ask(rows[0], task)
+        if future is not None:
+            self._past[dispute].began = chain_time if is_all else -inf
+            self._running[dispute] = _Pass(rows, is_short, future)
 
     def _take(self, dispute: bytes, done: _Pass, now: float) -> None:
         """Who does not answer in time is slashed: there is no giving up before that."""

@@ -10,8 +10,8 @@ from oracle.exact.proofs.cost import Calibration, TraceWork
 from oracle.serialization import Unreadable
 from oracle.types import ModelId
 
-Ask = Callable[[ModelId], "Future[bytes]"]
-"""Has a child fetch a model and count the work of its trace."""
+Ask = Callable[[ModelId], "Future[bytes] | None"]
+"""Has a child count the work of a model's trace; None while its file is being fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,10 @@ class Prices:
             failed = self._failed.get(model)
             if failed is not None and now < failed.until:
                 return failed.error
-            self._asked[model] = self._ask(model)
+            future = self._ask(model)
+            if future is None:
+                return None
+            self._asked[model] = future
         return self._take(model, now)
 
     def collect(self, now: float) -> None:

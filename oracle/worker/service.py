@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
@@ -53,6 +53,12 @@ SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
 
 
 class Inference(Protocol):
+    def ready(
+        self, model: Model, uris: Callable[[], Sequence[str]], is_urgent: bool = False, /
+    ) -> bool: ...
+
+    def keep(self, files: Set[bytes], /) -> None: ...
+
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]": ...
 
     def ask(
@@ -109,6 +115,7 @@ class Service:
         # What a request or a model is never changes, and is looked up in every round.
         self._request = lru_cache(maxsize=1 << 16)(setup.store.request)
         self._model = lru_cache(maxsize=1 << 10)(setup.store.model)
+        self._fetching: set[ModelId] = set()  # models whose files are waited for
 
     def run(self, stop: Flag, pause: float) -> None:
         rounds.run(self.tick, stop, pause)
@@ -119,17 +126,19 @@ class Service:
         rounds.read(self._setup.chain, self._setup.watcher, self._store, self._decide)
         chain_time = max(now, self._setup.chain.block("latest").time)
         rounds.miss(self._setup.chain, self._store, chain_time)
+        self._fetching.clear()
         self._defend(now, chain_time)
         self._answer(now, chain_time)
+        self._keep_files()
         self._send(now, chain_time)
         if self._setup.sender is not None:
             self._setup.sender.follow(now)
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs and no transaction waits."""
+        """Whether nothing runs, no file is fetched and no transaction waits."""
         is_running = self._running or self._prices.waiting or not self._defence.is_idle
-        return not is_running and not self._store.waiting()
+        return not is_running and not self._fetching and not self._store.waiting()
 
     def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
         policy = self._setup.policy
@@ -158,19 +167,44 @@ class Service:
             request_id, request.model, SHORT
         )
 
-    def _ask_parts(self, row: Row, task: Open) -> "Future[bytes]":
+    def _ask_parts(self, row: Row, task: Open) -> "Future[bytes] | None":
         request_id = self._demanded(row).request_id
         request = self._request(request_id)
         assert request is not None
         return self._ask(request.model, self._store.payload(request_id), task)
 
-    def _ask_price(self, model_id: ModelId) -> "Future[bytes]":
+    def _ask_price(self, model_id: ModelId) -> "Future[bytes] | None":
         return self._ask(model_id, b"", Price())
 
-    def _ask(self, model_id: ModelId, payload: bytes, task: Task) -> "Future[bytes]":
+    def _ask(self, model_id: ModelId, payload: bytes, task: Task) -> "Future[bytes] | None":
+        if not self._has_file(model_id, isinstance(task, Open)):
+            return None
         model = self._model(model_id)
         assert model is not None
         return self._setup.inference.ask(model, self._store.uris(model_id), payload, task)
+
+    def _has_file(self, model_id: ModelId, is_urgent: bool = False) -> bool:
+        """Whether no fetch keeps it waiting: one may take as long as a stranger's server wants, so
+        it holds no inference's place."""
+        model = self._model(model_id)
+        assert model is not None
+        if self._setup.inference.ready(model, lambda: self._store.uris(model_id), is_urgent):
+            return True
+        self._fetching.add(model_id)
+        return False
+
+    def _keep_files(self) -> None:
+        """Whoever cannot show the trace of an open result is slashed, and the model's publisher may
+        serve its file no more."""
+        needed = {
+            self._request_id(row)
+            for row in self._store.duties(State.OPEN, State.SENT)
+            if row.duty.kind in (DutyKind.REVEAL, DutyKind.SETTLE)
+            or (row.duty.kind is DutyKind.PROPOSE and self._is_ready(row))
+        }
+        requests = [request for request in map(self._request, needed) if request is not None]
+        models = [self._model(model_id) for model_id in {each.model for each in requests}]
+        self._setup.inference.keep({model.file_hash for model in models if model is not None})
 
     def _is_known(self, row: Row) -> bool:
         """Whether what the duty is about can be run; if not, it ends."""
@@ -240,9 +274,9 @@ class Service:
             lengths = [each.run.is_short for each in self._running.values()]
             lengths += [False] * self._prices.waiting
             row = by_duty[run.duty]
-            if has_room(run.is_short, lengths, self._setup.parallel) and self._take_on(
-                row, load, gas_price, now
-            ):
+            if not has_room(run.is_short, lengths, self._setup.parallel):
+                continue
+            if self._take_on(row, load, gas_price, now) and self._has_file(run.model):
                 self._start(row, run)
 
     def _run(self, row: Row) -> Run:

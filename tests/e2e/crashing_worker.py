@@ -50,6 +50,11 @@ class Fate:
 
 
 class Answers:
+    def ready(self, *_: object) -> bool:
+        return True
+
+    def keep(self, _: object) -> None: ...
+
     def submit(self, _model: Model, _uris: Sequence[str], _payload: bytes) -> "Future[Ran]":
         future: Future[Ran] = Future()
         future.set_result(Ran(OUTPUT, 0.0))

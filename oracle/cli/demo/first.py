@@ -79,7 +79,7 @@ class FirstAct:
         )
         receipt = self.stage.transact(publisher, session.registry.publish(model, ""))
         model_id = session.registry.id_of(model)
-        show.out.print(f"  [bold]{sample.name}[/] {show.hex_(model_id)}")
+        show.out.print(show.styled("  [bold]{}[/] {}", sample.name, show.hex_(model_id)))
         show.out.print(f"    {sample.made}: oracle/samples/{sample.name}.onnx")
         show.out.print(
             f"    {len(sample.onnx):,} bytes, {len(program.nodes)} exact ops,"

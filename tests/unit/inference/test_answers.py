@@ -1,43 +1,175 @@
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
+from time import sleep
 
+import pytest
+
+from oracle.errors import ModelUnavailable
 from oracle.inference.answers import Answers
 from oracle.inference.engine import Infer, Open
 from oracle.inference.executor import Job, Ran
-from oracle.types import Part
+from oracle.inference.fetches import Fetches
+from oracle.inference.files import ModelFiles
+from oracle.types import Model, Part
 from tests import chains
 
 PART = Part(0, 0, 0, 1)
-
-
-class Files:
-    """Of a publisher whose server takes its time."""
-
-    def __init__(self) -> None:
-        self.has_come = Event()
-
-    def fetch(self, _file_hash: bytes, uris: tuple[str, ...]) -> Path:
-        if uris:
-            self.has_come.wait(1800)
-        return Path("model.onnx")
+FILE = b"a model's bytes"
 
 
 class Executor:
+    """That its file is there while it runs is all it asks of a model."""
+
     def run(self, job: Job) -> Ran:
+        assert job.path.read_bytes() == FILE
         return Ran(b"output" if isinstance(job.task, Infer) else b"part", 0.5)
 
     def close(self) -> None: ...
 
 
-def test_ask_lets_no_dispute_wait_for_a_strangers_server():
-    files = Files()
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Takes any number of connections and says nothing on any."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def model(number: int, publisher: str = "publisher") -> Model:
+    return chains.model(chains.address(publisher), file_hash=bytes([number]) * 32)
+
+
+def good(files: ModelFiles) -> Model:
+    return chains.model(chains.address("requester"), file_hash=files.add(FILE))
+
+
+def patient(folder: Path) -> ModelFiles:
+    return ModelFiles(folder, allow_local=True, patience=1800, timeout=1800)
+
+
+@contextmanager
+def answering(files: ModelFiles) -> Iterator[Answers]:
     answers = Answers(files, Executor(), parallel=1)  # type: ignore[arg-type]
-    model = chains.model(chains.address("publisher"))
+    try:
+        yield answers
+    finally:
+        answers.close()
 
-    slow = answers.submit(model, ["https://slow"], b"")
-    assert answers.ask(model, [], b"", Open((PART,))).result(900) == b"part"
 
+def until_ready(answers: Answers | Fetches, wanted: Model, *uris: str) -> None:
+    while not answers.ready(wanted, lambda: uris):
+        sleep(0.01)
+
+
+@pytest.mark.enable_socket
+def test_models_on_servers_that_never_answer_keep_no_other_answer_waiting(tmp_path):
+    """Each of them would hold the one place that there is."""
+    files = patient(tmp_path)
+    other = good(files)
+    with silent_server() as url, answering(files) as answers:
+        for number in range(6):
+            assert not answers.ready(model(number), lambda: [url])
+            assert "is being fetched" in str(
+                answers.submit(model(number), [url], b"").exception(900)
+            )
+        assert answers.ready(other, list)
+        assert answers.submit(other, [], b"").result(900) == Ran(b"output", 0.5)
+        assert not any(answers.ready(model(number), lambda: [url]) for number in range(6))
+
+
+@pytest.mark.enable_socket
+def test_a_file_that_must_be_fetched_does_not_wait_for_servers_that_never_answer(tmp_path):
+    source = tmp_path / "m.onnx"
+    source.write_bytes(FILE)
+    other = good(ModelFiles(tmp_path / "another"))
+    with silent_server() as url, answering(patient(tmp_path / "cache")) as answers:
+        for number in range(40):
+            answers.ready(model(number), lambda: [url])
+        until_ready(answers, other, source.as_uri())
+        assert answers.submit(other, [], b"").result(900) == Ran(b"output", 0.5)
+        assert not answers.ready(model(0), lambda: [url])
+
+
+@pytest.mark.enable_socket
+def test_a_disputes_file_waits_for_no_strangers_server(tmp_path):
+    source = tmp_path / "m.onnx"
+    source.write_bytes(FILE)
+    other = good(ModelFiles(tmp_path / "another"))
+    with silent_server() as url, answering(patient(tmp_path / "cache")) as answers:
+        for number in range(40):  # as many publishers as there are places
+            by = chains.address("publisher").replace("0x", f"0x{number:02x}")[:42]
+            answers.ready(chains.model(by, file_hash=bytes([number]) * 32), lambda: [url])
+        assert not answers.ready(other, lambda: [source.as_uri()])
+        while not answers.ready(other, lambda: [source.as_uri()], is_urgent=True):
+            sleep(0.01)
+        assert answers.ask(other, [], b"", Open((PART,))).result(900) == b"part"
+
+
+@pytest.mark.enable_socket
+def test_ask_lets_no_dispute_wait_for_an_inference(tmp_path):
+    may_end = threading.Event()
+
+    class Slow(Executor):
+        def run(self, job: Job) -> Ran:
+            if isinstance(job.task, Infer):
+                may_end.wait(1800)
+            return super().run(job)
+
+    files = ModelFiles(tmp_path)
+    known = good(files)
+    answers = Answers(files, Slow(), parallel=1)  # type: ignore[arg-type]
+    slow = answers.submit(known, [], b"")
+    assert answers.ask(known, [], b"", Open((PART,))).result(900) == b"part"
     assert not slow.done()
-    files.has_come.set()
+    may_end.set()
     assert slow.result(900) == Ran(b"output", 0.5)
     answers.close()
+
+
+def test_submit_says_why_a_file_could_not_be_had(tmp_path):
+    with answering(ModelFiles(tmp_path)) as answers:
+        until_ready(answers, model(1), "gopher://x")
+        error = answers.submit(model(1), ["gopher://x"], b"").exception(900)
+    assert isinstance(error, ModelUnavailable) and "the protocol 'gopher'" in str(error)
+
+
+def test_submit_runs_a_file_that_came_after_its_fetch_had_failed(tmp_path):
+    files = ModelFiles(tmp_path)
+    other = good(ModelFiles(tmp_path / "another"))
+    with answering(files) as answers:
+        until_ready(answers, other, "gopher://x")
+        files.add(FILE)
+        assert answers.submit(other, [], b"").result(900) == Ran(b"output", 0.5)
+
+
+def test_no_file_is_evicted_while_a_model_runs(tmp_path):
+    """Held by the one that runs it, in this process or another."""
+    files = ModelFiles(tmp_path)
+    evicted: list[bool] = []
+
+    class Evicting(Executor):
+        def run(self, job: Job) -> Ran:
+            from oracle.inference.cache import _evict
+
+            evicted.append(_evict(job.path))
+            return super().run(job)
+
+    answers = Answers(files, Evicting(), parallel=1)  # type: ignore[arg-type]
+    assert answers.submit(good(files), [], b"").result(900) == Ran(b"output", 0.5)
+    assert evicted == [False]
+    answers.close()
+
+
+@pytest.mark.enable_socket
+def test_one_publisher_takes_no_more_than_its_share_of_fetches(tmp_path):
+    source = tmp_path / "m.onnx"
+    source.write_bytes(FILE)
+    other = good(ModelFiles(tmp_path / "another"))
+    with silent_server() as url:
+        fetches = Fetches(patient(tmp_path / "cache"), parallel=3, share=2)
+        for number in range(6):
+            assert not fetches.ready(model(number), lambda: [url])
+        until_ready(fetches, other, source.as_uri())
+        fetches.close()
