@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oracle.chain.contracts import Referee
+from oracle.chain.contracts import Referee, Subject
 from oracle.chain.events import RequestCreated
 from oracle.chain.node import Chain
 from oracle.chain.presets import preset
@@ -22,12 +22,14 @@ from oracle.challenger.policy import Policy
 from oracle.cli.demo.liar import answer
 from oracle.errors import InferenceFailed
 from oracle.exact.lowering.graph import lower
+from oracle.exact.proofs.evidence import descriptors
 from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
 from oracle.inference.engine import Exact, Infer, Open, Task
+from oracle.inference.executor import Ran
 from oracle.state.duties import State
 from oracle.state.store import Row, Store
-from oracle.types import Model, ModelId, RequestId, Wei
+from oracle.types import Model, ModelId, Part, RequestId, Wei
 from tests import chains
 from tests.chains import PEOPLE, World, address
 from tests.liars import Lie, lying_trace
@@ -96,6 +98,21 @@ def ask(world: World, model_id: ModelId, seed: int = 1, **changes: object) -> Re
     return world.ask(model_id, payload=payload(seed), **changes)
 
 
+def demand(world: World, asked: RequestCreated, part: Part, who: str = "stranger") -> None:
+    proposed = world.history.request(asked.request_id).proposed
+    assert proposed is not None
+    program = engine().runner.program
+    price = world.disputes.price_of(part, len(program.nodes), 10)
+    call = world.disputes.demand(
+        Subject(asked.request, proposed.proposal, proposed.output),
+        part,
+        world.history.model(asked.request.model).published.preimage,
+        descriptors(program, part.value),
+        Wei(price * 2),
+    )
+    world.send(who, call)
+
+
 @dataclass
 class Honest:
     """Runs the model, in this process."""
@@ -108,8 +125,10 @@ class Honest:
 
     def keep(self, _: object) -> None: ...
 
-    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
-        return self.ask(model, uris, payload, Infer())
+    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]":
+        future: Future[Ran] = Future()
+        future.set_result(Ran(self.ask(model, uris, payload, Infer()).result(), 0.0))
+        return future
 
     def ask(
         self, _model: Model, _uris: Sequence[str], payload: bytes, task: Task
@@ -131,9 +150,8 @@ class Liar(Honest):
     lie: Lie = Lie(2, 123)
 
     def answer(self, payload: bytes, task: Task) -> bytes:
-        trace, output = self.trace(payload)
         if isinstance(task, (Infer, Open)):
-            return answer(trace, output, task)
+            return answer(*self.trace(payload), task)
         return super().answer(payload, task)
 
     def trace(self, payload: bytes) -> tuple[Trace, bytes]:

@@ -12,6 +12,7 @@ from oracle.chain.watcher import Watcher
 from oracle.cli.daemon import Daemon, daemon_options
 from oracle.cli.options import ACCOUNT, DURATION, MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
+from oracle.exact.proofs.cost import Calibration, calibrate
 from oracle.state.store import Store
 from oracle.types import Address, ModelId, Wei
 from oracle.worker.policy import Policy
@@ -29,6 +30,12 @@ from oracle.worker.service import Inference, Service, Setup
 @click.option("--vanilla", is_flag=True, help="Answer for VANILLA models too.")
 @click.option("--max-bond", type=MONEY, help="Decline requests that ask for a higher bond.")
 @click.option(
+    "--max-exposure",
+    type=MONEY,
+    help="Decline what would put more than this at risk: the sum of the bonds of all results that"
+    " can be disputed now. [default: the whole stake]",
+)
+@click.option(
     "--max-window",
     type=DURATION,
     default="7d",
@@ -41,6 +48,15 @@ from oracle.worker.service import Inference, Service, Setup
     default=20,
     show_default=True,
     help="The least profit, in percent of the gas that an answer costs.",
+)
+@click.option(
+    "--defence-rate",
+    type=MONEY,
+    default="10gwei",
+    show_default=True,
+    help="What a second of one process is worth to you, in the chain's coin. Besides gas and margin"
+    " a fee must pay for all the seconds that you may have to spend on showing the trace of the"
+    " result while its window is open.",
 )
 @click.option(
     "--dry-run",
@@ -60,8 +76,10 @@ def worker(
     models: Sequence[ModelId],
     vanilla: bool,
     max_bond: Wei | None,
+    max_exposure: Wei | None,
     max_window: int,
     margin: int,
+    defence_rate: Wei,
     dry_run: Address | None,
     daemon: Daemon,
     session: Session,
@@ -88,8 +106,10 @@ def worker(
         models=frozenset(models) or None,
         answers_vanilla=vanilla,
         max_bond=max_bond,
+        max_exposure=max_exposure,
         max_window=max_window,
         margin=margin,
+        defence_rate=defence_rate,
     )
     log = structlog.get_logger()
     with daemon.open(session, operator) as opened:
@@ -101,6 +121,7 @@ def worker(
             signer,
             daemon.confirmations,
             daemon.processes,
+            daemon.time_limit,
         )
         queue = session.deployment.queue
         log.info("worker is up", operator=operator, chain=session.chain.id, queue=queue)
@@ -115,7 +136,9 @@ def build(
     signer: Signer | None,
     confirmations: int = 0,
     parallel: int = 2,
+    time_limit: float = 60.0,
 ) -> Service:
+    disputes = session.disputes
     return Service(
         Setup(
             chain=session.chain,
@@ -125,7 +148,10 @@ def build(
             inference=inference,
             policy=policy,
             sender=None if signer is None else Sender(session.chain, signer, store),
-            disputes=session.disputes,
+            calibration=Calibration({}) if disputes is None else calibrate(),
+            disputes=disputes,
+            reveal_period=None if disputes is None else disputes.periods().reveal,
             parallel=parallel,
+            time_limit=time_limit,
         )
     )

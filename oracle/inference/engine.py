@@ -19,6 +19,7 @@ from oracle.errors import (
     SecondOpinionDiffers,
 )
 from oracle.exact.lowering.graph import lower
+from oracle.exact.proofs.cost import trace_work
 from oracle.exact.proofs.pursuit import output_of
 from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace, trace
@@ -28,6 +29,9 @@ from oracle.inference.findings import MAX_FINDING, Finding
 from oracle.inference.onnxruntime import Native, SecondOpinion, real_inputs, symbols
 from oracle.tensor import decode, encode
 from oracle.types import Assurance, Part, Signature, TensorType
+
+MAX_SIBLINGS = 64  # of a part: a value's tree and the tree of values are 32 high at most
+MAX_PRICE = 1 << 16  # bytes
 
 
 class ModelIdentity(Protocol):
@@ -51,6 +55,11 @@ class Infer:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a pass over the model's trace takes: a `TraceWork`, as JSON. Runs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Testify:
     """What our run shows of an output that another proposed: a `Testimony`, as JSON."""
 
@@ -59,10 +68,11 @@ class Testify:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A part of the trace: its data, and after it the siblings. A trace takes longer than the run,
-    and who has none to show is slashed: it may take `patience` seconds, if not more."""
+    """Parts of the trace, by one pass: JSON of the data of each, and after it the siblings. A trace
+    takes longer than the run, and who has none to show is slashed: it may take `patience` seconds,
+    if not more."""
 
-    part: Part
+    parts: tuple[Part, ...]
     patience: float = 0.0
 
 
@@ -76,7 +86,7 @@ class Pursue:
     revealed: tuple[tuple[Part, bytes, tuple[bytes, ...]], ...] = ()
 
 
-Task = Infer | Testify | Open | Pursue
+Task = Infer | Testify | Price | Open | Pursue
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +116,27 @@ class Job:
         """Seconds that it must be given."""
         return self.task.patience if isinstance(self.task, Open) else 0.0
 
-    def fits(self, length: int) -> bool:
-        """Whether an answer may have that length."""
+    @property
+    def longest(self) -> int:
+        """Bytes that an answer may have."""
         match self.task:
             case Infer():
-                return length == self.signature.output_length
+                return self.signature.output_length
             case Testify():
-                return length <= testimony.most_bytes(self.signature)
-            case Open(part=part):
-                return length >= part.size and (length - part.size) % 32 == 0
+                return testimony.most_bytes(self.signature)
+            case Open(parts=parts):
+                # As base64, beside the commas.
+                return 2 * sum(part.size + MAX_SIBLINGS * 32 for part in parts) + 2
+            case Price():
+                return MAX_PRICE
             case Pursue():
-                return length <= MAX_FINDING
+                return MAX_FINDING
+
+    def fits(self, length: int) -> bool:
+        """Whether an answer may have that length."""
+        if isinstance(self.task, Infer):
+            return length == self.longest
+        return 0 <= length <= self.longest
 
 
 class Engine(Protocol):
@@ -141,11 +161,13 @@ class Exact:
         match task:
             case Infer():
                 return self.infer(payload)
+            case Price():
+                return serialization.dump(trace_work(self.runner.program))
             case Testify(output):
                 return self.testify(payload, output)
-            case Open(part=part):
-                data, siblings = self.trace(payload).open_part(part)
-                return data + b"".join(siblings)
+            case Open(parts=parts):
+                opened = self.trace(payload).open_parts(parts)
+                return serialization.dump([data + b"".join(rest) for data, rest in opened])
             case Pursue():
                 return serialization.dump(self.pursue(task, payload))
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from threading import Condition
 from types import TracebackType
@@ -19,8 +20,6 @@ from typing import IO, Protocol
 from oracle.errors import InferenceFailed
 from oracle.inference.child import Outcome, unpacked
 from oracle.inference.engine import Job
-from oracle.inference.findings import MAX_FINDING
-from oracle.inference.testimony import most_bytes
 from oracle.visible import visible
 
 __all__ = ["Executor", "Infers", "Job"]
@@ -29,6 +28,7 @@ CHILD = "oracle.inference.child"
 START_LIMIT = 600.0  # seconds for a child to import what it needs, some kernels compiled on the way
 PREPARE_LIMIT = 300.0  # seconds for a child to load a model, and to compile what it lacks for it
 END_LIMIT = 60.0  # seconds for a child that hung up to be gone
+MAX_ERROR = 1 << 20  # bytes of an error that a child tells of
 _LINE = 4000  # bytes of what a child says that are shown on a line
 
 # All of the environment that a child gets: a model must find no password there. Nor is there an
@@ -44,6 +44,14 @@ _ONE_THREAD = (
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a job gave, and the seconds that it ran, without what had to be prepared."""
+
+    data: bytes
+    seconds: float
 
 
 class Infers(Protocol):
@@ -91,6 +99,10 @@ class Executor:
     def infer(self, job: Job) -> bytes:
         """The output's payload; waits for a free child. Raises ModelError, PayloadError or
         SecondOpinionDiffers."""
+        return self.run(job).data
+
+    def run(self, job: Job) -> Ran:
+        """The same, with what it took."""
         child = self._take(job)
         limits = {
             Outcome.PREPARING: self._prepare_limit,
@@ -211,7 +223,7 @@ class _Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def infer(self, job: Job, limits: Mapping[Outcome, float]) -> bytes:
+    def infer(self, job: Job, limits: Mapping[Outcome, float]) -> Ran:
         """Raises _Lost where the child is gone for it."""
         self._wait_until_ready()
         try:
@@ -219,11 +231,11 @@ class _Child:
         except OSError:
             raise self._lost(self._ending(), has_begun=False) from None
         self.models.add(job.file_hash)
-        outcome, data = self._answer(max(most_bytes(job.signature), MAX_FINDING), limits)
+        outcome, data, seconds = self._answer(max(job.longest, MAX_ERROR), limits)
         match outcome:
             case Outcome.OUTPUT if job.fits(len(data)):
                 self.has_answered = True
-                return data
+                return Ran(data, seconds)
             case Outcome.ERROR:
                 self.has_answered = True
                 raise unpacked(data)
@@ -252,8 +264,9 @@ class _Child:
         self._receive(0)
         self._is_ready = True
 
-    def _answer(self, most: int, limits: Mapping[Outcome, float]) -> tuple[int, bytes]:
-        """Waits for what the child says in the end; on the way it says what its time goes into."""
+    def _answer(self, most: int, limits: Mapping[Outcome, float]) -> tuple[int, bytes, float]:
+        """Waits for what the child says in the end, and counts the seconds until then that it did
+        not prepare; on the way it says what its time goes into."""
         left, phase = dict(limits), Outcome.PREPARING
         while True:
             began = time.monotonic()
@@ -266,7 +279,7 @@ class _Child:
             left[phase] -= time.monotonic() - began
             outcome, data = self._receive(most)
             if outcome not in limits:
-                return outcome, data
+                return outcome, data, limits[Outcome.RUNNING] - left[Outcome.RUNNING]
             phase = Outcome(outcome)
 
     def _receive(self, most: int) -> tuple[int, bytes]:

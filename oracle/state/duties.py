@@ -28,6 +28,7 @@ class State(StrEnum):
     DONE = "done"
     SUPERSEDED = "superseded"  # somebody else did it, or it is no longer needed
     MISSED = "missed"  # an alert: we could not
+    DECLINED = "declined"  # we do not want to now, and look again until its deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Duty:
 @dataclass(frozen=True, slots=True)
 class Close:
     """Ends every open duty of `kind` about `subject`; with `due_by`, in seconds, those alone that
-    could be done by then."""
+    could be done by then. What was declined cannot be missed."""
 
     kind: DutyKind
     subject: bytes
@@ -55,10 +56,12 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """No duty, by our own choice: kept so that a person can see why."""
+    """No duty, by our own choice: kept so that a person can see why. With `until`, in seconds, the
+    reason may pass, and the request is looked at again until then."""
 
     request_id: RequestId
     reason: str
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ REQUESTS = Table(
     Column("words", LargeBinary, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("output", LargeBinary),  # ours, computed
+    Column("seconds", Float),  # of a processor, that it took
     Column("declined", Text),
 )
 PROPOSALS = Table(

@@ -201,10 +201,11 @@ class Store:
             case Duty():
                 self._insert(connection, DUTIES, **_duty_values(decision, what.where))
             case Close(kind, subject, state, note, due_by):
+                declined = () if state is State.MISSED else (State.DECLINED,)
                 ended = (
                     update(DUTIES)
                     .where(DUTIES.c.kind == kind, DUTIES.c.subject == subject)
-                    .where(DUTIES.c.state.in_((State.OPEN, State.SENT)))
+                    .where(DUTIES.c.state.in_((State.OPEN, State.SENT, *declined)))
                 )
                 if due_by is not None:
                     ended = ended.where(DUTIES.c.not_before <= due_by)
@@ -227,12 +228,13 @@ class Store:
                     .where(DUTIES.c.state.in_((State.OPEN, State.SENT)))
                     .values(state=State.DONE)
                 )
-            case Decline(request_id, reason):
-                connection.execute(
-                    update(REQUESTS)
-                    .where(REQUESTS.c.request_id == request_id)
-                    .values(declined=reason)
-                )
+            case Decline(request_id, reason, until):
+                _set_declined(connection, request_id, reason)
+                if until is not None:
+                    duty = Duty(DutyKind.PROPOSE, request_id, deadline=until)
+                    values = _duty_values(duty, what.where)
+                    values |= {"state": State.DECLINED, "note": reason}
+                    self._insert(connection, DUTIES, **values)
 
     def _set_stuck(self, connection: Connection, what: Event, traceback: str) -> None:
         self._insert(
@@ -298,11 +300,19 @@ class Store:
             query = select(REQUESTS.c.output).where(REQUESTS.c.request_id == request_id)
             return connection.execute(query).scalar_one_or_none()
 
-    def keep_output(self, request_id: RequestId, output: bytes) -> None:
+    def keep_output(self, request_id: RequestId, output: bytes, seconds: float) -> None:
         with self._begin() as connection:
             connection.execute(
-                update(REQUESTS).where(REQUESTS.c.request_id == request_id).values(output=output)
+                update(REQUESTS)
+                .where(REQUESTS.c.request_id == request_id)
+                .values(output=output, seconds=seconds)
             )
+
+    def took(self, request_id: RequestId) -> float | None:
+        """The seconds that our run took; None where we know of none."""
+        with self._begin() as connection:
+            query = select(REQUESTS.c.seconds).where(REQUESTS.c.request_id == request_id)
+            return connection.execute(query).scalar_one_or_none()
 
     def dispute(self, key: bytes) -> Dispute:
         """The dispute with that key as far as we have read."""
@@ -390,6 +400,18 @@ class Store:
                 .values(state=State.OPEN)
             )
 
+    def decline(self, row: Row, reason: str) -> None:
+        """Puts an open duty to answer off, for a reason that may pass."""
+        with self._begin() as connection:
+            _turn(connection, row.id, State.OPEN, State.DECLINED, reason)
+            _set_declined(connection, row.duty.subject, reason)
+
+    def accept(self, row: Row) -> None:
+        """Takes on a duty to answer that was declined."""
+        with self._begin() as connection:
+            _turn(connection, row.id, State.DECLINED, State.OPEN, "")
+            _set_declined(connection, row.duty.subject, None)
+
     def place(self, duty: int) -> tuple[int, int]:
         """The block and the log that gave rise to it."""
         query = select(DUTIES.c.block, DUTIES.c.log_index).where(DUTIES.c.id == duty)
@@ -397,11 +419,16 @@ class Store:
             row = connection.execute(query).one()
         return row.block, row.log_index
 
-    def duties(self, *states: State, kind: DutyKind | None = None) -> list[Row]:
-        """The nearest deadline first."""
+    def duties(
+        self, *states: State, kind: DutyKind | None = None, due_after: float | None = None
+    ) -> list[Row]:
+        """The nearest deadline first; with `due_after`, in seconds, none whose deadline is by
+        then."""
         query = select(DUTIES).where(DUTIES.c.state.in_(states))
         if kind is not None:
             query = query.where(DUTIES.c.kind == kind)
+        if due_after is not None:
+            query = query.where(DUTIES.c.deadline > due_after)
         # A missing deadline sorts last in PostgreSQL and first in SQLite.
         query = query.order_by(DUTIES.c.deadline.is_(None), DUTIES.c.deadline, DUTIES.c.id)
         with self._begin() as connection:
@@ -511,6 +538,20 @@ class Store:
                     .where(DUTIES.c.id.in_(duties), DUTIES.c.state == State.SENT)
                     .values(state=State.OPEN)
                 )
+
+
+def _turn(connection: Connection, duty: int, before: State, after: State, note: str) -> None:
+    connection.execute(
+        update(DUTIES)
+        .where(DUTIES.c.id == duty, DUTIES.c.state == before)
+        .values(state=after, note=note)
+    )
+
+
+def _set_declined(connection: Connection, request_id: bytes, reason: str | None) -> None:
+    connection.execute(
+        update(REQUESTS).where(REQUESTS.c.request_id == request_id).values(declined=reason)
+    )
 
 
 def _duty_values(duty: Duty, where: Where) -> dict[str, object]:

@@ -28,6 +28,8 @@ from oracle.types import Address, ModelId, Request, RequestId, Wei
 ANSWER_GAS = 100_000
 GAS_PER_OUTPUT_BYTE = 50
 MAX_OUTPUT = 100_000  # bytes: nodes take no transaction above 128 KiB
+DEFENCE_RATE = Wei(10 * 10**9)
+NOTHING = Wei(0)
 
 RequestOf = Callable[[RequestId], Request | None]
 DisputesOf = Callable[[RequestId], Sequence[Dispute]]
@@ -45,8 +47,10 @@ class Policy:
     models: frozenset[ModelId] | None = None  # None: any
     answers_vanilla: bool = False  # whose results no referee can judge, so nobody need believe them
     max_bond: Wei | None = None
+    max_exposure: Wei | None = None  # of all bonds together that could be slashed now
     max_window: int | None = None  # seconds: how long one result may bind a bond
     margin: int = 20
+    defence_rate: Wei = DEFENCE_RATE  # for a second of defence that we keep a process ready for
 
 
 def decide(
@@ -134,9 +138,12 @@ def _demands(request_id: RequestId, me: Address, disputes_of: DisputesOf) -> Ite
 def _answer(
     request_id: RequestId, request: Request, policy: Policy, gas_price: Wei
 ) -> Duty | Decline:
-    reason = objection(request, policy, gas_price)
+    reason = objection(request, policy)
     if reason is not None:
         return Decline(request_id, reason)
+    reason = shortfall(request, policy, gas_price)
+    if reason is not None:
+        return Decline(request_id, reason, until=request.deadline)
     return Duty(DutyKind.PROPOSE, request_id, deadline=request.deadline)
 
 
@@ -146,8 +153,8 @@ def answer_gas(request: Request) -> int:
     return ANSWER_GAS + output + request.callback_gas
 
 
-def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
-    """Why the operator does not answer `request`; None if it does."""
+def objection(request: Request, policy: Policy) -> str | None:
+    """Why the operator never answers `request`; None if it may."""
     if request.operator not in (None, policy.operator):
         return f"it is for {request.operator}"
     if policy.models is not None and request.model not in policy.models:
@@ -156,12 +163,27 @@ def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
         return "its model is VANILLA, and we answer EXACT models only"
     if policy.max_bond is not None and request.bond > policy.max_bond:
         return f"its bond of {request.bond} wei is above our {policy.max_bond}"
+    if policy.max_exposure is not None and request.bond > policy.max_exposure:
+        return f"its bond of {request.bond} wei is above our exposure of {policy.max_exposure}"
     if policy.max_window is not None and request.window > policy.max_window:
         return f"its window of {request.window} s is above our {policy.max_window} s"
     if request.terms.output_length > MAX_OUTPUT:
         return f"its output of {request.terms.output_length} bytes fits no transaction"
-    earned = request.fee - request.terms.royalty
-    needed = answer_gas(request) * gas_price * (100 + policy.margin) // 100
-    if earned < needed:
-        return f"it earns {earned} wei, below the {needed} wei that gas and margin need now"
     return None
+
+
+def shortfall(
+    request: Request, policy: Policy, gas_price: Wei, defence: Wei = NOTHING
+) -> str | None:
+    """Why `request` does not pay at this price of gas, if to defend its result costs `defence`;
+    None if it does."""
+    earned = request.fee - request.terms.royalty
+    gas = answer_gas(request) * gas_price * (100 + policy.margin) // 100
+    if earned >= gas + defence:
+        return None
+    if earned < gas:
+        return f"it earns {earned} wei, below the {gas} wei that gas and margin need now"
+    return (
+        f"it earns {earned} wei: gas and margin need {gas} wei now, and to be ready to defend it"
+        f" another {defence} wei"
+    )

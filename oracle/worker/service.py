@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Event as Flag
 from typing import Protocol
 
@@ -25,19 +26,26 @@ from oracle.errors import (
     Reverted,
     RpcUnavailable,
 )
-from oracle.inference.engine import Open, Task
+from oracle.exact.proofs.cost import Calibration
+from oracle.inference.engine import Open, Price, Task
+from oracle.inference.executor import Ran
 from oracle.state import rounds
 from oracle.state.duties import Decision, DutyKind, State
 from oracle.state.rounds import Book
 from oracle.state.store import Row, Store
-from oracle.types import Address, Model, ModelId, RequestId
+from oracle.types import Address, Model, ModelId, RequestId, Wei
+from oracle.worker.budget import Budget, Liability, Load
+from oracle.worker.defence import Defence
+from oracle.worker.ledger import Ledger, Weighed
 from oracle.worker.policy import Policy, answer_gas, decide
+from oracle.worker.prices import Prices
+from oracle.worker.turns import SHORT, Run, has_room, in_turn
 
 log = structlog.get_logger()
 
 MAX_BATCH = 50  # duties in one transaction
 MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what nodes take
-TRIES = 3  # of an inference that dies, or an answer to a demand that hangs
+TRIES = 3  # of an inference that dies
 BATCHED = (DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW)
 MAX_WAITING = 16  # transactions at once: nodes promise no account more room
 RETRY = 10.0  # seconds until what may get better by itself is tried again
@@ -51,7 +59,7 @@ class Inference(Protocol):
 
     def keep(self, files: Set[bytes], /) -> None: ...
 
-    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]": ...
+    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]": ...
 
     def ask(
         self, model: Model, uris: Sequence[str], payload: bytes, task: Task
@@ -69,24 +77,45 @@ class Setup:
     inference: Inference
     policy: Policy
     sender: Sender | None
+    calibration: Calibration
     disputes: Disputes | None = None
+    reveal_period: int | None = None  # seconds; of `disputes`
     parallel: int = 2  # inferences at once
+    time_limit: float = 60.0  # seconds, for one
     clock: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True, slots=True)
+class _Inference:
+    """One at work for an answer."""
+
+    run: Run
+    future: "Future[Ran]"
 
 
 class Service:
     def __init__(self, setup: Setup):
         self._setup = setup
         self._store = setup.store
-        self._running: dict[int, tuple[DutyKind, Future[bytes]]] = {}  # by duty
+        slots = setup.parallel
+        policy = setup.policy
+        budget = Budget(slots, setup.reveal_period, policy.defence_rate, policy.max_exposure)
+        self._prices = Prices(self._ask_price, setup.calibration, RETRY)
+        self._ledger = Ledger(setup.store, policy, budget, self._prices, setup.time_limit)
+        self._defence = Defence(self._ask_parts, slots, budget.pause, RETRY)
+        self._running: dict[int, _Inference] = {}  # by duty
+        self._turns: dict[ModelId, int] = {}  # which turn a model had last
         self._not_before: dict[int, float] = {}  # by duty: when to try again
         self._failures: Counter[int] = Counter()  # by duty
         self._deaths: Counter[int] = Counter()  # by duty: inferences that died
-        self._parts: dict[int, bytes] = {}  # by duty: what answers a demand
         self._demands: dict[bytes, PartDemanded] = {}  # by what a duty calls them
         self._reported: set[int] = set()  # duties that a dry run has told of
-        self._models: dict[int, Model] = {}  # by duty
-        self._fetching: set[int] = set()  # duties that wait for a model's file
+        self._turn = 0  # the last one
+        self._look_again = 0.0  # when what was declined is looked at again
+        # What a request or a model is never changes, and is looked up in every round.
+        self._request = lru_cache(maxsize=1 << 16)(setup.store.request)
+        self._model = lru_cache(maxsize=1 << 10)(setup.store.model)
+        self._fetching: set[ModelId] = set()  # models whose files are waited for
 
     def run(self, stop: Flag, pause: float) -> None:
         rounds.run(self.tick, stop, pause)
@@ -97,15 +126,19 @@ class Service:
         rounds.read(self._setup.chain, self._setup.watcher, self._store, self._decide)
         chain_time = max(now, self._setup.chain.block("latest").time)
         rounds.miss(self._setup.chain, self._store, chain_time)
-        self._infer(now)
+        self._fetching.clear()
+        self._defend(now, chain_time)
+        self._answer(now, chain_time)
+        self._keep_files()
         self._send(now, chain_time)
         if self._setup.sender is not None:
             self._setup.sender.follow(now)
 
     @property
     def is_idle(self) -> bool:
-        """Whether no inference runs, no file is fetched and no transaction waits."""
-        return not self._running and not self._fetching and not self._store.waiting()
+        """Whether nothing runs, no file is fetched and no transaction waits."""
+        is_running = self._running or self._prices.waiting or not self._defence.is_idle
+        return not is_running and not self._fetching and not self._store.waiting()
 
     def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
         policy = self._setup.policy
@@ -117,90 +150,69 @@ class Service:
                 log.warning("our result is disputed", request=request, answer_by=demand.deadline)
         return decide(event, policy, book.gas_price, book.request_of, book.disputes_of)
 
-    # Inference.
+    # Defence.
 
-    def _infer(self, now: float) -> None:
-        for duty_id, (_, future) in list(self._running.items()):
-            if future.done():
-                del self._running[duty_id]
-                self._take(duty_id, future, now)
-        self._fetching.clear()
-        # An answer that a dispute waits for does not wait for one that earns a fee; and what failed
-        # before waits for the rest, or a few bad models could take up all the time there is.
-        for kind in (DutyKind.REVEAL, DutyKind.PROPOSE):
-            rows = self._store.duties(State.OPEN, kind=kind)
-            for row in sorted(rows, key=lambda row: self._failures[row.id]):
-                if sum(kind is of for of, _ in self._running.values()) >= self._setup.parallel:
-                    break
-                if self._may_start(row, now) and self._has_file(row):
-                    self._start(row, now)
-        self._keep_files()
+    def _defend(self, now: float, chain_time: float) -> None:
+        rows = [
+            row
+            for row in self._store.duties(State.OPEN, State.SENT, kind=DutyKind.REVEAL)
+            if self._is_known(row)
+        ]
+        self._defence.work(rows, self._has_short_trace, now, chain_time)
 
-    def _may_start(self, row: Row, now: float) -> bool:
-        return (
-            row.id not in self._running
-            and self._not_before.get(row.id, 0) <= now
-            and not self._is_ready(row)
+    def _has_short_trace(self, row: Row) -> bool:
+        request_id = self._demanded(row).request_id
+        request = self._request(request_id)
+        return request is not None and self._ledger.has_short_trace(
+            request_id, request.model, SHORT
         )
 
-    def _has_file(self, row: Row) -> bool:
+    def _ask_parts(self, row: Row, task: Open) -> "Future[bytes] | None":
+        request_id = self._demanded(row).request_id
+        request = self._request(request_id)
+        assert request is not None
+        return self._ask(request.model, self._store.payload(request_id), task)
+
+    def _ask_price(self, model_id: ModelId) -> "Future[bytes] | None":
+        return self._ask(model_id, b"", Price())
+
+    def _ask(self, model_id: ModelId, payload: bytes, task: Task) -> "Future[bytes] | None":
+        if not self._has_file(model_id, isinstance(task, Open)):
+            return None
+        model = self._model(model_id)
+        assert model is not None
+        return self._setup.inference.ask(model, self._store.uris(model_id), payload, task)
+
+    def _has_file(self, model_id: ModelId, is_urgent: bool = False) -> bool:
         """Whether no fetch keeps it waiting: one may take as long as a stranger's server wants, so
         it holds no inference's place."""
-        model = self._model(row)
-        if model is None:
+        model = self._model(model_id)
+        assert model is not None
+        if self._setup.inference.ready(model, lambda: self._store.uris(model_id), is_urgent):
             return True
-        request_id, is_urgent = self._request_id(row), row.duty.kind is DutyKind.REVEAL
-
-        def uris() -> Sequence[str]:
-            request = self._store.request(request_id)
-            return () if request is None else self._store.uris(ModelId(request.model))
-
-        if self._setup.inference.ready(model, uris, is_urgent):
-            return True
-        self._fetching.add(row.id)
+        self._fetching.add(model_id)
         return False
-
-    def _model(self, row: Row) -> Model | None:
-        if row.id not in self._models:
-            request = self._store.request(self._request_id(row))
-            model = None if request is None else self._store.model(request.model)
-            if model is None:
-                return None
-            self._models[row.id] = model
-        return self._models[row.id]
 
     def _keep_files(self) -> None:
         """Whoever cannot show the trace of an open result is slashed, and the model's publisher may
         serve its file no more."""
-        rows = self._store.duties(State.OPEN, State.SENT)
-        needed = [
-            self._model(row)
-            for row in rows
+        needed = {
+            self._request_id(row)
+            for row in self._store.duties(State.OPEN, State.SENT)
             if row.duty.kind in (DutyKind.REVEAL, DutyKind.SETTLE)
             or (row.duty.kind is DutyKind.PROPOSE and self._is_ready(row))
-        ]
-        self._setup.inference.keep({model.file_hash for model in needed if model is not None})
-        for duty_id in self._models.keys() - {row.id for row in rows}:
-            del self._models[duty_id]
+        }
+        requests = [request for request in map(self._request, needed) if request is not None]
+        models = [self._model(model_id) for model_id in {each.model for each in requests}]
+        self._setup.inference.keep({model.file_hash for model in models if model is not None})
 
-    def _start(self, row: Row, now: float) -> None:
-        request_id = self._request_id(row)
-        request = self._store.request(request_id)
-        model = None if request is None else self._store.model(request.model)
-        if request is None or model is None:
-            self._store.end(row.id, State.MISSED, "its request or model was never read")
-            return
-        uris = self._store.uris(ModelId(request.model))
-        payload = self._store.payload(request_id)
-        inference = self._setup.inference
-        if row.duty.kind is DutyKind.REVEAL:
-            # Time for more than one try, should one hang.
-            left = max(0.0, (row.duty.deadline or now) - now)
-            task = Open(split_demand_id(row.duty.subject)[1], patience=left / TRIES)
-            future = inference.ask(model, uris, payload, task)
-        else:
-            future = inference.submit(model, uris, payload)
-        self._running[row.id] = row.duty.kind, future
+    def _is_known(self, row: Row) -> bool:
+        """Whether what the duty is about can be run; if not, it ends."""
+        request = self._request(self._request_id(row))
+        if request is not None and self._model(request.model) is not None:
+            return True
+        self._store.end(row.id, State.MISSED, "its request or model was never read")
+        return False
 
     def _request_id(self, row: Row) -> RequestId:
         if row.duty.kind in (DutyKind.REVEAL, DutyKind.COLLECT):
@@ -215,47 +227,150 @@ class Service:
                 self._demands[demand_id(key, part)] = event
         return self._demands[asked]
 
-    def _take(self, duty_id: int, future: "Future[bytes]", now: float) -> None:
-        rows = {row.id: row for row in self._store.duties(State.OPEN)}
-        row = rows.get(duty_id)
+    # Answering.
+
+    def _answer(self, now: float, chain_time: float) -> None:
+        """Begins the inferences that there is room for, of requests that we want to answer."""
+        for duty_id, run in list(self._running.items()):
+            if run.future.done():
+                del self._running[duty_id]
+                self._take(run, now)
+        self._prices.collect(now)
+        rows = self._store.duties(State.OPEN, kind=DutyKind.PROPOSE)
+        begun = [row for row in rows if row.id in self._running or self._is_ready(row)]
+        ids = {row.id for row in begun}
+        waiting = [row for row in rows if row.id not in ids and self._is_due(row, now)]
+        declined = self._declined(now, chain_time)
+        load = self._load(begun, now) if waiting or declined else None
+        if load is not None:
+            gas_price = self._setup.chain.gas_price()
+            self._reconsider(declined, load, gas_price, now)
+            self._begin(waiting, load, gas_price, now)
+
+    def _is_due(self, row: Row, now: float) -> bool:
+        return self._not_before.get(row.id, 0) <= now and self._is_known(row)
+
+    def _declined(self, now: float, chain_time: float) -> list[Row]:
+        """What is to be looked at again: budget may be free by now, or gas cheaper."""
+        if now < self._look_again:
+            return []
+        self._look_again = now + RETRY
+        return self._store.duties(State.DECLINED, kind=DutyKind.PROPOSE, due_after=chain_time)
+
+    def _reconsider(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
+        """Takes on, for the next round, what was declined and is not to be any more."""
+        for row in rows:
+            weighed = self._weigh(row, load, gas_price, now)
+            if isinstance(weighed, Liability):
+                load.add(weighed)
+            if isinstance(weighed, (Liability, BaseException)):
+                self._store.accept(row)
+
+    def _begin(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
+        by_duty = {row.id: row for row in rows}
+        runs = [self._run(row) for row in rows]
+        for run in in_turn(runs, [each.run for each in self._running.values()], self._turns):
+            # To price a model is to load it, which may take long.
+            lengths = [each.run.is_short for each in self._running.values()]
+            lengths += [False] * self._prices.waiting
+            row = by_duty[run.duty]
+            if not has_room(run.is_short, lengths, self._setup.parallel):
+                continue
+            if self._take_on(row, load, gas_price, now) and self._has_file(run.model):
+                self._start(row, run)
+
+    def _run(self, row: Row) -> Run:
+        request = self._request(RequestId(row.duty.subject))
+        assert request is not None
+        model = request.model
+        return Run(row.id, model, self._is_short(model), self._failures[row.id])
+
+    def _is_short(self, model: ModelId) -> bool:
+        """Who answers for one model has nobody to keep a slot for."""
+        return self._setup.policy.models == frozenset((model,)) or self._ledger.is_short(
+            model, SHORT
+        )
+
+    def _start(self, row: Row, run: Run) -> None:
+        model = self._model(run.model)
+        assert model is not None
+        uris = self._store.uris(run.model)
+        payload = self._store.payload(RequestId(row.duty.subject))
+        future = self._setup.inference.submit(model, uris, payload)
+        self._running[row.id] = _Inference(run, future)
+        self._turns[run.model] = self._turn = self._turn + 1
+
+    def _take(self, done: _Inference, now: float) -> None:
+        row = next((row for row in self._store.duties(State.OPEN) if row.id == done.run.duty), None)
         if row is None:
             return  # ended meanwhile
-        request = "0x" + self._request_id(row).hex()
-        match future.exception():
-            case None if row.duty.kind is DutyKind.REVEAL:
-                self._parts[duty_id] = future.result()
-                log.info(
-                    "opened our trace", request=request, part=split_demand_id(row.duty.subject)[1]
-                )
-            case None:
-                output = future.result()
-                self._store.keep_output(RequestId(row.duty.subject), output)
-                log.info("computed", request=request, output_bytes=len(output))
-            case ModelUnavailable() as error:
+        error = done.future.exception()
+        if error is not None:
+            self._failed(row, error, now)
+            return
+        found = done.future.result()
+        self._ledger.note_run(done.run.model, found.seconds)
+        self._store.keep_output(RequestId(row.duty.subject), found.data, found.seconds)
+        log.info("computed", request="0x" + row.duty.subject.hex(), output_bytes=len(found.data))
+
+    def _failed(self, row: Row, error: BaseException, now: float) -> None:
+        """What it means for an answer that its model cannot be had or run."""
+        request = "0x" + row.duty.subject.hex()
+        match error:
+            case ModelUnavailable():
                 log.warning("the model cannot be had yet", request=request, why=str(error))
-                self._fail(duty_id, now)
-            case OracleError() as error if row.duty.kind is DutyKind.REVEAL:
-                # Who does not answer in time is slashed: there is no giving up before that.
-                log.error("a demand cannot be answered yet", request=request, why=str(error))
-                self._fail(duty_id, now)
-            case InferenceFailed() as error if self._deaths[duty_id] < TRIES - 1:
+                self._fail(row.id, now)
+            case InferenceFailed() if self._deaths[row.id] < TRIES - 1:
                 # Time or memory may have lacked because of us, not of the model.
                 log.warning("the inference failed", request=request, why=str(error))
-                self._deaths[duty_id] += 1
-                self._fail(duty_id, now)
-            case OracleError() as error:
+                self._deaths[row.id] += 1
+                self._fail(row.id, now)
+            case OracleError():
                 log.error("we do not answer", request=request, why=str(error))
-                self._store.end(duty_id, State.MISSED, str(error))
-            case error if row.duty.kind is DutyKind.REVEAL:  # a bug, and all the same
-                log.error("a demand cannot be answered yet", request=request, exc_info=error)
-                self._fail(duty_id, now)
-            case error:  # a bug, which must not cost us the deadlines of the rest
+                self._store.end(row.id, State.MISSED, str(error))
+            case _:  # a bug, which must not cost us the deadlines of the rest
                 log.error("we cannot answer", request=request, exc_info=error)
-                self._store.end(duty_id, State.MISSED, repr(error))
+                self._store.end(row.id, State.MISSED, repr(error))
 
     def _fail(self, duty_id: int, now: float) -> None:
         self._failures[duty_id] += 1
         self._not_before[duty_id] = now + RETRY
+
+    def _load(self, undecided: Sequence[Row], now: float) -> Load | None:
+        """What we must be able to defend, with answers that are `undecided`; None until we know."""
+        cursor = self._store.cursor()
+        read_until = 0 if cursor is None else self._setup.chain.block(cursor.number).time
+        ids = [RequestId(row.duty.subject) for row in undecided]
+        return self._ledger.load(read_until, ids, now)
+
+    def _weigh(self, row: Row, load: Load, gas_price: Wei, now: float) -> Weighed:
+        request_id = RequestId(row.duty.subject)
+        request = self._request(request_id)
+        assert request is not None
+        return self._ledger.weigh(request_id, request, load, gas_price, now)
+
+    def _affordable(self, rows: Sequence[Row], now: float) -> list[Row]:
+        """Those of `rows`, which are computed, that we still want to answer, each beside the ones
+        before it: several may have been begun at once, and a run may have taken longer than others
+        of its model."""
+        load = self._load((), now) if rows else None
+        if load is None:
+            return []
+        gas_price = self._setup.chain.gas_price()
+        return [row for row in rows if self._take_on(row, load, gas_price, now)]
+
+    def _take_on(self, row: Row, load: Load, gas_price: Wei, now: float) -> bool:
+        """Whether we want to answer now. If so, it adds to `load`."""
+        match self._weigh(row, load, gas_price, now):
+            case Liability() as liability:
+                load.add(liability)
+                return True
+            case str() as reason:
+                log.info("declined for now", request="0x" + row.duty.subject.hex(), why=reason)
+                self._store.decline(row, reason)
+            case BaseException() as error:
+                self._failed(row, error, now)
+        return False
 
     # Transactions out.
 
@@ -269,6 +384,8 @@ class Service:
             rows = [row for row in ready if row.duty.kind is kind and self._is_ready(row)]
             if kind is DutyKind.SETTLE:
                 rows = self._send_older(rows, now)
+            if kind is DutyKind.PROPOSE:
+                rows = self._affordable(rows, now)
             batches = self._batches(rows) if kind in BATCHED else ([row] for row in rows)
             for batch in batches:
                 if len(self._store.waiting()) >= MAX_WAITING:
@@ -307,7 +424,7 @@ class Service:
     def _is_ready(self, row: Row) -> bool:
         match row.duty.kind:
             case DutyKind.REVEAL:
-                return row.id in self._parts
+                return row.id in self._defence.answers
             case DutyKind.PROPOSE:
                 return self._store.output(RequestId(row.duty.subject)) is not None
             case _:
@@ -380,7 +497,7 @@ class Service:
         request = self._store.request(event.request_id)
         proposed = self._store.proposal(event.request_id)
         assert self._setup.disputes is not None and request is not None and proposed is not None
-        found, size = self._parts[row.id], event.demand.part.size
+        found, size = self._defence.answers[row.id], event.demand.part.size
         siblings = [found[at : at + 32] for at in range(size, len(found), 32)]
         subject = Subject(request, *proposed)
         return self._setup.disputes.reveal(subject, event.demand, found[:size], siblings)

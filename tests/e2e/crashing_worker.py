@@ -26,12 +26,14 @@ from oracle.chain.contracts import Queue
 from oracle.chain.keys import from_key
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
+from oracle.inference.executor import Ran
 from oracle.state.duties import State
 from oracle.state.store import Store
 from oracle.types import Model
 from oracle.worker.policy import Policy
 from oracle.worker.service import Service, Setup
 from tests.chains import OUTPUT, variant
+from tests.integration.workers import CALIBRATION
 
 ROUNDS = 60
 
@@ -53,9 +55,9 @@ class Answers:
 
     def keep(self, _: object) -> None: ...
 
-    def submit(self, _model: Model, _uris: Sequence[str], _payload: bytes) -> "Future[bytes]":
-        future: Future[bytes] = Future()
-        future.set_result(OUTPUT)
+    def submit(self, _model: Model, _uris: Sequence[str], _payload: bytes) -> "Future[Ran]":
+        future: Future[Ran] = Future()
+        future.set_result(Ran(OUTPUT, 0.0))
         return future
 
 
@@ -84,6 +86,7 @@ def work(url: str, path: str, key: str, state: str, fate: Fate) -> None:
         inference=Answers(),
         policy=Policy(signer.address),
         sender=Sender(chain, signer, store),
+        calibration=CALIBRATION,
         parallel=8,
     )
     service = Service(setup)

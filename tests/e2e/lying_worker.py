@@ -15,7 +15,8 @@ from oracle.cli.demo.liar import answer
 from oracle.cli.main import main
 from oracle.errors import InferenceFailed
 from oracle.inference.answers import Answers
-from oracle.inference.engine import Exact, Open, Task, load_engine
+from oracle.inference.engine import Exact, Open, Price, Task, load_engine
+from oracle.inference.executor import Ran
 from oracle.types import Model
 from tests.liars import Lie, lying_trace
 
@@ -24,13 +25,15 @@ class Lies(Answers):
     lie: Lie
     is_silent = False
 
-    def _answer(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> bytes:
+    def _run(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> Ran:
         engine = load_engine(self._files.fetch(model.file_hash, uris).read_bytes(), model)
         assert isinstance(engine, Exact)
+        if isinstance(task, Price):
+            return Ran(engine.do(task, payload), 0.0)
         trace, output = lying_trace(engine.runner, payload, self.lie)
         if self.is_silent and isinstance(task, Open):
             raise InferenceFailed("It would rather not say.")
-        return answer(trace, output, task)
+        return Ran(answer(trace, output, task), 0.0)
 
 
 if __name__ == "__main__":

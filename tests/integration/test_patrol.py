@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oracle.chain.contracts import Disputes, Subject
+from oracle.chain.contracts import Disputes
 from oracle.chain.events import (
     DemandTimedOut,
     FraudCommitted,
@@ -22,13 +22,13 @@ from oracle.chain.events import (
 )
 from oracle.chain.node import Call, Chain
 from oracle.errors import InferenceFailed, Reverted
-from oracle.exact.proofs.evidence import descriptors
 from oracle.inference.answers import Answers
 from oracle.inference.engine import Pursue, Task
 from oracle.inference.executor import Executor
 from oracle.inference.files import ModelFiles
 from oracle.state.duties import DutyKind, State
-from oracle.types import LEAVES, Part, Status, Wei
+from oracle.types import LEAVES, Part, Status
+from oracle.worker.budget import PASSES
 from oracle.worker.service import MAX_WAITING, RETRY
 from tests import chains, courts
 from tests.chains import ETHER, World, address, variant
@@ -56,7 +56,8 @@ def disputed(
     """A request that an operator of that kind has answered."""
     court.stake(who)
     asked = courts.ask(court, courts.publish(court))
-    worker = workers.hire(court, folder, who, answers=answers)
+    budgeted = not isinstance(answers, Liar)
+    worker = workers.hire(court, folder, who, answers=answers, budgeted=budgeted)
     worker.work()
     assert court.status(asked) is Status.PROPOSED
     return asked, worker
@@ -169,7 +170,9 @@ def test_a_challenger_that_is_wrong_gains_nothing(court: World, tmp_path: Path) 
     before = court.chain.balance(address("operator"))
     challenger = courts.hire(court, tmp_path, inference=Wrong())
 
-    fight(challenger, honest)
+    for _ in range(4):
+        fight(challenger, honest)
+        court.skip(courts.REVEAL // PASSES + 1)  # until it looks at its trace again
     court.skip(courts.REACTION + chains.WINDOW)
     for _ in range(6):
         honest.work()
@@ -349,21 +352,6 @@ def test_the_file_of_an_open_result_is_kept_until_it_is_settled(
     assert kept[-1] == set()
 
 
-def demand(court: World, asked: RequestCreated, part: Part, who: str = "stranger") -> None:
-    proposed = court.history.request(asked.request_id).proposed
-    assert proposed is not None
-    program = courts.engine().runner.program
-    price = court.disputes.price_of(part, len(program.nodes), 10)
-    call = court.disputes.demand(
-        Subject(asked.request, proposed.proposal, proposed.output),
-        part,
-        court.history.model(asked.request.model).published.preimage,
-        descriptors(program, part.value),
-        Wei(price * 2),
-    )
-    court.send(who, call)
-
-
 def test_a_stream_of_answers_keeps_no_challenger_from_its_next_step(
     court: World, tmp_path: Path
 ) -> None:
@@ -384,7 +372,7 @@ def test_a_stream_of_answers_keeps_no_challenger_from_its_next_step(
         challenger.tick()
         if court.all(FraudProven):
             break
-        demand(court, asked, Part(round_ // 10, LEAVES, round_ % 10, 1))
+        courts.demand(court, asked, Part(round_ // 10, LEAVES, round_ % 10, 1))
         liar.work()
         while Slow.late:
             future, payload, task = Slow.late.pop()
@@ -399,7 +387,7 @@ def test_a_flood_of_demands_is_answered_a_few_at_a_time(court: World, tmp_path: 
     asked, _ = disputed(court, tmp_path, Honest())
     parts = [Part(value, LEAVES, leaf, 1) for value in range(5) for leaf in range(10)]
     for part in parts:
-        demand(court, asked, part)
+        courts.demand(court, asked, part)
     honest = workers.hire(court, tmp_path, answers=Honest(), parallel=len(parts))
     looks, looked = [], honest.store.dispute
     honest.store.dispute = lambda key: looks.append(key) or looked(key)  # type: ignore[method-assign]
@@ -458,7 +446,7 @@ def test_models_that_fail_keep_no_lie_from_being_found(court: World, tmp_path: P
     for seed in range(2, 14):
         courts.ask(court, model_id, seed=seed, window=3000)
     courts.ask(court, model_id, window=3600)
-    workers.hire(court, tmp_path, answers=Liar()).work()
+    workers.hire(court, tmp_path, answers=Liar(), budgeted=False).work()
     challenger = courts.hire(court, tmp_path, inference=Poisoned())
 
     for _ in range(20):
@@ -473,7 +461,7 @@ def test_a_model_whose_name_is_no_text_hides_no_lie(court: World, tmp_path: Path
     published = court.publish_as(b"\xff\0\xfe", **courts.terms())
     court.stake()
     courts.ask(court, published.model_id)
-    liar = workers.hire(court, tmp_path, answers=Liar())
+    liar = workers.hire(court, tmp_path, answers=Liar(), budgeted=False)
     liar.work()
 
     fight(courts.hire(court, tmp_path), liar)

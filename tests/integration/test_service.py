@@ -20,6 +20,7 @@ from oracle.errors import (
     SecondOpinionDiffers,
     WrongPayloadLength,
 )
+from oracle.inference.executor import Ran
 from oracle.state.duties import DutyKind, State
 from oracle.types import DType, ModelId, Signature, Status, TensorType, Wei
 from oracle.worker.service import RETRY, TRIES
@@ -43,6 +44,23 @@ from tests.chains import (
 from tests.integration.workers import Answers, Hire
 
 ME = address("operator")
+
+
+class Slow(Answers):
+    """Never ends for models of that version; for any, if none is named."""
+
+    def __init__(self, version: str = ""):
+        super().__init__()
+        self.version = version
+        self.unfinished: list[Future[Ran]] = []
+
+    def submit(self, model, uris, payload):
+        if self.version not in ("", model.version):
+            return super().submit(model, uris, payload)
+        self.asked.append((model, tuple(uris), payload))
+        self.unfinished.append(Future())
+        return self.unfinished[-1]
+
 
 # The whole way.
 
@@ -183,15 +201,44 @@ def test_tick_infers_no_more_at_once_than_it_may(embedded: World, hire: Hire) ->
     for _ in range(5):
         embedded.ask(model_id)
 
-    class Slow(Answers):
-        def submit(self, model, uris, payload):
-            super().submit(model, uris, payload)
-            return Future()
-
-    worker = hire(embedded, answers=Slow(), parallel=2)
+    worker = hire(embedded, answers=Slow(), parallel=2, models=frozenset([model_id]))
     worker.tick(5)
 
     assert len(worker.answers.asked) == 2 and not worker.service.is_idle
+
+
+def test_tick_leaves_a_slot_to_others_when_one_model_takes_long(
+    embedded: World, hire: Hire
+) -> None:
+    """Ten requests for a heavy model, and one for a model whose runs are known to be short."""
+    embedded.stake()
+    light, heavy = embedded.publish(), embedded.publish(version="2")
+    embedded.ask(light)
+    worker = hire(embedded, answers=Slow("2"), parallel=2)
+    worker.work()
+    for _ in range(10):
+        embedded.ask(heavy)
+    worker.tick(3)
+
+    asked = embedded.ask(light)
+    worker.tick(3)
+
+    assert embedded.status(asked) is Status.PROPOSED
+    assert len(worker.answers.unfinished) == 1
+
+
+def test_tick_gives_each_model_its_turn(embedded: World, hire: Hire) -> None:
+    embedded.stake()
+    busy, other = embedded.publish(), embedded.publish(version="2")
+    for _ in range(4):
+        embedded.ask(busy)
+    embedded.ask(other)
+    worker = hire(embedded, parallel=1)
+
+    worker.work()
+
+    versions = [what.version for what, *_ in worker.answers.asked]
+    assert versions == ["1", "2", "1", "1", "1"]
 
 
 def test_tick_splits_settlements_whose_callbacks_fill_a_block(anvil: World, hire: Hire) -> None:
@@ -519,17 +566,11 @@ def test_tick_misses_with_a_note_when_inference_fails(
 def test_tick_drops_an_answer_that_came_after_somebody_elses(embedded: World, hire: Hire) -> None:
     embedded.stake("rival")
     asked = embedded.ask(embedded.publish())
-    future: Future[bytes] = Future()
-
-    class Slow(Answers):
-        def submit(self, *_):
-            return future
-
     worker = hire(embedded, answers=Slow())
     worker.tick()
     embedded.propose(asked, "rival")
     worker.tick()
-    future.set_result(OUTPUT)
+    worker.answers.unfinished[0].set_result(Ran(OUTPUT, 0.0))
     worker.work()
 
     assert worker.states() == [State.SUPERSEDED]
@@ -651,7 +692,8 @@ def test_tick_declines_and_says_why(embedded: World, hire: Hire) -> None:
 
     for reason, each in asked.items():
         assert reason in (worker.store.declined(each.request_id) or "")
-    assert worker.rows() == []
+    # Gas may become cheaper before the deadline; the others stay as they are.
+    assert worker.states() == [State.DECLINED]
 
 
 def test_tick_answers_when_it_is_the_chosen_operator(embedded: World, hire: Hire) -> None:

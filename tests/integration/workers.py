@@ -9,12 +9,17 @@ from pathlib import Path
 from oracle.chain.node import Chain
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
+from oracle.exact.proofs.cost import Calibration, Unit
+from oracle.inference.executor import Ran
 from oracle.state.duties import DutyKind, State
 from oracle.state.store import Row, Store
 from oracle.types import Model
 from oracle.worker.policy import Policy
 from oracle.worker.service import Service, Setup
 from tests.chains import OUTPUT, PEOPLE, World, address
+
+# A machine on which a byte that is hashed takes a nanosecond, and nothing else takes any time.
+CALIBRATION = Calibration({unit: 0.0 for unit in Unit} | {Unit.HASHED: 1e-9})
 
 
 @dataclass
@@ -30,13 +35,13 @@ class Answers:
 
     def keep(self, _: object) -> None: ...
 
-    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
+    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]":
         self.asked.append((model, tuple(uris), payload))
-        future: Future[bytes] = Future()
+        future: Future[Ran] = Future()
         if self.failures:
             future.set_exception(self.failures.pop(0))
         else:
-            future.set_result(self.output)
+            future.set_result(Ran(self.output, 0.0))
         return future
 
 
@@ -97,15 +102,19 @@ def hire(
     confirmations: int = 0,
     parallel: int = 8,
     store: Store | None = None,
+    budgeted: bool = True,
+    calibration: Calibration = CALIBRATION,
     **policy: object,
 ) -> Worker:
-    """The worker of `who`, with the state that it had if it worked before."""
+    """The worker of `who`, with the state that it had if it worked before. One that keeps to no
+    budget answers each demand at once."""
     chain = chain or world.chain
     store = store or Store(
         f"sqlite:///{folder}/{who}.db", chain.id, world.deployment.queue, address(who)
     )
     answers = answers or Answers()
     clock = [float(world.time())]
+    disputes = world.disputes if world.deployment.has_disputes else None
     setup = Setup(
         chain=chain,
         queue=world.queue,
@@ -114,7 +123,9 @@ def hire(
         inference=answers,
         policy=replace(Policy(address(who)), **policy),
         sender=None if dry else Sender(chain, PEOPLE[who], store, patience),
-        disputes=world.disputes if world.deployment.has_disputes else None,
+        calibration=calibration,
+        disputes=disputes,
+        reveal_period=disputes.periods().reveal if disputes and budgeted else None,
         parallel=parallel,
         clock=lambda: clock[0],
     )

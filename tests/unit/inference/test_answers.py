@@ -10,7 +10,7 @@ import pytest
 from oracle.errors import ModelUnavailable
 from oracle.inference.answers import Answers
 from oracle.inference.engine import Infer, Open
-from oracle.inference.executor import Job
+from oracle.inference.executor import Job, Ran
 from oracle.inference.fetches import Fetches
 from oracle.inference.files import ModelFiles
 from oracle.types import Model, Part
@@ -23,9 +23,9 @@ FILE = b"a model's bytes"
 class Executor:
     """That its file is there while it runs is all it asks of a model."""
 
-    def infer(self, job: Job) -> bytes:
+    def run(self, job: Job) -> Ran:
         assert job.path.read_bytes() == FILE
-        return b"output" if isinstance(job.task, Infer) else b"part"
+        return Ran(b"output" if isinstance(job.task, Infer) else b"part", 0.5)
 
     def close(self) -> None: ...
 
@@ -75,7 +75,7 @@ def test_models_on_servers_that_never_answer_keep_no_other_answer_waiting(tmp_pa
                 answers.submit(model(number), [url], b"").exception(900)
             )
         assert answers.ready(other, list)
-        assert answers.submit(other, [], b"").result(900) == b"output"
+        assert answers.submit(other, [], b"").result(900) == Ran(b"output", 0.5)
         assert not any(answers.ready(model(number), lambda: [url]) for number in range(6))
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_must_be_fetched_does_not_wait_for_servers_that_never_answer
         for number in range(40):
             answers.ready(model(number), lambda: [url])
         until_ready(answers, other, source.as_uri())
-        assert answers.submit(other, [], b"").result(900) == b"output"
+        assert answers.submit(other, [], b"").result(900) == Ran(b"output", 0.5)
         assert not answers.ready(model(0), lambda: [url])
 
 
@@ -104,7 +104,7 @@ def test_a_disputes_file_waits_for_no_strangers_server(tmp_path):
         assert not answers.ready(other, lambda: [source.as_uri()])
         while not answers.ready(other, lambda: [source.as_uri()], is_urgent=True):
             sleep(0.01)
-        assert answers.ask(other, [], b"", Open(PART)).result(900) == b"part"
+        assert answers.ask(other, [], b"", Open((PART,))).result(900) == b"part"
 
 
 @pytest.mark.enable_socket
@@ -112,19 +112,19 @@ def test_ask_lets_no_dispute_wait_for_an_inference(tmp_path):
     may_end = threading.Event()
 
     class Slow(Executor):
-        def infer(self, job: Job) -> bytes:
+        def run(self, job: Job) -> Ran:
             if isinstance(job.task, Infer):
                 may_end.wait(1800)
-            return super().infer(job)
+            return super().run(job)
 
     files = ModelFiles(tmp_path)
     known = good(files)
     answers = Answers(files, Slow(), parallel=1)  # type: ignore[arg-type]
     slow = answers.submit(known, [], b"")
-    assert answers.ask(known, [], b"", Open(PART)).result(900) == b"part"
+    assert answers.ask(known, [], b"", Open((PART,))).result(900) == b"part"
     assert not slow.done()
     may_end.set()
-    assert slow.result(900) == b"output"
+    assert slow.result(900) == Ran(b"output", 0.5)
     answers.close()
 
 
@@ -141,7 +141,7 @@ def test_submit_runs_a_file_that_came_after_its_fetch_had_failed(tmp_path):
     with answering(files) as answers:
         until_ready(answers, other, "gopher://x")
         files.add(FILE)
-        assert answers.submit(other, [], b"").result(900) == b"output"
+        assert answers.submit(other, [], b"").result(900) == Ran(b"output", 0.5)
 
 
 def test_no_file_is_evicted_while_a_model_runs(tmp_path):
@@ -150,14 +150,14 @@ def test_no_file_is_evicted_while_a_model_runs(tmp_path):
     evicted: list[bool] = []
 
     class Evicting(Executor):
-        def infer(self, job: Job) -> bytes:
+        def run(self, job: Job) -> Ran:
             from oracle.inference.cache import _evict
 
             evicted.append(_evict(job.path))
-            return super().infer(job)
+            return super().run(job)
 
     answers = Answers(files, Evicting(), parallel=1)  # type: ignore[arg-type]
-    assert answers.submit(good(files), [], b"").result(900) == b"output"
+    assert answers.submit(good(files), [], b"").result(900) == Ran(b"output", 0.5)
     assert evicted == [False]
     answers.close()
 

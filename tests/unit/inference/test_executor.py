@@ -434,7 +434,7 @@ def test_open_takes_no_more_memory_than_the_run(tmp_path):
     with Executor(processes=1, memory_limit=600 << 20) as executor:
         assert executor.infer(answer) == floats(0)
         for part in parts:
-            found = executor.infer(changed(answer, task=Open(part)))
+            found = executor.infer(changed(answer, task=Open((part,))))
             assert len(found) > part.size
 
 
@@ -484,7 +484,8 @@ def test_what_a_dispute_asks_for_takes_64_mebibytes_more_than_the_run(tmp_path, 
         wrong = bytes([output[0] ^ 1]) + output[1:]
         places = [*range(0, 39, 6)]
         for task in (
-            *(Open(Part(VALUE_TREE, 0, 0, 30)), *(Open(Part(at, LEAVES, 0, 1)) for at in places)),
+            Open((Part(VALUE_TREE, 0, 0, 30),)),
+            Open(tuple(Part(at, LEAVES, 0, 1) for at in places)),
             tasks.Testify(wrong),
         ):
             assert executor.infer(changed(answer, task=task))
@@ -493,7 +494,7 @@ def test_what_a_dispute_asks_for_takes_64_mebibytes_more_than_the_run(tmp_path, 
 
 def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):
     answer = job(tmp_path, deep(1 << 16, 200), bytes(4 << 16))
-    asked = Open(Part(VALUE_TREE, 0, 0, 1))
+    asked = Open((Part(VALUE_TREE, 0, 0, 1),))
     with Executor(processes=1, time_limit=0.05) as executor:
         with pytest.raises(InferenceFailed, match="took more than"):
             executor.infer(changed(answer, task=asked))

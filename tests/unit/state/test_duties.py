@@ -8,7 +8,9 @@ def test_kinds_keep_the_words_that_stores_hold() -> None:
 
 
 def test_states_keep_the_words_that_stores_hold() -> None:
-    assert {state.value for state in State} == {"open", "sent", "done", "superseded", "missed"}
+    assert {state.value for state in State} == {
+        *("open", "sent", "done", "superseded", "missed", "declined"),
+    }
 
 
 def test_duty_is_due_at_once_and_for_ever_unless_it_says_otherwise() -> None:

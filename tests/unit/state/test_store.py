@@ -279,6 +279,46 @@ def test_advance_keeps_why_a_request_was_declined(store: Store) -> None:
     assert store.declined(ID) == "too cheap"
 
 
+def test_advance_looks_again_at_what_was_declined_until_a_time(store: Store) -> None:
+    advance(store, ASKED, Decline(ID, "gas is dear", until=100))
+
+    [row] = store.duties(State.DECLINED, kind=DutyKind.PROPOSE, due_after=99)
+    assert (row.duty, row.note) == (propose(100), "gas is dear")
+    assert store.duties(State.DECLINED, due_after=100) == []
+    store.accept(row)
+    assert (states(store), store.declined(ID)) == ([State.OPEN], None)
+
+
+def test_decline_puts_an_open_duty_off_and_no_other(store: Store) -> None:
+    advance(store, ASKED, propose())
+    [row] = store.duties(State.OPEN)
+
+    store.decline(row, "we could not defend it")
+    assert (states(store), store.declined(ID)) == ([State.DECLINED], "we could not defend it")
+
+    store.accept(row)
+    store.end(row.id, State.MISSED, "")
+    store.decline(row, "too late")
+    assert states(store) == [State.MISSED]
+
+
+@pytest.mark.parametrize(
+    ("end", "left"),
+    [
+        (State.MISSED, State.DECLINED),
+        (State.SUPERSEDED, State.SUPERSEDED),
+        (State.DONE, State.DONE),
+    ],
+)
+def test_advance_misses_nothing_that_was_declined(store: Store, end: State, left: State) -> None:
+    """It is declined still when it expires, and over when somebody has answered."""
+    advance(store, ASKED, Decline(ID, "gas is dear", until=100))
+
+    advance(store, created(2), Close(DutyKind.PROPOSE, ID, end))
+
+    assert states(store) == [left]
+
+
 def test_advance_keeps_a_stuck_event_with_its_traceback(store: Store) -> None:
     handled = [Handled(ASKED, (), "Traceback…"), Handled(created(2), [propose()])]
     store.advance(cursor(2), handled)
@@ -355,14 +395,14 @@ def test_proposal_is_kept_when_its_block_is_read_twice(store: Store) -> None:
 def test_output_is_what_was_computed_over_a_restart(open_store: Open) -> None:
     store = open_store()
     advance(store, ASKED)
-    store.keep_output(ID, b"\x00\xff")
+    store.keep_output(ID, b"\x00\xff", 1.5)
 
     assert open_store().output(ID) == b"\x00\xff"
 
 
 def test_output_is_kept_when_the_request_is_read_again(store: Store) -> None:
     advance(store, ASKED)
-    store.keep_output(ID, OUTPUT)
+    store.keep_output(ID, OUTPUT, 0.5)
     advance(store, ASKED)
 
     assert store.output(ID) == OUTPUT

@@ -24,7 +24,14 @@ from oracle.chain.events import (
 )
 from oracle.state.duties import Close, Decline, Duty, DutyKind, State
 from oracle.types import VALUE_TREE, Demand, ModelId, Part, Request, RequestId, Wei
-from oracle.worker.policy import ANSWER_GAS, GAS_PER_OUTPUT_BYTE, Policy, decide, objection
+from oracle.worker.policy import (
+    ANSWER_GAS,
+    GAS_PER_OUTPUT_BYTE,
+    Policy,
+    decide,
+    objection,
+    shortfall,
+)
 from tests.chains import (
     BOND,
     ETHER,
@@ -199,12 +206,16 @@ def test_decide_owes_nothing_for(event: Event) -> None:
 # Objections.
 
 
-def objects(what: Request, by: Policy | None = None, price: int = GAS_PRICE) -> str:
-    return objection(what, by or policy(), Wei(price)) or ""
+def objects(what: Request, by: Policy | None = None) -> str:
+    return objection(what, by or policy()) or ""
 
 
-def test_objection_is_none_for_a_request_that_pays() -> None:
-    assert objection(request(), policy(), GAS_PRICE) is None
+def lacks(what: Request, by: Policy | None = None, price: int = GAS_PRICE, defence: int = 0) -> str:
+    return shortfall(what, by or policy(), Wei(price), Wei(defence)) or ""
+
+
+def test_objection_is_none_for_a_request_that_anybody_may_answer() -> None:
+    assert objection(request(), policy()) is None
 
 
 def test_objection_is_none_when_we_are_the_chosen_operator() -> None:
@@ -237,21 +248,45 @@ def test_objection_refuses_a_bond_above_the_maximum_alone() -> None:
     )
 
 
-def test_objection_counts_royalty_gas_callback_and_margin_to_the_wei() -> None:
+def test_objection_refuses_a_bond_above_all_that_we_put_at_risk() -> None:
+    assert objects(request(bond=Wei(8)), policy(max_exposure=Wei(8))) == ""
+    assert "exposure of 8" in objects(request(bond=Wei(9)), policy(max_exposure=Wei(8)))
+
+
+def test_shortfall_counts_royalty_gas_callback_and_margin_to_the_wei() -> None:
     gas = ANSWER_GAS + 8 * GAS_PER_OUTPUT_BYTE + 70_000
     needed = gas * GAS_PRICE * 150 // 100
     enough = request(fee=Wei(needed + ROYALTY), callback_gas=70_000)
     short = replace(enough, fee=Wei(enough.fee - 1))
     by = policy(margin=50)
 
-    assert objects(enough, by) == ""
-    assert objects(short, by) == (
+    assert lacks(enough, by) == ""
+    assert lacks(short, by) == (
         f"it earns {needed - 1} wei, below the {needed} wei that gas and margin need now"
     )
 
 
-def test_objection_is_none_for_no_fee_when_gas_is_free() -> None:
-    assert objects(request(fee=ROYALTY), price=0) == ""
+def test_shortfall_is_none_for_no_fee_when_gas_is_free() -> None:
+    assert lacks(request(fee=ROYALTY), price=0) == ""
+
+
+def test_shortfall_counts_the_defence_to_the_wei() -> None:
+    asked = request(fee=Wei(ROYALTY + 1000))
+
+    assert lacks(asked, price=0, defence=1000) == ""
+    assert lacks(asked, price=0, defence=1001) == (
+        "it earns 1000 wei: gas and margin need 0 wei now, and to be ready to defend it another"
+        " 1001 wei"
+    )
+
+
+def test_decide_declines_what_does_not_pay_until_its_deadline() -> None:
+    poor = created(fee=ROYALTY)
+
+    [decline] = decided(poor)
+
+    assert isinstance(decline, Decline) and "it earns 0 wei" in decline.reason
+    assert decline.until == poor.request.deadline
 
 
 def test_objection_refuses_an_output_that_fits_no_transaction() -> None:

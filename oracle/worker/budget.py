@@ -1,0 +1,107 @@
+"""What an operator can defend: the time that its traces may take, and the bonds behind its results.
+
+Whoever answers promises to show the trace of its run within REVEAL_PERIOD, for every result whose
+window is open. All open demands of a result are answered by one pass over its trace, and the next
+pass starts a third of the period later at the earliest: so what a result may take within the period
+is three passes, however many demands there are. That is its price, in seconds of one process.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil
+
+from oracle.types import ModelId, Wei
+
+PASSES = 3  # over the trace of one result, within REVEAL_PERIOD
+# Of all that the processes do within the period, one half; the other answers requests, and is there
+# where an estimate was too low. Of this half:
+MODEL_SHARE = 8  # one model holds an eighth: its publisher cannot fill the budget alone
+NAMED_SHARE = 4  # a quarter is kept for requests that name this operator: strangers cannot fill it
+
+
+@dataclass(frozen=True, slots=True)
+class Liability:
+    """What a result takes of its operator until its window is over."""
+
+    model: ModelId
+    bond: Wei
+    price: float  # seconds of one process within REVEAL_PERIOD
+    names_us: bool  # its request could be answered by nobody else
+
+
+class Load:
+    """What several results take together."""
+
+    def __init__(self, liabilities: Iterable[Liability] = ()):
+        self.seconds = 0.0
+        self.of_anybody = 0.0  # seconds for requests that anybody could answer
+        self.of_model: defaultdict[ModelId, float] = defaultdict(float)
+        self.bonds = 0
+        for each in liabilities:
+            self.add(each)
+
+    def add(self, liability: Liability) -> None:
+        self.seconds += liability.price
+        self.of_model[liability.model] += liability.price
+        self.of_anybody += 0 if liability.names_us else liability.price
+        self.bonds += liability.bond
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`reveal_period` is in seconds; None where nobody may ask for a trace."""
+
+    processes: int
+    reveal_period: int | None
+    rate: Wei = Wei(0)  # for a second of one process
+    max_exposure: Wei | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What the processes may spend on defence within REVEAL_PERIOD."""
+        return self.processes * (self.reveal_period or 0) / 2
+
+    @property
+    def pause(self) -> float:
+        """Seconds from the start of one pass over a result's trace to the start of the next."""
+        return (self.reveal_period or 0) / PASSES
+
+    def cost(self, price: float, window: int) -> Wei:
+        """What the fee must pay for the defence of a result, over all periods of its window."""
+        if self.reveal_period is None:
+            return Wei(0)
+        return Wei(ceil(price * self.rate * max(1.0, window / self.reveal_period)))
+
+    def objection(self, result: Liability, load: Load) -> str | None:
+        """Why `result` cannot be defended beside those that make up `load`; None if it can."""
+        return self._of_bonds(result, load) or self._of_time(result, load)
+
+    def _of_bonds(self, result: Liability, load: Load) -> str | None:
+        if self.max_exposure is None or load.bonds + result.bond <= self.max_exposure:
+            return None
+        return (
+            f"its bond of {result.bond} wei and the {load.bonds} wei behind our open results are"
+            f" above our exposure of {self.max_exposure} wei"
+        )
+
+    def _of_time(self, result: Liability, load: Load) -> str | None:
+        period, price, whole = self.reveal_period, result.price, self.seconds
+        if period is None:
+            return None
+        asked = (
+            f"we could not defend it: to show its trace {PASSES} times, as we could be made to"
+            f" within {period} s, takes {price:.1f} s"
+        )
+        if price > period:  # several processes share no pass
+            return f"{asked} of one process"
+        if load.seconds + price > whole:
+            return f"{asked}, and open results have {load.seconds:.1f} s of our {whole:.1f} s"
+        anybodys = whole - whole / NAMED_SHARE
+        if not result.names_us and load.of_anybody + price > anybodys:
+            held = f"{load.of_anybody:.1f} s of the {anybodys:.1f} s"
+            return f"{asked}, and open results have {held} for requests that do not name us"
+        ours, share = load.of_model.get(result.model, 0.0), whole / MODEL_SHARE
+        if ours > 0 and ours + price > share:
+            return f"{asked}, and its model has {ours:.1f} s of a model's {share:.1f} s"
+        return None

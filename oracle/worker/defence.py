@@ -1,0 +1,132 @@
+"""Answers demands: one pass over a result's trace for all that are open, and then a pause."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from math import inf
+
+import structlog
+
+from oracle import serialization
+from oracle.chain.disputes import split_demand_id
+from oracle.errors import OracleError
+from oracle.inference.engine import Open
+from oracle.state.duties import State
+from oracle.state.store import Row
+from oracle.worker.turns import has_room
+
+log = structlog.get_logger()
+
+MAX_PARTS = 1000  # by one pass: some 18 MB of answers; the next pass for the rest does not wait
+TRIES = 3  # that a demand must leave time for, should a pass hang
+
+Ask = Callable[[Row, Open], "Future[bytes] | None"]
+"""Has a child open parts of the trace of the result that a demand is about; None while its model's
+file is being fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """One over the trace of a result, which answers these demands."""
+
+    rows: Sequence[Row]
+    is_short: bool
+    future: "Future[bytes]"
+
+
+@dataclass(slots=True)
+class _Past:
+    """Of a result's passes: when the last one began, by the chain's clock, and how they went."""
+
+    began: float = -inf
+    failures: int = 0
+    not_before: float = 0.0
+
+
+class Defence:
+    """`pause` is from the start of one pass over a result's trace to that of the next; `retry`,
+    from a pass that failed. In seconds."""
+
+    def __init__(self, ask: Ask, slots: int, pause: float, retry: float):
+        self._ask = ask
+        self._slots = slots
+        self._pause = pause
+        self._retry = retry
+        self._running: dict[bytes, _Pass] = {}  # by dispute
+        self._past: defaultdict[bytes, _Past] = defaultdict(_Past)  # by dispute
+        self.answers: dict[int, bytes] = {}  # by duty: data of its part, then the siblings
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._running
+
+    def work(
+        self,
+        rows: Sequence[Row],
+        is_short: Callable[[Row], bool],
+        now: float,
+        chain_time: float,
+    ) -> None:
+        """One round. `rows` are all demands that are open or whose answer was sent, the nearest
+        deadline first."""
+        for dispute, done in list(self._running.items()):
+            if done.future.done():
+                del self._running[dispute]
+                self._take(dispute, done, now)
+        owed = {row.id for row in rows}
+        self.answers = {duty: answer for duty, answer in self.answers.items() if duty in owed}
+        waiting: defaultdict[bytes, list[Row]] = defaultdict(list)
+        for row in rows:
+            if row.state is State.OPEN and row.id not in self.answers:
+                waiting[split_demand_id(row.duty.subject)[0]].append(row)
+        # What failed before waits for the rest, or a few results could take up all the time.
+        for dispute in sorted(waiting, key=lambda each: self._past[each].failures):
+            first = waiting[dispute][0]
+            if self._may_begin(dispute, first, is_short(first), now, chain_time):
+                self._begin(dispute, waiting[dispute], is_short(first), chain_time)
+
+    def _may_begin(
+        self, dispute: bytes, first: Row, is_short: bool, now: float, chain_time: float
+    ) -> bool:
+        """A long pass leaves a slot to those who want answers, unless its time is running out."""
+        past = self._past[dispute]
+        if dispute in self._running or now < past.not_before:
+            return False
+        if chain_time < past.began + self._pause:
+            return False
+        is_urgent = _left(first, chain_time) < self._pause
+        running = [each.is_short for each in self._running.values()]
+        return has_room(is_short or is_urgent, running, self._slots)
+
+    def _begin(
+        self, dispute: bytes, rows: Sequence[Row], is_short: bool, chain_time: float
+    ) -> None:
+        is_all, rows = len(rows) <= MAX_PARTS, rows[:MAX_PARTS]
+        parts = tuple(split_demand_id(row.duty.subject)[1] for row in rows)
+        task = Open(parts, patience=_left(rows[0], chain_time) / TRIES)
+        future = self._ask(rows[0], task)
+        if future is not None:
+            self._past[dispute].began = chain_time if is_all else -inf
+            self._running[dispute] = _Pass(rows, is_short, future)
+
+    def _take(self, dispute: bytes, done: _Pass, now: float) -> None:
+        """Who does not answer in time is slashed: there is no giving up before that."""
+        error = done.future.exception()
+        if error is None:
+            found = serialization.load(done.future.result(), tuple[bytes, ...])
+            for row, answer in zip(done.rows, found, strict=True):
+                self.answers[row.id] = answer
+            log.info("opened our trace", dispute=dispute.hex(), parts=len(done.rows))
+            self._past[dispute].failures = 0
+            return
+        past = self._past[dispute]
+        past.began, past.not_before = -inf, now + self._retry
+        past.failures += 1
+        what = {"why": str(error)} if isinstance(error, OracleError) else {"exc_info": error}
+        log.error("demands cannot be answered yet", dispute=dispute.hex(), **what)
+
+
+def _left(row: Row, chain_time: float) -> float:
+    """Seconds until its deadline."""
+    return max(0.0, (row.duty.deadline or chain_time) - chain_time)

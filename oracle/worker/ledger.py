@@ -1,0 +1,129 @@
+"""What open results take of us, and whether one more can be defended beside them.
+
+It is worked out from duties, requests and models as the store has them, so a restart forgets
+nothing: after one, the models of open results are priced again before anything new is taken on.
+"""
+
+from collections.abc import Sequence
+
+import structlog
+
+from oracle.state.duties import DutyKind, State
+from oracle.state.store import Row, Store
+from oracle.types import ModelId, Request, RequestId, Wei
+from oracle.worker.budget import PASSES, Budget, Liability, Load
+from oracle.worker.policy import Policy, shortfall
+from oracle.worker.prices import PassTime, Prices
+
+log = structlog.get_logger()
+
+Weighed = Liability | str | BaseException | None
+"""What an answer would take of us; why we do not want to give it; what keeps us from knowing; or
+None until we know."""
+
+
+class Ledger:
+    """`run_limit` is how many seconds a run may take."""
+
+    def __init__(
+        self, store: Store, policy: Policy, budget: Budget, prices: Prices, run_limit: float
+    ):
+        self._store = store
+        self._policy = policy
+        self._budget = budget
+        self._prices = prices
+        self._run_limit = run_limit
+        self._took: dict[ModelId, float] = {}  # seconds of the last run
+        self._open: dict[RequestId, Liability] = {}  # as far as they were worked out
+        self._undefended: set[ModelId] = set()  # of open results, and not to be had
+
+    def note_run(self, model: ModelId, seconds: float) -> None:
+        self._took[model] = seconds
+
+    def is_short(self, model: ModelId, most: float) -> bool:
+        """Whether a run takes `most` seconds at most: by the last one, or else by a pass over a
+        trace, which takes longer than its run."""
+        took, known = self._took.get(model), self._prices.known(model)
+        if took is not None:
+            return took <= most
+        return known is not None and known.after(self._run_limit) <= most
+
+    def has_short_trace(self, request_id: RequestId, model: ModelId, most: float) -> bool:
+        """Whether a pass over the trace of a result takes `most` seconds at most."""
+        known = self._prices.known(model)
+        return known is not None and known.after(self._run_of_open(request_id)) <= most
+
+    def weigh(
+        self, request_id: RequestId, request: Request, load: Load, gas_price: Wei, now: float
+    ) -> Weighed:
+        """Whether a result of `request` can be defended, and pays, beside those of `load`."""
+        reason = shortfall(request, self._policy, gas_price)
+        if reason is not None:
+            return reason  # and nothing of a stranger's was fetched to find it out
+        run = self._store.took(request_id)
+        if run is None:  # what it will really have taken is looked at before it is posted
+            run = self._took.get(request.model, 0.0)
+        found = self._liability(request, run, now)
+        if not isinstance(found, Liability):
+            return found
+        defence = self._budget.cost(found.price, request.window)
+        reason = shortfall(request, self._policy, gas_price, defence)
+        return reason or self._budget.objection(found, load) or found
+
+    def load(self, read_until: int, undecided: Sequence[RequestId], now: float) -> Load | None:
+        """All results that are open by what was read until that time, those that are on their way,
+        and those that are `undecided`. None until all of them are priced."""
+        settle = self._store.duties(State.OPEN, State.SENT, kind=DutyKind.SETTLE)
+        rows = [row for row in settle if row.duty.not_before > read_until]
+        rows += self._store.duties(State.SENT, kind=DutyKind.PROPOSE)
+        found = {id_: self._of_open(id_, now) for id_ in map(_request_id, rows)}
+        self._open = {id_: each for id_, each in found.items() if each is not None}
+        if len(self._open) < len(found):
+            return None
+        load = Load(self._open.values())
+        for request_id in undecided:
+            request = self._store.request(request_id)
+            if request is None:
+                continue
+            each = self._liability(request, self._took.get(request.model, 0.0), now)
+            if isinstance(each, Liability):
+                load.add(each)
+        return load
+
+    def _of_open(self, request_id: RequestId, now: float) -> Liability | None:
+        known = self._open.get(request_id)
+        request = None if known else self._store.request(request_id)
+        if request is None:
+            return known
+        found = self._liability(request, self._run_of_open(request_id), now)
+        if not isinstance(found, BaseException):
+            self._undefended.discard(request.model)
+            return found
+        # Without the model there is no pass that could take time.
+        if request.model not in self._undefended:
+            self._undefended.add(request.model)
+            model = "0x" + request.model.hex()
+            log.error("an open result could not be defended now", model=model, why=str(found))
+        return Liability(request.model, request.bond, 0.0, names_us=False)
+
+    def _run_of_open(self, request_id: RequestId) -> float:
+        """Where the state was lost, a run may have taken all its time."""
+        took = self._store.took(request_id)
+        return self._run_limit if took is None else took
+
+    def _liability(
+        self, request: Request, run: float, now: float
+    ) -> Liability | BaseException | None:
+        """Of a result whose run takes so many seconds."""
+        names_us = request.operator == self._policy.operator
+        price = 0.0
+        if request.terms.is_exact and self._budget.reveal_period is not None:
+            found = self._prices.of(request.model, now)
+            if not isinstance(found, PassTime):
+                return found
+            price = PASSES * found.after(run)
+        return Liability(request.model, request.bond, price, names_us)
+
+
+def _request_id(row: Row) -> RequestId:
+    return RequestId(row.duty.subject)

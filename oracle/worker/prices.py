@@ -1,0 +1,96 @@
+"""What the trace of each model takes: asked of a child process once, and remembered."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from oracle import serialization
+from oracle.errors import InferenceFailed
+from oracle.exact.proofs.cost import Calibration, TraceWork
+from oracle.serialization import Unreadable
+from oracle.types import ModelId
+
+Ask = Callable[[ModelId], "Future[bytes] | None"]
+"""Has a child count the work of a model's trace; None while its file is being fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassTime:
+    """Seconds that a pass over the trace of any result of a model takes: `usual` for every input,
+    and as many as `hard` more for the worst."""
+
+    usual: float
+    hard: float
+
+    def after(self, run: float) -> float:
+        """Of a result whose run took so many seconds: what is hard in a pass was so in the run."""
+        return self.usual + min(self.hard, run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: BaseException
+    until: float  # then it is asked again
+
+
+class Prices:
+    """A stranger's file is read in a child alone, so to know what a model's trace takes is to wait.
+    `retry` is how many seconds a failure is remembered."""
+
+    def __init__(self, ask: Ask, calibration: Calibration, retry: float):
+        self._ask = ask
+        self._calibration = calibration
+        self._retry = retry
+        self._known: dict[ModelId, PassTime] = {}
+        self._asked: dict[ModelId, Future[bytes]] = {}
+        self._failed: dict[ModelId, _Failure] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many were asked for and are not known yet."""
+        return len(self._asked)
+
+    def of(self, model: ModelId, now: float) -> PassTime | BaseException | None:
+        """What a pass takes here; what kept us from finding out; or None while that is being
+        done."""
+        if model in self._known:
+            return self._known[model]
+        if model not in self._asked:
+            failed = self._failed.get(model)
+            if failed is not None and now < failed.until:
+                return failed.error
+            future = self._ask(model)
+            if future is None:
+                return None
+            self._asked[model] = future
+        return self._take(model, now)
+
+    def collect(self, now: float) -> None:
+        """Takes in what was found out meanwhile."""
+        for model in list(self._asked):
+            self._take(model, now)
+
+    def known(self, model: ModelId) -> PassTime | None:
+        """What a pass takes, where that is known already."""
+        return self._known.get(model)
+
+    def _take(self, model: ModelId, now: float) -> PassTime | BaseException | None:
+        future = self._asked[model]
+        if not future.done():
+            return None
+        del self._asked[model]
+        found = future.exception() or self._read(future.result())
+        if isinstance(found, PassTime):
+            self._failed.pop(model, None)
+            self._known[model] = found
+        else:
+            self._failed[model] = _Failure(found, now + self._retry)
+        return found
+
+    def _read(self, answer: bytes) -> PassTime | InferenceFailed:
+        try:
+            work = serialization.load(answer, TraceWork)
+        except Unreadable as error:
+            return InferenceFailed(f"The child's count of the work cannot be read: {error}.")
+        usual, worst = work.seconds(self._calibration, 0.0), work.seconds(self._calibration)
+        return PassTime(usual, worst - usual)

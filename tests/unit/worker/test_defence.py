@@ -1,0 +1,159 @@
+"""When passes over traces begin, and what they answer. Nothing runs but the test's clock."""
+
+from concurrent.futures import Future
+
+from oracle import serialization
+from oracle.chain.disputes import demand_id
+from oracle.errors import InferenceFailed
+from oracle.inference.engine import Open
+from oracle.state.duties import Duty, DutyKind, State
+from oracle.state.store import Row
+from oracle.types import Part
+from oracle.worker import defence
+from oracle.worker.defence import Defence
+
+PERIOD, RETRY = 900, 10
+PAUSE = PERIOD / 3
+ONE, OTHER, THIRD = (bytes([number] * 32) for number in range(3))
+
+
+def demand(number: int, dispute: bytes = ONE, at: int = 0) -> Row:
+    asked = demand_id(dispute, Part(number, 0, 0, 1))
+    return Row(number, Duty(DutyKind.REVEAL, asked, deadline=at + PERIOD), State.OPEN, "")
+
+
+class Court:
+    """A defence, the passes that it began, and the demands that are open."""
+
+    def __init__(self, slots: int = 2, short: tuple[bytes, ...] = ()):
+        self.passes: list[tuple[float, Row, Open, Future[bytes]]] = []
+        self.defence = Defence(self.ask, slots, PAUSE, RETRY)
+        self.short = short
+        self.time = 0.0
+        self.rows: list[Row] = []
+
+    def ask(self, row: Row, task: Open) -> "Future[bytes]":
+        self.passes.append((self.time, row, task, Future()))
+        return self.passes[-1][3]
+
+    def at(self, time: float) -> None:
+        self.time = time
+        rows = sorted(self.rows, key=lambda row: row.duty.deadline or 0)
+        self.defence.work(rows, lambda row: row.duty.subject[:32] in self.short, time, time)
+
+    def finish(self, number: int = -1) -> None:
+        *_, task, future = self.passes[number]
+        future.set_result(serialization.dump([str(part.value).encode() for part in task.parts]))
+
+    @property
+    def begun(self) -> list[tuple[float, int]]:
+        """When, and for how many parts."""
+        return [(time, len(task.parts)) for time, _, task, _ in self.passes]
+
+
+def test_work_answers_all_demands_of_a_result_by_one_pass() -> None:
+    court = Court()
+    court.rows = [demand(number) for number in range(5)]
+
+    court.at(0)
+    court.finish()
+    court.at(1)
+
+    assert court.begun == [(0, 5)]
+    assert court.defence.answers == {number: b"%d" % number for number in range(5)}
+    assert court.defence.is_idle
+
+
+def test_work_begins_the_next_pass_a_third_of_the_period_later() -> None:
+    """A demand in every second, for two periods: six passes, and each demand is answered before
+    its deadline."""
+    court = Court()
+    answered: dict[int, float] = {}
+    for second in range(2 * PERIOD):
+        court.rows.append(demand(second, at=second))
+        court.at(second)
+        if not court.defence.is_idle:
+            court.finish()
+            court.at(second)
+        answered |= {duty: second for duty in court.defence.answers if duty not in answered}
+
+    assert [time for time, _ in court.begun] == [PAUSE * number for number in range(6)]
+    assert all(answered.get(asked, 0) < asked + PERIOD for asked in range(PERIOD))
+
+
+def test_work_retries_a_pass_that_failed_without_the_pause() -> None:
+    court = Court()
+    court.rows = [demand(0)]
+    court.at(0)
+    court.passes[0][3].set_exception(InferenceFailed("it hung"))
+
+    for time in (1, RETRY, RETRY + 1):
+        court.at(time)
+
+    assert [time for time, _ in court.begun] == [0, RETRY + 1]
+
+
+def test_work_gives_a_pass_a_third_of_what_the_nearest_deadline_leaves() -> None:
+    court = Court()
+    court.rows = [demand(0, at=90), demand(1)]
+
+    court.at(300)
+
+    assert court.passes[0][2].patience == (PERIOD - 300) / 3
+
+
+def test_work_leaves_a_slot_to_those_who_want_answers() -> None:
+    court = Court(slots=2, short=(THIRD,))
+    court.rows = [demand(0, ONE), demand(1, OTHER), demand(2, THIRD)]
+
+    court.at(0)
+
+    assert [row.id for _, row, *_ in court.passes] == [0, 2]
+
+
+def test_work_takes_the_last_slot_when_time_runs_out() -> None:
+    court = Court(slots=2)
+    court.rows = [demand(0, ONE), demand(1, OTHER)]
+
+    for time in (0, PERIOD - PAUSE, PERIOD - PAUSE + 1):
+        court.at(time)
+
+    assert [(time, row.id) for time, row, *_ in court.passes] == [(0, 0), (PERIOD - PAUSE + 1, 1)]
+
+
+def test_work_puts_results_that_failed_behind_the_rest() -> None:
+    court = Court(slots=1)
+    court.rows = [demand(0, ONE)]
+    court.at(0)
+    court.passes[0][3].set_exception(InferenceFailed("it hung"))
+    court.rows.append(demand(1, OTHER))
+
+    court.at(RETRY)
+    court.at(2 * RETRY)
+
+    assert [row.id for _, row, *_ in court.passes] == [0, 1]
+
+
+def test_work_keeps_answers_until_their_duties_end() -> None:
+    court = Court()
+    court.rows = [demand(0)]
+    court.at(0)
+    court.finish()
+    court.at(1)
+    assert court.defence.answers == {0: b"0"}
+
+    court.rows = []
+    court.at(2)
+
+    assert court.defence.answers == {}
+
+
+def test_work_does_not_wait_with_what_one_pass_could_not_take() -> None:
+    court = Court()
+    court.rows = [demand(number) for number in range(defence.MAX_PARTS + 1)]
+
+    for time in range(2):
+        court.at(time)
+        court.finish()
+
+    assert court.begun == [(0, defence.MAX_PARTS), (1, 1)]
