@@ -31,6 +31,15 @@ struct Task {
     Reader proof;
 }
 
+/// @dev What has been found out of the input payload.
+/// @param isBound Whether it is the claim's.
+/// @param last The last input whose offset in the payload is known.
+struct Inputs {
+    bool isBound;
+    uint256 last;
+    uint256[] offsets;
+}
+
 using TaskLibrary for Task global;
 
 /// @dev Opens proofs as `IReferee` describes them.
@@ -95,22 +104,26 @@ library TaskLibrary {
         return _readLeaves(self.proof, from, first, length);
     }
 
-    /// @return Bits, canonical.
+    /// @return found Its bits, canonical.
     function float(Task memory self, uint256 operand, uint256 place)
         internal
         pure
-        returns (uint32)
+        returns (uint32 found)
     {
-        return Elements.floatAt(read(self, operand, place, 1), 0);
+        uint256 free = freeMemory();
+        found = Elements.floatAt(read(self, operand, place, 1), 0);
+        release(free);
     }
 
     /// @param operand Of an integer dtype or bools.
     function integer(Task memory self, uint256 operand, uint256 place)
         internal
         pure
-        returns (int256)
+        returns (int256 found)
     {
-        return Elements.integerAt(read(self, operand, place, 1), 0, self.operands[operand].type_);
+        uint256 free = freeMemory();
+        found = Elements.integerAt(read(self, operand, place, 1), 0, self.operands[operand].type_);
+        release(free);
     }
 
     /// @return The element's bits, canonical.
@@ -150,6 +163,19 @@ library TaskLibrary {
             if (typeOf(self, i).dtype() != dtype) return false;
         }
         return true;
+    }
+
+    function freeMemory() internal pure returns (uint256 pointer) {
+        assembly ("memory-safe") {
+            pointer := mload(0x40)
+        }
+    }
+
+    /// @notice Frees all that was allocated since `freeMemory` gave the pointer: nothing may refer to it any more.
+    function release(uint256 pointer) internal pure {
+        assembly ("memory-safe") {
+            mstore(0x40, pointer)
+        }
     }
 
     /// @notice Ends the judgement if the node is none that a program may have.
@@ -208,7 +234,7 @@ library TaskLibrary {
         bytes calldata input
     ) private pure {
         self.operands = new Operand[](self.record.operands);
-        bool isInputRead;
+        Inputs memory inputs;
         for (uint256 i; i < self.operands.length; ++i) {
             (uint256 source, TensorType type_, bytes32 root) = self.record.operand(i);
             uint256 kind = source >> 248;
@@ -223,9 +249,9 @@ library TaskLibrary {
                 must(self, index < self.node, "operands");
                 operand.root = _openRoot(self, claim, header, index);
             } else {
-                if (!isInputRead) _requireInput(claim, input);
-                isInputRead = true;
-                operand.payload = _inputAt(self, header, index, operand, input);
+                if (!inputs.isBound) _requireInput(claim, input);
+                inputs.isBound = true;
+                operand.payload = _inputAt(self, header, inputs, index, operand, input);
             }
         }
     }
@@ -254,23 +280,34 @@ library TaskLibrary {
     function _inputAt(
         Task memory self,
         Header memory header,
+        Inputs memory inputs,
         uint256 index,
         Operand memory operand,
         bytes calldata input
     ) private pure returns (uint256 at) {
         must(self, index < header.inputs, "operands");
-        uint256 offset;
-        for (uint256 before; before < index; ++before) {
-            TensorType earlier = header.inputType(before);
-            must(self, earlier.isSound(), "header");
-            offset += earlier.length();
-        }
+        uint256 offset = index == 0 ? 0 : _offsetOf(self, header, inputs, index);
         TensorType type_ = header.inputType(index);
         must(self, type_.isSound() && _isReshaped(type_, operand.type_), "operands");
         must(self, offset + operand.length <= input.length, "payload");
         assembly ("memory-safe") {
             at := add(input.offset, offset)
         }
+    }
+
+    /// @dev Each input is passed over once, however many operands lie behind it.
+    function _offsetOf(Task memory self, Header memory header, Inputs memory inputs, uint256 index)
+        private
+        pure
+        returns (uint256)
+    {
+        if (inputs.offsets.length == 0) inputs.offsets = new uint256[](header.inputs);
+        for (; inputs.last < index; ++inputs.last) {
+            TensorType type_ = header.inputType(inputs.last);
+            must(self, type_.isSound(), "header");
+            inputs.offsets[inputs.last + 1] = inputs.offsets[inputs.last] + type_.length();
+        }
+        return inputs.offsets[index];
     }
 
     function _readLeaves(Reader memory proof, Operand memory from, uint256 first, uint256 length)

@@ -189,7 +189,7 @@ def _proof(program: Program, index: int, element: int, is_output: bool) -> Proof
         if operand.kind is not OperandKind.INPUT:
             openings.append((operand.type, *leaves_of(operand.type, read)))
     leaves = sum(count for *_, count in openings)
-    siblings = roots * values + sum(_siblings(*each) for each in openings)
+    siblings = roots * values + sum(siblings(*each) for each in openings)
     described = descriptors(program, index)
 
     opened = 32 * siblings + merkle.LEAF * leaves + 32 * roots
@@ -233,7 +233,7 @@ def _reading_gas(op: Op, count: int) -> int:
     return _READ_GAS * count
 
 
-def _siblings(type_: ValueType, first: int, count: int) -> int:
+def siblings(type_: ValueType, first: int, count: int) -> int:
     """Beside the common path of so many leaves of a tensor."""
     found, last = 0, first + count - 1
     for _ in range(merkle.depth_of(merkle.leaf_count(type_.nbytes))):
