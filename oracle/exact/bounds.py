@@ -39,7 +39,7 @@ _CONVICTION_GAS, _PASSED_GAS = 100_000, 12
 # Of the referee and of the op's family, which nothing else in the transaction has called.
 _COLD_GAS = 5_200
 # Of what every proof has: a sibling, a leaf, a word of a record, a payload's word, a value's root.
-_SIBLING_GAS, _LEAF_GAS, _RECORD_GAS, _PAYLOAD_GAS, _VALUE_GAS = 500, 345, 25, 17, 1_600
+_SIBLING_GAS, _LEAF_GAS, _RECORD_GAS, _PAYLOAD_GAS, _VALUE_GAS = 500, 345, 25, 20, 1_600
 # Of an operand, and more of one that is an input, and for each of its axes.
 _OPERAND_GAS, _INPUT_GAS, _INPUT_AXIS_GAS = 3_900, 2_700, 520
 # Of an input or output that is passed over to find one behind it, and for each of its axes.
@@ -76,7 +76,7 @@ _OWN_GAS = {
 # Of rounding the sum of a row of floats.
 _ROUNDED_GAS = 8_500
 # Of an element that is read, where that is many: of floats, and of integers.
-_PRODUCT, _TERM, _EXTREMUM, _RANK = (480, 80), (505, 65), (285, 295), (365, 405)
+_PRODUCT, _TERM, _EXTREMUM, _RANK = (480, 82), (505, 68), (285, 295), (365, 405)
 _ELEMENT_GAS = {
     **dict.fromkeys((Op.DOT, Op.CONV), _PRODUCT),
     **dict.fromkeys((Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM, Op.AVERAGE_POOL), _TERM),
@@ -85,20 +85,21 @@ _ELEMENT_GAS = {
     Op.MAX_POOL: (205, 285),
 }
 # Of a window: of going through the taps of an axis, of what they read, and of adding that up.
-_SCAN_GAS, _TAPS_GAS, _SUMMED_GAS = 2_320, 1_200, 1_960
+_SCAN_GAS, _TAPS_GAS, _SUMMED_GAS = 2_320, 1_430, 2_070
 # Of SCATTER: of an index, of one that is the row's, of merging its update. Of a walk: of a step.
 _INDEX_GAS, _HIT_GAS, _UPDATE_GAS, _STEP_GAS = 525, 600, 950, 1_600
 
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """So many reads, each of so many neighbours of one operand, that begin where they may: at any
-    multiple of `step`."""
+    """So many reads, each of so many neighbours of one operand: they begin at any multiple of
+    `step`, and lie between two multiples of `within`. `rounds` of loops are gone besides."""
 
     operand: int
     count: int
     times: int = 1
     step: int = 1
+    within: int = 1
     rounds: int = 0
 
 
@@ -150,27 +151,34 @@ def dearest(program: Program, index: int, model: int = 0) -> Proof:
     return max(bounds(program, index, model), key=lambda found: (found.gas, found.judging))
 
 
-def run_bound(type_: ValueType, count: int, step: int) -> tuple[int, int]:
+def run_bound(type_: ValueType, count: int, step: int, within: int) -> tuple[int, int]:
     """The most leaves and siblings that a run of `count` elements opens, if it begins at a multiple
-    of `step` elements."""
+    of `step` elements and lies between two multiples of `within`."""
+    if count == 0:
+        return 0, 0
     size = type_.dtype.itemsize
-    length, step = count * size, step * size
+    length, step, within = count * size, step * size, within * size
     depth = merkle.depth_of(merkle.leaf_count(type_.nbytes))
     if length == type_.nbytes:
         return merkle.leaf_count(length), _beside(merkle.leaf_count(length))
-    # Where it begins in its first leaf, at the worst.
-    into = merkle.LEAF - gcd(step, merkle.LEAF)
-    leaves = min((into + length - 1) // merkle.LEAF + 1, merkle.leaf_count(type_.nbytes))
+    most = merkle.leaf_count(type_.nbytes)
+    leaves = min(_leaves(length, step), _leaves(within, within), most)
     if leaves == 1:
         return 1, depth
     # A run of whole subtrees has nothing beside it below their tops.
-    whole = gcd(step, length) // merkle.LEAF if into == 0 else 1
+    whole = 1 if step % merkle.LEAF else gcd(step, length) // merkle.LEAF or 1
     free = (whole & -whole).bit_length() - 1
     if leaves >> free == 1:
         return leaves, depth - free
     # The paths of its first and last leaf meet below the root, and beside what is below that they
     # each have a sibling a level at most.
     return leaves, max(1, 2 * (depth - free - 1))
+
+
+def _leaves(length: int, step: int) -> int:
+    """The most that so many bytes lie in, which begin at a multiple of `step` bytes."""
+    into = merkle.LEAF - gcd(step, merkle.LEAF)
+    return (into + length - 1) // merkle.LEAF + 1
 
 
 def _beside(leaves: int) -> int:
@@ -185,11 +193,11 @@ def _proof(
     described = descriptors(program, index)
     opened = [each for each in reads if node.operands[each.operand].kind is not Kind.INPUT]
     runs = [
-        (run_bound(node.operands[each.operand].type, each.count, each.step), each.times)
+        (_opened_by(node, each), each.times)
         for each in opened
     ]
     if output is None:
-        runs.append((run_bound(node.output, 1, 1), 1))
+        runs.append((run_bound(node.output, 1, 1, 1), 1))
     leaves = sum(count * times for (count, _), times in runs)
     values = sum(operand.kind is Kind.VALUE for operand in node.operands) + (output is None)
     within = sum(siblings * times for (_, siblings), times in runs)
@@ -204,9 +212,10 @@ def _proof(
     others += WORD * (1 + within + values) + merkle.LEAF * leaves + shown + model
     passed = (len(described) + WORD * (within + values) + merkle.LEAF * leaves + shown) // WORD
     own, axis = _OWN_GAS[node.op]
+    hits = node.operands[1].type.elements if node.op is Op.SCATTER else 0
     judging = (
         _COLD_GAS
-        + _memory_gas(passed, reads)
+        + _memory_gas(passed, shown // WORD, leaves, hits)
         + _SIBLING_GAS * siblings
         + _LEAF_GAS * leaves
         + _RECORD_GAS * (len(program.records[0]) + len(program.records[index + 1])) // WORD
@@ -224,11 +233,16 @@ def _proof(
     return Proof(index, node.op, node.name, kind, steps, leaves, zeros, others, judging, convicting)
 
 
-def _memory_gas(words: int, reads: Sequence[Reads]) -> int:
-    """What memory costs the more there is of it: the referee holds what is passed on, and its family
-    what it makes of that."""
-    made = words * 3 // 2 + max((each.count for each in reads), default=0)
-    return (words * words + made * made) // 512
+def _opened_by(node: Node, reads: Reads) -> tuple[int, int]:
+    type_ = node.operands[reads.operand].type
+    return run_bound(type_, reads.count, reads.step, reads.within)
+
+
+def _memory_gas(passed: int, shown: int, leaves: int, hits: int) -> int:
+    """What memory costs the more there is of it: the referee holds all words that are passed on; a
+    family, payloads while it hashes them, or leaves with their hashes, and SCATTER's hits."""
+    made = max(shown, 5 * leaves + hits)
+    return (passed * passed + made * made) // 512
 
 
 def _passing_gas(program: Program, node: Node, output: int | None) -> int:
@@ -280,10 +294,12 @@ def _reads_gas(node: Node, reads: Reads) -> int:
 
 def _worst(program: Program, node: Node) -> list[tuple[Reads, ...]]:
     """All that may be the worst reads of one element."""
+    if not node.output.elements:
+        return [()]
     match node.op:
         case Op.DOT:
             k = node.operands[0].type.shape[-1]
-            return [(Reads(0, k, step=k), Reads(1, k, step=k), *_each(node, 2))]
+            return [(Reads(0, k, step=k, within=k), Reads(1, k, step=k, within=k), *_each(node, 2))]
         case Op.WHERE:
             return [(Reads(0, 1), Reads(chosen, 1)) for chosen in (1, 2)]
         case Op.CONCAT:
@@ -296,10 +312,10 @@ def _worst(program: Program, node: Node) -> list[tuple[Reads, ...]]:
             return [_pooled(node)]
         case Op.TREE_WALK:
             steps = _longest_walk(program, node)
-            return [(Reads(2, 1), Reads(1, WIDTH, steps + 1, WIDTH), Reads(0, 1, steps))]
+            return [(Reads(2, 1), Reads(1, WIDTH, steps + 1, WIDTH, WIDTH), Reads(0, 1, steps))]
         case _ if node.op >> 8 == 0x04:
             k = node.operands[0].type.shape[1]
-            return [(Reads(0, k, step=k),)]
+            return [(Reads(0, k, step=k, within=k),)]
         case _:
             return [_each(node)]
 
@@ -322,7 +338,7 @@ def _deepest(node: Node) -> int:
 def _scattered(program: Program, node: Node) -> list[tuple[Reads, ...]]:
     (m,) = node.operands[1].type.shape
     hits = _most_updates(program, node)
-    indices = Reads(1, m, rounds=hits)
+    indices = Reads(1, m, within=m, rounds=hits)
     if node.attributes[0] == REPLACE:
         return [(indices, Reads(last, 1)) for last in ((0, 2) if m else (0,))]
     return [(indices, Reads(0, 1), Reads(2, 1, hits))]
@@ -342,7 +358,7 @@ def _most_updates(program: Program, node: Node) -> int:
 def _convolved(node: Node) -> tuple[Reads, ...]:
     group, (_, *_, channels) = node.attributes[0], node.operands[1].type.shape
     row = prod(node.operands[1].type.shape[1:])
-    weights = Reads(1, row, step=row), *_each(node, 2)
+    weights = Reads(1, row, step=row, within=row), *_each(node, 2)
     return (*weights, *_taps(node, conv_axes(node.attributes), channels, group == 1))
 
 
@@ -356,9 +372,11 @@ def _taps(node: Node, axes: Sequence[Axis], channels: int, joins: bool) -> tuple
     sizes, windows = node.operands[0].type.shape[1:-1], node.output.shape[1:-1]
     counts = [most_taps(*each) for each in zip(axes, sizes, windows, strict=True)]
     rounds = sum(prod(counts[:axis]) for axis in range(1, len(counts)))
+    pixel = node.operands[0].type.shape[-1]
     if joins and axes[-1].dilation == axes[-1].spacing:
-        return (Reads(0, counts[-1] * channels, prod(counts[:-1]), channels, rounds),)
-    return (Reads(0, channels, prod(counts), channels, rounds),)
+        count, row = counts[-1] * channels, sizes[-1] * pixel
+        return (Reads(0, count, prod(counts[:-1]), channels, row, rounds),)
+    return (Reads(0, channels, prod(counts), channels, pixel, rounds),)
 
 
 _MANY = 1 << 16
