@@ -224,7 +224,9 @@ class Judged:
 
     def _shown_input(self, node: int) -> bytes:
         operands = self.program.nodes[node].operands
-        return self.payload if any(operand.kind is OperandKind.INPUT for operand in operands) else b""
+        return (
+            self.payload if any(operand.kind is OperandKind.INPUT for operand in operands) else b""
+        )
 
 
 def raw_bytes(array: Array) -> bytes:

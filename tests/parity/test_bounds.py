@@ -1,4 +1,4 @@
-"""What `oracle/exact/bounds.py` says a proof takes at most, and what the referee took for it: at the
+"""What `oracle.exact.proofs.bounds.py` says a proof takes at most, and what the referee took for it: at the
 dearest elements with the worst numbers, at random ones, and where a publisher would want it to take
 more than a transaction may."""
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from oracle.exact.bounds import ENVELOPE_BYTES, MOST_GAS, Proof, bounds
-from oracle.exact.evidence import ClaimKind
-from oracle.exact.program import Kind, Node, Op, Operand, Program, ValueType
+from oracle.exact.program import Node, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.proofs.bounds import ENVELOPE_BYTES, MOST_GAS, Proof, bounds
+from oracle.exact.proofs.evidence import ClaimKind
 from oracle.types import DType, Signature, TensorType
 from tests.parity import programs, worst
 from tests.parity.referee import Answer, Case, Judged, Referee, off_by_one
@@ -95,7 +95,7 @@ def test_attack_a_kernel_beside_the_image_costs_nothing(referee: Referee, kernel
     """A pool that stands beside its image along one axis reads nothing along the other."""
     x = np.ones((1, kernel, 1, 1), np.float32)
     attributes = (0, kernel, 1, 1, 0, 0, 0, 1, 2, 1, 1, 1, 0)
-    made = worst.made(Op.MAX_POOL, [x], [Kind.CONSTANT], attributes, 0)
+    made = worst.made(Op.MAX_POOL, [x], [OperandKind.CONSTANT], attributes, 0)
     answer, judged = judged_at(referee, made, 0)
     assert judged.bits(made.node, 0) == 0xFF800000  # of nothing
     assert answer.gas < 100_000
@@ -106,7 +106,7 @@ def test_attack_taps_between_elements_cost_nothing(referee: Referee) -> None:
     second axis."""
     x, w = np.ones((1, 400, 1, 1), np.float32), np.ones((1, 300, 1, 1), np.float32)
     attributes = (1, 300, 1, 1, 0, 0, 2, 1, 2, 1, 1, 1, 2)
-    made = worst.made(Op.CONV, [x, w], [Kind.INPUT, Kind.INPUT], attributes, 0)
+    made = worst.made(Op.CONV, [x, w], [OperandKind.INPUT, OperandKind.INPUT], attributes, 0)
     answer, judged = judged_at(referee, made, 0)
     assert judged.bits(made.node, 0) == 0
     assert answer.gas < 150_000
@@ -115,14 +115,14 @@ def test_attack_taps_between_elements_cost_nothing(referee: Referee) -> None:
 def joined(inputs: int) -> worst.Made:
     """A CONCAT of many inputs, the last of them first."""
     type_ = ValueType(FLOAT, (1, 1))
-    operands = tuple(Operand(Kind.INPUT, at, type_) for at in range(inputs))[::-1]
+    operands = tuple(Operand(OperandKind.INPUT, at, type_) for at in range(inputs))[::-1]
     output = ValueType(FLOAT, (1, inputs))
     types = tuple(TensorType(str(at), FLOAT, (1, 1)) for at in range(inputs))
     program = Program(
         Signature(types, (TensorType("y", FLOAT, output.shape),)),
         (Node(Op.CONCAT, operands, output),),
         (),
-        (Operand(Kind.VALUE, 0, output),),
+        (Operand(OperandKind.VALUE, 0, output),),
     )
     return worst.Made(program, [np.ones((1, 1), np.float32)] * inputs, 0)
 
@@ -140,14 +140,14 @@ def test_attack_terms_that_are_no_numbers_cost_no_more_than_numbers(
     """One in each eight, so that no eight is added at once."""
     x = worst.far_apart((1, 4_000))
     x[0, ::8] = np.uint32(bits).view(np.float32)
-    made = worst.made(Op.REDUCE_SUM, [x], [Kind.INPUT], (), 0)
+    made = worst.made(Op.REDUCE_SUM, [x], [OperandKind.INPUT], (), 0)
     answer, _ = judged_at(referee, made, 0)
     assert answer.gas <= most(bounds(made.program, 0))[0]
 
 
 def test_the_place_of_the_largest_of_14336_is_provable(referee: Referee) -> None:
     x = np.ones((1, 14_336), np.float32)
-    made = worst.made(Op.ARG_MAX, [x], [Kind.VALUE], (1,), 0)
+    made = worst.made(Op.ARG_MAX, [x], [OperandKind.VALUE], (1,), 0)
     answer, _ = judged_at(referee, made, 0)
     found = bounds(made.program, made.node, model=1 << 14)
     assert answer.gas <= most(found)[0] and max(each.gas for each in found) < MOST_GAS // 2

@@ -8,17 +8,17 @@ from itertools import product
 import numpy as np
 
 from oracle import merkle
-from oracle.exact.evidence import WholeTrace, leaves_of
 from oracle.exact.ops import PRIMITIVES
-from oracle.exact.program import Constant, Kind, Node, Op, Operand, Program, ValueType
-from oracle.exact.reads import reads
+from oracle.exact.program import Constant, Node, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.proofs.evidence import WholeTrace, leaves_of
+from oracle.exact.proofs.reads import reads
 from oracle.tensor import Array, canonical, dtype_of
 from oracle.types import DType, Signature, TensorType
 
 Attributes = tuple[int, ...]
 Shape = tuple[int, ...]
 UNARY = (Op.NEG, Op.ABS, Op.SQRT, Op.CAST)
-KINDS = (Kind.INPUT, Kind.CONSTANT, Kind.VALUE)
+KINDS = (OperandKind.INPUT, OperandKind.CONSTANT, OperandKind.VALUE)
 # What a search by the gas of `FunctionsParity` and its like found to take most.
 DEAREST = {
     Op.EXP: [0xC2C4EF79],
@@ -54,7 +54,11 @@ class Made:
 
 
 def made(
-    op: Op, arrays: Sequence[Array], kinds: Sequence[Kind], attributes: Attributes, behind: int
+    op: Op,
+    arrays: Sequence[Array],
+    kinds: Sequence[OperandKind],
+    attributes: Attributes,
+    behind: int,
 ) -> Made:
     """The primitive on these arrays; `behind` more nodes make the program's trees deeper. Values
     are tensors that a TRANSPOSE copied."""
@@ -64,13 +68,13 @@ def made(
     operands = []
     for array, kind in zip(arrays, kinds, strict=True):
         type_ = ValueType(dtype_of(array), array.shape)
-        if kind is Kind.CONSTANT:
+        if kind is OperandKind.CONSTANT:
             operands.append(Operand(kind, len(known), type_))
             known.append(Constant(np.ascontiguousarray(canonical(array)), type_))
             continue
-        operands.append(Operand(Kind.INPUT, len(inputs), type_))
+        operands.append(Operand(OperandKind.INPUT, len(inputs), type_))
         inputs.append(array)
-        if kind is Kind.VALUE:
+        if kind is OperandKind.VALUE:
             nodes.append(_copy(operands[-1]))
             operands[-1] = Operand(kind, len(nodes) - 1, type_)
     nodes += [_copy(operands[-1])] * behind
@@ -81,7 +85,7 @@ def made(
         Signature(tuple(types), (TensorType("y", output.dtype, output.shape),)),
         tuple(nodes),
         tuple(known),
-        (Operand(Kind.VALUE, len(nodes) - 1, output),),
+        (Operand(OperandKind.VALUE, len(nodes) - 1, output),),
     )
     return Made(program, inputs, len(nodes) - 1)
 
@@ -97,7 +101,7 @@ def programs(op: Op, large: bool) -> Iterator[Made]:
         for kind, behind in product(KINDS, (0,) if large else (0, 300)):
             kinds = [kind] * len(arrays)
             if op is Op.TREE_WALK:
-                kinds = [kind, Kind.CONSTANT, Kind.CONSTANT]
+                kinds = [kind, OperandKind.CONSTANT, OperandKind.CONSTANT]
             yield made(op, arrays, kinds, attributes, behind)
 
 
@@ -106,7 +110,9 @@ def dearest(case: Made, sources: WholeTrace, most: int = 3) -> list[int]:
     middles and some between are looked at."""
     node = case.program.nodes[case.node]
     count = node.output.elements
-    around = {min(max(at + step, 0), count - 1) for at in (0, count // 2) for step in range(-40, 40)}
+    around = {
+        min(max(at + step, 0), count - 1) for at in (0, count // 2) for step in range(-40, 40)
+    }
     looked_at = around | set(np.linspace(0, count - 1, min(count, 400)).astype(int).tolist())
 
     def weight(element: int) -> int:
@@ -114,7 +120,7 @@ def dearest(case: Made, sources: WholeTrace, most: int = 3) -> list[int]:
         for read in reads(node, element, lambda *at: sources.element(node.operands[at[0]], at[1])):
             operand = node.operands[read.operand]
             found += 2_000 + 200 * read.count
-            if operand.kind is not Kind.INPUT:
+            if operand.kind is not OperandKind.INPUT:
                 first, leaves = leaves_of(operand.type, read)
                 found += 5_000 * leaves + 1_300 * siblings(operand.type, first, leaves)
         return found

@@ -45,7 +45,10 @@ def test_the_dearest_proof_is_of_the_longest_row():
     # The weights' row alone, since the other one is the input; a bias, and the claimed element.
     assert 128 <= found.leaves - 2 <= 129
     assert 4096 * 8 < found.others < 4096 * 8 + 4096
-    assert found.gas == 21_000 + 4 * (found.zeros + 4 * found.others) + found.judging + found.convicting
+    assert (
+        found.gas
+        == 21_000 + 4 * (found.zeros + 4 * found.others) + found.judging + found.convicting
+    )
 
 
 def test_a_function_opens_one_leaf_of_its_operand():

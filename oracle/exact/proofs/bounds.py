@@ -16,13 +16,13 @@ from math import gcd, prod
 import numpy as np
 
 from oracle import merkle
-from oracle.exact.evidence import ClaimKind, descriptors
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.ops.movement import REPLACE
 from oracle.exact.ops.trees import ABOVE, BELOW, MISSING, WIDTH
 from oracle.exact.ops.window import conv_axes, pool_axes
 from oracle.exact.patches import Axis
-from oracle.exact.program import Kind, Node, Op, Operand, Program, ValueType
+from oracle.exact.program import Node, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.proofs.evidence import ClaimKind, descriptors
 from oracle.types import DType
 
 WORD = 32
@@ -191,21 +191,18 @@ def _proof(
 ) -> Proof:
     node, nodes = program.nodes[index], len(program.nodes)
     described = descriptors(program, index)
-    opened = [each for each in reads if node.operands[each.operand].kind is not Kind.INPUT]
-    runs = [
-        (_opened_by(node, each), each.times)
-        for each in opened
-    ]
+    opened = [each for each in reads if node.operands[each.operand].kind is not OperandKind.INPUT]
+    runs = [(_opened_by(node, each), each.times) for each in opened]
     if output is None:
         runs.append((run_bound(node.output, 1, 1, 1), 1))
     leaves = sum(count * times for (count, _), times in runs)
-    values = sum(operand.kind is Kind.VALUE for operand in node.operands) + (output is None)
+    values = sum(operand.kind is OperandKind.VALUE for operand in node.operands) + (output is None)
     within = sum(siblings * times for (_, siblings), times in runs)
     within += values * merkle.depth_of(nodes)
     siblings = within + 2 * merkle.depth_of(nodes + 1)
 
     shown = program.signature.output_length if output is not None else 0
-    if any(operand.kind is Kind.INPUT for operand in node.operands):
+    if any(operand.kind is OperandKind.INPUT for operand in node.operands):
         shown += program.signature.input_length
     zeros = described.count(0) + ENVELOPE_ZEROS
     others = len(described) - described.count(0) + ENVELOPE_BYTES - ENVELOPE_ZEROS
@@ -247,7 +244,7 @@ def _memory_gas(passed: int, shown: int, leaves: int, hits: int) -> int:
 
 def _passing_gas(program: Program, node: Node, output: int | None) -> int:
     """Of finding inputs behind others, each of which is passed over once, and an output."""
-    last = max((o.index for o in node.operands if o.kind is Kind.INPUT), default=0)
+    last = max((o.index for o in node.operands if o.kind is OperandKind.INPUT), default=0)
     passed: list[Sequence[int]] = [t.shape for t in program.signature.inputs[:last]]
     past = 0 if output is None else output + 1
     passed += [operand.type.shape for operand in program.outputs[:past]]
@@ -255,7 +252,7 @@ def _passing_gas(program: Program, node: Node, output: int | None) -> int:
 
 
 def _operand_gas(operand: Operand) -> int:
-    if operand.kind is not Kind.INPUT:
+    if operand.kind is not OperandKind.INPUT:
         return _OPERAND_GAS
     return _OPERAND_GAS + _INPUT_GAS + _INPUT_AXIS_GAS * len(operand.type.shape)
 
@@ -268,7 +265,7 @@ def _axes(node: Node) -> int:
 def _reads_gas(node: Node, reads: Reads) -> int:
     """Of the reads, and of what is made of the elements."""
     operand = node.operands[reads.operand]
-    each = _READ_GAS + (_OPENED_GAS if operand.kind is not Kind.INPUT else 0)
+    each = _READ_GAS + (_OPENED_GAS if operand.kind is not OperandKind.INPUT else 0)
     of_floats, of_integers = _ELEMENT_GAS.get(node.op, (0, 0))
     is_float = operand.type.dtype is DType.FLOAT
     element = of_floats if is_float else of_integers
@@ -330,7 +327,7 @@ def _deepest(node: Node) -> int:
 
     def opened(at: int) -> tuple[bool, int]:
         operand = node.operands[at]
-        return operand.kind is not Kind.INPUT, operand.type.nbytes
+        return operand.kind is not OperandKind.INPUT, operand.type.nbytes
 
     return max(range(len(node.operands)), key=opened)
 
@@ -347,7 +344,7 @@ def _scattered(program: Program, node: Node) -> list[tuple[Reads, ...]]:
 def _most_updates(program: Program, node: Node) -> int:
     """Put on one row: all of them, unless the indices are known."""
     indices = node.operands[1]
-    if indices.kind is not Kind.CONSTANT or not indices.type.elements:
+    if indices.kind is not OperandKind.CONSTANT or not indices.type.elements:
         return indices.type.elements
     n = node.output.shape[0]
     places = program.constants[indices.index].array.reshape(-1).astype(np.int64)
@@ -410,7 +407,7 @@ def _longest_walk(program: Program, node: Node) -> int:
     that is too long."""
     (steps,) = node.attributes
     nodes, roots = node.operands[1], node.operands[2]
-    if nodes.kind is not Kind.CONSTANT or roots.kind is not Kind.CONSTANT:
+    if nodes.kind is not OperandKind.CONSTANT or roots.kind is not OperandKind.CONSTANT:
         return steps
     table = program.constants[nodes.index].array.reshape(-1, WIDTH)
     at = np.unique(program.constants[roots.index].array)
