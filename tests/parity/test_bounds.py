@@ -1,4 +1,4 @@
-"""What `oracle.exact.proofs.bounds.py` says a proof takes at most, and what the referee took for it: at the
+"""What `proofs/bounds.py` says a proof takes at most, and what the referee takes for it: at the
 dearest elements with the worst numbers, at random ones, and where a publisher would want it to take
 more than a transaction may."""
 
