@@ -31,11 +31,12 @@ TRANSACTION_GAS = 21_000
 WORK_ZERO_GAS, FLOOR_ZERO_GAS = 4, 10
 # What one transaction may take: gas since EIP-7825, and bytes that nodes pass on.
 MOST_GAS, MOST_BYTES = 1 << 24, 1 << 17
-ENVELOPE_BYTES, ENVELOPE_ZEROS = 1_500, 700
-"""Of such a transaction besides the proof, the payloads and the model; and zeros among them."""
+ENVELOPE_BYTES, ENVELOPE_ZEROS = 740, 300
+"""Of such a transaction besides the proof, the payloads and the model; and how many zeros are among
+them at least."""
 
-# Of `proveFraud` without the referee, and for each word that it passes on.
-_CONVICTION_GAS, _PASSED_GAS = 100_000, 12
+# Of `proveFraud` without the referee, by one who was never rewarded; and for each word passed on.
+_CONVICTION_GAS, _PASSED_GAS = 140_000, 12
 # Of the referee and of the op's family, which nothing else in the transaction has called.
 _COLD_GAS = 5_200
 # Of what every proof has: a sibling, a leaf, a word of a record, a payload's word, a value's root.
@@ -133,10 +134,10 @@ class Proof:
         return self.zeros + self.others
 
 
-def bounds(program: Program, index: int, model: int = 0) -> list[Proof]:
+def bounds(program: Program, index: int, model: bytes = b"") -> list[Proof]:
     """A bound for every kind of proof about an element of node `index`: of its value in the trace,
-    and of the outputs that it is, which go whole with the proof. `model` is how many bytes of the
-    model go with it."""
+    and of the outputs that it is, which go whole with the proof. `model` is what the model's id is
+    the hash of, which goes with it too."""
     numbers = [at for at, output in enumerate(program.outputs) if output.index == index]
     claims = [None, *numbers[-1:]]
     return [
@@ -146,7 +147,7 @@ def bounds(program: Program, index: int, model: int = 0) -> list[Proof]:
     ]
 
 
-def dearest(program: Program, index: int, model: int = 0) -> Proof:
+def dearest(program: Program, index: int, model: bytes = b"") -> Proof:
     """Of the bounds of a node the one that takes most gas."""
     return max(bounds(program, index, model), key=lambda found: (found.gas, found.judging))
 
@@ -187,7 +188,7 @@ def _beside(leaves: int) -> int:
 
 
 def _proof(
-    program: Program, index: int, reads: Sequence[Reads], output: int | None, model: int
+    program: Program, index: int, reads: Sequence[Reads], output: int | None, model: bytes
 ) -> Proof:
     node, nodes = program.nodes[index], len(program.nodes)
     described = descriptors(program, index)
@@ -204,9 +205,10 @@ def _proof(
     shown = program.signature.output_length if output is not None else 0
     if any(operand.kind is OperandKind.INPUT for operand in node.operands):
         shown += program.signature.input_length
-    zeros = described.count(0) + ENVELOPE_ZEROS
-    others = len(described) - described.count(0) + ENVELOPE_BYTES - ENVELOPE_ZEROS
-    others += WORD * (1 + within + values) + merkle.LEAF * leaves + shown + model
+    known = described + model
+    zeros = known.count(0) + ENVELOPE_ZEROS
+    others = len(known) - known.count(0) + ENVELOPE_BYTES - ENVELOPE_ZEROS
+    others += WORD * (1 + within + values) + merkle.LEAF * leaves + shown
     passed = (len(described) + WORD * (within + values) + merkle.LEAF * leaves + shown) // WORD
     own, axis = _OWN_GAS[node.op]
     hits = node.operands[1].type.elements if node.op is Op.SCATTER else 0
@@ -224,7 +226,9 @@ def _proof(
         + sum(map(_operand_gas, node.operands))
         + sum(_reads_gas(node, each) for each in reads)
     )
-    convicting = _CONVICTION_GAS + _PASSED_GAS * (passed + model // WORD) + passed * passed // 512
+    convicting = (
+        _CONVICTION_GAS + _PASSED_GAS * (passed + len(model) // WORD) + passed * passed // 512
+    )
     steps = max(1, -(-PRIMITIVES[node.op].cost(node) // max(1, node.output.elements)))
     kind = ClaimKind.VALUE if output is None else ClaimKind.OUTPUT
     return Proof(index, node.op, node.name, kind, steps, leaves, zeros, others, judging, convicting)

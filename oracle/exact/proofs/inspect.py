@@ -49,9 +49,9 @@ class Inspection:
     unprovable: tuple[Reason, ...]
 
 
-def inspect(file: bytes, program: Program, model: int = 0) -> Inspection:
-    """What the program is made of; `file` is what it was lowered from, and `model` how many bytes
-    of the model go with a proof."""
+def inspect(file: bytes, program: Program, model: bytes = b"") -> Inspection:
+    """What the program is made of; `file` is what it was lowered from, and `model` what the model's
+    id is the hash of."""
     shares = _shares(program)
     return Inspection(
         shares,
@@ -67,9 +67,9 @@ def inspect(file: bytes, program: Program, model: int = 0) -> Inspection:
     )
 
 
-def unprovable(program: Program, model: int = 0) -> list[Reason]:
-    """Every node an element of which could perhaps not be proven wrong in one transaction; `model`
-    is how many bytes of the model go with it."""
+def unprovable(program: Program, model: bytes = b"") -> list[Reason]:
+    """Names every node of which an element could perhaps not be proven wrong in one transaction.
+    `model` is what the model's id is the hash of, which goes with a proof."""
     reasons = []
     for index, node in enumerate(program.nodes):
         found = bounds(program, index, model)
