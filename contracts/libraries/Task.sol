@@ -31,15 +31,6 @@ struct Task {
     Reader proof;
 }
 
-/// @dev What has been found out of the input payload.
-/// @param isBound Whether it is the claim's.
-/// @param last The last input whose offset in the payload is known.
-struct Inputs {
-    bool isBound;
-    uint256 last;
-    uint256[] offsets;
-}
-
 using TaskLibrary for Task global;
 
 /// @dev Opens proofs as `IReferee` describes them.
@@ -234,7 +225,8 @@ library TaskLibrary {
         bytes calldata input
     ) private pure {
         self.operands = new Operand[](self.record.operands);
-        Inputs memory inputs;
+        bool isInputRead;
+        uint256[] memory offsets;
         for (uint256 i; i < self.operands.length; ++i) {
             (uint256 source, TensorType type_, bytes32 root) = self.record.operand(i);
             uint256 kind = source >> 248;
@@ -249,9 +241,11 @@ library TaskLibrary {
                 must(self, index < self.node, "operands");
                 operand.root = _openRoot(self, claim, header, index);
             } else {
-                if (!inputs.isBound) _requireInput(claim, input);
-                inputs.isBound = true;
-                operand.payload = _inputAt(self, header, inputs, index, operand, input);
+                if (!isInputRead) _requireInput(claim, input);
+                isInputRead = true;
+                must(self, index < header.inputs, "operands");
+                if (index != 0 && offsets.length == 0) offsets = new uint256[](header.inputs);
+                operand.payload = _inputAt(self, header, offsets, index, operand, input);
             }
         }
     }
@@ -276,17 +270,17 @@ library TaskLibrary {
         require(actual == claim.inputHash, IReferee.WrongPayload(actual, claim.inputHash));
     }
 
+    /// @param index Below `inputs`.
     /// @return at Offset of the input in the calldata.
     function _inputAt(
         Task memory self,
         Header memory header,
-        Inputs memory inputs,
+        uint256[] memory offsets,
         uint256 index,
         Operand memory operand,
         bytes calldata input
     ) private pure returns (uint256 at) {
-        must(self, index < header.inputs, "operands");
-        uint256 offset = index == 0 ? 0 : _offsetOf(self, header, inputs, index);
+        uint256 offset = index == 0 ? 0 : _offsetOf(self, header, offsets, index);
         TensorType type_ = header.inputType(index);
         must(self, type_.isSound() && _isReshaped(type_, operand.type_), "operands");
         must(self, offset + operand.length <= input.length, "payload");
@@ -296,18 +290,22 @@ library TaskLibrary {
     }
 
     /// @dev Each input is passed over once, however many operands lie behind it.
-    function _offsetOf(Task memory self, Header memory header, Inputs memory inputs, uint256 index)
-        private
-        pure
-        returns (uint256)
-    {
-        if (inputs.offsets.length == 0) inputs.offsets = new uint256[](header.inputs);
-        for (; inputs.last < index; ++inputs.last) {
-            TensorType type_ = header.inputType(inputs.last);
-            must(self, type_.isSound(), "header");
-            inputs.offsets[inputs.last + 1] = inputs.offsets[inputs.last] + type_.length();
+    /// @param offsets In the payload, one more than they are; zero where nobody has asked yet, and for the first.
+    function _offsetOf(
+        Task memory self,
+        Header memory header,
+        uint256[] memory offsets,
+        uint256 index
+    ) private pure returns (uint256 offset) {
+        uint256 known = index;
+        while (known != 0 && offsets[known] == 0) --known;
+        if (known != 0) offset = offsets[known] - 1;
+        for (; known < index; ++known) {
+            TensorType earlier = header.inputType(known);
+            must(self, earlier.isSound(), "header");
+            offset += earlier.length();
+            offsets[known + 1] = offset + 1;
         }
-        return inputs.offsets[index];
     }
 
     function _readLeaves(Reader memory proof, Operand memory from, uint256 first, uint256 length)

@@ -49,7 +49,7 @@ _EARLIER_GAS, _EARLIER_AXIS_GAS = 1_400, 255
 _READ_GAS, _OPENED_GAS = 600, 2_800
 # Of the primitive, and for each axis of its types.
 _OWN_GAS = {
-    Op.DOT: (28_200, 940),
+    Op.DOT: (20_000, 940),
     **dict.fromkeys((Op.NEG, Op.ABS, Op.CAST), (22_700, 400)),
     **dict.fromkeys((Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MOD), (21_300, 800)),
     **dict.fromkeys((Op.MAX, Op.MIN, Op.LESS, Op.EQUAL), (20_800, 800)),
@@ -74,8 +74,8 @@ _OWN_GAS = {
     Op.AVERAGE_POOL: (19_800, 4_370),
     Op.TREE_WALK: (17_600, 0),
 }
-# Of rounding the sum of a row of floats.
-_ROUNDED_GAS = 8_500
+# Of rounding the sum of a row of floats, once.
+_ROUNDED, _ROUNDED_GAS = (Op.DOT, Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM), 8_500
 # Of an element that is read, where that is many: of floats, and of integers.
 _PRODUCT, _TERM, _EXTREMUM, _RANK = (496, 82), (513, 68), (285, 295), (365, 405)
 _ELEMENT_GAS = {
@@ -115,7 +115,7 @@ class Proof:
     steps: int
     leaves: int
     zeros: int
-    """Bytes of the calldata, without the model's."""
+    """Bytes of the calldata, as `others`."""
     others: int
     judging: int
     """The referee's gas."""
@@ -256,6 +256,7 @@ def _passing_gas(program: Program, node: Node, output: int | None) -> int:
 
 
 def _operand_gas(operand: Operand) -> int:
+    """Of opening what the record says of it."""
     if operand.kind is not OperandKind.INPUT:
         return _OPERAND_GAS
     return _OPERAND_GAS + _INPUT_GAS + _INPUT_AXIS_GAS * len(operand.type.shape)
@@ -281,7 +282,7 @@ def _reads_gas(node: Node, reads: Reads) -> int:
         each += _STEP_GAS
     if reads.operand == 0:
         each += element * reads.count
-        if node.op in (Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM) and is_float:
+        if node.op in _ROUNDED and is_float:
             each += _ROUNDED_GAS
         if node.op >> 8 == 0x06:
             each += _TAPS_GAS
@@ -327,7 +328,7 @@ def _each(node: Node, first: int = 0) -> tuple[Reads, ...]:
 
 
 def _deepest(node: Node) -> int:
-    """The operand of which an element opens most."""
+    """Finds the operand of which an element opens most."""
 
     def opened(at: int) -> tuple[bool, int]:
         operand = node.operands[at]
