@@ -77,7 +77,7 @@ _OWN_GAS = {
 # Of rounding the sum of a row of floats, once.
 _ROUNDED, _ROUNDED_GAS = (Op.DOT, Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM), 8_500
 # Of an element that is read, where that is many: of floats, and of integers.
-_PRODUCT, _TERM, _EXTREMUM, _RANK = (496, 82), (513, 68), (285, 295), (365, 405)
+_PRODUCT, _TERM, _EXTREMUM, _RANK = (498, 85), (515, 68), (285, 295), (365, 405)
 _ELEMENT_GAS = {
     **dict.fromkeys((Op.DOT, Op.CONV), _PRODUCT),
     **dict.fromkeys((Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM, Op.AVERAGE_POOL), _TERM),
@@ -211,10 +211,9 @@ def _proof(
     others += WORD * (1 + within + values) + merkle.LEAF * leaves + shown
     passed = (len(described) + WORD * (within + values) + merkle.LEAF * leaves + shown) // WORD
     own, axis = _OWN_GAS[node.op]
-    hits = node.operands[1].type.elements if node.op is Op.SCATTER else 0
     judging = (
         _COLD_GAS
-        + _memory_gas(passed, shown // WORD, leaves, hits)
+        + _memory_gas(passed, shown // WORD + 5 * leaves + _held(node, reads))
         + _SIBLING_GAS * siblings
         + _LEAF_GAS * leaves
         + _RECORD_GAS * (len(program.records[0]) + len(program.records[index + 1])) // WORD
@@ -239,11 +238,21 @@ def _opened_by(node: Node, reads: Reads) -> tuple[int, int]:
     return run_bound(type_, reads.count, reads.step, reads.within)
 
 
-def _memory_gas(passed: int, shown: int, leaves: int, hits: int) -> int:
-    """What memory costs the more there is of it: the referee holds all words that are passed on; a
-    family, payloads while it hashes them, or leaves with their hashes, and SCATTER's hits."""
-    made = max(shown, 5 * leaves + hits)
-    return (passed * passed + made * made) // 512
+def _memory_gas(passed: int, held: int) -> int:
+    """What memory costs the more there is of it: the referee holds all words that are passed on,
+    and the op's family payloads, leaves with their hashes, and what it makes of them."""
+    return (passed * passed + held * held) // 512
+
+
+def _held(node: Node, reads: Sequence[Reads]) -> int:
+    """Words that were read of inputs, and SCATTER's hits."""
+    types = [(node.operands[each.operand], each.count) for each in reads]
+    copied = sum(
+        count * operand.type.dtype.itemsize // WORD
+        for operand, count in types
+        if operand.kind is OperandKind.INPUT
+    )
+    return copied + (node.operands[1].type.elements if node.op is Op.SCATTER else 0)
 
 
 def _passing_gas(program: Program, node: Node, output: int | None) -> int:
