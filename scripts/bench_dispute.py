@@ -470,8 +470,8 @@ def label(case: Case, at: int) -> str:
 # MEASURING
 
 
-def measure(url: str, quick: bool) -> tuple[list[Proof], list[Conviction], list[Conviction]]:
-    """Proofs, convictions, and operators that were silent."""
+def court_on(url: str) -> Court:
+    """Deploys the contracts, and gives the liar a stake."""
     chain = connect(url)
     people = [signers.from_key(secrets.token_bytes(32)) for _ in range(3)]
     for each in people:
@@ -480,6 +480,12 @@ def measure(url: str, quick: bool) -> tuple[list[Proof], list[Conviction], list[
         deployment = deploy(chain, people[0], preset("devnet"), Path(folder) / "deployment.json")
     court = Court(chain, deployment, *people)
     transact(chain, court.liar, court.queue.stake(Wei(500 * ETHER)))
+    return court
+
+
+def measure(url: str, quick: bool) -> tuple[list[Proof], list[Conviction], list[Conviction]]:
+    """Proofs, convictions, and operators that were silent."""
+    court = court_on(url)
     proofs: list[Proof] = []
     convictions, silent = [], []
     for number, made in enumerate(models(quick)):

@@ -357,12 +357,10 @@ library ExactSum {
             // As in `_addNear`: whether an exponent's field is 255.
             uint256 special =
                 ((a & EXPONENTS) + LOWEST_EXPONENTS) | ((b & EXPONENTS) + LOWEST_EXPONENTS);
-            if (special & SIGNS != 0) {
-                for (uint256 shift; shift < 256; shift += 32) {
-                    addProduct(sum, uint32(a >> shift), uint32(b >> shift));
-                }
-                return;
-            }
+            if (special & SIGNS != 0) sum.seen |= _specials(a, b, special & SIGNS);
+            // Of a sum with such a term nothing else matters.
+            if (sum.seen != 0) return;
+
             uint256 largest = _addToWindows(sum.windows, a, b);
             if (largest >= sum.base && largest < sum.base + 64) return;
 
@@ -438,6 +436,15 @@ library ExactSum {
                 one += digits[i] ^ MASK;
                 digits[i] = one & MASK;
                 one >>= 128;
+            }
+        }
+    }
+
+    /// @param lanes The top bit of each in which a product has NaN or an infinity.
+    function _specials(uint256 a, uint256 b, uint256 lanes) private pure returns (uint256 seen) {
+        unchecked {
+            for (; lanes != 0; (a, b, lanes) = (a >> 32, b >> 32, lanes >> 32)) {
+                if (uint32(lanes) != 0) seen |= _special(uint32(a), uint32(b));
             }
         }
     }

@@ -95,22 +95,26 @@ library TaskLibrary {
         return _readLeaves(self.proof, from, first, length);
     }
 
-    /// @return Bits, canonical.
+    /// @return found Its bits, canonical.
     function float(Task memory self, uint256 operand, uint256 place)
         internal
         pure
-        returns (uint32)
+        returns (uint32 found)
     {
-        return Elements.floatAt(read(self, operand, place, 1), 0);
+        uint256 free = freeMemory();
+        found = Elements.floatAt(read(self, operand, place, 1), 0);
+        release(free);
     }
 
     /// @param operand Of an integer dtype or bools.
     function integer(Task memory self, uint256 operand, uint256 place)
         internal
         pure
-        returns (int256)
+        returns (int256 found)
     {
-        return Elements.integerAt(read(self, operand, place, 1), 0, self.operands[operand].type_);
+        uint256 free = freeMemory();
+        found = Elements.integerAt(read(self, operand, place, 1), 0, self.operands[operand].type_);
+        release(free);
     }
 
     /// @return The element's bits, canonical.
@@ -150,6 +154,19 @@ library TaskLibrary {
             if (typeOf(self, i).dtype() != dtype) return false;
         }
         return true;
+    }
+
+    function freeMemory() internal pure returns (uint256 pointer) {
+        assembly ("memory-safe") {
+            pointer := mload(0x40)
+        }
+    }
+
+    /// @notice Frees all that was allocated since `freeMemory` gave the pointer: nothing may refer to it any more.
+    function release(uint256 pointer) internal pure {
+        assembly ("memory-safe") {
+            mstore(0x40, pointer)
+        }
     }
 
     /// @notice Ends the judgement if the node is none that a program may have.
@@ -209,6 +226,7 @@ library TaskLibrary {
     ) private pure {
         self.operands = new Operand[](self.record.operands);
         bool isInputRead;
+        uint256[] memory offsets;
         for (uint256 i; i < self.operands.length; ++i) {
             (uint256 source, TensorType type_, bytes32 root) = self.record.operand(i);
             uint256 kind = source >> 248;
@@ -225,7 +243,9 @@ library TaskLibrary {
             } else {
                 if (!isInputRead) _requireInput(claim, input);
                 isInputRead = true;
-                operand.payload = _inputAt(self, header, index, operand, input);
+                must(self, index < header.inputs, "operands");
+                if (index != 0 && offsets.length == 0) offsets = new uint256[](header.inputs);
+                operand.payload = _inputAt(self, header, offsets, index, operand, input);
             }
         }
     }
@@ -250,26 +270,41 @@ library TaskLibrary {
         require(actual == claim.inputHash, IReferee.WrongPayload(actual, claim.inputHash));
     }
 
+    /// @param index Below `inputs`.
     /// @return at Offset of the input in the calldata.
     function _inputAt(
         Task memory self,
         Header memory header,
+        uint256[] memory offsets,
         uint256 index,
         Operand memory operand,
         bytes calldata input
     ) private pure returns (uint256 at) {
-        must(self, index < header.inputs, "operands");
-        uint256 offset;
-        for (uint256 before; before < index; ++before) {
-            TensorType earlier = header.inputType(before);
-            must(self, earlier.isSound(), "header");
-            offset += earlier.length();
-        }
+        uint256 offset = index == 0 ? 0 : _offsetOf(self, header, offsets, index);
         TensorType type_ = header.inputType(index);
         must(self, type_.isSound() && _isReshaped(type_, operand.type_), "operands");
         must(self, offset + operand.length <= input.length, "payload");
         assembly ("memory-safe") {
             at := add(input.offset, offset)
+        }
+    }
+
+    /// @dev Each input is passed over once, however many operands lie behind it.
+    /// @param offsets In the payload, one more than they are; zero where nobody has asked yet, and for the first.
+    function _offsetOf(
+        Task memory self,
+        Header memory header,
+        uint256[] memory offsets,
+        uint256 index
+    ) private pure returns (uint256 offset) {
+        uint256 known = index;
+        while (known != 0 && offsets[known] == 0) --known;
+        if (known != 0) offset = offsets[known] - 1;
+        for (; known < index; ++known) {
+            TensorType earlier = header.inputType(known);
+            must(self, earlier.isSound(), "header");
+            offset += earlier.length();
+            offsets[known + 1] = offset + 1;
         }
     }
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Arithmetic} from "../libraries/Arithmetic.sol";
 import {Elements} from "../libraries/Elements.sol";
 import {ExactSum} from "../libraries/ExactSum.sol";
 import {Float32} from "../libraries/Float32.sol";
 import {Products} from "../libraries/Products.sol";
-import {Task} from "../libraries/Task.sol";
+import {Task, TaskLibrary} from "../libraries/Task.sol";
 import {TensorType, TensorTypeLibrary} from "../libraries/TensorType.sol";
 import {Operation} from "./Operation.sol";
 
@@ -28,6 +27,7 @@ contract Window is Operation {
     uint256 private constant AN_AXIS = 6;
 
     /// @param first The spot of the first tap; element p stands at the spot p·spacing.
+    /// @param from The first tap that stands on an element, and of the others every `step`th before `to`.
     struct Axis {
         uint256 size;
         uint256 kernel;
@@ -35,12 +35,16 @@ contract Window is Operation {
         int256 spacing;
         int256 end;
         int256 first;
+        uint256 from;
+        uint256 to;
+        uint256 step;
     }
 
     /// @param channels Of the image.
     /// @param perTap How many of them a tap reads, from `channel` on.
+    /// @param isOff Whether no tap stands on an element.
     /// @param taps Those that stood on an element.
-    /// @param extreme Of a MAX_POOL: the largest so far, a float's bits or a number.
+    /// @param extreme Of a MAX_POOL: the largest so far, a float's key or a number.
     /// @param whole Of a CONV of integers: the sum so far.
     struct Walk {
         Task task;
@@ -49,6 +53,7 @@ contract Window is Operation {
         uint256 perTap;
         uint256 channel;
         uint256 weights;
+        bool isOff;
         uint256 taps;
         ExactSum.Sum sum;
         int256 extreme;
@@ -167,12 +172,12 @@ contract Window is Operation {
         walk.channel = output;
         if (task.op == MAX_POOL) {
             (walk.extreme,) = Elements.limitsOf(x);
-            if (x.isFloat()) walk.extreme = int256(uint256(Float32.INFINITY | Float32.SIGN));
-            _scan(walk, 0, 0, image);
-            return Elements.bitsOf(walk.extreme, x);
+            if (x.isFloat()) walk.extreme = -int256(uint256(Float32.INFINITY));
+            _scan(walk, image);
+            return x.isFloat() ? Elements.bitsOfKey(walk.extreme) : Elements.bitsOf(walk.extreme, x);
         }
         walk.sum = ExactSum.create();
-        _scan(walk, 0, 0, image);
+        _scan(walk, image);
         uint256 count = task.attribute(0) == 0 ? walk.taps : _paddedTaps(walk);
         return count == 0 ? Float32.NAN : ExactSum.roundQuotient(walk.sum, count);
     }
@@ -193,12 +198,12 @@ contract Window is Operation {
 
         if (!task.output.isFloat()) {
             if (hasBias) walk.whole = task.integer(BIAS, output);
-            _scan(walk, 0, 0, image);
+            _scan(walk, image);
             return Elements.bitsOf(walk.whole, task.output);
         }
         walk.sum = ExactSum.create();
         if (hasBias) ExactSum.addTerm(walk.sum, task.float(BIAS, output));
-        _scan(walk, 0, 0, image);
+        _scan(walk, image);
         return ExactSum.round(walk.sum);
     }
 
@@ -219,35 +224,73 @@ contract Window is Operation {
                 dilation: dilation,
                 spacing: task.op == CONV ? last : int256(1),
                 end: end,
-                first: int256(window % windows) * stride - begin
+                first: int256(window % windows) * stride - begin,
+                from: 0,
+                to: 0,
+                step: 1
             });
+            if (!_stands(walk.axes[axis])) walk.isOff = true;
             window /= windows;
         }
         return window;
     }
 
+    /// @dev Each round of its loops ends in a read: where an axis has no tap on an element, none has a round.
+    function _scan(Walk memory walk, uint256 image) private pure {
+        if (!walk.isOff) _scan(walk, 0, 0, image);
+    }
+
     /// @param tap, place So far: of the axes before, in C order.
     function _scan(Walk memory walk, uint256 number, uint256 tap, uint256 place) private pure {
         Axis memory axis = walk.axes[number];
-        (uint256 from, uint256 to) = _onImage(axis);
+        (uint256 from, uint256 to, uint256 step) = (axis.from, axis.to, axis.step);
         tap *= axis.kernel;
         place *= axis.size;
         bool isLast = number + 1 == walk.axes.length;
 
         bool areNeighbours = axis.dilation == axis.spacing && walk.perTap == walk.channels;
         if (isLast && areNeighbours) {
-            int256 spot = axis.first + int256(from) * axis.dilation;
-            bool isOn = from < to && spot % axis.spacing == 0;
-            if (isOn) _fold(walk, tap + from, place + uint256(spot / axis.spacing), to - from);
-            return;
+            return _fold(walk, tap + from, place + _elementAt(axis, from), to - from);
         }
-        for (uint256 k = from; k < to; ++k) {
-            int256 spot = axis.first + int256(k) * axis.dilation;
-            if (spot % axis.spacing != 0) continue;
-            uint256 element = uint256(spot / axis.spacing);
+        for (uint256 k = from; k < to; k += step) {
+            uint256 element = _elementAt(axis, k);
             if (isLast) _fold(walk, tap + k, place + element, 1);
             else _scan(walk, number + 1, tap + k, place + element);
         }
+    }
+
+    /// @param tap One that stands on an element.
+    function _elementAt(Axis memory axis, uint256 tap) private pure returns (uint256) {
+        return uint256((axis.first + int256(tap) * axis.dilation) / axis.spacing);
+    }
+
+    /// @notice Finds the taps that stand on elements.
+    /// @return Whether there are any.
+    function _stands(Axis memory axis) private pure returns (bool) {
+        (uint256 from, uint256 to) = _onImage(axis);
+        if (axis.spacing != 1) {
+            uint256 step = uint256(axis.spacing) / _gcd(axis.spacing, axis.dilation);
+            // Of so many neighbours one stands on an element, or none ever does. Only a CONV has a spacing, and its
+            // proof has a weight for each tap.
+            uint256 past = to < from + step ? to : from + step;
+            while (from < past && !_isOnElement(axis, from)) {
+                ++from;
+            }
+            if (from == past) to = from;
+            axis.step = step;
+        }
+        axis.from = from;
+        axis.to = to;
+        return from < to;
+    }
+
+    function _isOnElement(Axis memory axis, uint256 tap) private pure returns (bool) {
+        return (axis.first + int256(tap) * axis.dilation) % axis.spacing == 0;
+    }
+
+    function _gcd(int256 a, int256 b) private pure returns (uint256) {
+        while (b != 0) (a, b) = (b, a % b);
+        return uint256(a);
     }
 
     /// @return from The first tap that stands on the image, or between its elements.
@@ -259,38 +302,42 @@ contract Window is Operation {
         if (to > axis.kernel) to = axis.kernel;
     }
 
-    /// @dev Takes in what `count` neighbouring taps stand on.
+    /// @dev Takes in what `count` neighbouring taps stand on. The memory that it reads into is free after it: a window
+    /// may have thousands of runs, and memory costs more the more there is.
     function _fold(Walk memory walk, uint256 tap, uint256 place, uint256 count) private pure {
-        Task memory task = walk.task;
+        uint256 free = TaskLibrary.freeMemory();
         uint256 length = count * walk.perTap;
-        uint256 data = task.read(X, place * walk.channels + walk.channel, length);
+        uint256 data = walk.task.read(X, place * walk.channels + walk.channel, length);
         walk.taps += count;
 
-        if (task.op == AVERAGE_POOL) return ExactSum.addTerms(walk.sum, data, length);
-        if (task.op == MAX_POOL) return _foldMaximum(walk, data, length);
-        uint256 first = tap * walk.perTap;
-        if (task.output.isFloat()) {
-            ExactSum.addProducts(walk.sum, data, walk.weights + 4 * first, length);
-            return;
-        }
-        uint256 weights = walk.weights + 4 * first;
+        if (walk.task.op == AVERAGE_POOL) ExactSum.addTerms(walk.sum, data, length);
+        else if (walk.task.op == MAX_POOL) _foldMaximum(walk, data, length);
+        else _foldProducts(walk, data, walk.weights + 4 * tap * walk.perTap, length);
+        TaskLibrary.release(free);
+    }
+
+    function _foldProducts(Walk memory walk, uint256 data, uint256 weights, uint256 length)
+        private
+        pure
+    {
+        TensorType type_ = walk.task.output;
+        if (type_.isFloat()) return ExactSum.addProducts(walk.sum, data, weights, length);
         unchecked {
-            walk.whole += Products.sumOf(data, weights, length, task.output);
+            walk.whole += Products.sumOf(data, weights, length, type_);
         }
     }
 
     function _foldMaximum(Walk memory walk, uint256 data, uint256 length) private pure {
         TensorType type_ = walk.task.output;
-        for (uint256 i; i < length; ++i) {
-            if (type_.isFloat()) {
-                uint32 most = uint32(uint256(walk.extreme));
-                uint32 found = Elements.floatAt(data, i);
-                walk.extreme = int256(uint256(Arithmetic.maximum(most, found)));
-            } else {
-                int256 found = Elements.integerAt(data, i, type_);
-                if (found > walk.extreme) walk.extreme = found;
+        bool isFloat = type_.isFloat();
+        int256 extreme = walk.extreme;
+        unchecked {
+            for (uint256 i; i < length; ++i) {
+                int256 key = isFloat ? Elements.keyAt(data, i) : Elements.integerAt(data, i, type_);
+                if (key > extreme) extreme = key;
             }
         }
+        walk.extreme = extreme;
     }
 
     /// @return product Of the taps along each axis at spots below the image's end and its padding.

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from oracle.chain.codec import model_preimage
+from oracle.chain.codec import ZERO_ADDRESS, model_preimage
 from oracle.chain.history import ModelHistory
 from oracle.chain.keys import Signer
 from oracle.cli import show
@@ -113,7 +113,7 @@ def publish(
         royalty=royalty,
     )
     must_be_provable = assurance == "exact" and not even_if_unprovable
-    if must_be_provable and (reasons := unprovable(program, len(model_preimage(what)))):
+    if must_be_provable and (reasons := unprovable(program, model_preimage(what))):
         raise ModelRefused(reasons)
     receipt = session.transact(signer, session.registry.publish(what, uri))
     model_id = session.registry.id_of(what)
@@ -159,11 +159,17 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], as_json: bool) -> None:
             raise
         show.print_json({"refused": list(refused.reasons)})
         sys.exit(1)
-    found = inspect_program(data, program)
+    digest = hashlib.sha256(data).digest()
+    signature, exact = program.signature, Assurance.EXACT
+    # As it would be published, but for its names and its publisher.
+    model = Model(
+        ZERO_ADDRESS, file.stem, "1", program.root, digest, signature, exact, royalty=Wei(0)
+    )
+    found = inspect_program(data, program, model_preimage(model))
     if as_json:
         show.print_json(
             {
-                "file_hash": hashlib.sha256(data).hexdigest(),
+                "file_hash": digest.hex(),
                 "program_root": program.root,
                 "inputs": list(program.signature.inputs),
                 "outputs": list(program.signature.outputs),

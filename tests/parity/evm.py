@@ -14,7 +14,14 @@ import pytest
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
-from scripts.artifacts import ROOT, CompilationFailed, compiled, settings, standard_json
+from scripts.artifacts import (
+    ROOT,
+    CompilationFailed,
+    compiled,
+    compiler,
+    settings,
+    standard_json,
+)
 
 CACHE = ROOT / ".build/parity"
 FOLDER = "tests/contracts/parity"
@@ -86,7 +93,7 @@ def _artifact(source: str) -> dict[str, Any]:
         if not (ROOT / "node_modules/solc").exists() and not os.environ.get("REQUIRE_ANVIL"):
             pytest.skip("the compiler is not installed: run npm ci")
         try:
-            text = compiled(source)
+            text = compiled(source, compiler())
         except (CompilationFailed, OSError) as error:
             pytest.fail(str(error))
         CACHE.mkdir(parents=True, exist_ok=True)

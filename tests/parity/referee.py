@@ -9,7 +9,7 @@ from eth_utils.crypto import keccak
 
 from oracle import merkle
 from oracle.exact.program import Op, OperandKind, Program
-from oracle.exact.proofs.evidence import Sources, WholeTrace, build
+from oracle.exact.proofs.evidence import ClaimKind, Sources, WholeTrace, build
 from oracle.exact.proofs.trace import trace, trace_root
 from oracle.exact.run import Runner
 from oracle.merkle import LEAF, Levels, Run
@@ -208,12 +208,25 @@ class Judged:
             wanted.append((claimed, NO_PLACE if record.op is Op.TOP_K else bits))
         return cases, wanted
 
+    def shown(self, output: int, element: int) -> Case:
+        """As an operator who is right, about an element of an output's payload."""
+        outputs = self.program.outputs
+        payload = b"".join(raw_bytes(self.trace.values[each.index]) for each in outputs)
+        node = outputs[output].index
+        proof = build(self.program, node, element, self.sources, ClaimKind.OUTPUT, output)
+        claim = (self.program.root, self.trace.root, self._input_hash, keccak(payload))
+        return Case(claim, proof, self._shown_input(node), payload)
+
     def case(self, node: int, element: int, root: bytes, sources: Sources) -> Case:
         proof = build(self.program, node, element, sources)
-        operands = self.program.nodes[node].operands
-        needs_input = any(operand.kind is OperandKind.INPUT for operand in operands)
         claim = (self.program.root, root, self._input_hash, bytes(32))
-        return Case(claim, proof, self.payload if needs_input else b"")
+        return Case(claim, proof, self._shown_input(node))
+
+    def _shown_input(self, node: int) -> bytes:
+        operands = self.program.nodes[node].operands
+        return (
+            self.payload if any(operand.kind is OperandKind.INPUT for operand in operands) else b""
+        )
 
 
 def raw_bytes(array: Array) -> bytes:

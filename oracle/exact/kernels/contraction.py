@@ -98,6 +98,8 @@ def contract(
     found, step = np.empty(len(starts)), groups * outputs
     parts = np.empty(3 * LANES)
     words = out.view(np.uint32)
+    # A band of several images may have a bias for each.
+    is_one_bias = bias_window == 0 and (bias_image == 0 or images_a_band == 1)
     for n0 in range(0, images, images_a_band):
         some_images = min(images_a_band, images - n0)
         for r0 in range(0, rows, rows_a_band):
@@ -123,7 +125,7 @@ def contract(
                     tall = min(ROWS, windows - i)
                     _sum(tall, many, band, base, starts, i, pieces, panels, b, b_at, sums, more)
                     place = (first + i) * step + column
-                    if bias_window == 0:
+                    if is_one_bias:
                         if i == 0:
                             at = n0 * bias_image + column * bias_column
                             _add(bias, at, bias_column, width, many, unit, added, size)
@@ -132,7 +134,7 @@ def contract(
                         ):
                             continue
                     for r in range(tall):
-                        if bias_window != 0:
+                        if not is_one_bias:
                             n, at = divmod(first + i + r, rows * across)
                             at = n * bias_image + at * bias_window + column * bias_column
                             _add(bias, at, bias_column, width, many, unit, added, size)

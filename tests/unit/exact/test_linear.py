@@ -1,5 +1,7 @@
 """DOT: fast = plain = rationals, bit for bit."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -128,6 +130,22 @@ def test_dot_broadcasts_batches_and_bias():
     assert same(slow, fast(Op.DOT, [a, b, bias]))
     for i, j in np.ndindex(2, 5):
         assert bits(slow[i, j]) == oracle(a[i, 0], b[j], bias[j])
+
+
+@pytest.mark.parametrize("k", [0, 1, 5, 300])
+@pytest.mark.parametrize("batch", [(2,), (40,), (2, 3)])
+def test_dot_agrees_with_the_plain_kernel_whatever_b_and_bias_share(batch, k):
+    """Where B is one matrix, a band has several matrices of A, each of which may have its bias."""
+    rng = np.random.default_rng(k)
+    rows, columns = 3, 4
+    a = random_floats(rng, (*batch, rows, k), 2)
+    for b_batch in ((), (1,), batch):
+        b = random_floats(rng, (*b_batch, columns, k), 2)
+        for kept in product((False, True), repeat=len(batch) + 2):
+            dims = zip(kept, (*batch, rows, columns), strict=True)
+            bias = random_floats(rng, tuple(size if keeps else 1 for keeps, size in dims), 2)
+            slow = plain(Op.DOT, [a, b, bias])
+            assert same(slow, fast(Op.DOT, [a, b, bias])), (b.shape, bias.shape)
 
 
 def test_dot_is_outside_when_inner_dims_differ():

@@ -1,0 +1,434 @@
+"""Bounds what it takes to prove one element of a node's value wrong, from above.
+
+The dearest element is known by construction: the one in the interior of a window, the row that most
+updates meet in, the longest walk; its runs lie as badly in their leaves and trees as they may, its
+bytes are not zero, and where the work depends on the numbers, as that of a sum does on how far they
+are apart, they are the worst. `tests/parity/test_bounds.py` runs the referee at those places.
+
+Gas is that of the calldata, byte by byte (EIP-7623), and of the work on it, as `contracts/` were
+measured. A proof must fit into one transaction, or a lie about that element is safe.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd, prod
+
+import numpy as np
+
+from oracle import merkle
+from oracle.exact.ops import PRIMITIVES
+from oracle.exact.ops.movement import REPLACE
+from oracle.exact.ops.trees import ABOVE, BELOW, MISSING, WIDTH
+from oracle.exact.ops.window import conv_axes, pool_axes
+from oracle.exact.patches import Axis
+from oracle.exact.program import Node, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.proofs.evidence import ClaimKind, descriptors
+from oracle.types import DType
+
+WORD = 32
+TRANSACTION_GAS = 21_000
+# Work, and the floor under all work, of a zero byte of calldata; other bytes take four times that.
+WORK_ZERO_GAS, FLOOR_ZERO_GAS = 4, 10
+# What one transaction may take: gas since EIP-7825, and bytes that nodes pass on.
+MOST_GAS, MOST_BYTES = 1 << 24, 1 << 17
+ENVELOPE_BYTES, ENVELOPE_ZEROS = 740, 300
+"""Of such a transaction besides the proof, the payloads and the model; and how many zeros are among
+them at least."""
+
+# Of `proveFraud` without the referee, by one who was never rewarded; and for each word passed on.
+_CONVICTION_GAS, _PASSED_GAS = 140_000, 12
+# Of the referee and of the op's family, which nothing else in the transaction has called.
+_COLD_GAS = 5_200
+# Of what every proof has: a sibling, a leaf, a word of a record, a payload's word, a value's root.
+_SIBLING_GAS, _LEAF_GAS, _RECORD_GAS, _PAYLOAD_GAS, _VALUE_GAS = 500, 345, 25, 20, 1_600
+# Of an operand, and more of one that is an input, and for each of its axes.
+_OPERAND_GAS, _INPUT_GAS, _INPUT_AXIS_GAS = 3_900, 2_700, 520
+# Of an input or output that is passed over to find one behind it, and for each of its axes.
+_EARLIER_GAS, _EARLIER_AXIS_GAS = 1_400, 255
+# Of a read, and more of one that opens leaves.
+_READ_GAS, _OPENED_GAS = 600, 2_800
+# Of the primitive, and for each axis of its types.
+_OWN_GAS = {
+    Op.DOT: (20_000, 940),
+    **dict.fromkeys((Op.NEG, Op.ABS, Op.CAST), (22_700, 400)),
+    **dict.fromkeys((Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MOD), (21_300, 800)),
+    **dict.fromkeys((Op.MAX, Op.MIN, Op.LESS, Op.EQUAL), (20_800, 800)),
+    **dict.fromkeys((Op.AND, Op.OR, Op.XOR), (20_200, 820)),
+    Op.SQRT: (24_800, 400),
+    Op.WHERE: (16_800, 820),
+    Op.QUANTIZE: (18_600, 980),
+    **dict.fromkeys((Op.EXP, Op.LOG, Op.SIGMOID, Op.TANH), (32_300, 400)),
+    Op.ERF: (55_800, 400),
+    Op.LOG1P: (36_000, 400),
+    **dict.fromkeys((Op.SIN, Op.COS), (28_000, 400)),
+    Op.ATAN: (41_500, 400),
+    Op.POW: (42_300, 850),
+    **dict.fromkeys((Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM), (23_500, 0)),
+    **dict.fromkeys((Op.REDUCE_MAX, Op.REDUCE_MIN, Op.ARG_MAX, Op.TOP_K), (23_200, 0)),
+    Op.TRANSPOSE: (19_400, 1_680),
+    Op.CONCAT: (24_000, 0),
+    Op.GATHER: (20_100, 0),
+    Op.SCATTER: (25_300, 0),
+    Op.CONV: (2_900, 5_080),
+    Op.MAX_POOL: (12_600, 4_600),
+    Op.AVERAGE_POOL: (19_800, 4_370),
+    Op.TREE_WALK: (17_600, 0),
+}
+# Of rounding the sum of a row of floats, once.
+_ROUNDED, _ROUNDED_GAS = (Op.DOT, Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM), 8_500
+# Of an element that is read, where that is many: of floats, and of integers.
+_PRODUCT, _TERM, _EXTREMUM, _RANK = (498, 85), (515, 68), (285, 295), (365, 405)
+_ELEMENT_GAS = {
+    **dict.fromkeys((Op.DOT, Op.CONV), _PRODUCT),
+    **dict.fromkeys((Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM, Op.AVERAGE_POOL), _TERM),
+    **dict.fromkeys((Op.REDUCE_MAX, Op.REDUCE_MIN), _EXTREMUM),
+    **dict.fromkeys((Op.ARG_MAX, Op.TOP_K), _RANK),
+    Op.MAX_POOL: (205, 285),
+}
+# Of a window: of going through the taps of an axis, of what they read, and of adding that up.
+_SCAN_GAS, _TAPS_GAS, _SUMMED_GAS = 2_320, 1_430, 2_070
+# Of SCATTER: of an index, of one that is the row's, of merging its update. Of a walk: of a step.
+_INDEX_GAS, _HIT_GAS, _UPDATE_GAS, _STEP_GAS = 525, 600, 950, 1_600
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """So many reads, each of so many neighbours of one operand: they begin at any multiple of
+    `step`, and lie between two multiples of `within`. `rounds` of loops are gone besides."""
+
+    operand: int
+    count: int
+    times: int = 1
+    step: int = 1
+    within: int = 1
+    rounds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What it takes, at most, to prove one element of a node's value wrong."""
+
+    node: int
+    op: Op
+    name: str
+    kind: ClaimKind
+    steps: int
+    leaves: int
+    zeros: int
+    """Bytes of the calldata, as `others`."""
+    others: int
+    judging: int
+    """The referee's gas."""
+    convicting: int
+    """Other gas, without the calldata's."""
+
+    @property
+    def gas(self) -> int:
+        """Of the whole transaction."""
+        units, work = self.zeros + 4 * self.others, self.judging + self.convicting
+        return TRANSACTION_GAS + max(WORK_ZERO_GAS * units + work, FLOOR_ZERO_GAS * units)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the transaction."""
+        return self.zeros + self.others
+
+
+def bounds(program: Program, index: int, model: bytes = b"") -> list[Proof]:
+    """A bound for every kind of proof about an element of node `index`: of its value in the trace,
+    and of the outputs that it is, which go whole with the proof. `model` is what the model's id is
+    the hash of, which goes with it too."""
+    numbers = [at for at, output in enumerate(program.outputs) if output.index == index]
+    claims = [None, *numbers[-1:]]
+    return [
+        _proof(program, index, reads, output, model)
+        for output in claims
+        for reads in _worst(program, program.nodes[index])
+    ]
+
+
+def dearest(program: Program, index: int, model: bytes = b"") -> Proof:
+    """Of the bounds of a node the one that takes most gas."""
+    return max(bounds(program, index, model), key=lambda found: (found.gas, found.judging))
+
+
+def run_bound(type_: ValueType, count: int, step: int, within: int) -> tuple[int, int]:
+    """The most leaves and siblings that a run of `count` elements opens, if it begins at a multiple
+    of `step` elements and lies between two multiples of `within`."""
+    if count == 0:
+        return 0, 0
+    size = type_.dtype.itemsize
+    length, step, within = count * size, step * size, within * size
+    depth = merkle.depth_of(merkle.leaf_count(type_.nbytes))
+    if length == type_.nbytes:
+        return merkle.leaf_count(length), _beside(merkle.leaf_count(length))
+    most = merkle.leaf_count(type_.nbytes)
+    leaves = min(_leaves(length, step), _leaves(within, within), most)
+    if leaves == 1:
+        return 1, depth
+    # A run of whole subtrees has nothing beside it below their tops.
+    whole = 1 if step % merkle.LEAF else gcd(step, length) // merkle.LEAF or 1
+    free = (whole & -whole).bit_length() - 1
+    if leaves >> free == 1:
+        return leaves, depth - free
+    # The paths of its first and last leaf meet below the root, and beside what is below that they
+    # each have a sibling a level at most.
+    return leaves, max(1, 2 * (depth - free - 1))
+
+
+def _leaves(length: int, step: int) -> int:
+    """The most that so many bytes lie in, which begin at a multiple of `step` bytes."""
+    into = merkle.LEAF - gcd(step, merkle.LEAF)
+    return (into + length - 1) // merkle.LEAF + 1
+
+
+def _beside(leaves: int) -> int:
+    """The siblings of all leaves of a tree: what is empty."""
+    return sum((leaves - 1 >> height) % 2 == 0 for height in range(merkle.depth_of(leaves)))
+
+
+def _proof(
+    program: Program, index: int, reads: Sequence[Reads], output: int | None, model: bytes
+) -> Proof:
+    node, nodes = program.nodes[index], len(program.nodes)
+    described = descriptors(program, index)
+    opened = [each for each in reads if node.operands[each.operand].kind is not OperandKind.INPUT]
+    runs = [(_opened_by(node, each), each.times) for each in opened]
+    if output is None:
+        runs.append((run_bound(node.output, 1, 1, 1), 1))
+    leaves = sum(count * times for (count, _), times in runs)
+    values = sum(operand.kind is OperandKind.VALUE for operand in node.operands) + (output is None)
+    within = sum(siblings * times for (_, siblings), times in runs)
+    within += values * merkle.depth_of(nodes)
+    siblings = within + 2 * merkle.depth_of(nodes + 1)
+
+    shown = program.signature.output_length if output is not None else 0
+    if any(operand.kind is OperandKind.INPUT for operand in node.operands):
+        shown += program.signature.input_length
+    known = described + model
+    zeros = known.count(0) + ENVELOPE_ZEROS
+    others = len(known) - known.count(0) + ENVELOPE_BYTES - ENVELOPE_ZEROS
+    others += WORD * (1 + within + values) + merkle.LEAF * leaves + shown
+    passed = (len(described) + WORD * (within + values) + merkle.LEAF * leaves + shown) // WORD
+    own, axis = _OWN_GAS[node.op]
+    judging = (
+        _COLD_GAS
+        + _memory_gas(passed, shown // WORD + 5 * leaves + _held(node, reads))
+        + _SIBLING_GAS * siblings
+        + _LEAF_GAS * leaves
+        + _RECORD_GAS * (len(program.records[0]) + len(program.records[index + 1])) // WORD
+        + _VALUE_GAS * values
+        + _PAYLOAD_GAS * shown // WORD
+        + _passing_gas(program, node, output)
+        + own
+        + axis * _axes(node)
+        + sum(map(_operand_gas, node.operands))
+        + sum(_reads_gas(node, each) for each in reads)
+    )
+    convicting = (
+        _CONVICTION_GAS + _PASSED_GAS * (passed + len(model) // WORD) + passed * passed // 512
+    )
+    steps = max(1, -(-PRIMITIVES[node.op].cost(node) // max(1, node.output.elements)))
+    kind = ClaimKind.VALUE if output is None else ClaimKind.OUTPUT
+    return Proof(index, node.op, node.name, kind, steps, leaves, zeros, others, judging, convicting)
+
+
+def _opened_by(node: Node, reads: Reads) -> tuple[int, int]:
+    type_ = node.operands[reads.operand].type
+    return run_bound(type_, reads.count, reads.step, reads.within)
+
+
+def _memory_gas(passed: int, held: int) -> int:
+    """What memory costs the more there is of it: the referee holds all words that are passed on,
+    and the op's family payloads, leaves with their hashes, and what it makes of them."""
+    return (passed * passed + held * held) // 512
+
+
+def _held(node: Node, reads: Sequence[Reads]) -> int:
+    """Words that were read of inputs, and SCATTER's hits."""
+    types = [(node.operands[each.operand], each.count) for each in reads]
+    copied = sum(
+        count * operand.type.dtype.itemsize // WORD
+        for operand, count in types
+        if operand.kind is OperandKind.INPUT
+    )
+    return copied + (node.operands[1].type.elements if node.op is Op.SCATTER else 0)
+
+
+def _passing_gas(program: Program, node: Node, output: int | None) -> int:
+    """Of finding inputs behind others, each of which is passed over once, and an output."""
+    last = max((o.index for o in node.operands if o.kind is OperandKind.INPUT), default=0)
+    passed: list[Sequence[int]] = [t.shape for t in program.signature.inputs[:last]]
+    past = 0 if output is None else output + 1
+    passed += [operand.type.shape for operand in program.outputs[:past]]
+    return sum(_EARLIER_GAS + _EARLIER_AXIS_GAS * len(shape) for shape in passed)
+
+
+def _operand_gas(operand: Operand) -> int:
+    """Of opening what the record says of it."""
+    if operand.kind is not OperandKind.INPUT:
+        return _OPERAND_GAS
+    return _OPERAND_GAS + _INPUT_GAS + _INPUT_AXIS_GAS * len(operand.type.shape)
+
+
+def _axes(node: Node) -> int:
+    """Of all its types."""
+    return sum(len(operand.type.shape) for operand in node.operands) + len(node.output.shape)
+
+
+def _reads_gas(node: Node, reads: Reads) -> int:
+    """Of the reads, and of what is made of the elements."""
+    operand = node.operands[reads.operand]
+    each = _READ_GAS + (_OPENED_GAS if operand.kind is not OperandKind.INPUT else 0)
+    of_floats, of_integers = _ELEMENT_GAS.get(node.op, (0, 0))
+    is_float = operand.type.dtype is DType.FLOAT
+    element = of_floats if is_float else of_integers
+    if node.op is Op.SCATTER and reads.operand == 1:
+        each += _INDEX_GAS * reads.count
+    if node.op is Op.SCATTER and reads.operand == 2:
+        each += _UPDATE_GAS
+    if node.op is Op.TREE_WALK and reads.operand == 1:
+        each += _STEP_GAS
+    if reads.operand == 0:
+        each += element * reads.count
+        if node.op in _ROUNDED and is_float:
+            each += _ROUNDED_GAS
+        if node.op >> 8 == 0x06:
+            each += _TAPS_GAS
+            each += _SUMMED_GAS if is_float and node.op is not Op.MAX_POOL else 0
+    round_ = _HIT_GAS if node.op is Op.SCATTER else _SCAN_GAS
+    return each * reads.times + round_ * reads.rounds
+
+
+# ---- the worst element
+
+
+def _worst(program: Program, node: Node) -> list[tuple[Reads, ...]]:
+    """All that may be the worst reads of one element."""
+    if not node.output.elements:
+        return [()]
+    match node.op:
+        case Op.DOT:
+            k = node.operands[0].type.shape[-1]
+            return [(Reads(0, k, step=k, within=k), Reads(1, k, step=k, within=k), *_each(node, 2))]
+        case Op.WHERE:
+            return [(Reads(0, 1), Reads(chosen, 1)) for chosen in (1, 2)]
+        case Op.CONCAT:
+            return [(Reads(_deepest(node), 1),)]
+        case Op.SCATTER:
+            return _scattered(program, node)
+        case Op.CONV:
+            return [_convolved(node)]
+        case Op.MAX_POOL | Op.AVERAGE_POOL:
+            return [_pooled(node)]
+        case Op.TREE_WALK:
+            steps = _longest_walk(program, node)
+            return [(Reads(2, 1), Reads(1, WIDTH, steps + 1, WIDTH, WIDTH), Reads(0, 1, steps))]
+        case _ if node.op >> 8 == 0x04:
+            k = node.operands[0].type.shape[1]
+            return [(Reads(0, k, step=k, within=k),)]
+        case _:
+            return [_each(node)]
+
+
+def _each(node: Node, first: int = 0) -> tuple[Reads, ...]:
+    """One element of every operand from `first` on."""
+    return tuple(Reads(at, 1) for at in range(first, len(node.operands)))
+
+
+def _deepest(node: Node) -> int:
+    """Finds the operand of which an element opens most."""
+
+    def opened(at: int) -> tuple[bool, int]:
+        operand = node.operands[at]
+        return operand.kind is not OperandKind.INPUT, operand.type.nbytes
+
+    return max(range(len(node.operands)), key=opened)
+
+
+def _scattered(program: Program, node: Node) -> list[tuple[Reads, ...]]:
+    (m,) = node.operands[1].type.shape
+    hits = _most_updates(program, node)
+    indices = Reads(1, m, within=m, rounds=hits)
+    if node.attributes[0] == REPLACE:
+        return [(indices, Reads(last, 1)) for last in ((0, 2) if m else (0,))]
+    return [(indices, Reads(0, 1), Reads(2, 1, hits))]
+
+
+def _most_updates(program: Program, node: Node) -> int:
+    """Put on one row: all of them, unless the indices are known."""
+    indices = node.operands[1]
+    if indices.kind is not OperandKind.CONSTANT or not indices.type.elements:
+        return indices.type.elements
+    n = node.output.shape[0]
+    places = program.constants[indices.index].array.reshape(-1).astype(np.int64)
+    rows = np.clip(np.where(places < 0, places + n, places), 0, n - 1)
+    return int(np.unique(rows, return_counts=True)[1].max())
+
+
+def _convolved(node: Node) -> tuple[Reads, ...]:
+    group, (_, *_, channels) = node.attributes[0], node.operands[1].type.shape
+    row = prod(node.operands[1].type.shape[1:])
+    weights = Reads(1, row, step=row, within=row), *_each(node, 2)
+    return (*weights, *_taps(node, conv_axes(node.attributes), channels, group == 1))
+
+
+def _pooled(node: Node) -> tuple[Reads, ...]:
+    return _taps(node, pool_axes(node.attributes), 1, node.output.shape[-1] == 1)
+
+
+def _taps(node: Node, axes: Sequence[Axis], channels: int, joins: bool) -> tuple[Reads, ...]:
+    """What the most taps of a window stand on: neighbours along the last axis are one read if
+    `joins`."""
+    sizes, windows = node.operands[0].type.shape[1:-1], node.output.shape[1:-1]
+    counts = [most_taps(*each) for each in zip(axes, sizes, windows, strict=True)]
+    rounds = sum(prod(counts[:axis]) for axis in range(1, len(counts)))
+    pixel = node.operands[0].type.shape[-1]
+    if joins and axes[-1].dilation == axes[-1].spacing:
+        count, row = counts[-1] * channels, sizes[-1] * pixel
+        return (Reads(0, count, prod(counts[:-1]), channels, row, rounds),)
+    return (Reads(0, channels, prod(counts), channels, pixel, rounds),)
+
+
+_MANY = 1 << 16
+
+
+def most_taps(axis: Axis, size: int, windows: int) -> int:
+    """The most taps of one window that stand on elements, along one axis."""
+    shared = gcd(axis.spacing, axis.dilation)
+    # Of so many neighbouring taps one stands on an element, or none of the window's does.
+    step = axis.spacing // shared
+    inverse = pow(axis.dilation // shared, -1, step) if step > 1 else 0
+    possible = -(-axis.kernel // step)
+    most = 0
+    for start in range(0, windows, _MANY):
+        spots = np.arange(start, min(start + _MANY, windows), dtype=np.int64)
+        first = spots * axis.stride - axis.begin
+        past = (size - 1) * axis.spacing - first
+        begin = np.maximum(0, -(first // axis.dilation))
+        end = np.minimum(axis.kernel, past // axis.dilation + 1)
+        tap = (-(first // shared) % step) * inverse % step
+        tap += -(-(begin - tap) // step) * step
+        counts = np.where(first % shared == 0, -(-(end - tap) // step), 0)
+        most = max(most, int(counts.max()))
+        if most >= possible:
+            break
+    return most
+
+
+def _longest_walk(program: Program, node: Node) -> int:
+    """The most comparisons from a root to a leaf: of what cannot be walked in one transaction, one
+    that is too long."""
+    (steps,) = node.attributes
+    nodes, roots = node.operands[1], node.operands[2]
+    if nodes.kind is not OperandKind.CONSTANT or roots.kind is not OperandKind.CONSTANT:
+        return steps
+    table = program.constants[nodes.index].array.reshape(-1, WIDTH)
+    at = np.unique(program.constants[roots.index].array)
+    for step in range(min(steps, MOST_GAS // _STEP_GAS)):
+        at = at[(at >= 0) & (at < len(table))]
+        at = at[table[at, BELOW] != at]
+        if not at.size:
+            return step
+        at = np.unique(table[at][:, [BELOW, ABOVE, MISSING]])
+    return steps

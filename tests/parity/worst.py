@@ -1,0 +1,252 @@
+"""Programs of one primitive on which its proofs take most: the worst numbers, with all kinds of
+operands, behind few nodes and many."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from oracle import merkle
+from oracle.exact.ops import PRIMITIVES
+from oracle.exact.program import Constant, Node, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.proofs.evidence import WholeTrace, leaves_of
+from oracle.exact.proofs.reads import reads
+from oracle.tensor import Array, canonical, dtype_of
+from oracle.types import DType, Signature, TensorType
+
+Attributes = tuple[int, ...]
+Shape = tuple[int, ...]
+UNARY = (Op.NEG, Op.ABS, Op.SQRT, Op.CAST)
+KINDS = (OperandKind.INPUT, OperandKind.CONSTANT, OperandKind.VALUE)
+# What a search by the gas of `FunctionsParity` and its like found to take most.
+DEAREST = {
+    Op.EXP: [0xC2C4EF79],
+    Op.SIGMOID: [0xC2C7B09F],
+    Op.TANH: [0x40A708FA],
+    Op.ERF: [0x407FFFFE],
+    Op.LOG: [0x5F3F319B],
+    Op.LOG1P: [0xBEFFFFFF],
+    Op.SIN: [0xDB8F4C2D],
+    Op.COS: [0xFF2A97C0],
+    Op.ATAN: [0x4000DD1C],
+    Op.POW: [0x6B3D9999, 0xB7B8B918],
+    Op.SQRT: [0x6A7FFFFE],
+    Op.ADD: [0x89400000, 0x7D8AB44B],
+    Op.SUB: [0x91C720B9, 0xFD19A003],
+    Op.MUL: [0x0AC4BC7B, 0x30DC9B48],
+    Op.DIV: [0x0BFFFFFE, 0x56C051A5],
+    Op.MOD: [0x51026286, 0x80EF3100],
+    Op.MAX: [0xBE15E7C1, 0xC16F5BFD],
+    Op.MIN: [0xC16F5BFD, 0xBE15E7C1],
+    Op.LESS: [0xBEF864F3, 0xC0F2F46D],
+    Op.EQUAL: [0xBEF864F3, 0xC0F2F46D],
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """`node` is the primitive's."""
+
+    program: Program
+    inputs: Sequence[Array]
+    node: int
+
+
+def made(
+    op: Op,
+    arrays: Sequence[Array],
+    kinds: Sequence[OperandKind],
+    attributes: Attributes,
+    behind: int,
+) -> Made:
+    """The primitive on these arrays; `behind` more nodes make the program's trees deeper. Values
+    are tensors that a TRANSPOSE copied."""
+    nodes: list[Node] = []
+    known: list[Constant] = []
+    inputs: list[Array] = []
+    operands = []
+    for array, kind in zip(arrays, kinds, strict=True):
+        type_ = ValueType(dtype_of(array), array.shape)
+        if kind is OperandKind.CONSTANT:
+            operands.append(Operand(kind, len(known), type_))
+            known.append(Constant(np.ascontiguousarray(canonical(array)), type_))
+            continue
+        operands.append(Operand(OperandKind.INPUT, len(inputs), type_))
+        inputs.append(array)
+        if kind is OperandKind.VALUE:
+            nodes.append(_copy(operands[-1]))
+            operands[-1] = Operand(kind, len(nodes) - 1, type_)
+    nodes += [_copy(operands[-1])] * behind
+    output = PRIMITIVES[op].infer([operand.type for operand in operands], attributes)
+    nodes.append(Node(op, tuple(operands), output, attributes))
+    types = [TensorType(str(at), dtype_of(x), x.shape) for at, x in enumerate(inputs)]
+    program = Program(
+        Signature(tuple(types), (TensorType("y", output.dtype, output.shape),)),
+        tuple(nodes),
+        tuple(known),
+        (Operand(OperandKind.VALUE, len(nodes) - 1, output),),
+    )
+    return Made(program, inputs, len(nodes) - 1)
+
+
+def _copy(operand: Operand) -> Node:
+    axes = tuple(range(len(operand.type.shape)))
+    return Node(Op.TRANSPOSE, (operand,), operand.type, axes)
+
+
+def programs(op: Op, large: bool) -> Iterator[Made]:
+    """With operands that are inputs, constants and values."""
+    for arrays, attributes in _cases(op, large):
+        for kind, behind in product(KINDS, (0,) if large else (0, 300)):
+            kinds = [kind] * len(arrays)
+            if op is Op.TREE_WALK:
+                kinds = [kind, OperandKind.CONSTANT, OperandKind.CONSTANT]
+            yield made(op, arrays, kinds, attributes, behind)
+
+
+def dearest(case: Made, sources: WholeTrace, most: int = 3) -> list[int]:
+    """The elements that read and open most; of large tensors those at their ends, around their
+    middles and some between are looked at."""
+    node = case.program.nodes[case.node]
+    count = node.output.elements
+    around = {
+        min(max(at + step, 0), count - 1) for at in (0, count // 2) for step in range(-40, 40)
+    }
+    looked_at = around | set(np.linspace(0, count - 1, min(count, 400)).astype(int).tolist())
+
+    def weight(element: int) -> int:
+        found = 0
+        for read in reads(node, element, lambda *at: sources.element(node.operands[at[0]], at[1])):
+            operand = node.operands[read.operand]
+            found += 2_000 + 200 * read.count
+            if operand.kind is not OperandKind.INPUT:
+                first, leaves = leaves_of(operand.type, read)
+                found += 5_000 * leaves + 1_300 * siblings(operand.type, first, leaves)
+        return found
+
+    return sorted(looked_at, key=weight, reverse=True)[:most]
+
+
+def siblings(type_: ValueType, first: int, count: int) -> int:
+    """Beside the common path of so many leaves of a tensor."""
+    found, last = 0, first + count - 1
+    for _ in range(merkle.depth_of(merkle.leaf_count(type_.nbytes))):
+        found += first % 2 + (last + 1) % 2
+        first, last = first // 2, last // 2
+    return found
+
+
+def far_apart(shape: Shape) -> Array:
+    """Negative, eight by eight of another size, and in each eight the first the largest."""
+    count = int(np.prod(shape))
+    lane, odd = np.arange(count) % 8, np.arange(count) // 8 % 2
+    exponents = np.where(odd, 254 - lane, 8 - lane).astype(np.uint32)
+    return (exponents << 23 | 0x807FFFFF).view(np.float32).reshape(shape)
+
+
+def _cases(op: Op, large: bool) -> Iterator[tuple[list[Array], Attributes]]:
+    match op >> 8:
+        case 0x01:
+            yield from _dots(large)
+        case 0x04:
+            yield from _rows(op, large)
+        case 0x05:
+            yield from _moves(op, large)
+        case 0x06:
+            yield from _windows(op, large)
+        case 0x07:
+            for steps in (150,) if large else (1, 15):
+                yield [np.ones((3, 4), np.float32), chain(steps), np.zeros(5, np.int32)], (steps,)
+        case _:
+            yield from _elements(op, large)
+
+
+def _elements(op: Op, large: bool) -> Iterator[tuple[list[Array], Attributes]]:
+    shapes: list[Shape] = [(5000,)] if large else [(16,), (2, 1, 2, 2, 1, 2, 2)]
+    for shape in shapes:
+        ones = np.ones(shape, np.float32)
+        few = (*(1,) * (len(shape) - 1), shape[-1])
+        if op is Op.CAST:
+            yield [ones], (int(DType.INT64),)
+            yield [np.full(shape, -(2**62) - 1)], (int(DType.FLOAT),)
+        elif op is Op.WHERE:
+            yield [ones.astype(bool), far_apart(few), far_apart(shape)], ()
+        elif op is Op.QUANTIZE:
+            yield [ones / 2, ones.reshape(-1)[: shape[-1]].reshape(few), ones.astype(np.int8)], ()
+        elif op in (Op.AND, Op.OR, Op.XOR):
+            yield [np.ones(shape, np.int64), np.ones(few, np.int64)], ()
+        else:
+            words = np.array(DEAREST.get(op, [0x80000001]), np.uint32).view(np.float32)
+            both = [np.full(at, word) for at, word in zip((shape, few), words, strict=False)]
+            yield both[:1] if op in UNARY else both, ()
+
+
+def _dots(large: bool) -> Iterator[tuple[list[Array], Attributes]]:
+    for k in (14_000,) if large else (1, 33, 700):
+        yield [far_apart((1, k)), -np.ones((3, k), np.float32)], ()
+        yield [np.ones((2, k // 2), np.int64)] * 2, ()
+    if large:
+        return
+    ones = np.ones((1, 2, 3, 33), np.float32)
+    yield [far_apart((2, 2, 3, 33)), -ones, np.ones((2, 1, 1, 3), np.float32)], ()
+    yield [np.ones((5, 33), np.int32)] * 2 + [np.ones(5, np.int32)], ()
+
+
+def _rows(op: Op, large: bool) -> Iterator[tuple[list[Array], Attributes]]:
+    sums = op in (Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM)
+    dtypes = ["f4"] if op is Op.REDUCE_MEAN else ["f4", "i4", "i8"] if sums else ["f4", "i1", "i8"]
+    for k, dtype in product((7_000,) if large else (1, 33, 700), dtypes):
+        if sums:
+            row = far_apart((k,)) if dtype == "f4" else np.ones(k, dtype)
+        elif op in (Op.ARG_MAX, Op.TOP_K):
+            row = np.ones(k, dtype)
+        else:
+            row = np.arange(k)[:: 1 if op is Op.REDUCE_MAX else -1].astype(dtype)
+        attributes = (1,) if op in (Op.ARG_MAX, Op.TOP_K) else ()
+        yield [np.tile(row, (2 if large else 7, 1))], attributes
+
+
+def _moves(op: Op, large: bool) -> Iterator[tuple[list[Array], Attributes]]:
+    if op is Op.TRANSPOSE:
+        yield [np.ones((64, 64), np.float32)], (1, 0)
+        yield [np.ones((2,) * 7, np.float32)], (6, 5, 4, 3, 2, 1, 0)
+    elif op is Op.CONCAT:
+        for operands in (300,) if large else (1, 9):
+            yield [np.ones((3, 5), np.float32)] * operands, ()
+    elif op is Op.GATHER:
+        yield [np.ones((3, 40, 50), np.float32), -np.ones(700, np.int64)], ()
+        yield [np.ones((3, 4, 5), np.float32), -np.ones(7, np.int32)], ()
+    else:
+        for m, mode, dtype in product((200,) if large else (1, 60), range(4), ("f4", "i8")):
+            updates = far_apart((m, 5)) if dtype == "f4" else np.ones((m, 5), dtype)
+            yield [np.ones((9, 5), dtype), np.full(m, -9), updates], (mode,)
+
+
+def _windows(op: Op, large: bool) -> Iterator[tuple[list[Array], Attributes]]:
+    sizes: list[Shape] = [(9,), (6, 6), (3, 3, 3), (2, 1, 2, 1, 2)]
+    dtypes = {Op.CONV: ["f4", "i4"], Op.MAX_POOL: ["f4", "i1", "i8"], Op.AVERAGE_POOL: ["f4"]}
+    for size, channels in product([(100,), (16, 16)] if large else sizes, (1, 4)):
+        kernel = tuple(min(length, 3) if length < 9 else length // 2 for length in size)
+        axes = [number for k in kernel for number in (k, 1, 1, k // 2, k // 2)]
+        for dtype in dtypes[op]:
+            shape = (2, *size, channels)
+            x = far_apart(shape) if dtype == "f4" else np.ones(shape, dtype)
+            if op is not Op.CONV:
+                yield [x], (0, *_sixes(axes, 0))
+                continue
+            for group in {1, channels}:
+                w = -np.ones((2 * group, *kernel, channels // group), dtype)
+                yield [x, w], (group, *_sixes(axes, 1))
+                yield [x, w, np.ones(2 * group, dtype)], (group, *_sixes(axes, 1))
+
+
+def _sixes(fives: Sequence[int], last: int) -> list[int]:
+    return [n for at in range(0, len(fives), 5) for n in (*fives[at : at + 5], last)]
+
+
+def chain(steps: int) -> Array:
+    """A tree that is one walk of so many steps."""
+    half = int(np.float32(0.5).view(np.int32))
+    nodes = [[0, half, at + 1, at + 1, at + 1, 0, 0, 0] for at in range(steps)]
+    return np.array([*nodes, [0, 0, steps, steps, steps, 7, 0, 0]], np.int32)
