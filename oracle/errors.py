@@ -6,12 +6,14 @@ OracleError
 │   ├── ModelUnavailable      no URI gave the file
 │   ├── ModelMismatch         the bytes are not those of the id
 │   └── InferenceFailed       the run died, took too long, or ran out of memory
+│       └── InferenceTooSlow  it was stopped at its time limit
 ├── PayloadError              bytes or arrays that do not fit a signature
 │   ├── WrongPayloadLength    not as many bytes as the tensors take
 │   ├── WrongTensorCount      not as many arrays as the signature has tensors
 │   ├── WrongTensorShape
 │   └── WrongTensorType       an array's dtype is not the tensor's, or no payload may hold it
 ├── SecondOpinionDiffers      exact and onnxruntime disagree by more than float noise
+├── RunsDiffer                two runs of ours, or one and the plain rules: nothing is to be signed
 ├── ChainError
 │   ├── WrongChain            chain id, code hash or ABI is not what was expected
 │   ├── Reverted              a contract refused, with its error's name and values
@@ -69,6 +71,10 @@ class InferenceFailed(ModelError):
     pass
 
 
+class InferenceTooSlow(InferenceFailed):
+    pass
+
+
 class PayloadError(OracleError):
     pass
 
@@ -98,6 +104,10 @@ class WrongTensorType(PayloadError):
 
 
 class SecondOpinionDiffers(OracleError):
+    pass
+
+
+class RunsDiffer(OracleError):
     pass
 
 

@@ -217,7 +217,7 @@ class Patrol:
             if objection is not None:
                 log.error("not pursued: our node may be wrong", request=request, why=objection)
                 return False
-        log.error("a result is wrong", request=request, operator=operator, doubt=finding.doubt)
+        log.error("a result is wrong", request=request, operator=operator)
         self._store.conclude(row.id, dispute, request_id, is_right=False)
         return True
 

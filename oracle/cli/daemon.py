@@ -25,6 +25,9 @@ from oracle.state.store import Store
 from oracle.types import Address
 
 
+ADVICE_SHARE = 3  # the part of --time-limit that onnxruntime gets: it takes half of what we take
+
+
 class Program(Protocol):
     """What is run: a Service or a Patrol."""
 
@@ -51,22 +54,24 @@ class Daemon:
     json_logs: bool
 
     @contextmanager
-    def open(self, session: Session, account: Address, suffix: str = "") -> Iterator["Opened"]:
-        """State, which `suffix` tells from other programs' of the same account, and processes."""
+    def open(
+        self, session: Session, account: Address, suffix: str = "", *, is_advised: bool = False
+    ) -> Iterator["Opened"]:
+        """Opens the state, which `suffix` tells from other programs' of the same account, and
+        processes: with `is_advised`, as many again for onnxruntime's opinion."""
         url = self.state or f"sqlite:///{_state_file(session, account, suffix)}"
         store = Store(url, session.chain.id, session.deployment.queue, account)
-        executor = Executor(
-            processes=self.processes,
-            time_limit=self.time_limit,
-            memory_limit=self.memory_limit * 2**20,
-        )
         files = model_files(session.settings, self.allow_local_files)
-        answers = Answers(files, executor, self.processes)
+        adviser = self._executor(self.time_limit / ADVICE_SHARE) if is_advised else None
+        answers = Answers(files, self._executor(self.time_limit), self.processes, adviser)
         try:
             yield Opened(store, answers)
         finally:
             answers.close()
             store.close_engine()
+
+    def _executor(self, time_limit: float) -> Executor:
+        return Executor(self.processes, time_limit, self.memory_limit * 2**20)
 
     def run(self, program: Program) -> None:
         """Until a signal comes or, with --once, nothing is left that can be done now."""

@@ -165,7 +165,7 @@ def rerun(
     terms = (model.file_hash, model.program_root, model.signature, model.assurance)
     with Executor(processes=1, time_limit=_TIME_LIMIT) as executor:
         finding = findings.read_finding(executor.infer(Job(path, *terms, payload, task)))
-        ours = executor.infer(Job(path, *terms, payload, Infer(second_opinion=False)))
+        ours = executor.infer(Job(path, *terms, payload, Infer()))
     return finding, ours
 
 

@@ -70,8 +70,9 @@ def worker(
 ) -> None:
     """Answers requests: watches the queue, runs models, proposes, settles, withdraws.
 
-    Every result runs twice in a child process, exactly and on onnxruntime; where the two differ by
-    more than float noise nothing is posted. Kill it at any moment: it goes on where it stopped and
+    Every result runs twice in child processes, exactly and on onnxruntime; where the two differ by
+    more than float noise nothing is posted. Where onnxruntime has no opinion, a sample of each
+    layer is computed again by the plain rules instead. Kill it at any moment: it goes on where it stopped and
     sends nothing twice. One worker for each key.
 
     \b
@@ -92,7 +93,7 @@ def worker(
         margin=margin,
     )
     log = structlog.get_logger()
-    with daemon.open(session, operator) as opened:
+    with daemon.open(session, operator, is_advised=True) as opened:
         service = build(
             session,
             opened.store,

@@ -1,49 +1,136 @@
-"""From a model and a payload to the output, in the background: fetch the file, run it."""
+"""From a model and a payload to the output, in the background: fetch the file, run it.
 
-from collections.abc import Sequence
+Whoever posts an output, and whoever accuses by one, gets it from more than one process: a result of
+our own goes with a second opinion, a wrong one of another's with a second run.
+"""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from threading import Lock
 
-from oracle.inference.engine import Infer, Open, Task
+import structlog
+
+from oracle.errors import OracleError, RunsDiffer, SecondOpinionDiffers
+from oracle.inference import findings
+from oracle.inference.engine import Advise, Infer, Open, Pursue, Sample, Task
 from oracle.inference.executor import Executor, Job
 from oracle.inference.files import ModelFiles
-from oracle.types import Model
+from oracle.types import Assurance, Model
+
+log = structlog.get_logger()
+
+# A sample of a run takes the time of an unfused run, and some of the plain rules.
+SAMPLE_PATIENCE = 600.0
+QUIET = 600.0  # seconds for which an adviser that gave no opinion on a model is not asked again
+MOST_QUIET = 1024  # models
 
 
 class Answers:
     """Fetching may be as slow as a stranger's server, so it has threads of its own, and what a
     dispute waits for has others; what runs a model is a child process, so a bad one costs the
-    child."""
+    child.
 
-    def __init__(self, files: ModelFiles, executor: Executor, parallel: int = 2):
+    With an `adviser`, which runs onnxruntime in processes of its own, every exact output is held
+    against its opinion. Where it has none (it cannot load the model, died of it, was too slow), a
+    sample by the plain rules stands in: nobody may keep us from answering by what kills it."""
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        executor: Executor,
+        parallel: int = 2,
+        adviser: Executor | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._files = files
         self._executor = executor
+        self._adviser = adviser
+        self._clock = clock
+        self._quiet: OrderedDict[bytes, float] = OrderedDict()  # by file: until when
+        self._lock = Lock()
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="answers")
         self._urgent = ThreadPoolExecutor(parallel, thread_name_prefix="disputes")
 
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
-        """The output payload. Fails with a ModelError, a PayloadError or SecondOpinionDiffers."""
+        """Gives the output payload. Fails with a ModelError, a PayloadError, SecondOpinionDiffers
+        or RunsDiffer."""
         return self.ask(model, uris, payload, Infer())
 
     def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
-        """What the task asks for. Fails as `submit` does."""
+        """Gives what the task asks for. Fails as `submit` does."""
         threads = self._urgent if isinstance(task, Open) else self._threads
         return threads.submit(self._answer, model, uris, payload, task)
 
     def _answer(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> bytes:
         path = self._files.fetch(model.file_hash, uris)
-        return self._executor.infer(
-            Job(
-                path=path,
-                file_hash=model.file_hash,
-                program_root=model.program_root,
-                signature=model.signature,
-                assurance=model.assurance,
-                payload=payload,
-                task=task,
-            )
+        job = Job(
+            path=path,
+            file_hash=model.file_hash,
+            program_root=model.program_root,
+            signature=model.signature,
+            assurance=model.assurance,
+            payload=payload,
+            task=task,
         )
+        match task:
+            case Infer() if model.assurance is Assurance.VANILLA:
+                return (self._adviser or self._executor).infer(job)
+            case Infer() if self._adviser is not None:
+                return self._advised(job, self._adviser)
+            case Pursue():
+                return self._confirmed(job, task)
+        return self._executor.infer(job)
+
+    def _advised(self, job: Job, adviser: Executor) -> bytes:
+        """Gives our output, where nothing speaks against it."""
+        output = self._executor.infer(job)
+        if not self._is_quiet(job.file_hash):
+            try:
+                adviser.infer(replace(job, task=Advise(output)))
+                return output
+            except SecondOpinionDiffers:
+                raise
+            except OracleError as error:
+                log.warning("no second opinion", model=job.file_hash.hex(), why=str(error))
+                self._let_rest(job.file_hash)
+        seed = hashlib.sha256(job.payload + output).digest()
+        self._executor.infer(replace(job, task=Sample(output, seed, SAMPLE_PATIENCE)))
+        return output
+
+    def _is_quiet(self, file_hash: bytes) -> bool:
+        with self._lock:
+            return self._quiet.get(file_hash, 0.0) > self._clock()
+
+    def _let_rest(self, file_hash: bytes) -> None:
+        """Each try may cost the adviser's process, and all the time that it has."""
+        with self._lock:
+            self._quiet[file_hash] = self._clock() + QUIET
+            self._quiet.move_to_end(file_hash)
+            if len(self._quiet) > MOST_QUIET:
+                self._quiet.popitem(last=False)
+
+    def _confirmed(self, job: Job, task: Pursue) -> bytes:
+        """Gives the finding, if it is that all is right, or a run in another process comes to the
+        same output. Raises RunsDiffer where it does not: then nobody is to be accused."""
+        found = self._executor.run(job)
+        finding = findings.read_finding(found.data)
+        if finding.is_right:
+            return found.data
+        job = replace(job, task=Infer(task.patience))
+        again = self._executor.run(job, apart_from=found.pid).data
+        if hashlib.sha256(again).digest() != finding.ours or again == task.output:
+            raise RunsDiffer(
+                "Runs in two processes here give different outputs: this machine is not sound."
+            )
+        return found.data
 
     def close(self) -> None:
         for threads in (self._threads, self._urgent):
             threads.shutdown(wait=False, cancel_futures=True)
         self._executor.close()
+        if self._adviser is not None:
+            self._adviser.close()

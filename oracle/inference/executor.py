@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from threading import Condition
 from types import TracebackType
 from typing import Protocol
 
-from oracle.errors import InferenceFailed
+from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.inference.child import Outcome, unpacked
 from oracle.inference.engine import Job
 from oracle.inference.findings import MAX_FINDING
@@ -43,11 +44,19 @@ _ONE_THREAD = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a job gave, and the process that it ran in."""
+
+    data: bytes
+    pid: int
+
+
 class Infers(Protocol):
     """What runs jobs, here or on a cluster."""
 
     def infer(self, job: Job) -> bytes:
-        """The output's payload. Raises ModelError, PayloadError or SecondOpinionDiffers."""
+        """Gives what the job asks for. Raises ModelError, PayloadError or SecondOpinionDiffers."""
         ...
 
     def submit(self, job: Job) -> "Future[bytes]": ...
@@ -86,22 +95,26 @@ class Executor:
         return self._threads.submit(self.infer, job)
 
     def infer(self, job: Job) -> bytes:
-        """The output's payload; waits for a free child. Raises ModelError, PayloadError or
-        SecondOpinionDiffers."""
-        child = self._take(job)
+        """Gives what the job asks for; waits for a free child. Raises ModelError, PayloadError,
+        SecondOpinionDiffers or RunsDiffer."""
+        return self.run(job).data
+
+    def run(self, job: Job, apart_from: int | None = None) -> Ran:
+        """As `infer`, and not in the process `apart_from`: where no other is free, in a new one."""
+        child = self._take(job, apart_from)
         limits = {
             Outcome.PREPARING: self._prepare_limit,
             Outcome.RUNNING: max(self._time_limit, job.patience),
         }
         try:
             try:
-                return child.infer(job, limits)
+                return Ran(child.infer(job, limits), child.pid)
             except _Lost as lost:
                 # An earlier job may be to blame, by what it left in memory: a fresh child knows.
                 if lost.has_begun and not child.has_answered:
                     raise
             child = self._replaced(child)
-            return child.infer(job, limits)
+            return Ran(child.infer(job, limits), child.pid)
         except _Lost as lost:
             self._fail_if_closed()
             raise InferenceFailed(str(lost)) from None
@@ -140,14 +153,15 @@ class Executor:
     def _child(self) -> "_Child":
         return _Child(self._memory_limit, self._models)
 
-    def _take(self, job: Job) -> "_Child":
-        """An idle child, one that has the model loaded if there is one."""
+    def _take(self, job: Job, apart_from: int | None = None) -> "_Child":
+        """Takes an idle child, one that has the model loaded if there is one."""
         with self._changed:
             self._changed.wait_for(lambda: self._idle or self._is_closed)
             self._fail_if_closed()
-            child = next((c for c in self._idle if job.file_hash in c.models), self._idle[-1])
+            idle = [child for child in self._idle if child.pid != apart_from] or self._idle
+            child = next((each for each in idle if job.file_hash in each.models), idle[-1])
             self._idle.remove(child)
-            return child
+        return self._replaced(child) if child.pid == apart_from else child
 
     def _give_back(self, child: "_Child") -> None:
         with self._changed:
@@ -257,7 +271,7 @@ class _Child:
                 self.kill()
                 what = "Loading the model" if phase is Outcome.PREPARING else "The inference"
                 limit = f"{limits[phase]:g} s"
-                raise InferenceFailed(f"{what} took more than {limit}, and was stopped.")
+                raise InferenceTooSlow(f"{what} took more than {limit}, and was stopped.")
             left[phase] -= time.monotonic() - began
             outcome, data = self._receive(most)
             if outcome not in limits:

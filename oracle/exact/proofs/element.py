@@ -32,8 +32,8 @@ def plain_element(node: Node, element: int, operands: Sequence[Array]) -> Array:
         return canonical(_RULES[node.op >> 8](node, element, flat).reshape(-1)[:1])
 
 
-def reads_of(node: Node, element: int) -> int:
-    """Counts the elements that it reads, at most; what an input decides is taken as the most."""
+def reads_of(node: Node) -> int:
+    """Counts the elements that one of its elements reads, at most, but for a tree's walk."""
     match node.op >> 8:
         case 0x01:
             return 2 * node.operands[0].type.shape[-1] + 1
@@ -159,10 +159,11 @@ def _taps(node: Node, axes: Sequence[Axis], window: int) -> list[tuple[int, int]
 def _divisor(node: Node, axes: Sequence[Axis], window: int) -> int:
     sizes = node.operands[0].type.shape[1:-1]
     _, *at = np.unravel_index(window, node.output.shape[:-1])
-    return prod(
-        axis.padded_taps(int(index), size) if node.attributes[0] else len(axis.taps(int(index), size))
-        for axis, size, index in zip(axes, sizes, at, strict=True)
-    )
+    counts = [
+        axis.padded_taps(int(i), size) if node.attributes[0] else len(axis.taps(int(i), size))
+        for axis, size, i in zip(axes, sizes, at, strict=True)
+    ]
+    return prod(counts)
 
 
 class _Rows(Sequence[Sequence[int]]):

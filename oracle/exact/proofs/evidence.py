@@ -66,7 +66,7 @@ class WholeTrace:
         return self._run(operand.kind, operand.index, first, count)
 
     def element(self, operand: Operand, place: int) -> int:
-        array = self._array(operand.kind, operand.index).reshape(-1)
+        array = self.array(operand.kind, operand.index).reshape(-1)
         found = canonical(array[place : place + 1])
         return int(found.view("u4")[0] if found.dtype.kind == "f" else found[0])
 
@@ -75,7 +75,7 @@ class WholeTrace:
         return Levels(self._trace.roots, _EMPTY)
 
     def _run(self, kind: OperandKind, index: int, first: int, count: int) -> Run:
-        array = self._array(kind, index).reshape(-1)
+        array = self.array(kind, index).reshape(-1)
         if (kind, index) not in self._levels:
             self._levels[kind, index] = merkle.levels_of(to_bytes(array))
         siblings = self._levels[kind, index].nodes(0, first, count).siblings
@@ -83,7 +83,8 @@ class WholeTrace:
         data = to_bytes(array[first * per_leaf : (first + count) * per_leaf])
         return Run(first, merkle.leaves_of(data), siblings)
 
-    def _array(self, kind: OperandKind, index: int) -> Array:
+    def array(self, kind: OperandKind, index: int) -> Array:
+        """Gives a whole operand."""
         match kind:
             case OperandKind.INPUT:
                 return self._inputs[index]

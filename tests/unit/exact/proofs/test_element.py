@@ -1,4 +1,4 @@
-"""One element by the plain rules is the plain kernel's, of every primitive, whatever its operands."""
+"""One element by the plain rules is the plain kernel's, of every primitive."""
 
 import numpy as np
 import pytest
@@ -54,4 +54,4 @@ def test_reads_of_is_no_less_than_what_is_read(op: Op) -> None:
 
         if value.size and op is not Op.TREE_WALK:
             read = sum(each.count for each in reads(node, 0, look))
-            assert read <= reads_of(node, 0)
+            assert read <= reads_of(node)
