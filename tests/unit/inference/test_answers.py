@@ -1,11 +1,26 @@
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from oracle.errors import RunsDiffer, SecondOpinionDiffers
+from oracle.exact.lowering.graph import lower
+from oracle.exact.run import Runner
+from oracle.inference import findings
 from oracle.inference.answers import Answers
-from oracle.inference.engine import Infer, Open
-from oracle.inference.executor import Job
-from oracle.types import Part
+from oracle.inference.engine import Infer, Open, Pursue
+from oracle.inference.executor import Executor as Real
+from oracle.inference.executor import Job, Ran
+from oracle.inference.files import ModelFiles
+from oracle.types import Model, Part
 from tests import chains
+from tests.unit.exact.files import file, node, tensor
 
 PART = Part(0, 0, 0, 1)
 
@@ -41,3 +56,116 @@ def test_ask_lets_no_dispute_wait_for_a_strangers_server():
     files.has_come.set()
     assert slow.result(900) == b"output"
     answers.close()
+
+
+# More than one process
+
+
+INTS = np.dtype(">i4")
+
+
+def divide() -> bytes:
+    """What onnxruntime dies of for −2³¹ / −1, which the law defines."""
+    x, y = (tensor(name, [1], TensorProto.INT32) for name in "ab")
+    return file([node("Div", ["a", "b"], ["c"])], [x, y], ["c"])
+
+
+def dead_nodes(count: int) -> bytes:
+    """What the law drops, and onnxruntime computes for ever."""
+    nodes = [node("Tanh", ["x"], ["y"]), node("Expand", ["x", "shape"], ["d0"])]
+    nodes += [helper.make_node("Pow", [f"d{at}", "x"], [f"d{at + 1}"]) for at in range(count)]
+    return file(nodes, [tensor("x", [1, 1])], ["y"], shape=np.array([2048, 2048]))
+
+
+def unloadable() -> bytes:
+    """What onnxruntime does not load, since two nodes have one name."""
+    nodes = [node("Neg", ["x"], ["a"]), node("Neg", ["a"], ["y"])]
+    return file(nodes, [tensor("x", [1])], ["y"])
+
+
+SILENCERS = {
+    "one that kills": (divide(), np.array([-(2**31), -1], INTS).tobytes()),
+    "one that stalls": (dead_nodes(600), np.array([0.5], ">f4").tobytes()),
+    "one that does not load": (unloadable(), np.array([0.5], ">f4").tobytes()),
+}
+
+
+@contextmanager
+def answering(
+    folder: Path, data: bytes, is_advised: bool = False, processes: int = 1
+) -> Iterator[tuple[Answers, Model]]:
+    """Answers about one model as it is published."""
+    program = lower(data)
+    files = ModelFiles(folder)
+    files.add(data)
+    model = replace(
+        chains.model(chains.address("publisher")),
+        program_root=program.root,
+        file_hash=hashlib.sha256(data).digest(),
+        signature=program.signature,
+    )
+    adviser = Real(processes=1, time_limit=4) if is_advised else None
+    answers = Answers(files, Real(processes=processes), adviser=adviser)
+    try:
+        yield answers, model
+    finally:
+        answers.close()
+
+
+@pytest.mark.parametrize("silencer", SILENCERS)
+def test_submit_answers_what_silences_onnxruntime(tmp_path: Path, silencer: str) -> None:
+    data, payload = SILENCERS[silencer]
+    with answering(tmp_path, data, is_advised=True) as (answers, model):
+        assert answers._adviser is not None
+        before = (*answers._executor.pids, *answers._adviser.pids)
+        for _ in range(2):
+            found = answers.submit(model, [], payload).result(60)
+            assert found == Runner(lower(data)).infer(payload)
+        after = (*answers._executor.pids, *answers._adviser.pids)
+        # The process that runs the law lives on, whatever became of the other.
+        assert before[0] == after[0]
+        assert (before[1] == after[1]) == (silencer == "one that does not load")
+
+
+@pytest.mark.parametrize("silencer", SILENCERS)
+def test_ask_finds_a_lie_about_what_silences_onnxruntime(tmp_path: Path, silencer: str) -> None:
+    data, payload = SILENCERS[silencer]
+    lie = Runner(lower(data)).infer(payload)[:-1] + b"\x77"
+    with answering(tmp_path, data) as (answers, model):
+        finding = findings.load(answers.ask(model, [], payload, Pursue(lie)).result(60))
+    assert finding.fraud is not None and finding.fraud.claimed == lie
+
+
+def test_submit_refuses_where_the_second_opinion_differs(tmp_path: Path) -> None:
+    class Mistaken(Real):
+        """It runs the law, and gets it wrong."""
+
+        def infer(self, job: Job) -> bytes:
+            return np.array([4], INTS).tobytes()
+
+    data, payload = divide(), np.array([7, 2], INTS).tobytes()
+    with answering(tmp_path, data, is_advised=True) as (answers, model):
+        answers._executor.close()
+        answers._executor = Mistaken(processes=1)
+        with pytest.raises(SecondOpinionDiffers, match="4 by the law, 3 by onnxruntime"):
+            answers.submit(model, [], payload).result(60)
+
+
+class Unsound(Real):
+    """Its first process runs the law; any other does not."""
+
+    def run(self, job: Job, apart_from: int | None = None) -> Ran:
+        ran = super().run(job, apart_from)
+        return ran if apart_from is None else replace(ran, data=bytes(len(ran.data)))
+
+
+def test_ask_accuses_nobody_where_two_processes_differ(tmp_path: Path) -> None:
+    data, payload = divide(), np.array([7, 2], INTS).tobytes()
+    with answering(tmp_path, data) as (answers, model):
+        answers._executor.close()
+        answers._executor = Unsound(processes=1)
+        right = answers.ask(model, [], payload, Pursue(np.array([3], INTS).tobytes()))
+        assert findings.load(right.result(60)).is_right
+        wrong = answers.ask(model, [], payload, Pursue(np.array([5], INTS).tobytes()))
+        with pytest.raises(RunsDiffer, match="two processes"):
+            wrong.result(60)
