@@ -24,7 +24,6 @@ from oracle.inference.executor import Executor
 from oracle.state.store import Store
 from oracle.types import Address
 
-
 ADVICE_SHARE = 3  # the part of --time-limit that onnxruntime gets: it takes half of what we take
 
 
