@@ -5,6 +5,7 @@ OracleError
 │   ├── ModelRefused          outside the law, or malformed: every reason at once
 │   ├── ModelUnavailable      no URI gave the file
 │   ├── ModelMismatch         the bytes are not those of the id
+│   ├── Unwatched             a lie about it could not be proven, or not in time
 │   └── InferenceFailed       the run died, took too long, or ran out of memory
 │       └── InferenceTooSlow  it was stopped at its time limit
 ├── PayloadError              bytes or arrays that do not fit a signature
@@ -18,6 +19,7 @@ OracleError
 │   ├── WrongChain            chain id, code hash or ABI is not what was expected
 │   ├── Reverted              a contract refused, with its error's name and values
 │   ├── RpcUnavailable
+│   ├── FeeAboveCap           gas costs more than we allowed ourselves to pay
 │   ├── Reorganised           a block that we had acted on is no longer in the chain
 │   └── NotFound              a model, request or proposal that the chain does not know
 ├── EvidenceError
@@ -64,6 +66,10 @@ class ModelUnavailable(ModelError):
 
 
 class ModelMismatch(ModelError):
+    pass
+
+
+class Unwatched(ModelError):
     pass
 
 
@@ -128,6 +134,10 @@ class Reverted(ChainError):
 
 
 class RpcUnavailable(ChainError):
+    pass
+
+
+class FeeAboveCap(ChainError):
     pass
 
 

@@ -17,12 +17,12 @@ import structlog
 
 from oracle.cli import show
 from oracle.cli.files import model_files
-from oracle.cli.options import DURATION
+from oracle.cli.options import DURATION, MONEY
 from oracle.cli.session import Session
 from oracle.inference.answers import Answers
 from oracle.inference.executor import Executor
 from oracle.state.store import Store
-from oracle.types import Address
+from oracle.types import Address, Wei
 
 ADVICE_SHARE = 3  # the part of --time-limit that onnxruntime gets: it takes half of what we take
 
@@ -48,6 +48,7 @@ class Daemon:
     time_limit: int
     memory_limit: int
     processes: int
+    max_fee_per_gas: Wei | None
     allow_local_files: bool
     once: bool
     json_logs: bool
@@ -62,7 +63,9 @@ class Daemon:
         store = Store(url, session.chain.id, session.deployment.queue, account)
         files = model_files(session.settings, self.allow_local_files)
         adviser = self._executor(self.time_limit / ADVICE_SHARE) if is_advised else None
-        answers = Answers(files, self._executor(self.time_limit), self.processes, adviser)
+        rounds = None if session.disputes is None else session.disputes.periods().rounds
+        executor = self._executor(self.time_limit)
+        answers = Answers(files, executor, self.processes, adviser, rounds)
         try:
             yield Opened(store, answers)
         finally:
@@ -154,6 +157,12 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
             default=2,
             show_default=True,
             help="Child processes at once.",
+        ),
+        click.option(
+            "--max-fee-per-gas",
+            type=MONEY,
+            help="Never offer more for a unit of gas, such as 50gwei. What waits for that longer"
+            " than its deadline is lost, and the log says so in time. [default: no cap]",
         ),
         click.option(
             "--allow-local-files",

@@ -72,8 +72,8 @@ def worker(
 
     Every result runs twice in child processes, exactly and on onnxruntime; where the two differ by
     more than float noise nothing is posted. Where onnxruntime has no opinion, a sample of each
-    layer is computed again by the plain rules instead. Kill it at any moment: it goes on where it stopped and
-    sends nothing twice. One worker for each key.
+    layer is computed again by the plain rules instead. Kill it at any moment: it goes on where it
+    stopped and sends nothing twice. One worker for each key.
 
     \b
     Examples:
@@ -102,6 +102,7 @@ def worker(
             signer,
             daemon.confirmations,
             daemon.processes,
+            daemon.max_fee_per_gas,
         )
         queue = session.deployment.queue
         log.info("worker is up", operator=operator, chain=session.chain.id, queue=queue)
@@ -116,6 +117,7 @@ def build(
     signer: Signer | None,
     confirmations: int = 0,
     parallel: int = 2,
+    max_fee: Wei | None = None,
 ) -> Service:
     return Service(
         Setup(
@@ -125,7 +127,7 @@ def build(
             store=store,
             inference=inference,
             policy=policy,
-            sender=None if signer is None else Sender(session.chain, signer, store),
+            sender=Sender(session.chain, signer, store, max_fee=max_fee) if signer else None,
             disputes=session.disputes,
             parallel=parallel,
         )

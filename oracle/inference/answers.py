@@ -14,11 +14,20 @@ from threading import Lock
 
 import structlog
 
-from oracle.errors import OracleError, RunsDiffer, SecondOpinionDiffers
+from oracle import serialization
+from oracle.chain.codec import model_preimage
+from oracle.errors import (
+    InferenceFailed,
+    OracleError,
+    RunsDiffer,
+    SecondOpinionDiffers,
+    Unwatched,
+)
 from oracle.inference import findings
-from oracle.inference.engine import Advise, Infer, Open, Pursue, Sample, Task
+from oracle.inference.engine import Advise, Appraise, Infer, Open, Pursue, Sample, Task
 from oracle.inference.executor import Executor, Job
 from oracle.inference.files import ModelFiles
+from oracle.inference.findings import Finding
 from oracle.types import Assurance, Model
 
 log = structlog.get_logger()
@@ -26,7 +35,7 @@ log = structlog.get_logger()
 # A sample of a run takes the time of an unfused run, and some of the plain rules.
 SAMPLE_PATIENCE = 600.0
 QUIET = 600.0  # seconds for which an adviser that gave no opinion on a model is not asked again
-MOST_QUIET = 1024  # models
+MOST_KEPT = 1024  # models of which something is remembered
 
 
 class Answers:
@@ -36,7 +45,10 @@ class Answers:
 
     With an `adviser`, which runs onnxruntime in processes of its own, every exact output is held
     against its opinion. Where it has none (it cannot load the model, died of it, was too slow), a
-    sample by the plain rules stands in: nobody may keep us from answering by what kills it."""
+    sample by the plain rules stands in: nobody may keep us from answering by what kills it.
+
+    With `rounds`, the demands that fit one after another, each model is appraised: a result of one
+    about which a lie could not be proven is not answered for, and pursued as far as it goes."""
 
     def __init__(
         self,
@@ -44,11 +56,14 @@ class Answers:
         executor: Executor,
         parallel: int = 2,
         adviser: Executor | None = None,
+        rounds: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._files = files
         self._executor = executor
         self._adviser = adviser
+        self._rounds = rounds
+        self._flaws: OrderedDict[bytes, str] = OrderedDict()  # by program
         self._clock = clock
         self._quiet: OrderedDict[bytes, float] = OrderedDict()  # by file: until when
         self._lock = Lock()
@@ -80,10 +95,32 @@ class Answers:
             case Infer() if model.assurance is Assurance.VANILLA:
                 return (self._adviser or self._executor).infer(job)
             case Infer() if self._adviser is not None:
+                if flaw := self._flaw(job, model):
+                    raise Unwatched(f"Nobody could be convicted of a lie about it: {flaw}.")
                 return self._advised(job, self._adviser)
             case Pursue():
-                return self._confirmed(job, task)
+                finding = self._confirmed(job, task)
+                return serialization.dump(replace(finding, unwatched=self._flaw(job, model)))
         return self._executor.infer(job)
+
+    def _flaw(self, job: Job, model: Model) -> str:
+        """Says why a lie about a model could not be proven; what was found out once is kept."""
+        if self._rounds is None:
+            return ""
+        with self._lock:
+            if job.program_root in self._flaws:
+                return self._flaws[job.program_root]
+        try:
+            size = len(model_preimage(model))
+            task = Appraise(self._rounds, size)
+            flaw = self._executor.infer(replace(job, task=task)).decode(errors="replace")
+        except InferenceFailed as error:
+            return f"it could not be found out whether a lie about it can be proven ({error})"
+        with self._lock:
+            self._flaws[job.program_root] = flaw
+            if len(self._flaws) > MOST_KEPT:
+                self._flaws.popitem(last=False)
+        return flaw
 
     def _advised(self, job: Job, adviser: Executor) -> bytes:
         """Gives our output, where nothing speaks against it."""
@@ -110,23 +147,23 @@ class Answers:
         with self._lock:
             self._quiet[file_hash] = self._clock() + QUIET
             self._quiet.move_to_end(file_hash)
-            if len(self._quiet) > MOST_QUIET:
+            if len(self._quiet) > MOST_KEPT:
                 self._quiet.popitem(last=False)
 
-    def _confirmed(self, job: Job, task: Pursue) -> bytes:
+    def _confirmed(self, job: Job, task: Pursue) -> Finding:
         """Gives the finding, if it is that all is right, or a run in another process comes to the
         same output. Raises RunsDiffer where it does not: then nobody is to be accused."""
         found = self._executor.run(job)
         finding = findings.read_finding(found.data)
         if finding.is_right:
-            return found.data
+            return finding
         job = replace(job, task=Infer(task.patience))
         again = self._executor.run(job, apart_from=found.pid).data
         if hashlib.sha256(again).digest() != finding.ours or again == task.output:
             raise RunsDiffer(
                 "Runs in two processes here give different outputs: this machine is not sound."
             )
-        return found.data
+        return finding
 
     def close(self) -> None:
         for threads in (self._threads, self._urgent):

@@ -19,7 +19,9 @@ from oracle.errors import (
     RunsDiffer,
 )
 from oracle.exact.lowering.graph import gives_text, lower, real_inputs, symbols
-from oracle.exact.proofs import sample
+from oracle.exact.program import Program
+from oracle.exact.proofs import pursuit, sample
+from oracle.exact.proofs.inspect import unprovable
 from oracle.exact.proofs.pursuit import output_of
 from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace, trace
@@ -28,6 +30,8 @@ from oracle.inference import findings, testimony
 from oracle.inference.findings import MAX_FINDING, Finding
 from oracle.tensor import decode, encode
 from oracle.types import Assurance, DType, Part, Signature, TensorType
+
+MAX_REASON = 1000  # bytes: of what a child says in words
 
 
 class ModelIdentity(Protocol):
@@ -56,6 +60,15 @@ class Advise:
     """Asks whether onnxruntime agrees with an output of ours; the answer is empty where it does."""
 
     output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appraise:
+    """Asks why a lie about the model could not be proven where so many demands fit one after
+    another; the answer is empty where it could. `bytes_of_model` go with each proof."""
+
+    rounds: int
+    bytes_of_model: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +109,7 @@ class Pursue:
     patience: float = 0.0
 
 
-Task = Infer | Advise | Sample | Testify | Open | Pursue
+Task = Infer | Advise | Appraise | Sample | Testify | Open | Pursue
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +136,8 @@ class Job:
                 return length == self.signature.output_length
             case Advise() | Sample():
                 return length == 0
+            case Appraise():
+                return length <= MAX_REASON
             case Testify():
                 return length <= testimony.most_bytes(self.signature)
             case Open(part=part):
@@ -152,6 +167,8 @@ class Exact:
         match task:
             case Infer():
                 return self.infer(payload)
+            case Appraise(rounds=rounds, bytes_of_model=size):
+                return appraise(self.runner.program, rounds, size).encode()
             case Sample(output=output, seed=seed):
                 inputs = decode(payload, self.runner.program.signature.inputs)
                 sample.check(self.runner, inputs, output, seed)
@@ -241,6 +258,21 @@ def load_adviser(data: bytes, model: ModelIdentity) -> Adviser:
         return SecondOpinion(data, model.signature, dims, labels)
     except ModelRefused as error:
         raise InferenceFailed(f"There is no second opinion to be had: {error}") from error
+
+
+def appraise(program: Program, rounds: int, bytes_of_model: int) -> str:
+    """Says why a lie about the program could not be proven; nothing where it could."""
+    needed = pursuit.rounds(program)
+    if needed > rounds:
+        return (
+            f"a lie about it may take {needed} demands to prove, one after another, and the times"
+            f" of the disputes contract leave room for {rounds}"
+        )
+    reasons = unprovable(program, bytes_of_model)
+    if not reasons:
+        return ""
+    more = f"; and {len(reasons) - 1} more like it" if len(reasons) > 1 else ""
+    return f"{reasons[0].why}{more}"[:MAX_REASON]
 
 
 def dims_of(data: bytes, signature: Signature) -> dict[str, int]:

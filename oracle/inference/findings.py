@@ -49,12 +49,14 @@ class Fraud:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """`ours` is the SHA-256 of the output that we computed, where it is another than theirs: a run
-    in a second process must come to the same before anybody is accused."""
+    in a second process must come to the same before anybody is accused. `unwatched` says why a lie
+    about the model could not be proven, where that is so."""
 
     is_right: bool
     question: Question | None = None
     fraud: Fraud | None = None
     ours: bytes = b""
+    unwatched: str = ""
 
 
 def find(revealed: RevealedTrace, inputs: Sequence[Array], output: bytes) -> Finding:

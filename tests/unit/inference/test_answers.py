@@ -132,7 +132,7 @@ def test_ask_finds_a_lie_about_what_silences_onnxruntime(tmp_path: Path, silence
     data, payload = SILENCERS[silencer]
     lie = Runner(lower(data)).infer(payload)[:-1] + b"\x77"
     with answering(tmp_path, data) as (answers, model):
-        finding = findings.load(answers.ask(model, [], payload, Pursue(lie)).result(60))
+        finding = findings.read_finding(answers.ask(model, [], payload, Pursue(lie)).result(60))
     assert not finding.is_right and (finding.fraud or finding.question)
 
 
@@ -165,7 +165,7 @@ def test_ask_accuses_nobody_where_two_processes_differ(tmp_path: Path) -> None:
         answers._executor.close()
         answers._executor = Unsound(processes=1)
         right = answers.ask(model, [], payload, Pursue(np.array([3], INTS).tobytes()))
-        assert findings.load(right.result(60)).is_right
+        assert findings.read_finding(right.result(60)).is_right
         wrong = answers.ask(model, [], payload, Pursue(np.array([5], INTS).tobytes()))
         with pytest.raises(RunsDiffer, match="two processes"):
             wrong.result(60)
