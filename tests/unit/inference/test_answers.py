@@ -7,7 +7,6 @@ from threading import Event
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
 from oracle.errors import RunsDiffer, SecondOpinionDiffers
 from oracle.exact.lowering.graph import lower
@@ -20,7 +19,7 @@ from oracle.inference.executor import Job, Ran
 from oracle.inference.files import ModelFiles
 from oracle.types import Model, Part
 from tests import chains
-from tests.unit.exact.files import file, node, tensor
+from tests.silencers import INTS, SILENCERS, divide
 
 PART = Part(0, 0, 0, 1)
 
@@ -59,35 +58,6 @@ def test_ask_lets_no_dispute_wait_for_a_strangers_server():
 
 
 # More than one process
-
-
-INTS = np.dtype(">i4")
-
-
-def divide() -> bytes:
-    """What onnxruntime dies of for −2³¹ / −1, which the law defines."""
-    x, y = (tensor(name, [1], TensorProto.INT32) for name in "ab")
-    return file([node("Div", ["a", "b"], ["c"])], [x, y], ["c"])
-
-
-def dead_nodes(count: int) -> bytes:
-    """What the law drops, and onnxruntime computes for ever."""
-    nodes = [node("Tanh", ["x"], ["y"]), node("Expand", ["x", "shape"], ["d0"])]
-    nodes += [helper.make_node("Pow", [f"d{at}", "x"], [f"d{at + 1}"]) for at in range(count)]
-    return file(nodes, [tensor("x", [1, 1])], ["y"], shape=np.array([2048, 2048]))
-
-
-def unloadable() -> bytes:
-    """What onnxruntime does not load, since two nodes have one name."""
-    nodes = [node("Neg", ["x"], ["a"]), node("Neg", ["a"], ["y"])]
-    return file(nodes, [tensor("x", [1])], ["y"])
-
-
-SILENCERS = {
-    "one that kills": (divide(), np.array([-(2**31), -1], INTS).tobytes()),
-    "one that stalls": (dead_nodes(600), np.array([0.5], ">f4").tobytes()),
-    "one that does not load": (unloadable(), np.array([0.5], ">f4").tobytes()),
-}
 
 
 @contextmanager
