@@ -8,7 +8,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from oracle.errors import RunsDiffer, SecondOpinionDiffers
+from oracle.errors import RunsDiffer, SecondOpinionDiffers, Unwatched
 from oracle.exact.lowering.graph import lower
 from oracle.exact.run import Runner
 from oracle.inference import findings
@@ -20,6 +20,7 @@ from oracle.inference.files import ModelFiles
 from oracle.types import Model, Part
 from tests import chains
 from tests.silencers import INTS, SILENCERS, divide
+from tests.unit.exact.files import file, node, tensor
 
 PART = Part(0, 0, 0, 1)
 
@@ -62,7 +63,7 @@ def test_ask_lets_no_dispute_wait_for_a_strangers_server():
 
 @contextmanager
 def answering(
-    folder: Path, data: bytes, is_advised: bool = False, processes: int = 1
+    folder: Path, data: bytes, is_advised: bool = False, rounds: int | None = None
 ) -> Iterator[tuple[Answers, Model]]:
     """Answers about one model as it is published."""
     program = lower(data)
@@ -75,7 +76,7 @@ def answering(
         signature=program.signature,
     )
     adviser = Real(processes=1, time_limit=4) if is_advised else None
-    answers = Answers(files, Real(processes=processes), adviser=adviser)
+    answers = Answers(files, Real(processes=1), adviser=adviser, rounds=rounds)
     try:
         yield answers, model
     finally:
@@ -139,3 +140,27 @@ def test_ask_accuses_nobody_where_two_processes_differ(tmp_path: Path) -> None:
         wrong = answers.ask(model, [], payload, Pursue(np.array([5], INTS).tobytes()))
         with pytest.raises(RunsDiffer, match="two processes"):
             wrong.result(60)
+
+
+# What nobody could be convicted of
+
+
+def test_submit_declines_what_nobody_could_be_convicted_of(tmp_path: Path) -> None:
+    data, payload = divide(), np.array([7, 2], INTS).tobytes()
+    with answering(tmp_path, data, is_advised=True, rounds=1) as (answers, model):
+        with pytest.raises(Unwatched, match="take 2 demands to prove.* leave room for 1"):
+            answers.submit(model, [], payload).result(60)
+        # The dispute goes as far as it can, and says so.
+        lie = answers.ask(model, [], payload, Pursue(np.array([5], INTS).tobytes()))
+        finding = findings.read_finding(lie.result(60))
+        assert "leave room for 1" in finding.unwatched and finding.fraud is not None
+
+
+def test_submit_declines_an_element_without_a_fitting_proof(tmp_path: Path) -> None:
+    data = file([node("ReduceSum", ["x"], ["y"])], [tensor("x", [1, 60_000])], ["y"])
+    with answering(tmp_path, data, is_advised=True, rounds=9) as (answers, model):
+        with pytest.raises(Unwatched, match=r"to prove an element of node \d+ wrong takes"):
+            answers.submit(model, [], bytes(240_000)).result(60)
+        right = answers.ask(model, [], bytes(240_000), Pursue(bytes(4)))
+        finding = findings.read_finding(right.result(60))
+        assert finding.is_right and "to prove an element" in finding.unwatched
