@@ -3,6 +3,7 @@
 It is found in a child process and travels as JSON: what a child says is never unpickled.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -84,6 +85,16 @@ def by_plain_rules(finding: Finding, revealed: RevealedTrace, inputs: Sequence[A
             f" plain rules, as the operator has it, and 0x{fraud.expected.hex()} by our kernels."
         )
     return replace(finding, fraud=replace(fraud, expected=plain))
+
+
+def must_agree(finding: Finding, ours: bytes, theirs: bytes) -> None:
+    """Raises RunsDiffer where the output of a run in a second process does not bear the finding
+    out."""
+    agrees = ours == theirs if finding.is_right else finding.ours == hashlib.sha256(ours).digest()
+    if not agrees or (ours == theirs) is not finding.is_right:
+        raise RunsDiffer(
+            "Runs in two processes here give different outputs: this machine is not sound."
+        )
 
 
 def read_finding(data: bytes) -> Finding:

@@ -209,9 +209,8 @@ def test_challenger_signs_with_the_key_that_is_named(stage: Stage, signs: list[o
     assert run.setup.sender.relay is stage.world.chain
 
 
-def test_challenger_asks_a_second_node_and_sends_to_a_relay(
-    stage: Stage, signs: list[object]
-) -> None:
+@pytest.mark.usefixtures("signs")
+def test_challenger_asks_a_second_node_and_sends_to_a_relay(stage: Stage) -> None:
     options = ("--check-rpc", "http://second", "--submit-rpc", "http://relay")
     setup: PatrolSetup = stage.run(challenger, *options).setup
 
@@ -221,15 +220,11 @@ def test_challenger_asks_a_second_node_and_sends_to_a_relay(
     assert setup.chain is setup.sender.chain is stage.world.chain
 
 
+@pytest.mark.usefixtures("signs")
 @pytest.mark.parametrize("option", ["--check-rpc", "--submit-rpc"])
-def test_challenger_refuses_an_endpoint_of_another_chain(
-    stage: Stage, signs: list[object], option: str
-) -> None:
-    stage.monkeypatch.setattr(
-        challenger_module,
-        "connect",
-        lambda url: another(stage.world.chain, id=7, name="it"),
-    )
+def test_challenger_refuses_an_endpoint_of_another_chain(stage: Stage, option: str) -> None:
+    other = another(stage.world.chain, id=7, name="it")
+    stage.monkeypatch.setattr(challenger_module, "connect", {"http://other": other}.get)
     with pytest.raises(WrongChain, match="it is chain 7, not"):
         stage.run(challenger, option, "http://other")
 
@@ -267,8 +262,9 @@ def test_a_daemon_follows_its_options(
     assert run.files._allow_local
 
 
+@pytest.mark.usefixtures("signs")
 @pytest.mark.parametrize("command", [worker, challenger])
-def test_a_daemon_caps_its_fees(stage: Stage, signs: list[object], command: click.Command) -> None:
+def test_a_daemon_caps_its_fees(stage: Stage, command: click.Command) -> None:
     assert stage.run(command, "--max-fee-per-gas", "50gwei").setup.sender.max_fee == 50 * GWEI
     assert stage.run(command).setup.sender.max_fee is None
 
