@@ -65,6 +65,8 @@ contract Disputes is IDisputes {
             && reactionPeriod <= MAX_PERIOD && extensionLimit <= MAX_PERIOD
             && revealPeriod + reactionPeriod <= extensionLimit;
         require(isPossible, WrongPeriods(revealPeriod, reactionPeriod, extensionLimit));
+        // The base fee may be nothing, now or one day, and a demand would then be free to whoever makes it.
+        require(revealTip != 0, ZeroRevealTip());
 
         QUEUE = queue;
         REFEREE = referee;

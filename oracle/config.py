@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -17,6 +18,7 @@ class Settings(BaseSettings):
     password: str | None = None
     password_file: Path | None = None
     ipfs_gateway: str | None = None
+    cache_bytes: int = Field(default=16 << 30, gt=0)  # of model files
 
     @property
     def keys(self) -> Path:

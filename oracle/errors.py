@@ -4,6 +4,7 @@ OracleError
 ├── ModelError
 │   ├── ModelRefused          outside the law, or malformed: every reason at once
 │   ├── ModelUnavailable      no URI gave the file
+│   │   └── CacheFull         there is no room for it
 │   ├── ModelMismatch         the bytes are not those of the id
 │   ├── Unwatched             a lie about it could not be proven, or not in time
 │   └── InferenceFailed       the run died, took too long, or ran out of memory
@@ -21,7 +22,8 @@ OracleError
 │   ├── RpcUnavailable
 │   ├── FeeAboveCap           gas costs more than we allowed ourselves to pay
 │   ├── Reorganised           a block that we had acted on is no longer in the chain
-│   └── NotFound              a model, request or proposal that the chain does not know
+│   ├── NotFound              a model, request or proposal that the chain does not know
+│   └── MalformedData         bytes that are not the values that they should be
 ├── EvidenceError
 │   ├── NotABundle            a file that is no bundle of evidence, or not as one was written
 │   └── WrongEvidence         a proof or an opening that proves nothing
@@ -62,6 +64,10 @@ class ModelRefused(ModelError):
 
 
 class ModelUnavailable(ModelError):
+    pass
+
+
+class CacheFull(ModelUnavailable):
     pass
 
 
@@ -146,6 +152,10 @@ class Reorganised(ChainError):
 
 
 class NotFound(ChainError):
+    pass
+
+
+class MalformedData(ChainError):
     pass
 
 

@@ -29,17 +29,24 @@ padding of the last leaf is zero. `verify` does the first two; `padding_is_zero`
 is thus free in nothing: one tensor has one root.
 """
 
-from collections.abc import Sequence
+import sys
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sha3 import keccak_256  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-from oracle.tensor import Array, to_bytes
+from oracle.tensor import Array, elements, to_bytes
 
 LEAF = 128
 ZERO_LEAF = bytes(LEAF)
+# A tensor is hashed in blocks of so many levels, a megabyte, and a block's bytes are made in pieces
+# for which the C library has memory at hand: fresh pages cost more than the hashes.
+_BLOCK_HEIGHT = 13
+_PIECE = 1 << 17
 # From so many messages on, numba's code pays; the first time it costs half a second to load.
-_MANY = 64
+_MANY, _MANY_ONCE_LOADED = 64, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,37 +78,114 @@ class Nodes:
     siblings: tuple[bytes, ...]
 
 
-class Levels:
-    """A whole tree, to open it many times: its lowest nodes, and what stands beyond them."""
+class Tree(Protocol):
+    """A tree whose nodes are at hand, to open it many times."""
 
-    def __init__(self, hashes: Sequence[bytes], padding: bytes):
-        self._padding = padding
-        self._levels = _levels(list(hashes), padding)
+    @property
+    @abstractmethod
+    def height(self) -> int:
+        """Of the root."""
+
+    @abstractmethod
+    def width(self, height: int) -> int:
+        """How many nodes of that height have a lowest node below them."""
+
+    @abstractmethod
+    def node(self, height: int, index: int) -> bytes:
+        """Any of that height, padding too."""
 
     @property
     def root(self) -> bytes:
-        return self._levels[-1][0]
-
-    def level(self, height: int) -> Sequence[bytes]:
-        """All nodes of that height that have a lowest node below them."""
-        return self._levels[height]
+        return self.node(self.height, 0)
 
     def nodes(self, height: int, first: int, count: int) -> Nodes:
         """`count` ≥ 1 nodes of that height and what is beside their common path."""
-        assert 0 <= first < first + count <= len(self._levels[height]), (height, first, count)
+        assert 0 <= first < first + count <= self.width(height), (height, first, count)
         siblings: list[bytes] = []
         left, right = first, first + count - 1
-        padding = self._padding
-        for at, level in enumerate(self._levels[:-1]):
-            if at >= height:
-                if left % 2:
-                    siblings.append(level[left - 1])
-                if right % 2 == 0:
-                    siblings.append(level[right + 1] if right + 1 < len(level) else padding)
-                left, right = left // 2, right // 2
-            padding = keccak256(padding + padding)
-        found = self._levels[height][first : first + count]
+        for at in range(height, self.height):
+            if left % 2:
+                siblings.append(self.node(at, left - 1))
+            if right % 2 == 0:
+                siblings.append(self.node(at, right + 1))
+            left, right = left // 2, right // 2
+        found = (self.node(height, index) for index in range(first, first + count))
         return Nodes(height, first, tuple(found), tuple(siblings))
+
+
+class Levels(Tree):
+    """A whole tree: its lowest nodes, what stands beyond them, and its height, if that is more than
+    they need."""
+
+    def __init__(self, hashes: Sequence[bytes], padding: bytes, height: int = 0):
+        self._levels = [b"".join(hashes)]
+        self._padding = [padding]
+        for _ in range(max(height, depth_of(len(hashes)))):
+            level = self._levels[-1]
+            if len(level) % 64:
+                level += self._padding[-1]
+            self._levels.append(_digests(level, 64))
+            self._padding.append(keccak256(2 * self._padding[-1]))
+
+    @property
+    def height(self) -> int:
+        return len(self._levels) - 1
+
+    def width(self, height: int) -> int:
+        return len(self._levels[height]) // 32
+
+    def node(self, height: int, index: int) -> bytes:
+        found = self._levels[height][32 * index : 32 * index + 32]
+        return found or self._padding[height]
+
+
+class TensorTree(Tree):
+    """The tree of a tensor. It holds the roots of blocks, and the levels of the block that was last
+    looked into: of half a gigabyte half a megabyte."""
+
+    def __init__(self, array: Array):
+        self._array = array
+        self._leaves = leaf_count(array.nbytes)
+        self._height = depth_of(self._leaves)
+        self._block_height = min(self._height, _BLOCK_HEIGHT)
+        padding = _zeros(self._block_height)
+        self._blocks = Levels([*_block_roots(array, self._block_height)], padding)
+        self._open: tuple[int, Levels] | None = None
+
+    @property
+    def height(self) -> int:
+        return self._height
+
+    def width(self, height: int) -> int:
+        return -(-self._leaves // (1 << height))
+
+    def node(self, height: int, index: int) -> bytes:
+        above = height - self._block_height
+        if above >= 0:
+            return self._blocks.node(above, index)
+        if index >= self.width(height):
+            return _zeros(height)
+        block, inside = divmod(index, 1 << -above)
+        return self._block(block).node(height, inside)
+
+    def leaves(self, first: int, count: int) -> tuple[bytes, ...]:
+        """The data of so many leaves from `first` on."""
+        assert 0 <= first < first + count <= self._leaves, (first, count, self._leaves)
+        size = self._array.itemsize
+        some = elements(self._array, first * LEAF // size, count * LEAF // size)
+        return leaves_of(to_bytes(some).ljust(count * LEAF, b"\0"))
+
+    def run(self, first: int, count: int) -> Run:
+        """The proof of `count` ≥ 1 leaves from `first` on."""
+        return Run(first, self.leaves(first, count), self.nodes(0, first, count).siblings)
+
+    def _block(self, index: int) -> Levels:
+        if self._open is None or self._open[0] != index:
+            first = index << self._block_height
+            some = self.leaves(first, min(1 << self._block_height, self._leaves - first))
+            levels = Levels(_leaf_hashes(some), keccak256(ZERO_LEAF), self._block_height)
+            self._open = index, levels
+        return self._open[1]
 
 
 def keccak256(data: bytes) -> bytes:
@@ -125,11 +209,6 @@ def leaves_of(data: bytes) -> tuple[bytes, ...]:
     return tuple(padded[at : at + LEAF] for at in range(0, len(padded), LEAF))
 
 
-def levels_of(data: bytes) -> Levels:
-    """The tree of a tensor's bytes."""
-    return Levels(_leaf_hashes(leaves_of(data)), keccak256(ZERO_LEAF))
-
-
 def root(leaves: Sequence[bytes]) -> bytes:
     """The root over 128-byte leaves."""
     return combined_root(_leaf_hashes(leaves), keccak256(ZERO_LEAF))
@@ -137,20 +216,24 @@ def root(leaves: Sequence[bytes]) -> bytes:
 
 def tensor_root(array: Array) -> bytes:
     """The root that commits to every bit of a tensor whose type the verifier knows."""
-    data = to_bytes(array)
-    return subtree_root(data, depth_of(leaf_count(len(data))))
+    height = depth_of(leaf_count(array.nbytes))
+    of_block = min(height, _BLOCK_HEIGHT)
+    blocks = b"".join(_block_roots(array, of_block))
+    return _top(blocks, _zeros(of_block), height - of_block)
 
 
 def subtree_root(data: bytes, height: int) -> bytes:
     """The node at `height` above the leaves of `data`, which must be no more than 2^height."""
     count = leaf_count(len(data))
     assert count <= 1 << height, (count, height)
-    return _top(_digests(data.ljust(count * LEAF, b"\0"), LEAF), keccak256(ZERO_LEAF), height)
+    return _top(_hashed_leaves(data), keccak256(ZERO_LEAF), height)
 
 
-def combined_root(nodes: Sequence[bytes], padding: bytes) -> bytes:
-    """The root above `nodes`, all of one height; beyond them stands `padding`."""
-    return _top(b"".join(nodes), padding, depth_of(len(nodes)))
+def combined_root(nodes: Sequence[bytes], padding: bytes, height: int | None = None) -> bytes:
+    """The root above `nodes`, all of one height, or the node so much higher; beyond them stands
+    `padding`."""
+    level = b"".join(nodes) or padding
+    return _top(level, padding, depth_of(len(nodes)) if height is None else height)
 
 
 def records_root(records: Sequence[bytes]) -> bytes:
@@ -160,8 +243,7 @@ def records_root(records: Sequence[bytes]) -> bytes:
 
 def open(leaves: Sequence[bytes], index: int) -> Opening:
     """The proof that `leaves[index]` is at that place under `root(leaves)`."""
-    levels = _levels(_leaf_hashes(leaves), keccak256(ZERO_LEAF))
-    return Opening(index, leaves[index], _siblings(levels, index, keccak256(ZERO_LEAF)))
+    return Opening(index, leaves[index], open_nodes(leaves, 0, index, 1).siblings)
 
 
 def open_run(leaves: Sequence[bytes], first: int, count: int) -> Run:
@@ -188,8 +270,7 @@ def record_levels(records: Sequence[bytes]) -> Levels:
 
 def open_record(records: Sequence[bytes], index: int) -> Opening:
     """The proof that `records[index]` is at that place under `records_root(records)`."""
-    levels = _levels([_record_hash(record) for record in records], bytes(32))
-    return Opening(index, records[index], _siblings(levels, index, bytes(32)))
+    return Opening(index, records[index], record_levels(records).nodes(0, index, 1).siblings)
 
 
 def verify_opening(root: bytes, length: int, opening: Opening) -> bool:
@@ -261,18 +342,28 @@ def _record_hash(record: bytes) -> bytes:
     return keccak256(record)
 
 
-def _levels(hashes: list[bytes], padding: bytes) -> list[list[bytes]]:
-    """All levels from the lowest up; only real nodes are held, the padding beside them is implied
-    by its height.
-    """
-    levels = [hashes]
-    while len(levels[-1]) > 1:
-        level = levels[-1]
-        if len(level) % 2:
-            level = [*level, padding]
-        levels.append(_split(_digests(b"".join(level), 64)))
-        padding = keccak256(padding + padding)
-    return levels
+def _block_roots(array: Array, height: int) -> Iterator[bytes]:
+    """The nodes at that height of the tensor's tree, one block of its data after another."""
+    block, piece = (LEAF << height) // array.itemsize, _PIECE // array.itemsize
+    for first in range(0, max(1, array.size), block):
+        past = min(first + block, array.size)
+        hashes = [
+            _hashed_leaves(to_bytes(elements(array, at, min(piece, past - at))))
+            for at in range(first, max(past, first + 1), piece)
+        ]
+        yield _top(b"".join(hashes), keccak256(ZERO_LEAF), height)
+
+
+def _hashed_leaves(data: bytes) -> bytes:
+    return _digests(data.ljust(leaf_count(len(data)) * LEAF, b"\0"), LEAF)
+
+
+def _zeros(height: int) -> bytes:
+    """The node at that height above zero leaves."""
+    node = keccak256(ZERO_LEAF)
+    for _ in range(height):
+        node = keccak256(node + node)
+    return node
 
 
 def _top(level: bytes, padding: bytes, height: int) -> bytes:
@@ -292,7 +383,8 @@ def _leaf_hashes(leaves: Sequence[bytes]) -> list[bytes]:
 
 def _digests(data: bytes, length: int) -> bytes:
     """The hash of each `length` bytes of `data`, one after another."""
-    if len(data) < _MANY * length:
+    many = _MANY_ONCE_LOADED if "oracle.keccak" in sys.modules else _MANY
+    if len(data) < many * length:
         pieces = range(0, len(data), length)
         return b"".join([keccak_256(data[at : at + length]).digest() for at in pieces])
     from oracle import keccak
@@ -302,16 +394,6 @@ def _digests(data: bytes, length: int) -> bytes:
 
 def _split(hashes: bytes) -> list[bytes]:
     return [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
-
-
-def _siblings(levels: list[list[bytes]], index: int, padding: bytes) -> tuple[bytes, ...]:
-    siblings = []
-    for level in levels[:-1]:
-        beside = index ^ 1
-        siblings.append(level[beside] if beside < len(level) else padding)
-        padding = keccak256(padding + padding)
-        index >>= 1
-    return tuple(siblings)
 
 
 def _leads_to(root: bytes, count: int, opening: Opening) -> bool:

@@ -16,6 +16,8 @@ from oracle.types import DType, TensorType
 
 Array = NDArray[Any]
 
+_IN_PIECES: Any = ("external_loop", "buffered", "ranged")
+
 CANONICAL_NAN = np.uint32(0x7FC00000)
 
 _NUMPY: dict[DType, np.dtype[Any]] = {
@@ -63,6 +65,22 @@ def canonical(array: Array) -> Array:
 def to_bytes(array: Array) -> bytes:
     """The canonical elements, big-endian, in C order."""
     return canonical(array).astype(array.dtype.newbyteorder(">"), copy=False).tobytes()
+
+
+def elements(array: Array, first: int, count: int) -> Array:
+    """Gives elements from place `first` on, in C order, in one row. Where memory lies otherwise it
+    copies them, and no more."""
+    if array.flags.c_contiguous:
+        return array.reshape(-1)[first : first + count]
+    row = np.empty(max(0, min(count, array.size - first)), array.dtype)
+    if row.size:
+        pieces: Any = np.nditer(array, _IN_PIECES, order="C", buffersize=row.size)
+        pieces.iterrange = first, first + row.size
+        at = 0
+        for piece in pieces:
+            row[at : at + piece.size] = piece
+            at += piece.size
+    return row
 
 
 def encode(arrays: Sequence[Array], types: Sequence[TensorType]) -> bytes:

@@ -1,33 +1,40 @@
-"""Deploys with Ape: `ape run ape_deploy --network ethereum:sepolia:node --account ME`.
+"""Deploys with Ape: `ape run ape_deploy --network ethereum:sepolia:node --account ME --preset l2`.
 
-`exactum deploy` does the same without Ape, and is what the daemon's deployments are written by.
+The whole system, at the same addresses as `exactum deploy` with that preset: whichever of the two
+comes second finds all there, and `exactum deploy` then writes deployments/<chainId>.json.
 """
 
 from typing import Any
 
 import click
-from ape import accounts, project
+from ape import accounts, chain, project
 from ape.cli import ConnectedProviderCommand, ape_cli_context
-from ape.utils import ZERO_ADDRESS
 
-MIN_BOND = 10**15
-DAY = 24 * 3600
+from oracle.chain.blueprints import DEPLOYER, DISPUTES, FACTORY, QUEUE, REGISTRY, SALT, plan
+from oracle.chain.presets import Parameters, presets
 
 
-def deploy(sender: Any, disputes: str = ZERO_ADDRESS) -> tuple[Any, Any]:
-    """The registry and the queue, with the defaults of `exactum deploy`."""
-    registry = sender.deploy(project.ModelRegistry)
-    times = (1 * DAY, 30 * DAY, 7 * DAY)  # shortest window, longest window, delay of withdrawals
-    queue = sender.deploy(project.InferenceQueue, registry, disputes, MIN_BOND, *times)
-    return registry, queue
+def deploy(sender: Any, parameters: Parameters) -> dict[str, Any]:
+    """Creates what is not there yet, and returns all contracts by name."""
+    planned = plan(parameters)
+    if not chain.provider.get_code(FACTORY):
+        raise click.ClickException(f"no CREATE2 factory at {FACTORY}; exactum deploy places it")
+    if not chain.provider.get_code(planned.deployer):
+        sender.transfer(FACTORY, 0, data=SALT + planned.init_code)
+    deployer = project.contracts[DEPLOYER].at(planned.deployer)
+    for contract in planned.contracts[deployer.placedCount() :]:
+        deployer.place(contract.blueprint.words, sender=sender)
+    return {each.name: project.contracts[each.name].at(each.address) for each in planned.contracts}
 
 
 @click.command(cls=ConnectedProviderCommand)
 @ape_cli_context()
 @click.option("--account", help="alias of the account that pays; on a local chain a test account")
-def cli(cli_ctx: Any, provider: Any, account: str | None) -> None:
+@click.option("--preset", type=click.Choice(sorted(presets())), default="l2", show_default=True)
+def cli(cli_ctx: Any, provider: Any, account: str | None, preset: str) -> None:
     if not account and not provider.network.is_dev:
         raise click.UsageError("name the account that pays: --account ALIAS")
     sender = accounts.load(account) if account else accounts.test_accounts[0]
-    registry, queue = deploy(sender)
-    cli_ctx.logger.success(f"ModelRegistry {registry.address}, InferenceQueue {queue.address}")
+    contracts = deploy(sender, presets()[preset].parameters)
+    for name in (REGISTRY, QUEUE, DISPUTES):
+        cli_ctx.logger.success(f"{name} {contracts[name].address}")

@@ -3,6 +3,9 @@
 Each contract is compiled alone with what it imports, under fixed source names and the settings of
 foundry.toml, so that neither another contract nor a folder's name changes its code. The same input
 verifies it on a block explorer: `--standard-json NAME` prints it.
+
+py-solc-x drives the compiler: its own where it has it or can fetch it, else npm's by way of
+scripts/solc.cjs; $SOLC names another. All give the same bytes, which `--check` holds against git.
 """
 
 import argparse
@@ -10,17 +13,31 @@ import json
 import os
 import posixpath
 import re
-import subprocess
+import socket
 import sys
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import solcx
+from solcx.exceptions import (
+    DownloadError,
+    SolcError,
+    SolcInstallationError,
+    SolcNotInstalled,
+    UnexpectedVersionError,
+)
+
 ROOT = Path(__file__).resolve().parents[1]
 ARTIFACTS = ROOT / "oracle/chain/artifacts"
-SOLC = os.environ.get("SOLC", str(ROOT / "scripts/solc.cjs"))
+NPM_SOLC = ROOT / "scripts/solc.cjs"
+NATIVE = ROOT / ".build/solc"
+BINARIES = ("binaries.soliditylang.org", 443)
+# Chains take 24,576 (EIP-170); the rest is room for a mend.
+MAX_CODE = 24_000
 
 # Each file holds a contract of its own name.
 SOURCES = (
@@ -28,6 +45,7 @@ SOURCES = (
     "contracts/InferenceQueue.sol",
     "contracts/Disputes.sol",
     "contracts/Referee.sol",
+    "contracts/Deployer.sol",
     *sorted(
         str(path.relative_to(ROOT))
         for path in ROOT.glob("contracts/ops/*.sol")
@@ -54,18 +72,46 @@ class CompilationFailed(Exception):
     pass
 
 
+def profile() -> dict[str, Any]:
+    content = tomllib.loads((ROOT / "foundry.toml").read_text())
+    found: dict[str, Any] = content["profile"]["default"]
+    return found
+
+
+def compiler(folder: Path = NATIVE) -> Path:
+    """Finds the compiler of foundry.toml's version, and fetches it where that is possible."""
+    if chosen := os.environ.get("SOLC"):
+        return Path(chosen)
+    version = profile()["solc"]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if version not in map(str, solcx.get_installed_solc_versions(folder)):
+            # py-solc-x would wait for ever where packets are dropped.
+            socket.create_connection(BINARIES, timeout=3).close()
+            solcx.install_solc(version, solcx_binary_path=folder)
+        return solcx.install.get_executable(version, folder)
+    except (
+        OSError,
+        DownloadError,
+        SolcInstallationError,
+        SolcNotInstalled,
+        UnexpectedVersionError,
+    ):
+        return NPM_SOLC
+
+
 def settings() -> dict[str, Any]:
-    profile = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
+    by = profile()
     return {
-        "evmVersion": profile["evm_version"],
+        "evmVersion": by["evm_version"],
         "metadata": {
-            "appendCBOR": profile["cbor_metadata"],
-            "bytecodeHash": profile["bytecode_hash"],
+            "appendCBOR": by["cbor_metadata"],
+            "bytecodeHash": by["bytecode_hash"],
             "useLiteralContent": False,
         },
-        "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
+        "optimizer": {"enabled": by["optimizer"], "runs": by["optimizer_runs"]},
         "remappings": [],
-        "viaIR": profile["via_ir"],
+        "viaIR": by["via_ir"],
     }
 
 
@@ -93,17 +139,12 @@ def standard_json(source: str) -> dict[str, Any]:
     }
 
 
-def compiled(source: str) -> str:
-    """The artifact of one contract, as the text of its file."""
-    request = json.dumps(standard_json(source), sort_keys=True)
-    command = [SOLC, "--standard-json"]
-    solc = subprocess.run(command, input=request, capture_output=True, text=True, cwd=ROOT)
-    if solc.returncode:
-        raise CompilationFailed(solc.stderr.strip())
-    output = json.loads(solc.stdout)
-    errors = [e["formattedMessage"] for e in output.get("errors", ()) if e["severity"] == "error"]
-    if errors:
-        raise CompilationFailed("\n".join(errors))
+def compiled(source: str, solc: Path) -> str:
+    """Compiles one contract to its artifact, the text of its file."""
+    try:
+        output = solcx.compile_standard(standard_json(source), solc_binary=solc)
+    except SolcError as error:
+        raise CompilationFailed(error.message or error.stderr_data) from error
     contract = Path(source).stem
     built = output["contracts"][source][contract]
     metadata = json.loads(built["metadata"])
@@ -144,6 +185,18 @@ def without_ids(tree: Any) -> Any:
     return NUMBERED_TYPE.sub(r"\1", tree) if isinstance(tree, str) else tree
 
 
+def oversized(texts: dict[str, str]) -> list[str]:
+    """Says in a sentence of each contract whose code is too long."""
+    lengths = {
+        name: len(json.loads(text)["deployedBytecode"]) // 2 - 1 for name, text in texts.items()
+    }
+    return [
+        f"{name} holds {length:,} bytes of code; {MAX_CODE:,} are allowed: split the contract"
+        for name, length in sorted(lengths.items())
+        if length > MAX_CODE
+    ]
+
+
 def differences(fresh: dict[str, str], folder: Path) -> list[str]:
     """Names of the files in `folder` that are not what `fresh` says, or are too many."""
     found = {path.name: path.read_bytes() for path in folder.glob("*.json")}
@@ -166,17 +219,20 @@ def main() -> int:
         return 0
     try:
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            texts = list(pool.map(compiled, SOURCES))
+            texts = list(pool.map(compiled, SOURCES, repeat(compiler())))
     except (CompilationFailed, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     fresh = {f"{Path(s).stem}.json": text for s, text in zip(SOURCES, texts, strict=True)}
+    too_large = oversized(fresh)
+    for sentence in too_large:
+        print(sentence, file=sys.stderr)
     different = differences(fresh, arguments.folder)
     if arguments.check:
         for name in different:
             place = os.path.relpath(arguments.folder / name, ROOT)
             print(f"{place} differs from what compiles: run ./dev artifacts", file=sys.stderr)
-        return 1 if different else 0
+        return 1 if different or too_large else 0
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in different:
         if name in fresh:
@@ -185,7 +241,7 @@ def main() -> int:
         else:
             (arguments.folder / name).unlink()
             print(f"removed {name}", file=sys.stderr)
-    return 0
+    return 1 if too_large else 0
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ from oracle.chain.codec import commitment, dispute_key, model_preimage, request_
 from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Options, Queue, Registry, Subject
 from oracle.chain.decoder import Decoder
-from oracle.chain.deployment import PRESETS, Deployment, deploy
+from oracle.chain.deployer import deploy
+from oracle.chain.deployment import Deployment
 from oracle.chain.devnet import anvil, fund, skip_time
 from oracle.chain.events import (
     FraudProven,
@@ -44,6 +45,7 @@ from oracle.chain.events import (
 )
 from oracle.chain.keys import Signer
 from oracle.chain.node import Call, Chain, Receipt
+from oracle.chain.presets import preset
 from oracle.chain.transactions import transact
 from oracle.cli.demo.liar import output_of, traced
 from oracle.exact.lowering.graph import lower
@@ -250,7 +252,7 @@ class Court:
         asked = next_step(case, RevealedTrace(case.honest), output)
         assert isinstance(asked, Question), "a lie that nothing need be asked about"
         first, demanded, subject = self.demand(case, subject, asked)
-        skip_time(self.chain, PRESETS["devnet"].reveal_period + 1)
+        skip_time(self.chain, preset("devnet").reveal_period + 1)
         call = self.disputes.timeout(subject, demanded.demand)
         receipt = transact(self.chain, self.challenger, call)
         assert len(self.events(receipt, OperatorSlashed)) == 1
@@ -475,7 +477,7 @@ def measure(url: str, quick: bool) -> tuple[list[Proof], list[Conviction], list[
     for each in people:
         fund(chain, each.address, Wei(1000 * ETHER))
     with tempfile.TemporaryDirectory() as folder:
-        deployment = deploy(chain, people[0], PRESETS["devnet"], Path(folder) / "deployment.json")
+        deployment = deploy(chain, people[0], preset("devnet"), Path(folder) / "deployment.json")
     court = Court(chain, deployment, *people)
     transact(chain, court.liar, court.queue.stake(Wei(500 * ETHER)))
     proofs: list[Proof] = []

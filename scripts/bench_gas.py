@@ -10,6 +10,7 @@ import json
 import secrets
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,11 +21,13 @@ from oracle.chain import keys as signers
 from oracle.chain.connection import connect
 from oracle.chain.contracts import Consumer, Queue, Registry
 from oracle.chain.decoder import Decoder
-from oracle.chain.deployment import Deployment, Parameters, create, deploy
+from oracle.chain.deployer import create, deploy
+from oracle.chain.deployment import Deployment
 from oracle.chain.devnet import anvil, fund, skip_time
 from oracle.chain.events import RequestCreated, ResultProposed
 from oracle.chain.keys import Signer
 from oracle.chain.node import Chain, Receipt
+from oracle.chain.presets import preset
 from oracle.chain.transactions import transact
 from oracle.types import Assurance, DType, Model, Signature, TensorType, Wei
 
@@ -126,7 +129,7 @@ def measure(url: str) -> dict[str, int]:
     for each in (user, operator):
         fund(chain, each.address, Wei(100 * ETHER))
     with tempfile.TemporaryDirectory() as folder:
-        parameters = Parameters(min_window=1)
+        parameters = replace(preset("l2"), min_window=1)
         deployment = deploy(chain, user, parameters, Path(folder) / "deployment.json")
     bench = Bench(chain, deployment, user, operator)
     transact(chain, operator, bench.queue.stake(Wei(50 * ETHER)))

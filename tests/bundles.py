@@ -93,3 +93,16 @@ def with_request(bundle: Bundle, **changes: object) -> Bundle:
 
 def id_of(bundle: Bundle, request: object) -> RequestId:
     return request_id(request, bundle.chain_id, bundle.queue)  # type: ignore[arg-type]
+
+
+def word(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def bomb(tensors: int, rank: int) -> bytes:
+    """A model's preimage whose tensors all stand at one place: `poc_bundle_abi_bomb.py`."""
+    tensor = word(96) + word(1) + word(128) + word(0) + word(rank) + word(1) * rank
+    inputs = word(tensors) + word(32 * tensors) * tensors + tensor
+    head = 8 * 32
+    model = word(head) * 2 + word(1) + word(2) + word(head + 32) + word(head) + word(1) + word(0)
+    return word(0x11) + word(64) + model + word(0) + inputs

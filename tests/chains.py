@@ -20,11 +20,13 @@ from oracle.chain import devnet, preimage
 from oracle.chain.codec import model_words, terms_from_word
 from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Options, Queue, Registry
-from oracle.chain.deployment import Deployment, Parameters, deploy
+from oracle.chain.deployer import deploy
+from oracle.chain.deployment import Deployment
 from oracle.chain.events import Event, ModelPublished, RequestCreated, ResultProposed, Where
 from oracle.chain.history import History
 from oracle.chain.keys import Signer, from_key
 from oracle.chain.node import Call, Chain, Receipt
+from oracle.chain.presets import Parameters, preset
 from oracle.chain.transactions import transact
 from oracle.chain.watcher import Watcher
 from oracle.types import (
@@ -281,7 +283,8 @@ def undone(chain: Chain) -> Iterator[None]:
 
 
 def parameters(**changes: object) -> Parameters:
-    values = Parameters(
+    values = replace(
+        preset("l2"),
         min_bond=Wei(10**15),
         min_window=1,
         max_window=7200,

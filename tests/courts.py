@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from oracle.chain.contracts import Referee
-from oracle.chain.deployment import PRESETS
 from oracle.chain.events import RequestCreated
 from oracle.chain.node import Chain
+from oracle.chain.presets import preset
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
 from oracle.challenger.patrol import Patrol, SecondView, Setup
@@ -39,7 +39,7 @@ WIDTH, DEPTH = 300, 5
 
 def parameters(**changes: object):
     values = replace(
-        PRESETS["devnet"],
+        preset("devnet"),
         max_window=3600,
         withdrawal_delay=chains.DELAY,
         reveal_period=REVEAL,
@@ -102,6 +102,11 @@ class Honest:
 
     is_silent: bool = False  # answers requests, and no demands
     asked: list[Task] = field(default_factory=list)
+
+    def ready(self, *_: object) -> bool:
+        return True
+
+    def keep(self, _: object) -> None: ...
 
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
         return self.ask(model, uris, payload, Infer())

@@ -70,6 +70,7 @@ interface IDisputes {
     event PrepaidCollected(bytes32 indexed dispute, address indexed account, uint256 amount);
 
     error WrongPeriods(uint256 revealPeriod, uint256 reactionPeriod, uint256 extensionLimit);
+    error ZeroRevealTip();
     error NotExact(RequestId id);
     error WrongModel(RequestId id);
     /// @dev A program or a value of 2^32 nodes or leaves: no part of it can be named.

@@ -262,7 +262,8 @@ class _Models:
         return found[0]
 
     def _path(self, found: ModelHistory) -> Path:
-        if found.model_id not in self._paths:
+        path = self._paths.get(found.model_id)
+        if path is None or (isinstance(path, Path) and not path.exists()):  # evicted since
             try:
                 self._paths[found.model_id] = self._fetch(found)
             except OracleError as error:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eth_abi import decode
 from eth_utils import keccak
 from web3 import Web3
 
+from oracle.chain.abi import decoded
 from oracle.chain.artifacts import artifact
+from oracle.chain.blueprints import DISPUTES, QUEUE, REFEREE, REGISTRY
 from oracle.chain.codec import (
     ZERO_ADDRESS,
     address_of,
@@ -20,7 +21,7 @@ from oracle.chain.codec import (
     request_words,
     subject_words,
 )
-from oracle.chain.deployment import DISPUTES, QUEUE, REFEREE, REGISTRY, Deployment
+from oracle.chain.deployment import Deployment
 from oracle.chain.node import Call, Chain
 from oracle.errors import ChainError, Reverted
 from oracle.types import (
@@ -167,7 +168,7 @@ class Queue:
     def status_of(self, request: RequestId) -> tuple[Status, bool]:
         """The status, and whether a callback is still owed."""
         data = self.chain.call(self._call("statusOf", request))
-        status, is_callback_owed = decode(["uint8", "bool"], data)
+        status, is_callback_owed = decoded(["uint8", "bool"], data)
         return Status(status), is_callback_owed
 
     def is_final(self, request: Request, proposal: Proposal, output: bytes) -> bool:
@@ -181,12 +182,12 @@ class Queue:
 
     def account_of(self, operator: Address) -> Account:
         data = self.chain.call(self._call("accountOf", operator))
-        staked, locked, epoch = decode(["uint96", "uint96", "uint32"], data)
+        staked, locked, epoch = decoded(["uint96", "uint96", "uint32"], data)
         return Account(Wei(staked), Wei(locked), epoch)
 
     def unstaking_of(self, operator: Address) -> Unstaking:
         data = self.chain.call(self._call("unstakingOf", operator))
-        amount, available_at = decode(["uint96", "uint64"], data)
+        amount, available_at = decoded(["uint96", "uint64"], data)
         return Unstaking(Wei(amount), available_at)
 
     def credit_of(self, account: Address) -> Wei:
@@ -318,7 +319,7 @@ class Referee:
         )
         arguments = claim, proof, payload, output
         call = _encode(self._contract, self.address, "judge", arguments)
-        verdict = Verdict(*decode(["uint256"] * 4, self.chain.call(call)))
+        verdict = Verdict(*decoded(["uint256"] * 4, self.chain.call(call)))
         if verdict.claimed == verdict.expected:
             raise ChainError(f"The referee finds node {verdict.node} right: nobody is accused.")
         return verdict

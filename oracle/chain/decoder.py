@@ -5,22 +5,24 @@ from typing import Any
 
 from eth_abi.codec import ABICodec
 from eth_abi.decoding import StringDecoder
+from eth_abi.exceptions import DecodingError
 from eth_abi.registry import BaseEquals
 from eth_abi.registry import registry as default_registry
 from web3 import Web3
-from web3.exceptions import LogTopicError
+from web3.exceptions import LogTopicError, Web3Exception
 from web3.types import LogReceipt
 
-from oracle.chain import events, preimage
-from oracle.chain.artifacts import artifact
+from oracle.chain import abi, events, preimage
+from oracle.chain.artifacts import abi_type, artifact
+from oracle.chain.blueprints import DISPUTES, QUEUE, REGISTRY
 from oracle.chain.codec import (
     demand_from_words,
     part_from_words,
     proposal_from_words,
     request_from_words,
 )
-from oracle.chain.deployment import DISPUTES, QUEUE, REGISTRY
 from oracle.chain.events import Event, Where
+from oracle.errors import EvidenceError, MalformedData
 from oracle.types import Address, ModelId, RequestId, Verdict, Wei
 
 Arguments = Mapping[str, Any]
@@ -45,30 +47,39 @@ def _codec() -> ABICodec:
 
 class Decoder:
     def __init__(self) -> None:
-        abi = [entry for name in (REGISTRY, QUEUE, DISPUTES) for entry in artifact(name).abi]
+        entries = [entry for name in (REGISTRY, QUEUE, DISPUTES) for entry in artifact(name).abi]
         web3 = Web3()
         web3.codec = _codec()
-        contract = web3.eth.contract(abi=abi)
+        contract = web3.eth.contract(abi=entries)
         self._events = {
-            bytes.fromhex(event.topic.removeprefix("0x")): (event, _BUILDERS[event.event_name])
+            bytes.fromhex(event.topic.removeprefix("0x")): (event, _types(event.abi))
             for event in (contract.events[name]() for name in _BUILDERS)
         }
 
     def decode(self, log: LogReceipt, time: int) -> Event | None:
-        """None for a log that is none of ours. `time` is the block's."""
+        """None for a log that is none of ours. `time` is the block's. Raises ChainError where the
+        node gives as ours what our contracts cannot have written."""
         topics = log["topics"]
         known = self._events.get(bytes(topics[0])) if topics else None
         if known is None:
             return None
-        event, build = known
+        event, types = known
+        abi.check(types, bytes(log["data"]))
         try:
             arguments = dict(event.process_log(log)["args"])
+            if event.event_name == "ModelPublished":
+                arguments["preimage"] = preimage.of_log(log)
+            where = Where(log["blockNumber"], log["logIndex"], bytes(log["transactionHash"]), time)
+            return _BUILDERS[event.event_name](where, arguments)
         except LogTopicError:
             return None
-        if event.event_name == "ModelPublished":
-            arguments["preimage"] = preimage.of_log(log)
-        where = Where(log["blockNumber"], log["logIndex"], bytes(log["transactionHash"]), time)
-        return build(where, arguments)
+        except (DecodingError, EvidenceError, Web3Exception, ValueError) as error:
+            raise MalformedData(f"A log of {event.event_name} is none: {error}") from None
+
+
+def _types(event: Any) -> list[str]:
+    """Of what stands in a log's data."""
+    return [abi_type(each) for each in event["inputs"] if not each["indexed"]]
 
 
 def _request_id(arguments: Arguments) -> RequestId:

@@ -1,78 +1,30 @@
 """Where the contracts are: written by `exactum deploy`, read by all, checked against the chain."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from eth_abi import encode
-from eth_utils import is_checksum_address, keccak, to_checksum_address
+from eth_utils import is_checksum_address, keccak
 
-from oracle.chain.artifacts import Artifact, abi_type, artifact
-from oracle.chain.keys import Signer
-from oracle.chain.node import Call, Chain
-from oracle.chain.transactions import transact
+from oracle.chain.artifacts import Artifact, artifact
+from oracle.chain.blueprints import DISPUTES, QUEUE, REFEREE, REGISTRY
+from oracle.chain.node import Chain
 from oracle.errors import ConfigError, WrongChain
-from oracle.types import Address, Wei
-
-REGISTRY = "ModelRegistry"
-QUEUE = "InferenceQueue"
-DISPUTES = "Disputes"
-REFEREE = "Referee"
-
-_HOUR = 3600
-_DAY = 24 * _HOUR
-_GWEI = 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """The immutables of queue and disputes; times in seconds. The defaults suit an L2 (DESIGN §3).
-
-    `disputes` is who may slash where that is not to be our contract."""
-
-    min_bond: Wei = Wei(10**15)
-    min_window: int = _DAY
-    max_window: int = 30 * _DAY
-    withdrawal_delay: int = 7 * _DAY
-    reveal_period: int = 12 * _HOUR
-    reaction_period: int = 14 * _HOUR
-    extension_limit: int = 96 * _HOUR
-    reveal_tip: Wei = Wei(_GWEI // 10)  # a gas
-    disputes: Address | None = None
-
-
-# Sized from how long each kind of chain can be censored.
-PRESETS = {
-    "l2": Parameters(),
-    "l1": Parameters(
-        min_window=7 * _DAY,
-        max_window=60 * _DAY,
-        withdrawal_delay=14 * _DAY,
-        reveal_period=_DAY,
-        reaction_period=2 * _DAY,
-        extension_limit=21 * _DAY,
-        reveal_tip=Wei(2 * _GWEI),
-    ),
-    "devnet": Parameters(
-        min_window=1,
-        withdrawal_delay=60,
-        reveal_period=30,
-        reaction_period=20,
-        extension_limit=600,
-        reveal_tip=Wei(_GWEI),
-    ),
-}
+from oracle.types import Address
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """One contract on chain. `code_hash` is the keccak256 of its code, immutables included."""
+    """One contract on chain. `code_hash` is the keccak256 of its code, immutables included.
+
+    Where another run created it, `transaction` may be None, and `block` is one before which it was
+    not there."""
 
     address: Address
     block: int
-    transaction: str
+    transaction: str | None
     code_hash: str
     arguments: tuple[Any, ...]
     compiler: str
@@ -121,23 +73,20 @@ class Deployment:
 
 
 def read_deployment(path: Path) -> Deployment:
-    deployment = _read(path)
-    missing = {REGISTRY, QUEUE} - deployment.contracts.keys()
-    if missing:
-        raise ConfigError(f"{path} lacks {', '.join(sorted(missing))}; run exactum deploy again.")
-    return deployment
-
-
-def _read(path: Path) -> Deployment:
-    """Perhaps half of one: what a deployment that was interrupted has left."""
     try:
         content = json.loads(path.read_text())
         contracts = {name: _deployed(fields) for name, fields in content["contracts"].items()}
-        return Deployment(content["chain_id"], contracts)
+        deployment = Deployment(content["chain_id"], contracts)
     except FileNotFoundError:
         raise ConfigError(f"There is no deployment at {path}; run exactum deploy first.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is no deployment file: {error!r}.") from error
+    missing = {REGISTRY, QUEUE} - contracts.keys()
+    if missing:
+        raise ConfigError(
+            f"{path} lacks {', '.join(sorted(missing))}: move it away and run exactum deploy."
+        )
+    return deployment
 
 
 def _deployed(fields: dict[str, Any]) -> Deployed:
@@ -195,139 +144,3 @@ def _difference(chain: Chain, built: Artifact, contract: Deployed) -> str | None
     if built.without_immutables(code) != built.deployed:
         return "its code is another version's; use the version of Exactum that deployed it"
     return None
-
-
-def deploy(
-    chain: Chain,
-    signer: Signer,
-    parameters: Parameters,
-    path: Path,
-    report: Callable[[str, Deployed, bool], None] = lambda _name, _deployed, _is_new: None,
-) -> Deployment:
-    """Deploys what is not on the chain yet, and writes `path` after each contract, so that a second
-    run after a crash goes on where the first stopped."""
-    begun = _read(path) if path.exists() else Deployment(chain.id, {})
-    if begun.chain_id != chain.id:
-        raise WrongChain(f"{path} is of chain {begun.chain_id}, {chain.name} of {chain.id}.")
-    known = dict(begun.contracts)
-
-    def is_there(name: str, arguments: tuple[Any, ...]) -> bool:
-        contract = known.get(name)
-        return (
-            contract is not None
-            and contract.arguments == arguments
-            and _difference(chain, artifact(name), contract) is None
-        )
-
-    def ensure(name: str, arguments: tuple[Any, ...], is_new: bool | None = None) -> Address:
-        if is_new is None:
-            is_new = not is_there(name, arguments)
-        if is_new:
-            known[name] = _create(chain, signer, artifact(name), arguments)
-            save(Deployment(chain.id, known), path)
-        report(name, known[name], is_new)
-        return known[name].address
-
-    registry = ensure(REGISTRY, ())
-    of_queue = (
-        parameters.min_bond,
-        parameters.min_window,
-        parameters.max_window,
-        parameters.withdrawal_delay,
-    )
-    if parameters.disputes is not None:
-        known.pop(DISPUTES, None)
-        ensure(QUEUE, (registry, parameters.disputes, *of_queue))
-    else:
-        judges = tuple(ensure(name, ()) for name in families())
-        referee = ensure(REFEREE, (judges,))
-        of_disputes = (
-            referee,
-            parameters.reveal_period,
-            parameters.reaction_period,
-            parameters.extension_limit,
-            parameters.reveal_tip,
-        )
-        _ensure_pair(chain, signer, known, (registry, of_queue, of_disputes), is_there, ensure)
-    deployment = Deployment(chain.id, known)
-    check_deployment(chain, deployment)
-    return deployment
-
-
-def _ensure_pair(
-    chain: Chain,
-    signer: Signer,
-    known: Mapping[str, Deployed],
-    arguments: tuple[Address, tuple[Any, ...], tuple[Any, ...]],
-    is_there: Callable[[str, tuple[Any, ...]], bool],
-    ensure: Callable[[str, tuple[Any, ...], bool | None], Address],
-) -> None:
-    """Each knows the other's address: Disputes is told where the queue is going to be, which is
-    where this account's next contract but one comes to lie."""
-    registry, of_queue, of_disputes = arguments
-
-    def queue_is(address: Address) -> bool:
-        return is_there(DISPUTES, (address, *of_disputes))
-
-    if _are_a_pair(known) and queue_is(known[QUEUE].address):
-        queue_arguments = (registry, known[DISPUTES].address, *of_queue)
-        if is_there(QUEUE, queue_arguments):
-            ensure(DISPUTES, known[DISPUTES].arguments, False)
-            ensure(QUEUE, queue_arguments, False)
-            return
-    nonce = chain.nonce(signer.address)
-    # Where we stopped between the two, and nothing was sent since, the promise can still be kept.
-    if not queue_is(contract_address(signer.address, nonce)):
-        promised = contract_address(signer.address, nonce + 1)
-        ensure(DISPUTES, (promised, *of_disputes), True)
-    else:
-        promised = contract_address(signer.address, nonce)
-        ensure(DISPUTES, (promised, *of_disputes), False)
-    queue = ensure(QUEUE, (registry, known[DISPUTES].address, *of_queue), True)
-    if queue != promised:
-        raise WrongChain(
-            f"The queue came to lie at {queue}, not at {promised}: another program sent from"
-            f" {signer.address} meanwhile. Run it again."
-        )
-
-
-def families() -> tuple[str, ...]:
-    """The contracts that judge one family of ops each, in the order in which Referee takes them."""
-    constructor = next(e for e in artifact(REFEREE).abi if e["type"] == "constructor")
-    [parameter] = constructor["inputs"]
-    return tuple(each["name"].capitalize() for each in parameter["components"])
-
-
-def contract_address(account: Address, nonce: int) -> Address:
-    """Where the contract comes to lie that `account` makes with that nonce."""
-    # RLP of a list of 20 bytes and a number; a nonce takes one byte below 128, as itself.
-    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
-    item = number if 0 < nonce < 128 else bytes([128 + len(number)]) + number
-    payload = bytes([128 + 20]) + bytes.fromhex(account[2:]) + item
-    digest = keccak(bytes([192 + len(payload)]) + payload)
-    return Address(to_checksum_address(digest[12:]))
-
-
-def create(chain: Chain, signer: Signer, name: str, arguments: tuple[Any, ...]) -> Deployed:
-    """Deploys one contract of the artifacts, a consumer for example."""
-    return _create(chain, signer, artifact(name), arguments)
-
-
-def _create(chain: Chain, signer: Signer, built: Artifact, arguments: tuple[Any, ...]) -> Deployed:
-    types = [
-        abi_type(parameter)
-        for entry in built.abi
-        if entry["type"] == "constructor"
-        for parameter in entry["inputs"]
-    ]
-    receipt = transact(chain, signer, Call(None, built.bytecode + encode(types, arguments)))
-    if receipt.contract is None:
-        raise WrongChain(f"{chain.name} gave no address for {built.name}.")
-    return Deployed(
-        address=receipt.contract,
-        block=receipt.block,
-        transaction="0x" + receipt.transaction.hex(),
-        code_hash="0x" + keccak(chain.code(receipt.contract)).hex(),
-        arguments=arguments,
-        compiler=built.compiler,
-    )

@@ -3,15 +3,14 @@
 from functools import cache
 from typing import Any
 
-from eth_abi import decode
-from eth_abi.exceptions import DecodingError
 from eth_utils import keccak
 
+from oracle.chain.abi import decoded
 from oracle.chain.artifacts import abi_type, artifact
-from oracle.errors import Reverted
+from oracle.errors import MalformedData, Reverted
 
 CONTRACTS = (
-    *("ModelRegistry", "InferenceQueue", "Disputes", "Referee"),
+    *("ModelRegistry", "InferenceQueue", "Disputes", "Referee", "Deployer"),
     *("Linear", "Elementwise", "Transcendental", "Reduce", "Movement", "Window", "Trees"),
     *("Quantized", "Functions"),
     *("DiagnosisConsumer", "MinimalConsumer"),
@@ -25,15 +24,15 @@ def reverted(data: bytes) -> Reverted:
     selector, arguments = data[:4], data[4:]
     try:
         if selector == _PANIC:
-            return Reverted("Panic", {"code": decode(["uint256"], arguments)[0]})
+            return Reverted("Panic", {"code": decoded(["uint256"], arguments)[0]})
         if selector == _ERROR:
-            return Reverted("Error", {"reason": decode(["string"], arguments)[0]})
+            return Reverted("Error", {"reason": decoded(["string"], arguments)[0]})
         error = _errors().get(selector)
         if error is None:
             return Reverted("Unknown", {"data": "0x" + data.hex()})
         inputs = error["inputs"]
-        values = decode([abi_type(each) for each in inputs], arguments)
-    except (DecodingError, UnicodeDecodeError):
+        values = decoded([abi_type(each) for each in inputs], arguments)
+    except MalformedData:
         return Reverted("Malformed", {"data": "0x" + data.hex()})
     names = [each["name"] for each in inputs]
     return Reverted(error["name"], dict(zip(names, map(_readable, values), strict=True)))

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from eth_typing import BlockIdentifier
 from hexbytes import HexBytes
+from requests import Response, Session
+from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 from web3 import HTTPProvider, Web3
 from web3.exceptions import (
@@ -24,6 +26,8 @@ from web3.types import LogReceipt, RPCEndpoint
 from oracle.chain.errors import reverted
 from oracle.errors import ChainError, NotFound, RpcUnavailable
 from oracle.types import Address, Wei
+
+MAX_ANSWER = 64 << 20  # bytes of a node's answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +229,37 @@ def http_chain(url: str) -> Chain:
         raise RpcUnavailable(
             f"{mask(url)!r} is no RPC URL: give http://host:port or https://host/…."
         )
-    web3 = Web3(HTTPProvider(url, request_kwargs={"timeout": 30}))
+    web3 = Web3(HTTPProvider(url, request_kwargs={"timeout": 30}, session=_bounded_session()))
     # Chains with proof of authority put more into a block's extra data than web3 allows.
     web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
     return Chain(web3, url, f"the node at {mask(url)}")
+
+
+class _Bounded(HTTPAdapter):
+    """Stops reading what no node has to say: an answer that would fill the memory. Whoever asked
+    for many logs asks for fewer then."""
+
+    def send(self, *arguments: Any, **options: Any) -> Response:
+        response = super().send(*arguments, **options)
+        stream = response.raw.stream
+
+        def bounded(*arguments: Any, **options: Any) -> Iterator[bytes]:
+            taken = 0
+            for chunk in stream(*arguments, **options):
+                taken += len(chunk)
+                if taken > MAX_ANSWER:
+                    raise RequestException(f"an answer of more than {MAX_ANSWER} bytes")
+                yield chunk
+
+        response.raw.stream = bounded
+        return response
+
+
+def _bounded_session() -> Session:
+    session = Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Bounded())
+    return session
 
 
 def mask(url: str) -> str:

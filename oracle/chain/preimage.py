@@ -4,13 +4,13 @@ Names are bytes here. Solidity's strings may hold any, and whoever reads them as
 them again may get another hash.
 """
 
-from eth_abi import decode, encode
-from eth_abi.exceptions import DecodingError, ParseError
+from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
 from web3.types import LogReceipt
 
+from oracle.chain.abi import decoded
 from oracle.chain.codec import model_from_words
-from oracle.errors import EvidenceError, NotFound
+from oracle.errors import EvidenceError, MalformedData, NotFound
 from oracle.types import Address, Model, ModelId
 
 _TENSOR = "(bytes,uint8,uint32[])"
@@ -24,7 +24,7 @@ def model_id(preimage: bytes) -> ModelId:
 def of_log(log: LogReceipt) -> bytes:
     """Of the model that `ModelPublished` tells of."""
     publisher = to_checksum_address(bytes(log["topics"][2])[-20:])
-    model, _ = decode((MODEL, "bytes"), bytes(log["data"]))
+    model, _ = decoded((MODEL, "bytes"), bytes(log["data"]))
     preimage: bytes = encode(("address", MODEL), (publisher, model))
     if keccak(preimage) != bytes(log["topics"][1]):
         raise NotFound("The model's log is not that of its id.")
@@ -34,13 +34,13 @@ def of_log(log: LogReceipt) -> bytes:
 def model_of(preimage: bytes) -> Model:
     """Raises EvidenceError where `preimage` is that of no model."""
     try:
-        publisher, words = decode(("address", MODEL), preimage)
+        publisher, words = decoded(("address", MODEL), preimage)
         name, version, root, file_hash, inputs, outputs, *rest = words
         texts = _text(name), _text(version), root, file_hash
         tensors = [_named(tensor) for tensor in inputs], [_named(tensor) for tensor in outputs]
         return model_from_words(Address(to_checksum_address(publisher)), (*texts, *tensors, *rest))
-    except (DecodingError, ParseError, ValueError, OverflowError) as error:
-        raise EvidenceError(f"The model's preimage cannot be read: {error}.") from None
+    except (MalformedData, ValueError, OverflowError) as error:
+        raise EvidenceError(f"The model's preimage cannot be read: {error}") from None
 
 
 def _named(tensor: tuple[bytes, int, tuple[int, ...]]) -> tuple[str, int, tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Event as Flag
@@ -30,7 +30,7 @@ from oracle.state import rounds
 from oracle.state.duties import Decision, DutyKind, State
 from oracle.state.rounds import Book
 from oracle.state.store import Row, Store
-from oracle.types import Model, RequestId, Wei
+from oracle.types import Model, ModelId, RequestId, Wei
 
 log = structlog.get_logger()
 
@@ -112,6 +112,8 @@ class Patrol:
         self._failures: Counter[int] = Counter()  # by duty
         self._too_slow: Counter[int] = Counter()  # by duty: runs that were stopped
         self._reported: set[tuple[int, str]] = set()
+        self._models: dict[int, Model] = {}  # by duty
+        self._fetching: set[int] = set()  # duties that wait for a model's file
 
     def run(self, stop: Flag, pause: float) -> None:
         rounds.run(self.tick, stop, pause)
@@ -131,8 +133,8 @@ class Patrol:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs and no transaction waits."""
-        return not self._running and not self._store.waiting()
+        """Whether nothing runs, no file is fetched and no transaction waits."""
+        return not self._running and not self._fetching and not self._store.waiting()
 
     @property
     def is_pursuing(self) -> bool:
@@ -169,6 +171,8 @@ class Patrol:
             if future.done():
                 del self._running[duty_id]
                 self._take(duty_id, future, dispute, now)
+        self._fetching.clear()
+        self._keep_files()
         # A pursuit has a deadline that others set; a check has the whole window. What failed before
         # waits for the rest, or a few bad models could take up all the time there is.
         for kind in (DutyKind.PURSUE, DutyKind.CHECK):
@@ -180,7 +184,8 @@ class Patrol:
                     continue
                 if self._too_slow[row.id] and not self._has_room_for_slow():
                     continue
-                if kind is DutyKind.CHECK or self._finding(row) is None:
+                is_wanted = kind is DutyKind.CHECK or self._finding(row) is None
+                if is_wanted and self._has_file(row):
                     self._start(row, now)
 
     def _urgency(self, row: Row) -> tuple[int, bool]:
@@ -192,6 +197,39 @@ class Patrol:
         """Runs that take long leave a place to others, if there are two."""
         slow = sum(1 for duty_id in self._running if self._too_slow[duty_id])
         return slow < max(1, self._setup.parallel - 1)
+
+    def _has_file(self, row: Row) -> bool:
+        """Whether no fetch keeps it waiting: one may take as long as a stranger's server wants, so
+        it holds no run's place."""
+        model = self._model_of(row)
+        if model is None:
+            return True
+        request_id, is_urgent = RequestId(row.duty.subject), row.duty.kind is DutyKind.PURSUE
+
+        def uris() -> Sequence[str]:
+            request = self._store.request(request_id)
+            return () if request is None else self._store.uris(ModelId(request.model))
+
+        if self._setup.inference.ready(model, uris, is_urgent):
+            return True
+        self._fetching.add(row.id)
+        return False
+
+    def _model_of(self, row: Row) -> Model | None:
+        if row.id not in self._models:
+            model = self._model(RequestId(row.duty.subject))
+            if model is None:
+                return None
+            self._models[row.id] = model
+        return self._models[row.id]
+
+    def _keep_files(self) -> None:
+        """A liar must not end a pursuit by serving its model's file no more."""
+        rows = self._store.duties(State.OPEN, State.SENT)
+        pursued = [self._model_of(row) for row in rows if row.duty.kind is DutyKind.PURSUE]
+        self._setup.inference.keep({model.file_hash for model in pursued if model is not None})
+        for duty_id in self._models.keys() - {row.id for row in rows}:
+            del self._models[duty_id]
 
     def _start(self, row: Row, now: float) -> None:
         request_id = RequestId(row.duty.subject)

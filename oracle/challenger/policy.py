@@ -151,6 +151,11 @@ def income(request: Request, policy: Policy) -> Income:
     return Income(certain, reward(request))
 
 
+def least_bond(gas_price: Wei) -> Wei:
+    """Finds the least bond whose reward pays for a pursuit: below it a lie goes unpunished."""
+    return Wei(-(-PURSUIT_GAS * gas_price * 100 // REWARD_PERCENT))
+
+
 def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
     """Says why a wrong result is not pursued; None if it is.
 

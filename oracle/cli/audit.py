@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from oracle.chain.history import ModelHistory
 from oracle.cli import show
@@ -242,7 +242,8 @@ def _one(
         if exporting is not None:
             show.out.print(f"Evidence in {exporting.target}: exactum audit --verify checks it.")
         if claim.proposal.is_suspended:
-            show.out.print("[yellow]DISPUTED[/]: exactum dispute show tells how it stands.")
+            disputed = "[yellow]DISPUTED[/]: exactum dispute show tells how it stands."
+            show.out.print(show.styled(disputed))
     return WRONG if wrong else 0
 
 
@@ -261,23 +262,29 @@ def _print(model: ModelHistory, elements: list[Element], wrong: list[Element]) -
     table = Table("element", "claimed", "bits", "recomputed", "bits", "")
     for element in shown[:SHOWN]:
         table.add_row(
-            escape(f"{element.tensor}[{element.index}]"),
+            f"{element.tensor}[{element.index}]",
             element.claimed,
             element.claimed_bits,
             element.recomputed,
             element.recomputed_bits,
-            "[green]equal[/]" if element.matches else "[red]DIFFERENT[/]",
+            Text("equal", "green") if element.matches else Text("DIFFERENT", "red"),
         )
     show.out.print(table)
     if len(shown) > SHOWN:
         show.out.print(f"… and {len(shown) - SHOWN} more")
-    name = escape(f"{model.model.name} {model.model.version}")
+    name = f"{model.model.name} {model.model.version}"
     if wrong:
         show.out.print(
-            f"[red]MISMATCH[/]: {len(wrong)} of {len(elements)} elements of {name} are not what"
-            " it computes."
+            show.styled(
+                "[red]MISMATCH[/]: {} of {} elements of {} are not what it computes.",
+                len(wrong),
+                len(elements),
+                name,
+            )
         )
         if model.model.assurance is Assurance.VANILLA:
             show.out.print("The model is VANILLA: other hardware may differ in the last digits.")
     else:
-        show.out.print(f"[green]MATCH[/]: all {len(elements)} elements of {name}, every bit.")
+        show.out.print(
+            show.styled("[green]MATCH[/]: all {} elements of {}, every bit.", len(elements), name)
+        )

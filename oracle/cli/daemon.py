@@ -4,7 +4,7 @@ they are stopped."""
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -17,12 +17,13 @@ import structlog
 
 from oracle.cli import show
 from oracle.cli.files import model_files
-from oracle.cli.options import DURATION, MONEY
+from oracle.cli.options import DURATION, MONEY, SIZE
 from oracle.cli.session import Session
 from oracle.inference.answers import Answers
 from oracle.inference.executor import Executor
 from oracle.state.store import Store
 from oracle.types import Address, Wei
+from oracle.visible import visible, visible_lines
 
 ADVICE_SHARE = 3  # the part of --time-limit that onnxruntime gets: it takes half of what we take
 
@@ -50,6 +51,7 @@ class Daemon:
     processes: int
     max_fee_per_gas: Wei | None
     allow_local_files: bool
+    cache_bytes: int | None
     once: bool
     json_logs: bool
 
@@ -61,7 +63,12 @@ class Daemon:
         processes: with `is_advised`, as many again for onnxruntime's opinion."""
         url = self.state or f"sqlite:///{_state_file(session, account, suffix)}"
         store = Store(url, session.chain.id, session.deployment.queue, account)
-        files = model_files(session.settings, self.allow_local_files)
+        files = model_files(
+            session.settings,
+            self.allow_local_files,
+            self.cache_bytes,
+            _name(session, account, suffix),
+        )
         adviser = self._executor(self.time_limit / ADVICE_SHARE) if is_advised else None
         rounds = None if session.disputes is None else session.disputes.periods().rounds
         executor = self._executor(self.time_limit)
@@ -170,6 +177,13 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
             help="Fetch models from file:// and local addresses too. For devnets: a publisher"
             " chooses these URIs.",
         ),
+        click.option(
+            "--cache-bytes",
+            type=SIZE,
+            help="What all model files in $EXACTUM_HOME/models may take, for example 50GiB."
+            " Fetched ones make way, the least recently used first; 1 GiB of the disk stays free."
+            " [default: $EXACTUM_CACHE_BYTES or 16GiB]",
+        ),
         click.option("--once", is_flag=True, help=once),
         click.option("--json-logs", is_flag=True, help="One JSON object a line."),
     ]
@@ -178,8 +192,13 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
 def _state_file(session: Session, account: Address, suffix: str) -> Path:
     folder = session.settings.home / "state"
     folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{_name(session, account, suffix)}.db"
+
+
+def _name(session: Session, account: Address, suffix: str) -> str:
+    """Of a program, the same over all of its runs, and no other's."""
     queue = session.deployment.queue[2:10].lower()
-    return folder / f"{session.chain.id}-{queue}-{account[2:10].lower()}{suffix}.db"
+    return f"{session.chain.id}-{queue}-{account[2:10].lower()}{suffix}"
 
 
 def configure_logs(as_json: bool) -> None:
@@ -189,13 +208,28 @@ def configure_logs(as_json: bool) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     final: structlog.typing.Processor
+    shared.append(structlog.processors.format_exc_info)
     if as_json:
-        shared.append(structlog.processors.format_exc_info)
-        final = structlog.processors.JSONRenderer(default=show.plain)
+        final = structlog.processors.JSONRenderer(default=_machine)
     else:
+        shared.append(_shown)
         final = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[*shared, final],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _machine(value: Any) -> Any:
+    plain = show.plain(value)
+    return repr(value) if plain is value else plain
+
+
+def _shown(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Whatever a stranger, a server or a node wrote into a field; values that are no strings are
+    shown as Python writes them, which hides nothing."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = visible_lines(value) if name == "exception" else visible(value)
+    return event

@@ -7,14 +7,17 @@ from typing import Any
 
 import click
 
-from oracle.chain import deployment as deployments
+from oracle.chain import deployer
 from oracle.chain.connection import connect
-from oracle.chain.deployment import PRESETS, Deployed
+from oracle.chain.deployment import Deployed
 from oracle.chain.keys import Signer
+from oracle.chain.presets import Parameters, presets
+from oracle.challenger.policy import least_bond
 from oracle.cli import show
 from oracle.cli.options import ACCOUNT, DURATION, MONEY, chain_options, json_option
 from oracle.cli.session import deployment_path, signing
 from oracle.config import Settings
+from oracle.types import Wei
 
 _TIMES = {
     "min_window": "The shortest challenge window.",
@@ -38,18 +41,23 @@ def _parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 @signing
 @click.option(
     "--preset",
-    type=click.Choice(sorted(PRESETS)),
+    type=click.Choice(sorted(presets())),
     default="l2",
     show_default=True,
-    help="Times sized from how long the chain can be censored: l2 (window 24 h, answers in 12 h,"
-    " 96 h in all), l1 (7 d, 1 d, 21 d) or devnet (seconds).",
+    help="Bond, tip and times by kind of chain, from deployments/presets: sized from what gas"
+    " usually costs there and from how long the chain can be censored.",
 )
-@click.option("--min-bond", type=MONEY, help="The least that a request may put at stake.")
+@click.option(
+    "--min-bond",
+    type=MONEY,
+    help="The least that a request may put at stake. [default: the preset's]",
+)
 @_parameter_options
 @click.option(
     "--reveal-tip",
     type=MONEY,
-    help="A gas: what a demand prepays above twice the base fee. [default: the preset's]",
+    help="A gas: what a demand prepays above twice the base fee; more than zero."
+    " [default: the preset's]",
 )
 @click.option(
     "--disputes",
@@ -68,31 +76,38 @@ def deploy(
     """Deploys the contracts to any EVM chain and writes deployments/<chainId>.json.
 
     ModelRegistry, the referee and the contracts that judge one family of ops each, Disputes and
-    InferenceQueue. Run it again and it deploys only what is missing, and checks the code of the
-    rest; so also after it was interrupted. Nobody owns the contracts, you included: their
-    parameters are fixed here, for ever. Send nothing else from this key while it runs: the queue's
-    address is promised to Disputes before the queue is there.
+    InferenceQueue. They are created by a Deployer that lies at an address of CREATE2, so code and
+    parameters say where they lie: the same preset gives the same addresses on every chain, whoever
+    deploys. What is there already is not deployed again, whoever interrupted or completed it.
+    Nobody owns the contracts, you included: their parameters are fixed here, for ever.
 
     \b
     Examples:
       exactum deploy --rpc http://127.0.0.1:8545 --preset devnet
       exactum deploy --rpc https://node.example --key deployer
-      exactum deploy --rpc https://node.example --key deployer --preset l1 --min-bond 0.01ether
+      exactum deploy --rpc https://node.example --key deployer --preset l1 --min-bond 0.1ether
     """
     chain = connect(rpc or Settings().rpc)
     path = deployment_path(Settings(), chain, deployments)
     given = {name: value for name, value in chosen.items() if value is not None}
-    parameters = replace(PRESETS[preset], **given)
+    parameters = replace(presets()[preset].parameters, **given)
+    _warn_of_bond(parameters, chain.gas_price())
 
     def report(name: str, contract: Deployed, is_new: bool) -> None:
         verb = "deployed" if is_new else "already there"
         show.err.print(f"{name} {contract.address}: {verb}, block {contract.block}")
 
-    deployed = _deploy(chain, signer, parameters, path, report)
+    deployed = deployer.deploy(chain, signer, parameters, path, report)
     if as_json:
         show.print_json({"file": str(path), "chain_id": chain.id, "contracts": deployed.contracts})
     else:
         show.out.print(f"The code on chain is ours; {path} says where it is.")
 
 
-_deploy = deployments.deploy
+def _warn_of_bond(parameters: Parameters, gas_price: Wei) -> None:
+    least = least_bond(gas_price)
+    if parameters.min_bond < least:
+        show.err.print(
+            f"[yellow]The least bond of {show.ether(parameters.min_bond)} pays for no conviction at"
+            f" the present {show.ether(gas_price)} a gas: that takes {show.ether(least)}.[/]"
+        )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from oracle.chain.codec import dispute_key
 from oracle.chain.disputes import Dispute, replay
@@ -263,9 +263,15 @@ def _print(
     if wrong:
         first = wrong[0]
         show.out.print(
-            f"[red]WRONG[/]: {len(wrong)} output elements; first"
-            f" {escape(first.tensor)}[{first.index}]: claimed {first.claimed}"
-            f" ({first.claimed_bits}), right {first.recomputed} ({first.recomputed_bits})"
+            show.styled(
+                "[red]WRONG[/]: {} output elements; first {}: claimed {} ({}), right {} ({})",
+                len(wrong),
+                f"{first.tensor}[{first.index}]",
+                first.claimed,
+                first.claimed_bits,
+                first.recomputed,
+                first.recomputed_bits,
+            )
         )
     if finding is not None:
         show.out.print(_next(finding, dispute))
@@ -302,9 +308,9 @@ def _print_acts(acts: Sequence[Act], slashed_: Slashed | None) -> None:
         )
 
 
-def _next(finding: Finding, dispute: Dispute) -> str:
+def _next(finding: Finding, dispute: Dispute) -> str | Text:
     if finding.is_right:
-        return "[green]RIGHT[/]: every bit of the output is what we compute."
+        return show.styled("[green]RIGHT[/]: every bit of the output is what we compute.")
     if isinstance(dispute.conviction, DemandTimedOut):
         return f"Its operator did not show {part_name(dispute.conviction.part)}."
     if finding.question is not None:
@@ -312,7 +318,7 @@ def _next(finding: Finding, dispute: Dispute) -> str:
     assert finding.fraud is not None
     fraud = finding.fraud
     return (
-        f"It leaves the right result at node {fraud.node} ({escape(fraud.op)}"
-        f" {escape(repr(fraud.name))}), element {fraud.element}: claimed {fraud.claimed.hex()},"
+        f"It leaves the right result at node {fraud.node} ({fraud.op}"
+        f" {fraud.name!r}), element {fraud.element}: claimed {fraud.claimed.hex()},"
         f" right {fraud.expected.hex()}. Proof of {len(fraud.proof):,} bytes."
     )

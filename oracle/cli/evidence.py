@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from oracle.audit import bundle as bundles
 from oracle.audit import verification
@@ -21,7 +21,7 @@ from oracle.chain.history import ModelHistory, RequestHistory
 from oracle.cli import show
 from oracle.cli.files import model_files, sha256
 from oracle.cli.session import Session
-from oracle.cli.sweep import UNCHECKED, Limits
+from oracle.cli.sweep import UNCHECKED, Limits, mismatch
 from oracle.config import Settings
 from oracle.errors import ConfigError, EvidenceError, NotFound
 from oracle.inference import testimony
@@ -151,24 +151,32 @@ def _preimage(session: Session, model: ModelHistory) -> bytes:
 def _print(bundle: Bundle, report: Report) -> None:
     table = Table("check", "", "what was seen")
     for check in report.checks:
-        outcome = f"[{_COLOURS[check.outcome]}]{check.outcome}[/]"
-        table.add_row(check.name, outcome, escape(check.detail))
+        outcome = Text(check.outcome, style=_COLOURS[check.outcome])
+        table.add_row(check.name, outcome, check.detail)
     show.out.print(table)
     what = f"the result of {show.hex_(bundle.request_id)} by {bundle.proposal.operator}"
     match report.outcome:
         case Outcome.FAILED:
-            show.out.print("[red]The evidence does not hold[/], and says nothing.")
+            show.out.print(show.styled("[red]The evidence does not hold[/], and says nothing."))
         case Outcome.UNCHECKED:
             show.out.print(
-                f"[yellow]Not all could be checked[/], so it is not known whether {what} is right."
+                show.styled(
+                    "[yellow]Not all could be checked[/], so it is not known whether {} is right.",
+                    what,
+                )
             )
         case Outcome.OK if report.difference is None:
-            show.out.print(f"[green]The evidence holds[/]: {what} is [green]right[/], every bit.")
+            show.out.print(
+                show.styled("[green]The evidence holds[/]: {} is [green]right[/], every bit.", what)
+            )
         case Outcome.OK:
             first, count = report.difference
             show.out.print(
-                f"[green]The evidence holds[/]: {what} is [red]WRONG[/]."
-                f" {escape(first.tensor)}\\[{first.index}] is {first.claimed}"
-                f" ({first.claimed_bits}), must be {first.recomputed} ({first.recomputed_bits});"
-                f" elements that are wrong: {count:,}."
+                show.styled(
+                    "[green]The evidence holds[/]: {} is [red]WRONG[/]. {}; elements that are"
+                    " wrong: {}.",
+                    what,
+                    mismatch(first),
+                    f"{count:,}",
+                )
             )

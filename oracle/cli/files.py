@@ -6,11 +6,25 @@ from pathlib import Path
 from oracle.chain.history import ModelHistory
 from oracle.config import Settings
 from oracle.errors import ConfigError
+from oracle.inference.cache import Limits
 from oracle.inference.files import ModelFiles
 
+MAX_MODEL = (2 << 30) - 1  # bytes that a protobuf may have
 
-def model_files(settings: Settings, allow_local: bool = False) -> ModelFiles:
-    return ModelFiles(settings.models, allow_local=allow_local, ipfs_gateway=settings.ipfs_gateway)
+
+def model_files(
+    settings: Settings,
+    allow_local: bool = False,
+    cache_bytes: int | None = None,
+    keeper: str = "nobody",
+) -> ModelFiles:
+    return ModelFiles(
+        settings.models,
+        allow_local=allow_local,
+        ipfs_gateway=settings.ipfs_gateway,
+        limits=Limits(total=cache_bytes or settings.cache_bytes),
+        keeper=keeper,
+    )
 
 
 def model_path(found: ModelHistory, file: Path | None, settings: Settings) -> Path:
@@ -24,6 +38,18 @@ def model_path(found: ModelHistory, file: Path | None, settings: Settings) -> Pa
             f" the model's {found.model.file_hash.hex()}."
         )
     return file
+
+
+def read_file(path: Path, most: int = MAX_MODEL) -> bytes:
+    """A file that somebody may have sent: no more than `most` bytes of it are read."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(data) > most:
+        raise ConfigError(f"{path} is longer than {most} bytes, so it is not read.")
+    return data
 
 
 def sha256(file: Path) -> bytes:

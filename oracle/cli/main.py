@@ -1,15 +1,17 @@
 """The command's root: groups the commands, and turns expected errors into one sentence."""
 
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from oracle.cli import show
 from oracle.errors import ModelRefused, OracleError
+from oracle.visible import visible_lines
 
 # Each command by the module that has it, in the order of --help. A module is imported when its
 # command is called: the libraries of all together take over a second.
@@ -61,16 +63,17 @@ def exactum() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    sys.excepthook = _print_bug
     try:
         code = exactum(arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except ModelRefused as error:
-        show.err.print("[red]The model is outside the law:[/]")
+        show.err.print("The model is outside the law:", style="red")
         for reason in error.reasons:
-            show.err.print(f"  • {reason}", markup=False)
+            show.err.print(f"  • {reason}")
         sys.exit(1)
     except OracleError as error:
-        show.err.print(f"Error: {error}", style="red", markup=False)
+        show.err.print(f"Error: {error}", style="red")
         sys.exit(1)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -80,3 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         show.err.print("Stopped.")
         sys.exit(130)
+
+
+def _print_bug(*error: Any) -> None:
+    """As Python would, but for what a stranger wrote into the error."""
+    sys.stderr.write(visible_lines("".join(traceback.format_exception(*error))) + "\n")

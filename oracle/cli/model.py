@@ -12,7 +12,7 @@ from oracle.chain.codec import model_preimage
 from oracle.chain.history import ModelHistory
 from oracle.chain.keys import Signer
 from oracle.cli import show
-from oracle.cli.files import model_files
+from oracle.cli.files import model_files, read_file
 from oracle.cli.options import DIM, MODEL, MONEY, json_option
 from oracle.cli.session import Session, on_chain, signing
 from oracle.config import Settings
@@ -96,7 +96,7 @@ def publish(
       exactum model publish iris.onnx --name iris --version 1 --dim batch=1 \\
         --uri https://models.example/iris.onnx --key publisher
     """
-    data = file.read_bytes()
+    data = read_file(file)
     if assurance == "exact":
         with show.err.status("Lowering the model to its program…"):
             program = lower(data, dict(dims))
@@ -121,11 +121,12 @@ def publish(
             raise ModelRefused(reasons)
     receipt = session.transact(signer, session.registry.publish(what, uri))
     model_id = session.registry.id_of(what)
-    model_files(session.settings).add(data)
+    model_files(session.settings).add(file)
     if as_json:
         show.print_json({"model_id": model_id, "gas_used": receipt.gas_used, "model": what})
         return
-    show.out.print(f"Published [bold]{show.hex_(model_id)}[/], {receipt.gas_used:,} gas.")
+    what_id, gas = show.hex_(model_id), f"{receipt.gas_used:,}"
+    show.out.print(show.styled("Published [bold]{}[/], {} gas.", what_id, gas))
     show.out.print(f"It takes {show.signature(signature.inputs)}")
     show.out.print(f"and gives {show.signature(signature.outputs)}.")
     if not uri:
@@ -165,7 +166,7 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], as_json: bool) -> None:
     Example:
       exactum model inspect iris.onnx --dim batch=1
     """
-    data = file.read_bytes()
+    data = read_file(file)
     try:
         program = lower(data, dict(dims))
     except ModelRefused as refused:
@@ -244,7 +245,7 @@ def show_(model_id: ModelId, session: Session, as_json: bool) -> None:
         "program root": show.hex_(what.program_root),
         "file SHA-256": what.file_hash.hex(),
         "royalty": show.ether(what.royalty),
-        "URIs": "\n".join(found.uris) or "none",
+        "URIs": show.lines(found.uris or ["none"]),
         "published": f"block {where.block}, {show.when(where.time)}",
     }
     if found.is_deprecated:
@@ -282,7 +283,7 @@ def list_(session: Session, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def add_file(file: Path) -> None:
     """Puts FILE into the local cache, where worker and audit look before they fetch."""
-    digest = model_files(Settings()).add(file.read_bytes())
+    digest = model_files(Settings()).add(file)
     show.out.print(f"Kept {digest.hex()}.")
 
 

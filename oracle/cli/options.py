@@ -14,6 +14,7 @@ from oracle.types import Address, Wei
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WEI = {"wei": 1, "gwei": 10**9, "ether": 10**18, "eth": 10**18}
+_SHIFTS = {"": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -45,6 +46,20 @@ class Duration(click.ParamType[int]):
         if not match:
             self.fail(f"{value!r} is no duration: write 90s, 5m, 24h or 7d", param, ctx)
         return int(match[1]) * _SECONDS[match[2] or "s"]
+
+
+class Size(click.ParamType[int]):
+    """Bytes, or with a unit: 1000000, 500MiB, 16GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"([1-9]\d{0,18})\s*(|KiB|MiB|GiB|TiB)", str(value).strip())
+        if not match:
+            self.fail(f"{value!r} is no size: write 500MiB or 16GiB", param, ctx)
+        return int(match[1]) << _SHIFTS[match[2]]
 
 
 class Account(click.ParamType[Address]):
@@ -101,7 +116,7 @@ class Dim(click.ParamType[tuple[str, int]]):
         return name, int(number)
 
 
-MONEY, DURATION, ACCOUNT, DIM = Money(), Duration(), Account(), Dim()
+MONEY, DURATION, SIZE, ACCOUNT, DIM = Money(), Duration(), Size(), Account(), Dim()
 MODEL: click.ParamType[Any] = Id("model")
 REQUEST: click.ParamType[Any] = Id("request")
 MODEL_OR_FILE = ModelOrFile()

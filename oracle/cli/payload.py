@@ -9,10 +9,12 @@ import numpy as np
 from rich.table import Table
 
 from oracle.cli import show
-from oracle.errors import PayloadError
+from oracle.cli.files import read_file
+from oracle.errors import ConfigError, PayloadError
 from oracle.tensor import Array, decode, encode, numpy_dtype
 from oracle.types import Signature, TensorType
 
+MAX_TEXT = 1 << 28  # bytes of JSON: enough for any input that a queue takes
 SHOWN = 20  # elements of a tensor in a table
 
 
@@ -22,9 +24,9 @@ def parse(text: str, signature: Signature) -> bytes:
     One input: nested lists. Several: an object with a value for each name."""
     if text.startswith("@"):
         try:
-            text = Path(text[1:]).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise PayloadError(f"The input cannot be read: {error}.") from error
+            text = read_file(Path(text[1:]), MAX_TEXT).decode()
+        except (ConfigError, UnicodeDecodeError) as error:
+            raise PayloadError(f"The input cannot be read: {error}") from error
     text = text.strip()
     if text.startswith("0x"):
         try:

@@ -4,12 +4,14 @@ import time
 
 import click
 from eth_utils import keccak
+from rich.text import Text
 
 from oracle.chain.contracts import Options
 from oracle.chain.decoder import Decoder
 from oracle.chain.events import RequestCreated
 from oracle.chain.history import RequestHistory
 from oracle.chain.keys import Signer
+from oracle.challenger.policy import least_bond
 from oracle.cli import payload as payloads
 from oracle.cli import show
 from oracle.cli.options import (
@@ -37,7 +39,9 @@ POLL = 0.5  # seconds
     help="One input: nested lists. Several: an object by name. Or the payload in hexadecimal.",
 )
 @click.option("--fee", type=MONEY, help="What you pay. [default: twice the quote]")
-@click.option("--bond", type=MONEY, help="What the operator risks. [default: the least]")
+@click.option(
+    "--bond", type=MONEY, help="What the operator risks. [default: the least that is allowed]"
+)
 @click.option("--window", type=DURATION, help="For challenges. [default: the shortest]")
 @click.option(
     "--timeout",
@@ -74,7 +78,7 @@ def request(
     found = session.history.model(model_id)
     if found.is_deprecated:
         use = f"; its publisher says to use {show.hex_(found.successor)}" if found.successor else ""
-        show.err.print(f"[yellow]The model is deprecated{use}.[/]")
+        show.err.print(f"The model is deprecated{use}.", style="yellow")
     data = payloads.parse(text, found.model.signature)
     limits = session.queue.limits()
     options = Options(
@@ -83,15 +87,17 @@ def request(
         timeout=timeout,
         operator=operator,
     )
+    gas_price = session.chain.gas_price()
     if fee is None:
-        fee = Wei(2 * session.queue.quote(model_id, 0, session.chain.gas_price()))
+        fee = Wei(2 * session.queue.quote(model_id, 0, gas_price))
+    _warn_of_bond(options.bond, gas_price)
     receipt = session.transact(signer, session.queue.request(model_id, data, fee, options))
     decoded = (Decoder().decode(log, 0) for log in receipt.logs)
     created = next((event for event in decoded if isinstance(event, RequestCreated)), None)
     if created is None:
         raise ChainError("The transaction went through but made no request: is it a proxy?")
     if not as_json:
-        show.out.print(f"Request [bold]{show.hex_(created.request_id)}[/]")
+        show.out.print(show.styled("Request [bold]{}[/]", show.hex_(created.request_id)))
         show.out.print(f"fee {show.ether(fee)}, {receipt.gas_used:,} gas")
     if wait:
         _show_result(session, created.request_id, True, as_json)
@@ -169,12 +175,22 @@ def retry_callback(
     show.out.print("Delivered.")
 
 
+def _warn_of_bond(bond: Wei, gas_price: Wei) -> None:
+    least = least_bond(gas_price)
+    if bond < least:
+        show.err.print(
+            f"[yellow]A bond of {show.ether(bond)} pays for no conviction at the present"
+            f" {show.ether(gas_price)} a gas, so a lie may go unchallenged: --bond"
+            f" {show.ether(least).replace(' ', '')} would.[/]"
+        )
+
+
 def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: bool) -> int:
     found = session.history.request(request_id)
     if wait:
         with show.err.status("Waiting for the result…") as status:
             while not _is_over(session, found):
-                status.update(f"Waiting: {_state(session, found)}")
+                status.update(Text.assemble("Waiting: ", _state(session, found)))
                 time.sleep(POLL)
                 found = session.history.request(request_id)
     is_final = _is_final(session, found)
@@ -224,7 +240,12 @@ def _is_final(session: Session, found: RequestHistory) -> bool:
     )
 
 
-def _state(session: Session, found: RequestHistory) -> str:
+def _state(session: Session, found: RequestHistory) -> Text:
+    return show.styled(_sentence(session, found))
+
+
+def _sentence(session: Session, found: RequestHistory) -> str:
+    """How the request stands, with markup."""
     now = session.chain.block("latest").time
     asked = found.created.request
     match found.status:

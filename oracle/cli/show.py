@@ -1,7 +1,7 @@
 """How values look: to a person, and to a machine."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,11 +10,46 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from oracle.types import TensorType
+from oracle.visible import visible
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+_PLACE = "\ue000"  # a letter that stands for nothing
+
+
+class _Console(Console):
+    """Shows strings as they are: as visible text on one line, never as markup or control
+    sequences, for a publisher, a server or a node may have written any part of one. What is styled,
+    or has lines, is a Text: see `styled`."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
+out = _Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+err = _Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def styled(markup: str, *values: object) -> Text:
+    """Our own markup, with `values` in place of each {}: these are shown, whatever they hold."""
+    # Not by rich's `escape`, which loses backslashes: the markup is read before the values come.
+    template = Text.from_markup(markup.replace("{}", _PLACE), emoji=False)
+    places = [at for at, letter in enumerate(template.plain) if letter == _PLACE]
+    pieces = template.divide([cut for at in places for cut in (at, at + 1)])
+    left = iter(values)
+    return Text.assemble(
+        *(_filled(piece, next(left)) if piece.plain == _PLACE else piece for piece in pieces)
+    )
+
+
+def _filled(place: Text, value: object) -> Text:
+    return Text(visible(str(value)), place.spans[0].style if place.spans else "")
+
+
+def lines(texts: Iterable[str]) -> Text:
+    """Each on a line of its own."""
+    return Text("\n".join(map(visible, texts)))
 
 
 def ether(wei: int) -> str:
@@ -73,9 +108,15 @@ def print_json(value: Any) -> None:
 
 def print_fields(title: str, rows: Mapping[str, object]) -> None:
     """Names and values, one a line."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        show_header=False,
+        box=None,
+        pad_edge=False,
+    )
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, str(value))
+        table.add_row(name, value if isinstance(value, Text) else str(value))
     out.print(table)

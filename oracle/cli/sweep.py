@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from oracle.audit import auditor
 from oracle.audit.auditor import Auditor, Equal, Row, Scope, Unchecked, Verdict, Wrong
@@ -18,6 +18,7 @@ from oracle.cli import show
 from oracle.cli.files import model_files, sha256
 from oracle.cli.session import Session
 from oracle.errors import ConfigError
+from oracle.inference.comparison import Element
 from oracle.inference.executor import Executor
 
 SHOWN = 200  # rows of the table, beyond those that are not equal
@@ -140,7 +141,7 @@ def _print(rows: Sequence[Row], counts: Counter[str], scope: Scope) -> None:
         table.add_row(
             show.short(row.request_id),
             str(row.where.block),
-            escape(row.model),
+            row.model,
             show.short(row.operator),
             str(row.fate),
             _said(row.verdict),
@@ -153,23 +154,26 @@ def _print(rows: Sequence[Row], counts: Counter[str], scope: Scope) -> None:
         if isinstance(row.verdict, Wrong):
             show.out.print(f"exactum audit {show.hex_(row.request_id)} shows it element by element")
     colour = "red" if counts["wrong"] else "yellow" if counts["unchecked"] else "green"
-    show.out.print(
-        f"Blocks {scope.first:,} to {scope.last:,}: {len(rows):,} results,"
-        f" [{colour}]{counts['equal']:,} equal, {counts['wrong']:,} wrong,"
-        f" {counts['unchecked']:,} not checked[/]."
+    said = (
+        f"{counts['equal']:,} equal, {counts['wrong']:,} wrong, {counts['unchecked']:,} not checked"
+    )
+    blocks = f"Blocks {scope.first:,} to {scope.last:,}: {len(rows):,} results, "
+    show.out.print(Text.assemble(blocks, (said, colour), "."))
+
+
+def mismatch(first: Element) -> str:
+    return (
+        f"{first.tensor}[{first.index}] is {first.claimed} ({first.claimed_bits}),"
+        f" must be {first.recomputed} ({first.recomputed_bits})"
     )
 
 
-def _said(verdict: Verdict) -> str:
+def _said(verdict: Verdict) -> Text:
     match verdict:
         case Equal():
-            return "[green]equal[/]"
+            return show.styled("[green]equal[/]")
         case Wrong(first, elements):
             more = f", and {elements - 1:,} more" if elements > 1 else ""
-            return (
-                f"[red]WRONG[/]: {escape(first.tensor)}\\[{first.index}] is {first.claimed}"
-                f" ({first.claimed_bits}), must be {first.recomputed} ({first.recomputed_bits})"
-                f"{more}"
-            )
+            return show.styled("[red]WRONG[/]: {}{}", mismatch(first), more)
         case Unchecked(why):
-            return f"[yellow]not checked[/]: {escape(why)}"
+            return show.styled("[yellow]not checked[/]: {}", why)

@@ -3,6 +3,9 @@
 A fusion is a node with those before it whose values only the fusion reads. Programs and traces know
 none, only a run that nobody traces does. Each operation in one is rounded on its own, so its
 bits are those of the nodes one by one.
+
+What a run is spared a trace must hold, for it runs the nodes one by one. So that whoever could run
+a program can trace it, the values within fusions that are alive at once take no more than `WITHIN`.
 """
 
 from collections import Counter
@@ -20,6 +23,9 @@ _OPS = (
     *(Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MAX, Op.MIN),
     *(Op.LESS, Op.EQUAL, Op.WHERE, Op.NEG, Op.ABS, Op.SQRT),
 )
+WITHIN = 32 << 20
+"""Bytes that a trace may take beyond what its run takes, for values that fusions do without."""
+
 _OPERANDS = 6
 _LONGEST = 32
 # So many nodes are worth a call, or two of so many elements.
@@ -56,6 +62,7 @@ class _Finder:
         self._readers = Counter(place for node in program.nodes for place in _read(node))
         self._kept = {output.index for output in program.outputs}
         self._taken: set[int] = set()
+        self._alive = np.zeros(len(program.nodes), np.int64)  # bytes within fusions, at each node
 
     def found(self) -> dict[int, Fusion]:
         fusions = {}
@@ -80,7 +87,25 @@ class _Finder:
         given = _given(self._nodes, members)
         if len(members) < enough or not _may_be_given(given) or not self._is_whole(members):
             return None
-        return Fusion(tuple(sorted(members)), given)
+        return Fusion(tuple(sorted(members)), given) if self._spares_little(members) else None
+
+    def _spares_little(self, members: set[int]) -> bool:
+        """Takes note of the values within, from where each is computed to where it is last read, if
+        a trace may hold them."""
+        inside = [
+            (slice(place, 1 + max(self._readers_among(place, members))), self._nodes[place].output)
+            for place in members - {max(members)}
+        ]
+        for alive, type_ in inside:
+            self._alive[alive] += type_.nbytes
+        if all(self._alive[alive].max() <= WITHIN for alive, _ in inside):
+            return True
+        for alive, type_ in inside:
+            self._alive[alive] -= type_.nbytes
+        return False
+
+    def _readers_among(self, place: int, members: set[int]) -> list[int]:
+        return [member for member in members if place in _read(self._nodes[member])]
 
     def _behind(self, members: set[int]) -> Iterator[int]:
         for member in sorted(members, reverse=True):
@@ -89,7 +114,7 @@ class _Finder:
     def _fits(self, place: int, members: set[int]) -> bool:
         """Whether nobody but members reads it; they do so element by element."""
         node = self._nodes[place]
-        readers = sum(place in _read(self._nodes[member]) for member in members)
+        readers = len(self._readers_among(place, members))
         return (
             _is_arithmetic(node)
             and node.output.elements == self._nodes[max(members)].output.elements

@@ -7,7 +7,7 @@ wrong bit.
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from math import isqrt
 from typing import TypeAlias
 
@@ -16,6 +16,10 @@ from oracle.exact.float32 import SIGN
 
 Ratio: TypeAlias = tuple[int, int]
 Interval: TypeAlias = tuple[Ratio, Ratio]
+
+HARD_ARGUMENTS = 1 << 12
+"""No function has more float32 arguments for which float64 does not decide: it leaves open what
+lies within 2^−45 of a midpoint, 2^−20 of the arguments, at most 2^31, that need evaluation."""
 
 _FIRST_PRECISION = 128
 _LAST_PRECISION = 1 << 14
@@ -32,6 +36,12 @@ def approximate(x: int) -> float:
 def signed(x: int, magnitude: int) -> int:
     """The odd function's value at x, from that at |x|."""
     return magnitude | (x & SIGN) if magnitude else 0
+
+
+def remembered(rule: Callable[[int], int]) -> Callable[[int], int]:
+    """Makes a rule that keeps its answers. A stranger may give arguments that are all hard; but
+    there are few of these, so each costs its evaluation once a process, not once an element."""
+    return lru_cache(2 * HARD_ARGUMENTS)(rule)
 
 
 def decide(ends: Callable[[int], Interval]) -> int:

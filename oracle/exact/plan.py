@@ -1,6 +1,6 @@
 """A program as steps in order: kernels that nodes share, slots for values, and when one is free."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -43,6 +43,12 @@ def planned(program: Program, kernels: Kernels, *, fusing: bool) -> Plan:
     return _Planner(program, kernels).plan(fusions(program) if fusing else {})
 
 
+def planned_for(program: Program, kernels: Kernels | None, wanted: Collection[int]) -> Plan:
+    """With a step for every node that is wanted or that one of those needs; no value is kept beyond
+    the step that reads it last. Without `kernels`, with those that are the law."""
+    return _Planner(program, kernels).plan_for(wanted)
+
+
 def planned_plainly(program: Program) -> Plan:
     """With the kernels that are the law."""
     return _Planner(program, None).plan({})
@@ -73,8 +79,21 @@ class _Planner:
         outputs = tuple(map(self._slot, self._program.outputs))
         return Plan(self._freeing(outputs), tuple(self._start), outputs)
 
+    def plan_for(self, wanted: Collection[int]) -> Plan:
+        """Each step reads its operands in their own shapes by itself: what lies askew in memory is
+        copied for that, and such a copy would live as long as anybody reads the same shape."""
+        nodes = self._program.nodes
+        needed = needed_by(nodes, wanted)
+        for index in sorted(needed):
+            node = nodes[index]
+            slots = tuple(self._given(Given(o.kind, o.index, 1, 1)) for o in node.operands)
+            kernel = _reading([operand.type.shape for operand in node.operands], self._kernel(node))
+            self._steps.append((kernel, slots, self._first_value + index))
+        return Plan(self._freeing(()), tuple(self._start), ())
+
     def _freeing(self, outputs: Sequence[int]) -> tuple[Step, ...]:
-        last = {slot: at for at, (_, operands, _) in enumerate(self._steps) for slot in operands}
+        last = {slot: at for at, (_, _, slot) in enumerate(self._steps)}  # if nobody reads it
+        last |= {slot: at for at, (_, operands, _) in enumerate(self._steps) for slot in operands}
         kept = {*outputs, *self._constants.values()}
         frees: list[list[int]] = [[] for _ in self._steps]
         for slot, at in last.items():
@@ -136,6 +155,27 @@ class _Planner:
             self._start.append(None)
             self._steps.append((_reshape(shape), (slot,), self._views[slot, shape]))
         return self._views[slot, shape]
+
+
+def needed_by(nodes: Sequence[Node], wanted: Collection[int]) -> set[int]:
+    """Those wanted, and all whose values go into theirs."""
+    needed: set[int] = set()
+    left = [*wanted]
+    while left:
+        index = left.pop()
+        if index not in needed:
+            needed.add(index)
+            operands = nodes[index].operands
+            left += [each.index for each in operands if each.kind is OperandKind.VALUE]
+    return needed
+
+
+def _reading(shapes: Sequence[Shape], kernel: Kernel) -> Kernel:
+    def reading(*arrays: Array) -> Array:
+        pairs = zip(arrays, shapes, strict=True)
+        return kernel(*(array.reshape(shape) for array, shape in pairs))
+
+    return reading
 
 
 def _reshape(shape: Shape) -> Kernel:

@@ -1,11 +1,11 @@
 """Runs a program. What depends on the weights alone is computed once, when the Runner is made."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from oracle.errors import InferenceFailed, WrongTensorCount, WrongTensorShape, WrongTensorType
-from oracle.exact.plan import Kernels, Plan, planned, planned_plainly
+from oracle.exact.plan import Kernels, planned, planned_for, planned_plainly
 from oracle.exact.program import Program
 from oracle.tensor import CANONICAL_NAN, Array, canonical, decode, encode, numpy_dtype
 
@@ -26,11 +26,10 @@ class Runner:
         self._signature = program.signature
         self._plain = plain
         self._kernels: Kernels = {}
-        self._plan = planned_plainly(program) if plain else self._planned(fusing=True)
+        self._plan = (
+            planned_plainly(program) if plain else planned(program, self._kernels, fusing=True)
+        )
         self._after_inputs = self._plan.start[len(self._signature.inputs) :]
-
-    def _planned(self, fusing: bool) -> Plan:
-        return planned(self.program, self._kernels, fusing=fusing)
 
     def infer(self, payload: bytes) -> bytes:
         """The outputs' payload for the inputs' payload. Raises PayloadError."""
@@ -52,19 +51,30 @@ class Runner:
 
     def values(self, inputs: Sequence[Array]) -> Iterator[Array]:
         """Every node's value in order, canonical: what a trace commits to. As `run` otherwise."""
+        return (canonical(value) for _, value in self.each(inputs))
+
+    def each(
+        self, inputs: Sequence[Array], wanted: Collection[int] | None = None
+    ) -> Iterator[tuple[int, Array]]:
+        """Nodes and their values, in order: of all nodes or of those wanted, for which no more is
+        computed than they need. It holds no value that nobody reads again, and makes no copy: NaNs
+        may have any payload."""
         self._refuse_flushing()
         self._check(inputs)
         read = [np.asarray(canonical(array), order="C") for array in inputs]
-        plan = self._plan if self._plain else self._planned(fusing=False)
+        kernels = None if self._plain else self._kernels
+        nodes = range(len(self.program.nodes)) if wanted is None else frozenset(wanted)
+        plan = planned_for(self.program, kernels, nodes)
         slots = [*read, *plan.start[len(read) :]]
-        values = range(len(read), len(read) + len(self.program.nodes))
         for step in plan.steps:
             with np.errstate(all="ignore"):
                 value = slots[step.slot] = step.kernel(*step.operands(slots))
             for slot in step.frees:
                 slots[slot] = None
-            if step.slot in values:
-                yield canonical(value)
+            node = step.slot - len(read)
+            if node in nodes:
+                yield node, value
+            del value  # or the next step would run beside it
 
     def _check(self, inputs: Sequence[Array]) -> None:
         types = self._signature.inputs

@@ -7,9 +7,10 @@ our own goes with a second opinion, a wrong one of another's with a second run.
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from threading import Lock
 
 import structlog
@@ -18,6 +19,7 @@ from oracle import serialization
 from oracle.chain.codec import model_preimage
 from oracle.errors import (
     InferenceFailed,
+    ModelUnavailable,
     OracleError,
     SecondOpinionDiffers,
     Unwatched,
@@ -25,6 +27,7 @@ from oracle.errors import (
 from oracle.inference import findings
 from oracle.inference.engine import Advise, Appraise, Infer, Open, Pursue, Sample, Task
 from oracle.inference.executor import Executor, Job
+from oracle.inference.fetches import Fetches
 from oracle.inference.files import ModelFiles
 from oracle.inference.findings import Finding
 from oracle.types import Assurance, Model
@@ -38,9 +41,9 @@ MOST_KEPT = 1024  # models of which something is remembered
 
 
 class Answers:
-    """Fetching may be as slow as a stranger's server, so it has threads of its own, and what a
-    dispute waits for has others; what runs a model is a child process, so a bad one costs the
-    child.
+    """Runs models in child processes, so a bad one costs the child. A file is fetched before, by
+    threads that do nothing else, since that may be as slow as a stranger's server. What a dispute
+    waits for has threads of its own, of both kinds.
 
     With an `adviser`, which runs onnxruntime in processes of its own, every exact output is held
     against its opinion. Where it has none (it cannot load the model, died of it, was too slow), a
@@ -60,6 +63,8 @@ class Answers:
     ):
         self._files = files
         self._executor = executor
+        self._fetches = Fetches(files)
+        self._urgent_fetches = Fetches(files)
         self._adviser = adviser
         self._rounds = rounds
         self._flaws: OrderedDict[bytes, str] = OrderedDict()  # by program
@@ -69,18 +74,41 @@ class Answers:
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="answers")
         self._urgent = ThreadPoolExecutor(parallel, thread_name_prefix="disputes")
 
+    def ready(
+        self, model: Model, uris: Callable[[], Sequence[str]], is_urgent: bool = False
+    ) -> bool:
+        """Whether `ask` has what it needs: the file is here, or could not be had, which `ask` then
+        says. Else has it fetched."""
+        fetches = self._urgent_fetches if is_urgent else self._fetches
+        return fetches.ready(model, uris)
+
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
         """Gives the output payload. Fails with a ModelError, a PayloadError, SecondOpinionDiffers
         or RunsDiffer."""
         return self.ask(model, uris, payload, Infer())
 
     def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
-        """Gives what the task asks for. Fails as `submit` does."""
-        threads = self._urgent if isinstance(task, Open) else self._threads
-        return threads.submit(self._answer, model, uris, payload, task)
+        """What the task asks for. Fails as `submit` does; also while the file is being fetched, for
+        nothing waits here."""
+        is_urgent = isinstance(task, Open)
+        if not self.ready(model, lambda: uris, is_urgent):
+            failed: Future[bytes] = Future()
+            failed.set_exception(ModelUnavailable("The model's file is being fetched."))
+            return failed
+        fetches = self._urgent_fetches if is_urgent else self._fetches
+        threads = self._urgent if is_urgent else self._threads
+        return threads.submit(self._answer, fetches, model, payload, task)
 
-    def _answer(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> bytes:
-        path = self._files.fetch(model.file_hash, uris)
+    def keep(self, files: Set[bytes]) -> None:
+        """Evicts none of these model files until the next call, nor after a restart."""
+        self._files.keep(files)
+
+    def _answer(self, fetches: Fetches, model: Model, payload: bytes, task: Task) -> bytes:
+        fetches.check(model.file_hash)
+        with self._files.held(model.file_hash) as path:
+            return self._done(path, model, payload, task)
+
+    def _done(self, path: Path, model: Model, payload: bytes, task: Task) -> bytes:
         job = Job(
             path=path,
             file_hash=model.file_hash,
@@ -162,6 +190,8 @@ class Answers:
         return finding
 
     def close(self) -> None:
+        for fetches in (self._fetches, self._urgent_fetches):
+            fetches.close()
         for threads in (self._threads, self._urgent):
             threads.shutdown(wait=False, cancel_futures=True)
         self._executor.close()

@@ -16,10 +16,11 @@ from multiprocessing.connection import Connection
 import orjson
 from numba.core import event
 
-from oracle import errors
+from oracle import errors, keccak
 from oracle.errors import InferenceFailed, ModelRefused, OracleError, Reason
 from oracle.exact.pages import keep_pages
 from oracle.inference.engine import Engines, Job, do
+from oracle.visible import visible_lines
 
 
 class Outcome(IntEnum):
@@ -84,7 +85,7 @@ def serve(
             return
         # A hostile file finds the exceptions that nobody thought of; they are the file's failure.
         except Exception as error:
-            sys.stderr.write(traceback.format_exc())
+            sys.stderr.write(visible_lines(traceback.format_exc()) + "\n")
             failed = InferenceFailed(f"The inference failed: {type(error).__name__}: {error}.")
             _send(answers, Outcome.ERROR, packed(failed))
 
@@ -132,6 +133,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     keep_pages()
+    keccak.digests(bytes(keccak.LONGEST), keccak.LONGEST)  # before a job's time and memory count
     threading.Thread(target=_end_with_parent, args=(jobs,), daemon=True).start()
     serve(Connection(jobs, writable=False), Connection(answers, readable=False), keep)
 

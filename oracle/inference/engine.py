@@ -160,8 +160,9 @@ class Exact:
     model can kill or stall it, and nobody may be silent for that."""
 
     runner: Runner
-    # The last trace: a dispute asks for parts of one again and again.
-    _traced: dict[bytes, Trace] = field(default_factory=dict, repr=False)
+    # Of the last trace, by its payload: a dispute asks for parts of one again and again. Its values
+    # are not kept, since the next run needs their memory.
+    _roots: dict[bytes, list[bytes]] = field(default_factory=dict, repr=False)
 
     def do(self, task: Task, payload: bytes) -> bytes:
         match task:
@@ -201,11 +202,11 @@ class Exact:
         return replace(finding, ours=hashlib.sha256(ours).digest())
 
     def trace(self, payload: bytes) -> Trace:
-        if payload not in self._traced:
-            self._traced.clear()
-            signature = self.runner.program.signature
-            self._traced[payload] = trace(self.runner, decode(payload, signature.inputs))
-        return self._traced[payload]
+        if payload not in self._roots:
+            self._roots.clear()
+            self._roots[payload] = []
+        inputs = decode(payload, self.runner.program.signature.inputs)
+        return trace(self.runner, inputs, self._roots[payload])
 
     def infer(self, payload: bytes) -> bytes:
         return self.runner.infer(payload)

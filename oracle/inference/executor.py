@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from threading import Condition
 from types import TracebackType
-from typing import Protocol
+from typing import IO, Protocol
 
 from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.inference.child import Outcome, unpacked
 from oracle.inference.engine import Job
 from oracle.inference.findings import MAX_FINDING
 from oracle.inference.testimony import most_bytes
+from oracle.visible import visible
 
 __all__ = ["Executor", "Infers", "Job"]
 
@@ -28,6 +30,7 @@ CHILD = "oracle.inference.child"
 START_LIMIT = 600.0  # seconds for a child to import what it needs, some kernels compiled on the way
 PREPARE_LIMIT = 300.0  # seconds for a child to load a model, and to compile what it lacks for it
 END_LIMIT = 60.0  # seconds for a child that hung up to be gone
+_LINE = 4000  # bytes of what a child says that are shown on a line
 
 # All of the environment that a child gets: a model must find no password there. Nor is there an
 # OPENBLAS_CORETYPE: the bits do not depend on its kernels, so the processor chooses the fastest.
@@ -210,11 +213,13 @@ class _Child:
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             pass_fds=ends,
             process_group=0,  # Ctrl-C is the parent's to handle
         )
         its_jobs.close()
         its_answers.close()
+        threading.Thread(target=_relay, args=(self._process.stderr,), daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -300,6 +305,13 @@ class _Child:
     def _lost(self, what: str, has_begun: bool = True) -> _Lost:
         self.kill()
         return _Lost(f"The inference's process {what}.", has_begun)
+
+
+def _relay(words: IO[bytes]) -> None:
+    """Shows what a child has to say: onnxruntime quotes names that a stranger chose."""
+    with words:
+        while line := words.readline(_LINE):
+            sys.stderr.write(visible(line.decode(errors="replace").rstrip("\n"), _LINE) + "\n")
 
 
 def _environment() -> dict[str, str]:

@@ -123,7 +123,7 @@ def _fraud(
     node = program.nodes[move.node]
     width = node.output.dtype.itemsize
     place = slice(move.element * width, (move.element + 1) * width)
-    expected = revealed.data(move.node)[place]
+    expected = revealed.element(move.node, move.element)
     if move.kind is ClaimKind.OUTPUT:
         start = sum(type_.nbytes for type_ in program.signature.outputs[: move.output])
         claimed = output[start:][place]

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Event as Flag
@@ -45,6 +45,12 @@ SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
 
 
 class Inference(Protocol):
+    def ready(
+        self, model: Model, uris: Callable[[], Sequence[str]], is_urgent: bool = False, /
+    ) -> bool: ...
+
+    def keep(self, files: Set[bytes], /) -> None: ...
+
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]": ...
 
     def ask(
@@ -79,6 +85,8 @@ class Service:
         self._parts: dict[int, bytes] = {}  # by duty: what answers a demand
         self._demands: dict[bytes, PartDemanded] = {}  # by what a duty calls them
         self._reported: set[int] = set()  # duties that a dry run has told of
+        self._models: dict[int, Model] = {}  # by duty
+        self._fetching: set[int] = set()  # duties that wait for a model's file
 
     def run(self, stop: Flag, pause: float) -> None:
         rounds.run(self.tick, stop, pause)
@@ -96,8 +104,8 @@ class Service:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no inference runs and no transaction waits."""
-        return not self._running and not self._store.waiting()
+        """Whether no inference runs, no file is fetched and no transaction waits."""
+        return not self._running and not self._fetching and not self._store.waiting()
 
     def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
         policy = self._setup.policy
@@ -116,6 +124,7 @@ class Service:
             if future.done():
                 del self._running[duty_id]
                 self._take(duty_id, future, now)
+        self._fetching.clear()
         # An answer that a dispute waits for does not wait for one that earns a fee; and what failed
         # before waits for the rest, or a few bad models could take up all the time there is.
         for kind in (DutyKind.REVEAL, DutyKind.PROPOSE):
@@ -123,8 +132,9 @@ class Service:
             for row in sorted(rows, key=lambda row: self._failures[row.id]):
                 if sum(kind is of for of, _ in self._running.values()) >= self._setup.parallel:
                     break
-                if self._may_start(row, now):
+                if self._may_start(row, now) and self._has_file(row):
                     self._start(row, now)
+        self._keep_files()
 
     def _may_start(self, row: Row, now: float) -> bool:
         return (
@@ -132,6 +142,46 @@ class Service:
             and self._not_before.get(row.id, 0) <= now
             and not self._is_ready(row)
         )
+
+    def _has_file(self, row: Row) -> bool:
+        """Whether no fetch keeps it waiting: one may take as long as a stranger's server wants, so
+        it holds no inference's place."""
+        model = self._model(row)
+        if model is None:
+            return True
+        request_id, is_urgent = self._request_id(row), row.duty.kind is DutyKind.REVEAL
+
+        def uris() -> Sequence[str]:
+            request = self._store.request(request_id)
+            return () if request is None else self._store.uris(ModelId(request.model))
+
+        if self._setup.inference.ready(model, uris, is_urgent):
+            return True
+        self._fetching.add(row.id)
+        return False
+
+    def _model(self, row: Row) -> Model | None:
+        if row.id not in self._models:
+            request = self._store.request(self._request_id(row))
+            model = None if request is None else self._store.model(request.model)
+            if model is None:
+                return None
+            self._models[row.id] = model
+        return self._models[row.id]
+
+    def _keep_files(self) -> None:
+        """Whoever cannot show the trace of an open result is slashed, and the model's publisher may
+        serve its file no more."""
+        rows = self._store.duties(State.OPEN, State.SENT)
+        needed = [
+            self._model(row)
+            for row in rows
+            if row.duty.kind in (DutyKind.REVEAL, DutyKind.SETTLE)
+            or (row.duty.kind is DutyKind.PROPOSE and self._is_ready(row))
+        ]
+        self._setup.inference.keep({model.file_hash for model in needed if model is not None})
+        for duty_id in self._models.keys() - {row.id for row in rows}:
+            del self._models[duty_id]
 
     def _start(self, row: Row, now: float) -> None:
         request_id = self._request_id(row)

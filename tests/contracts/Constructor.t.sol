@@ -49,12 +49,32 @@ contract DisputesConstructorTest is DisputeFixture {
         _refuse(1 << 255, 1 << 255, MAX_PERIOD);
     }
 
+    /// @dev Where the base fee is nothing, a demand would be free.
+    function test_constructor_revertsWhenTheTipIsZero() external {
+        try this.deployWith(0) {
+            vm.assertTrue(false, "deployed");
+        } catch (bytes memory error) {
+            vm.assertEq(error, abi.encodePacked(IDisputes.ZeroRevealTip.selector));
+        }
+    }
+
+    function test_constructor_takesTheSmallestTip() external {
+        vm.assertEq(this.deployWith(1).REVEAL_TIP(), 1);
+    }
+
     function _deploy(uint256 reveal, uint256 reaction, uint256 extension)
         private
         returns (IDisputes)
     {
+        return _deploy(reveal, reaction, extension, REVEAL_TIP);
+    }
+
+    function _deploy(uint256 reveal, uint256 reaction, uint256 extension, uint256 tip)
+        private
+        returns (IDisputes)
+    {
         bytes memory arguments =
-            abi.encode(queue, court.REFEREE(), reveal, reaction, extension, REVEAL_TIP);
+            abi.encode(queue, court.REFEREE(), reveal, reaction, extension, tip);
         return IDisputes(cheats.deployCode("Disputes.sol:Disputes", arguments));
     }
 
@@ -71,6 +91,10 @@ contract DisputesConstructorTest is DisputeFixture {
 
     function deploy(uint256 reveal, uint256 reaction, uint256 extension) external {
         _deploy(reveal, reaction, extension);
+    }
+
+    function deployWith(uint256 tip) external returns (IDisputes) {
+        return _deploy(1, 1, 2, tip);
     }
 }
 

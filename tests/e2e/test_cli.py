@@ -23,6 +23,7 @@ from oracle.chain.contracts import Queue
 from oracle.chain.deployment import read_deployment
 from oracle.chain.history import History
 from oracle.chain.transactions import transact
+from oracle.challenger.policy import least_bond
 from oracle.cli.main import main
 from oracle.types import RequestId, Wei
 from tests import chains
@@ -134,6 +135,36 @@ def test_deploy_is_free_when_all_is_there(desk: Desk) -> None:
 
     assert "already there" in desk.run(*again).stderr
     assert connect(desk.url).block("latest").number == before
+
+
+def test_deploy_refuses_to_write_over_another_deployment(desk: Desk) -> None:
+    said = desk.run("deploy", "--key", "publisher", "--preset", "l1", code=1).stderr
+
+    assert "holds another deployment: of no preset" in said
+    assert "minWindow is 1 there and 604800 here" in said
+
+
+def test_deploy_refuses_a_tip_of_zero(desk: Desk) -> None:
+    said = desk.run("deploy", "--key", "publisher", "--reveal-tip", "0wei", code=1).stderr
+
+    assert "A reveal tip of zero makes demands free" in said
+
+
+def test_request_warns_of_a_bond_that_pays_for_no_conviction(desk: Desk, model: str) -> None:
+    nobody = "0x" + "00" * 19 + "01"
+    asking = ("request", model, "--input", row(0), "--key", "requester", "--operator", nobody)
+    least = least_bond(connect(desk.url).gas_price())
+
+    enough, little = (
+        desk.run(*asking, "--bond", f"{bond}wei").stderr for bond in (2 * least, least // 2)
+    )
+
+    assert enough == ""
+    assert re.fullmatch(
+        r"A bond of [\d.]+ ether pays for no conviction at the present [\d.]+ gwei a gas, so a lie"
+        r" may go unchallenged: --bond [\d.]+ether would\.\n",
+        little,
+    )
 
 
 def test_model_show_says_what_was_published(desk: Desk, model: str) -> None:

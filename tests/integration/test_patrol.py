@@ -1,10 +1,11 @@
 """Disputes as the programs fight them: liars are slashed, the honest are not and lose nothing."""
 
 import hashlib
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -49,6 +50,7 @@ from tests.chains import ETHER, World, address, variant
 from tests.courts import Challenger, Honest, Liar
 from tests.integration import workers
 from tests.liars import Lie, accuse
+from tests.networks import network
 from tests.silencers import SILENCERS
 
 
@@ -281,6 +283,86 @@ def test_requests_that_never_end_keep_no_demand_waiting(court: World, tmp_path: 
     honest.tick(3)
 
     assert len(court.all(PartRevealed)) == len(court.all(PartDemanded)) == 1
+
+
+@contextmanager
+def real_answers(folder: Path) -> Iterator[Answers]:
+    """With the model's file in the cache, and a server that never answers for all others."""
+    files = ModelFiles(folder / "models", allow_local=True, patience=1800, timeout=1800)
+    files.add(network().onnx)
+    answers = Answers(files, Executor(processes=1), parallel=1)
+    try:
+        yield answers
+    finally:
+        answers.close()
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def ask_for_what_nobody_serves(court: World, url: str) -> list[RequestCreated]:
+    return [
+        court.ask(
+            court.publish(url, **(network().terms | {"file_hash": bytes([number]) * 32})),
+            payload=network().payload(),
+        )
+        for number in range(1, 7)
+    ]
+
+
+def test_six_models_on_servers_that_never_answer_keep_no_answer_waiting(
+    court: World, tmp_path: Path
+) -> None:
+    court.stake(amount=5 * ETHER)
+    with silent_server() as url, real_answers(tmp_path) as answers:
+        hung = ask_for_what_nobody_serves(court, url)
+        asked = court.ask(court.publish(**network().terms), payload=network().payload())
+        worker = workers.hire(court, tmp_path, answers=answers, parallel=1)
+        while court.status(asked) is not Status.PROPOSED:
+            worker.tick()
+            time.sleep(0.01)
+        assert {court.status(each) for each in hung} == {Status.REQUESTED}
+        assert worker.states(DutyKind.PROPOSE).count(State.OPEN) == len(hung)
+        assert not worker.service.is_idle
+
+
+def test_six_models_on_servers_that_never_answer_hide_no_lie(court: World, tmp_path: Path) -> None:
+    court.stake(amount=5 * ETHER)
+    with silent_server() as url, real_answers(tmp_path) as answers:
+        hung = ask_for_what_nobody_serves(court, url)
+        asked = court.ask(court.publish(**network().terms), payload=network().payload())
+        for each in (*hung, asked):
+            court.propose(each, output=network().lie(network().payload()))
+        challenger = courts.hire(court, tmp_path, inference=answers)
+        while not challenger.patrol.open_pursuits:
+            challenger.tick()
+            time.sleep(0.01)
+        assert len(challenger.store.duties(State.OPEN, kind=DutyKind.CHECK)) == len(hung)
+
+
+def test_the_file_of_an_open_result_is_kept_until_it_is_settled(
+    court: World, tmp_path: Path
+) -> None:
+    """Its publisher may serve it no more, and a demand for its trace may still come."""
+    court.stake()
+    model_id = courts.publish(court)
+    courts.ask(court, model_id)
+    kept: list[set[bytes]] = []
+
+    class Keeping(Honest):
+        def keep(self, files):
+            kept.append(files)
+
+    worker = workers.hire(court, tmp_path, answers=Keeping())
+    worker.work()
+    assert kept[0] == set() and kept[-1] == {courts.terms()["file_hash"]}
+    court.skip(chains.WINDOW)
+    worker.work()
+    worker.tick(2)
+    assert kept[-1] == set()
 
 
 def demand(court: World, asked: RequestCreated, part: Part, who: str = "stranger") -> None:

@@ -25,6 +25,11 @@ class Answers:
     failures: list[BaseException] = field(default_factory=list)
     asked: list[tuple[Model, tuple[str, ...], bytes]] = field(default_factory=list)
 
+    def ready(self, *_: object) -> bool:
+        return True
+
+    def keep(self, _: object) -> None: ...
+
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[bytes]":
         self.asked.append((model, tuple(uris), payload))
         future: Future[bytes] = Future()

@@ -13,7 +13,7 @@ from oracle.exact.proofs.evidence import Sources, WholeTrace, build
 from oracle.exact.proofs.trace import trace, trace_root
 from oracle.exact.run import Runner
 from oracle.merkle import LEAF, Levels, Run
-from oracle.tensor import Array
+from oracle.tensor import Array, canonical
 from oracle.types import DType
 from tests.parity.evm import FOLDER, GAS_LIMIT, Contract, _artifact
 
@@ -183,7 +183,7 @@ class Judged:
 
     def bits(self, node: int, element: int) -> int:
         """The law's."""
-        return bits_at(self.trace.values[node], element)
+        return bits_at(canonical(self.trace.values[node]), element)
 
     def honest(self, node: int, element: int) -> Case:
         return self.case(node, element, self.trace.root, self.sources)

@@ -1,5 +1,6 @@
 """Trees: pinned roots, openings that verify, and every way to bend one."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from oracle import merkle
 from oracle.merkle import keccak256
+from oracle.tensor import to_bytes
 
 
 def leaf(place: int) -> bytes:
@@ -133,3 +135,55 @@ def test_every_record_opens_and_no_other_verifies(sizes, draw):
     assert merkle.verify_record(root, len(records), opening)
     assert not merkle.verify_record(root, len(records), replace(opening, leaf=bytes(160)))
     assert not merkle.verify_record(root, len(records), replace(opening, leaf=bytes(64)))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of eight leaves, pieces of two: so that small tensors have many."""
+    monkeypatch.setattr(merkle, "_BLOCK_HEIGHT", 3)
+    monkeypatch.setattr(merkle, "_PIECE", 2 * merkle.LEAF)
+
+
+def askew(kind: str, seed: int, rows: int, columns: int) -> np.ndarray:
+    """A matrix that lies in memory in one of many ways."""
+    numbers = np.random.default_rng(seed).integers(-100, 100, (2 * rows, columns))
+    array = numbers.astype(kind)
+    return [array, array[::-2], array.T, array[:, :1], array[rows:, ::-1]][seed % 5]
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("kind", ["f4", "i8", "i4", "i1", "?"])
+@pytest.mark.parametrize("seed", range(10))
+def test_a_tensors_tree_is_that_of_its_leaves_block_by_block(kind: str, seed: int):
+    array = askew(kind, seed, 1 + 5 * seed, 1 + 13 * (seed % 4))
+    leaves = merkle.leaves_of(to_bytes(array))
+    tree = merkle.TensorTree(array)
+    assert merkle.tensor_root(array) == tree.root == merkle.root(leaves)
+    assert tree.width(0) == len(leaves)
+    for height in range(tree.height + 1):
+        width = tree.width(height)
+        for first, count in {(0, 1), (width - 1, 1), (0, width), (width // 2, width - width // 2)}:
+            assert tree.nodes(height, first, count) == merkle.open_nodes(
+                leaves, height, first, count
+            )
+            assert tree.node(height, width) == _padding(height)
+    for first in range(0, len(leaves), 3):
+        assert tree.run(first, 1) == merkle.open_run(leaves, first, 1)
+
+
+def _padding(height: int) -> bytes:
+    return keccak256(bytes(128)) if height == 0 else keccak256(2 * _padding(height - 1))
+
+
+def test_a_root_takes_no_copy_of_its_tensor():
+    """Nor does a tree, nor an opening from its middle: pieces, and a block."""
+    array = np.ones(4 << 20, np.float32).reshape(16, -1)[::-1]
+    merkle.tensor_root(array)  # loads what it needs
+    tracemalloc.start()
+    try:
+        merkle.TensorTree(array).run(77_777, 32)
+        assert merkle.tensor_root(array)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < array.nbytes // 4

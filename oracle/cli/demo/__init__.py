@@ -59,7 +59,8 @@ def demo(rpc: str | None, keep: Path | None) -> None:
         folder = keep or _temporary(stack)
         crew.narrate()
         disputed = perform(connect(rpc or EMBEDDED), settings_of(folder))
-    show.out.print(f"\nDone in {time.monotonic() - started:.0f} s.")
+    show.out.print()
+    show.out.print(f"Done in {time.monotonic() - started:.0f} s.")
     if keep is not None:
         show.out.print(
             f"To look around: EXACTUM_HOME={keep} EXACTUM_DEPLOYMENTS={keep}/deployments"

@@ -229,6 +229,6 @@ class _Narrator:
         pass
 
     def msg(self, line: str) -> None:
-        show.out.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
+        show.out.print(f"  {line}", style="dim", soft_wrap=True)
 
     debug = info = warning = error = critical = msg

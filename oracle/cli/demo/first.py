@@ -7,7 +7,7 @@ from eth_utils import keccak
 
 from oracle.chain import keys as signers
 from oracle.chain.contracts import Consumer, Options
-from oracle.chain.deployment import create
+from oracle.chain.deployer import create
 from oracle.cli import payload as payloads
 from oracle.cli import show
 from oracle.cli.demo import crew
@@ -79,7 +79,7 @@ class FirstAct:
         )
         receipt = self.stage.transact(publisher, session.registry.publish(model, ""))
         model_id = session.registry.id_of(model)
-        show.out.print(f"  [bold]{sample.name}[/] {show.hex_(model_id)}")
+        show.out.print(show.styled("  [bold]{}[/] {}", sample.name, show.hex_(model_id)))
         show.out.print(f"    {sample.made}: oracle/samples/{sample.name}.onnx")
         show.out.print(
             f"    {len(sample.onnx):,} bytes, {len(program.nodes)} exact ops,"

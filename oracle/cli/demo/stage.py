@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 from rich.panel import Panel
+from rich.text import Text
 
-from oracle.chain import deployment as deployments
 from oracle.chain import keys as signers
 from oracle.chain.codec import dispute_key
 from oracle.chain.contracts import Consumer, Disputes
 from oracle.chain.decoder import Decoder
-from oracle.chain.deployment import PRESETS
+from oracle.chain.deployer import deploy
 from oracle.chain.devnet import fund, skip_time
 from oracle.chain.events import Event, RequestCreated
 from oracle.chain.keys import Signer
 from oracle.chain.node import Call, Chain, Receipt
+from oracle.chain.presets import preset
 from oracle.chain.watcher import Cursor, Watcher
 from oracle.cli import show
 from oracle.cli.audit import rerun
@@ -74,13 +75,13 @@ class Stage:
         path = settings.deployments / f"{chain.id}.json"
         window = WINDOW if _can_skip_time(chain) else SHORT_WINDOW
         parameters = replace(
-            PRESETS["devnet"],
+            preset("devnet"),
             withdrawal_delay=window,
             reveal_period=window,
             reaction_period=window,
             extension_limit=6 * window,
         )
-        deployed = deployments.deploy(chain, cast.publisher, parameters, path)
+        deployed = deploy(chain, cast.publisher, parameters, path)
         for name, contract in deployed.contracts.items():
             show.out.print(f"  {name:<15} {contract.address}  code {contract.code_hash[:18]}…")
         return Stage(Session(settings, chain, deployed), cast, window)
@@ -141,8 +142,13 @@ class Stage:
         probability = consumer.benign_probability(request_id)
         said = sample.classes[int(probability > ETHER // 2)]
         show.out.print(
-            f"  on chain, for row {row}: P(benign) = {probability / ETHER:.6f} → [bold]{said}[/]"
-            f" (the biopsy said {sample.classes[sample.targets[row]]})"
+            show.styled(
+                "  on chain, for row {}: P(benign) = {} → [bold]{}[/] (the biopsy said {})",
+                row,
+                f"{probability / ETHER:.6f}",
+                said,
+                sample.classes[sample.targets[row]],
+            )
         )
 
     def audit(self, request_id: RequestId) -> None:
@@ -161,8 +167,13 @@ class Stage:
         if not all(element.matches for element in elements):
             raise ChainError(f"The audit of 0x{request_id.hex()} found a mismatch.")
         show.out.print(
-            f"  {show.short(request_id)} {model.name}: recomputed 0x{output.hex()[:24]}…,"
-            f" [green]all {len(elements)} elements equal, every bit[/]"
+            show.styled(
+                "  {} {}: recomputed {}…, [green]all {} elements equal, every bit[/]",
+                show.short(request_id),
+                model.name,
+                f"0x{output.hex()[:24]}",
+                len(elements),
+            )
         )
 
     # What happened.
@@ -215,12 +226,14 @@ def _can_skip_time(chain: Chain) -> bool:
 
 def act(title: str) -> None:
     show.out.print()
-    show.out.rule(f"[bold]{title}[/]")
+    show.out.rule(Text(title, "bold"))
 
 
 def scene(title: str, subtitle: str) -> None:
     show.out.print()
-    show.out.print(Panel(f"[bold]{title}[/] · {subtitle}", expand=False, border_style="blue"))
+    show.out.print(
+        Panel(show.styled("[bold]{}[/] · {}", title, subtitle), expand=False, border_style="blue")
+    )
 
 
 def created_by(receipt: Receipt) -> RequestCreated:

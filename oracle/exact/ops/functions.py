@@ -21,6 +21,7 @@ from oracle.exact.intervals import (
     exp_interval,
     log_of,
     pi,
+    remembered,
     signed,
 )
 from oracle.exact.primitive import (
@@ -227,6 +228,7 @@ _RULES: dict[Op, Callable[[int], int]] = {
     Op.COS: cos,
     Op.ATAN: atan,
 }
+_REMEMBERED = {op: remembered(rule) for op, rule in _RULES.items()}
 _APPROXIMATIONS: dict[Op, np.ufunc] = {
     Op.LOG1P: np.log1p,
     Op.SIN: np.sin,
@@ -251,7 +253,7 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
 
 
 def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
-    approximation, rule = _APPROXIMATIONS[node.op], _RULES[node.op]
+    approximation, rule = _APPROXIMATIONS[node.op], _REMEMBERED[node.op]
 
     def kernel(x: Array) -> Array:
         y = np.asarray(approximation(x.astype(np.float64)))
@@ -261,7 +263,7 @@ def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
 
 
 def _prepare_angle(node: Node, _constants: Sequence[Array | None]) -> Kernel:
-    approximation, rule = _APPROXIMATIONS[node.op], _RULES[node.op]
+    approximation, rule = _APPROXIMATIONS[node.op], _REMEMBERED[node.op]
 
     def kernel(x: Array) -> Array:
         y, size = np.asarray(approximation(x.astype(np.float64))), np.abs(x)

@@ -20,6 +20,7 @@ from oracle.exact.intervals import (
     exp_interval,
     fixed,
     log_of,
+    remembered,
     signed,
     two_over_root_pi,
 )
@@ -138,6 +139,7 @@ _RULES: dict[Op, Callable[[int], int]] = {
     Op.TANH: tanh,
     Op.ERF: erf,
 }
+_REMEMBERED = {op: remembered(rule) for op, rule in _RULES.items()}
 
 
 def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
@@ -159,7 +161,7 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
 def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     from oracle.exact.kernels import functions  # numba takes its time to load
 
-    rule = _RULES[node.op]
+    rule = _REMEMBERED[node.op]
     evaluate: Callable[[Array, Array], int] = {
         Op.EXP: functions.exp,
         Op.LOG: _log,

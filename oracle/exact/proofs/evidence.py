@@ -6,17 +6,14 @@ of it. `WholeTrace` has all of it.
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from functools import cached_property
 from typing import Protocol
 
 from oracle import merkle
 from oracle.exact.program import Node, Operand, OperandKind, Program, ValueType
 from oracle.exact.proofs.reads import Read, reads
 from oracle.exact.proofs.trace import Trace
-from oracle.merkle import Levels, Run
-from oracle.tensor import Array, canonical, to_bytes
-
-_EMPTY = bytes(32)
+from oracle.merkle import Run, TensorTree
+from oracle.tensor import Array, canonical, elements
 
 
 class ClaimKind(IntEnum):
@@ -50,14 +47,14 @@ class WholeTrace:
 
     def __init__(self, trace: Trace, inputs: Sequence[Array]):
         self._trace = trace
-        self._inputs = [canonical(array).reshape(-1) for array in inputs]
-        self._levels: dict[tuple[OperandKind, int], Levels] = {}
+        self._inputs = inputs
+        self._trees: dict[tuple[OperandKind, int], TensorTree] = {}
 
     def value_root(self, value: int) -> bytes:
         return self._trace.roots[value]
 
     def value_path(self, value: int) -> Sequence[bytes]:
-        return self._value_tree.nodes(0, value, 1).siblings
+        return self._trace.open_value(value).siblings
 
     def claimed_run(self, value: int, leaf: int) -> Run:
         return self._run(OperandKind.VALUE, value, leaf, 1)
@@ -66,22 +63,13 @@ class WholeTrace:
         return self._run(operand.kind, operand.index, first, count)
 
     def element(self, operand: Operand, place: int) -> int:
-        array = self.array(operand.kind, operand.index).reshape(-1)
-        found = canonical(array[place : place + 1])
+        found = canonical(elements(self.array(operand.kind, operand.index), place, 1))
         return int(found.view("u4")[0] if found.dtype.kind == "f" else found[0])
 
-    @cached_property
-    def _value_tree(self) -> Levels:
-        return Levels(self._trace.roots, _EMPTY)
-
     def _run(self, kind: OperandKind, index: int, first: int, count: int) -> Run:
-        array = self.array(kind, index).reshape(-1)
-        if (kind, index) not in self._levels:
-            self._levels[kind, index] = merkle.levels_of(to_bytes(array))
-        siblings = self._levels[kind, index].nodes(0, first, count).siblings
-        per_leaf = merkle.LEAF // array.dtype.itemsize
-        data = to_bytes(array[first * per_leaf : (first + count) * per_leaf])
-        return Run(first, merkle.leaves_of(data), siblings)
+        if (kind, index) not in self._trees:
+            self._trees[kind, index] = TensorTree(self.array(kind, index))
+        return self._trees[kind, index].run(first, count)
 
     def array(self, kind: OperandKind, index: int) -> Array:
         """Gives a whole operand."""

@@ -15,8 +15,7 @@ from oracle import merkle
 from oracle.exact.program import OperandKind, Program
 from oracle.exact.proofs.evidence import ClaimKind
 from oracle.exact.proofs.revealed import RevealedTrace, Tree
-from oracle.merkle import LEAF, leaves_of
-from oracle.tensor import to_bytes
+from oracle.merkle import LEAF
 from oracle.types import LEAVES, VALUE_TREE, Part, Signature
 
 STEP = 7  # levels between what is revealed and what is asked for: 2^7 hashes, 4 KiB
@@ -59,9 +58,8 @@ def wrong_elements(
 
 
 def output_of(revealed: RevealedTrace) -> bytes:
-    """Our output's payload, from the trace."""
-    trace = revealed.ours
-    return b"".join(to_bytes(trace.values[output.index]) for output in trace.program.outputs)
+    """Our output's payload."""
+    return revealed.ours.output
 
 
 def next_move(revealed: RevealedTrace, output: bytes) -> Move | None:
@@ -75,9 +73,9 @@ def next_move(revealed: RevealedTrace, output: bytes) -> Move | None:
         node = outputs[element.output].index
         if _operands_agree(revealed, node):
             return Accusation(ClaimKind.OUTPUT, node, element.output, element.element)
-    if revealed.root is None or revealed.values.node(revealed.values.top, 0) is None:
+    if revealed.root is None or revealed.values.revealed(revealed.values.top, 0) is None:
         return _below(VALUE_TREE, revealed.values, revealed.values.top, 0)
-    place = revealed.values.first_divergence()
+    place = revealed.divergence
     # Where the whole trace is ours, the operands of every output are, and we are done above.
     assert place is not None, "their trace is ours, and yet no output could be shown to be wrong"
     height, index = place
@@ -102,10 +100,9 @@ def _into(revealed: RevealedTrace, value: int) -> Move:
     theirs = None if height else revealed.leaf(value, index)
     if theirs is None:
         return _below(value, tree, height, index)
-    array = revealed.ours.values[value]
-    ours = leaves_of(to_bytes(array))[index]
+    ours = revealed.our_leaf(value, index)
     at = next(at for at, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
-    element = (index * LEAF + at) // array.dtype.itemsize
+    element = (index * LEAF + at) // revealed.ours.program.nodes[value].output.dtype.itemsize
     return Accusation(ClaimKind.VALUE, value, 0, element)
 
 

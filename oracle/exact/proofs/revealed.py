@@ -5,28 +5,29 @@ is below it. So of another's trace one knows what was revealed, what follows fro
 below each node that is also ours, everything.
 """
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from oracle import merkle
 from oracle.exact.program import Operand
 from oracle.exact.proofs.evidence import WholeTrace
 from oracle.exact.proofs.trace import Trace, trace_root
-from oracle.merkle import Levels, Run, keccak256
-from oracle.tensor import Array, to_bytes
+from oracle.merkle import Run, TensorTree, keccak256
+from oracle.tensor import Array, elements, to_bytes
 from oracle.types import LEAVES, VALUE_TREE, Part
 
 T = TypeVar("T")
 
 
 class Tree:
-    """One tree of another's, beside ours. `padding` stands beyond the last of its lowest nodes."""
+    """One tree of another's, of `count` lowest nodes, beside ours, of which `our` gives the nodes.
+    `padding` stands beyond the lowest."""
 
-    def __init__(self, ours: Levels, padding: bytes):
-        self.count = len(ours.level(0))
-        self.top = merkle.depth_of(self.count)
-        self._ours = [ours.level(height) for height in range(self.top + 1)]
+    def __init__(self, count: int, padding: bytes, our: Callable[[int, int], bytes]):
+        self.count = count
+        self.top = merkle.depth_of(count)
+        self._our = our
         self._padding = [padding]
         for _ in range(self.top):
             self._padding.append(keccak256(self._padding[-1] * 2))
@@ -34,22 +35,26 @@ class Tree:
 
     def width(self, height: int) -> int:
         """How many nodes of that height have something below them."""
-        return len(self._ours[height])
-
-    def our(self, height: int, index: int) -> bytes:
-        level = self._ours[height]
-        return level[index] if index < len(level) else self._padding[height]
+        return -(-self.count // (1 << height))
 
     def add(self, height: int, first: int, hashes: Sequence[bytes]) -> None:
         """Takes note of nodes of theirs, and of what follows from them."""
         for index, hash_ in enumerate(hashes, first):
             self._learn(height, index, hash_)
 
-    def node(self, height: int, index: int) -> bytes | None:
-        """Theirs, if it is known."""
+    def our(self, height: int, index: int) -> bytes:
+        is_inside = index < self.width(height)
+        return self._our(height, index) if is_inside else self._padding[height]
+
+    def revealed(self, height: int, index: int) -> bytes | None:
+        """Theirs, if it was added, follows upwards from what was, or is padding."""
         if index >= self.width(height):
             return self._padding[height]
-        found = self._theirs.get((height, index))
+        return self._theirs.get((height, index))
+
+    def node(self, height: int, index: int) -> bytes | None:
+        """Theirs, if it is known."""
+        found = self.revealed(height, index)
         if found is not None:
             return found
         return self.our(height, index) if self._is_below_an_equal(height, index) else None
@@ -64,33 +69,43 @@ class Tree:
         known = tuple(hash_ for hash_ in found if hash_ is not None)
         return known if len(known) == self.top else None
 
+    def frontier(self) -> Iterator[tuple[int, int]]:
+        """Height and index of the lowest nodes of theirs that are known, from the left: one of them
+        is above each lowest node."""
+        return self._frontier(self.top, 0)
+
+    def differs(self, height: int, index: int) -> bool:
+        """Whether a node of the frontier is not ours."""
+        return self.revealed(height, index) != self.our(height, index)
+
     def first_divergence(self) -> tuple[int, int] | None:
         """Height and index of the deepest known node that holds their first difference from us.
-        None where they agree. The root must be known."""
-        height, index = self.top, 0
-        if self.agrees(height, index):
-            return None
-        while height:
-            left, right = (self.node(height - 1, 2 * index + side) for side in (0, 1))
-            if left is None:
-                break
-            side = int(left == self.our(height - 1, 2 * index))
-            if side and right is None:
-                break
-            height, index = height - 1, 2 * index + side
-        return height, index
+        None where they agree. It needs of ours what is before that, and no more."""
+        return next((place for place in self.frontier() if self.differs(*place)), None)
+
+    def _frontier(self, height: int, index: int) -> Iterator[tuple[int, int]]:
+        below = [(height - 1, 2 * index + side) for side in (0, 1)]
+        if height == 0 or any(self.revealed(*place) is None for place in below):
+            yield height, index
+            return
+        for place in below:
+            if place[1] < self.width(place[0]):
+                yield from self._frontier(*place)
 
     # What follows upwards is noted at once, so that whoever looks looks downwards only.
     def _learn(self, height: int, index: int, hash_: bytes) -> None:
         while index < self.width(height) and (height, index) not in self._theirs:
             self._theirs[height, index] = hash_
-            beside = self.node(height, index ^ 1)
-            if height == self.top or beside is None:
+            if height == self.top:
+                return
+            beside = self.revealed(height, index ^ 1)
+            if beside is None:
                 return
             pair = beside + hash_ if index % 2 else hash_ + beside
             height, index, hash_ = height + 1, index // 2, keccak256(pair)
 
     def _is_below_an_equal(self, height: int, index: int) -> bool:
+        """Asks the lowest one above that was revealed: if it is not ours, none above it is."""
         for above in range(height + 1, self.top + 1):
             place = above, index >> (above - height)
             if place in self._theirs:
@@ -104,29 +119,70 @@ class RevealedTrace:
     def __init__(self, ours: Trace, root: bytes | None = None):
         self.ours = ours
         self.root = root  # of their trace
+        self.values = Tree(len(ours.program.nodes), bytes(32), ours.tree.node)
+        """The tree of all values' roots."""
         self._trees: dict[int, Tree] = {}
         self._leaves: dict[tuple[int, int], bytes] = {}
-        if root == ours.root:
-            self.values.add(self.values.top, 0, [self.values.our(self.values.top, 0)])
+        self._our_last: tuple[int, TensorTree] | None = None
+        self._divergence: list[tuple[int, int]] | None = None  # one or none, once it is found
 
-    @cached_property
-    def values(self) -> Tree:
-        """The tree of all values' roots."""
-        return Tree(Levels(self.ours.roots, bytes(32)), bytes(32))
+    @property
+    def divergence(self) -> tuple[int, int] | None:
+        """Height and index, in the value tree, of the deepest known node that holds their first
+        difference from us; None where all is ours. Of our trace it computes what is up to there.
+        Their root must be known."""
+        if self._divergence is None:
+            self._divergence = [*self._first_divergence()]
+        return self._divergence[0] if self._divergence else None
+
+    def _first_divergence(self) -> Iterator[tuple[int, int]]:
+        top = self.values.top, 0
+        if self.values.revealed(*top) is None:
+            if self.root != self.ours.root:
+                yield top
+            else:
+                self.values.add(*top, [self.values.our(*top)])
+            return
+        frontier = deque(self.values.frontier())
+
+        def is_found(roots: Sequence[bytes]) -> bool:
+            while frontier and self._end(*frontier[0]) <= len(roots):
+                if self.values.differs(*frontier[0]):
+                    return True
+                frontier.popleft()
+            return not frontier
+
+        self.ours.hash_until(is_found)
+        yield from [*frontier][:1]
+
+    def _end(self, height: int, index: int) -> int:
+        """The first value behind those below a node."""
+        return min((index + 1) << height, self.values.count)
 
     def tensor(self, value: int) -> Tree:
-        """The tree of one value."""
+        """The tree of one value. Ours is computed when a node of it is asked for."""
         if value not in self._trees:
-            tree = Tree(merkle.levels_of(self.data(value)), keccak256(merkle.ZERO_LEAF))
-            self._trees[value] = tree
-            root = self.values.node(0, value)
-            if root is not None:
-                tree.add(tree.top, 0, [root])
-        return self._trees[value]
+            type_ = self.ours.program.nodes[value].output
+            count = merkle.leaf_count(type_.nbytes)
+            padding = keccak256(merkle.ZERO_LEAF)
+            self._trees[value] = Tree(
+                count, padding, lambda *place: self._our_tree(value).node(*place)
+            )
+        tree, root = self._trees[value], self.values.revealed(0, value)
+        if root is not None:
+            tree.add(tree.top, 0, [root])
+        return tree
+
+    def _our_tree(self, value: int) -> TensorTree:
+        if self._our_last is None or self._our_last[0] != value:
+            self._our_last = None  # its memory is needed
+            self._our_last = value, TensorTree(self.ours.values[value])
+        return self._our_last[1]
 
     def add(self, part: Part, data: bytes, siblings: Sequence[bytes]) -> bool:
         """Takes note of a part that was revealed; False, and nothing noted, where it is none of
         the trace with that root."""
+        self._divergence = None
         nodes = _pieces(part, data)
         if part.value == VALUE_TREE:
             if self._trace_root(part, nodes, siblings) != self.root:
@@ -150,20 +206,29 @@ class RevealedTrace:
                 self._leaves[part.value, part.first + at] = leaf
         return True
 
-    def data(self, value: int) -> bytes:
-        """All of a value of ours."""
-        return to_bytes(self.ours.values[value])
+    def element(self, value: int, element: int) -> bytes:
+        """One of ours."""
+        return to_bytes(elements(self.ours.values[value], element, 1))
 
     def leaf(self, value: int, index: int) -> bytes | None:
         """The data of one leaf of theirs, if it is known."""
         found = self._leaves.get((value, index))
         if found is None and self.tensor(value).agrees(0, index):
-            return merkle.leaves_of(self.data(value))[index]
+            return self.our_leaf(value, index)
         return found
 
+    def our_leaf(self, value: int, index: int) -> bytes:
+        return self._our_tree(value).leaves(index, 1)[0]
+
     def has_value(self, value: int) -> bool:
-        """Whether a value of theirs is known to be ours, and can be opened."""
-        return self.values.agrees(0, value) and self.values.path(value) is not None
+        """Whether a value of theirs is ours, as far as is known: it is where it comes before the
+        first difference. Their root must be known."""
+        if self.root is None:
+            return False
+        if self.divergence is None:
+            return True
+        height, index = self.divergence
+        return value < index << height
 
     def _trace_root(
         self, part: Part, nodes: Sequence[bytes], siblings: Sequence[bytes]

@@ -11,31 +11,24 @@ Nothing in it is free to choose: depths come from the program, padding is zero, 
 canonical, so one run has one trace root. Its preimage is 96 bytes long, as that of no leaf, inner
 node or record is.
 
-A trace is computed only when asked for. It may take far more memory than the run, which frees what
-is read no more: beyond `KEPT` bytes it holds roots alone, and runs again up to a value that is
-looked at.
+A trace is computed only when asked for, and takes no more memory than the run and 64 MiB: it holds
+roots alone. A value is hashed when its node has run, and forgotten when no node reads it any more;
+one that is looked at later is computed again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
-from typing import Protocol
-
-import numpy as np
 
 from oracle import merkle
-from oracle.exact.program import Program, ValueType
+from oracle.exact.program import OperandKind, Program, ValueType
 from oracle.exact.run import Runner
-from oracle.merkle import LEAF, Nodes, Run, keccak256
+from oracle.merkle import LEAF, Nodes, Run, TensorTree, Tree, keccak256
 from oracle.tensor import Array, to_bytes
 from oracle.types import LEAVES, VALUE_TREE, Part
 
-KEPT = 1 << 29  # bytes of values that a trace may hold
-
 _TAG = keccak256(b"exactum.trace")
 _EMPTY = bytes(32)
-_AT_HAND = 4  # of the values that are not held: an accused one and its operands
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,82 +70,154 @@ class Divergence:
     theirs: object
 
 
-class Values(Protocol):
-    """Every node's, in order."""
-
-    def __getitem__(self, node: int, /) -> Array: ...
-
-    def __iter__(self) -> Iterator[Array]: ...
-
-
 class Rerun:
-    """The values of a run, each computed when it is looked at; a few are held."""
+    """The values of a run, computed when they are looked at."""
 
     def __init__(self, runner: Runner, inputs: Sequence[Array]):
         self._runner = runner
         self._inputs = inputs
-        self._at_hand: dict[int, Array] = {}
+        self._held: dict[int, Array] = {}
 
     def __getitem__(self, node: int, /) -> Array:
-        found = self._at_hand.pop(node, None)
-        if found is None:
-            found = np.array(next(islice(iter(self), node, None)))
-        self._at_hand[node] = found
-        if len(self._at_hand) > _AT_HAND:
-            del self._at_hand[next(iter(self._at_hand))]
-        return found
+        """NaNs in it may have any payload. Its operands are held with it until another is looked
+        at, because a proof reads them, and a run has them at once too."""
+        if node not in self._held:
+            self._held.clear()
+            operands = self._runner.program.nodes[node].operands
+            values = {each.index for each in operands if each.kind is OperandKind.VALUE}
+            self._held.update(self.each({node, *values}))
+        return self._held[node]
 
     def __iter__(self) -> Iterator[Array]:
         return self._runner.values(self._inputs)
 
+    def each(self, wanted: Collection[int] | None) -> Iterator[tuple[int, Array]]:
+        return self._runner.each(self._inputs, wanted)
+
+
+class ValueTree(Tree):
+    """The tree of all values' roots. A node needs the roots below it and no others."""
+
+    def __init__(self, trace: "Trace"):
+        self._trace = trace
+        self._count = len(trace.program.nodes)
+
+    @property
+    def height(self) -> int:
+        return merkle.depth_of(self._count)
+
+    def width(self, height: int) -> int:
+        return -(-self._count // (1 << height))
+
+    def node(self, height: int, index: int) -> bytes:
+        first, past = index << height, min((index + 1) << height, self._count)
+        below = self._trace.known_roots(past)[first:past] if first < past else []
+        return merkle.combined_root(below, _EMPTY, height)
+
 
 class Trace:
-    """All values of one run."""
+    """All values of one run: `values` holds them, or computes them when they are looked at. Those
+    whose roots are in `roots` are not hashed again; the trace adds what it finds out."""
 
-    def __init__(self, program: Program, values: Values):
+    def __init__(
+        self, program: Program, values: Sequence[Array] | Rerun, roots: list[bytes] | None = None
+    ):
         self.program = program
         self.values = values
+        self._roots = [] if roots is None else roots
 
     @cached_property
+    def output(self) -> bytes:
+        """The payload of the outputs."""
+        places = [output.index for output in self.program.outputs]
+        data = {node: to_bytes(value) for node, value in self._each({*places})}
+        return b"".join(data[place] for place in places)
+
+    @property
     def roots(self) -> tuple[bytes, ...]:
         """The root of each node's value."""
-        return value_roots(self.values)
+        return tuple(self.known_roots(len(self.program.nodes)))
+
+    @cached_property
+    def tree(self) -> ValueTree:
+        return ValueTree(self)
 
     @cached_property
     def root(self) -> bytes:
         return trace_root(self.program.root, self.roots)
 
+    def known_roots(self, least: int = 0) -> Sequence[bytes]:
+        """The roots of the first values, so many at least."""
+        self.hash_until(lambda roots: len(roots) >= least)
+        return self._roots
+
+    def hash_until(self, enough: Callable[[Sequence[bytes]], bool]) -> None:
+        """Hashes values in order, and runs no further, until `enough` says so of the roots of all
+        before."""
+        if enough(self._roots) or len(self._roots) == len(self.program.nodes):
+            return
+        for node, value in self._each():
+            if node >= len(self._roots):
+                self._roots.append(merkle.tensor_root(value))
+            del value
+            if node + 1 == len(self._roots) and enough(self._roots):
+                return
+
+    def open_parts(self, parts: Sequence[Part]) -> list[tuple[bytes, tuple[bytes, ...]]]:
+        """Answers demands, in one pass: with each part's data, and the siblings up to the trace
+        root."""
+        wanted = {part.value for part in parts} - {VALUE_TREE}
+        of_tensors: dict[Part, tuple[bytes, tuple[bytes, ...]]] = {}
+        is_hashed = len(self._roots) == len(self.program.nodes)
+        for node, value in self._each(wanted if is_hashed else None):
+            tree = TensorTree(value) if node in wanted else None
+            if tree is not None:
+                mine = (part for part in parts if part.value == node)
+                of_tensors |= {part: _opened(tree, part) for part in mine}
+            if node == len(self._roots):
+                self._roots.append(merkle.tensor_root(value) if tree is None else tree.root)
+            del value, tree
+        return [self._up_to_root(part, of_tensors.get(part)) for part in parts]
+
+    def _up_to_root(
+        self, part: Part, found: tuple[bytes, tuple[bytes, ...]] | None
+    ) -> tuple[bytes, tuple[bytes, ...]]:
+        if found is None:
+            nodes = self.open_values(part.height, part.first, part.count)
+            return b"".join(nodes.hashes), nodes.siblings
+        data, siblings = found
+        return data, siblings + self.open_value(part.value).siblings
+
+    def open_part(self, part: Part) -> tuple[bytes, tuple[bytes, ...]]:
+        """Answers one demand."""
+        return self.open_parts([part])[0]
+
+    def _each(self, wanted: Collection[int] | None = None) -> Iterator[tuple[int, Array]]:
+        if isinstance(self.values, Rerun):
+            return self.values.each(wanted)
+        return (
+            (node, self.values[node])
+            for node in range(len(self.program.nodes))
+            if wanted is None or node in wanted
+        )
+
     def open_value(self, value: int) -> ValueOpening:
         """The proof of one node's value root."""
         return ValueOpening(value, self.roots[value], self.open_values(0, value, 1).siblings)
 
-    def open_part(self, part: Part) -> tuple[bytes, tuple[bytes, ...]]:
-        """What answers a demand: the part's data, and the siblings up to the trace root."""
-        if part.value == VALUE_TREE:
-            found = self.open_values(part.height, part.first, part.count)
-            return b"".join(found.hashes), found.siblings
-        if part.height == LEAVES:
-            run = self.open_run(part.value, part.first, part.count)
-            return b"".join(run.run.leaves), run.run.siblings + run.siblings
-        nodes = self.open_nodes(part.value, part.height, part.first, part.count)
-        return b"".join(nodes.nodes.hashes), nodes.nodes.siblings + nodes.siblings
-
     def open_values(self, height: int, first: int, count: int) -> Nodes:
         """The proof of consecutive nodes of the value tree; at height 0 they are value roots."""
-        return merkle.nodes_of(list(self.roots), _EMPTY, height, first, count)
+        return self.tree.nodes(height, first, count)
 
     def open_run(self, value: int, first_leaf: int, count: int) -> RunOpening:
         """The proof of `count` leaves of one node's value."""
-        run = merkle.open_run(self._leaves(value), first_leaf, count)
+        run = TensorTree(self.values[value]).run(first_leaf, count)
         return RunOpening(value, run, self.open_value(value).siblings)
 
     def open_nodes(self, value: int, height: int, first: int, count: int) -> NodesOpening:
         """The proof of `count` nodes of one height in the tree of one node's value."""
-        nodes = merkle.open_nodes(self._leaves(value), height, first, count)
+        nodes = TensorTree(self.values[value]).nodes(height, first, count)
         return NodesOpening(value, nodes, self.open_value(value).siblings)
-
-    def _leaves(self, value: int) -> tuple[bytes, ...]:
-        return merkle.leaves_of(to_bytes(self.values[value]))
 
     def first_divergence(self, other: "Trace") -> Divergence | None:
         """From another trace of the same program; None where all bits are equal."""
@@ -166,11 +231,9 @@ class Trace:
         return Divergence(value, element, ours[element].item(), theirs[element].item())
 
 
-def trace(runner: Runner, inputs: Sequence[Array], kept: int = KEPT) -> Trace:
-    """Of a run, which holds values of `kept` bytes and no more."""
-    if sum(node.output.nbytes for node in runner.program.nodes) > kept:
-        return Trace(runner.program, Rerun(runner, inputs))
-    return Trace(runner.program, [np.array(value) for value in runner.values(inputs)])
+def trace(runner: Runner, inputs: Sequence[Array], roots: list[bytes] | None = None) -> Trace:
+    """The trace of a run, of which nothing is computed yet."""
+    return Trace(runner.program, Rerun(runner, inputs), roots)
 
 
 def trace_root(program_root: bytes, roots: Sequence[bytes]) -> bytes:
@@ -225,6 +288,15 @@ def verify_nodes(program: Program, root: bytes, opening: NodesOpening) -> bool:
 def leaf_of(type_: ValueType, element: int) -> int:
     """The leaf that has the element."""
     return element * type_.dtype.itemsize // LEAF
+
+
+def _opened(tree: TensorTree, part: Part) -> tuple[bytes, tuple[bytes, ...]]:
+    """The data of a part, and the siblings up to its tensor's root."""
+    if part.height == LEAVES:
+        run = tree.run(part.first, part.count)
+        return b"".join(run.leaves), run.siblings
+    nodes = tree.nodes(part.height, part.first, part.count)
+    return b"".join(nodes.hashes), nodes.siblings
 
 
 def _bound(program_root: bytes, top: bytes) -> bytes:

@@ -9,7 +9,7 @@ from oracle.audit.bundle import Bundle
 from oracle.audit.verification import Outcome, Report, verify
 from oracle.errors import InferenceFailed
 from tests import chains
-from tests.bundles import Here, bundle, preimage, with_request
+from tests.bundles import Here, bomb, bundle, preimage, with_request
 from tests.chains import address
 from tests.networks import network
 
@@ -47,6 +47,17 @@ def test_verify_holds_for_a_wrong_result_and_says_what_is_wrong(tmp_path: Path) 
     first, count = report.difference
     assert (first.tensor, first.index, count) == ("scores", 0, 1)
     assert "DOT" in report.checks[-1].detail and first.claimed_bits in report.checks[-1].detail
+
+
+def test_verify_refuses_a_model_whose_encoding_explodes(tmp_path: Path) -> None:
+    """`poc_bundle_abi_bomb.py`: a MiB of it stood for 2^28 numbers."""
+    model = bomb(16_000, 16_000)
+    assert len(model) < 1 << 20 < 1 << 28
+
+    report = verified(replace(bundle(), model=model), tmp_path)
+
+    [terms] = [check for check in report.checks if check.name == "model terms"]
+    assert terms.outcome is Outcome.FAILED and "claims to hold more" in terms.detail
 
 
 def other_model(evidence: Bundle) -> Bundle:

@@ -29,10 +29,11 @@ VALUES: dict[str, Any] = {
     "bytes32": b"\x05" * 32,
     "address": "0x" + "0a" * 20,
     "string": "naïve",
+    "bytes": b"\x06\x07",
     "(uint32,uint8,uint32,uint32)": (1, 2, 3, 4),
     "(uint256,uint256,uint256,uint256)": (1, 2, 3, 4),
 }
-READABLE = VALUES | {"bytes32": "0x" + "05" * 32}
+READABLE = VALUES | {"bytes32": "0x" + "05" * 32, "bytes": "0x0607"}
 PANIC = keccak(text="Panic(uint256)")[:4]
 ERROR = keccak(text="Error(string)")[:4]
 NO_TEXT = ERROR + encode(["bytes"], [b"\xff"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oracle.cli import payload
 from oracle.cli.payload import elements, parse
 from oracle.errors import PayloadError
 from oracle.types import DType, Signature, TensorType
@@ -64,3 +65,9 @@ def test_parse_says_what_is_wrong(text: str, signature: Signature, why: str) -> 
 
 def test_elements_are_lists_by_name() -> None:
     assert elements(bytes(7) + b"\x05", ONE.outputs) == {"y": [5]}
+
+
+def test_parse_reads_no_endless_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload, "MAX_TEXT", 1 << 10)
+    with pytest.raises(PayloadError, match="is longer than 1024 bytes, so it is not read"):
+        parse("@/dev/zero", ONE)

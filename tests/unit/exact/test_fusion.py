@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oracle.exact.fusion import fusions
+from oracle.exact.fusion import WITHIN, Fusion, fusions
 from oracle.exact.kernels.fused import BLOCK
 from oracle.exact.lowering.builder import Builder, Limits
 from oracle.exact.program import Op, Operand, OperandKind, Program
@@ -121,3 +121,32 @@ def test_a_chain_reads_what_lies_apart_in_memory():
     program = b.program(["y"], [b.emit(Op.ABS, [b.emit(Op.NEG, [b.emit(Op.MUL, [apart, apart])])])])
     assert fusions(program)
     agree(program, 0)
+
+
+def wide(elements: int, many: int) -> Program:
+    """Sums, each of which is needed in the end."""
+    b, (x, *some) = built((elements,), *[(1,)] * 4)
+    values = [b.emit(Op.ADD, [x, some[at % 4]]) for at in range(many)]
+    total = values[0]
+    for value in values[1:]:
+        total = b.emit(Op.MUL, [total, value])
+    return b.program(["y"], [total])
+
+
+def test_values_within_fusions_are_few_enough_for_a_trace():
+    """What a fusion does without, a trace holds: whoever can run a program must be able to trace
+    it."""
+    small, large = wide(1000, 12), wide(WITHIN >> 5, 12)
+    assert alive_within(large, fusions(small)) > WITHIN
+    assert 0 < alive_within(large, fusions(large)) <= WITHIN
+
+
+def alive_within(program: Program, found: dict[int, Fusion]) -> int:
+    """Bytes of values that these fusions do without, where most are alive at once."""
+    nodes = program.nodes
+    alive = np.zeros(len(nodes), int)
+    for fusion in found.values():
+        for place in fusion.nodes[:-1]:
+            last = max(at for at in fusion.nodes if place in {o.index for o in nodes[at].operands})
+            alive[place : last + 1] += nodes[place].output.nbytes
+    return int(alive.max())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from oracle.exact.lowering.builder import Builder, Limits
-from oracle.exact.plan import Plan, planned
+from oracle.exact.plan import Plan, planned, planned_for
 from oracle.exact.program import Op, Operand, Program
 from oracle.exact.run import Runner
 from oracle.types import DType, TensorType
@@ -71,3 +71,32 @@ def test_a_scalar_stays_one():
     (out,) = Runner(program).run([np.array(2, np.float32)])
     (value,) = Runner(program).values([np.array(2, np.float32)])
     assert out.shape == value.shape == ()
+
+
+def test_a_plan_for_some_values_has_what_they_need_and_keeps_none():
+    b, x = built((2, 4))
+    first = b.emit(Op.TANH, [x])
+    b.emit(Op.EXP, [first])
+    third = b.emit(Op.NEG, [b.reshape(first, (8,))])
+    fourth = b.emit(Op.EXP, [third])
+    program = ended(b, b.emit(Op.ABS, [fourth]), b.emit(Op.NEG, [x]))
+    assert [node.op for node in program.nodes] == [Op.TANH, Op.NEG, Op.EXP, Op.ABS, Op.NEG]
+
+    plan = planned_for(program, {}, [2])
+    assert [step.slot for step in plan.steps] == [1, 2, 3]
+    assert [set(step.frees) for step in plan.steps] == [{0}, {1}, {2, 3}]
+
+
+def test_each_gives_the_values_that_are_wanted():
+    b, x = built()
+    values = [x]
+    for op in (Op.NEG, Op.EXP, Op.NEG, Op.TANH):
+        values.append(b.emit(op, [values[-1]]))
+    runner = Runner(ended(b, values[-1]))
+    whole = dict(runner.each([X.reshape(1, 8)]))
+    assert [*whole] == [0, 1, 2, 3]
+
+    some = dict(runner.each([X.reshape(1, 8)], {2, 0}))
+
+    assert [*some] == [0, 2]
+    assert all(same(some[node], whole[node]) for node in some)

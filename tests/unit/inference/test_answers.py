@@ -1,166 +1,175 @@
-import hashlib
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from time import sleep
 
-import numpy as np
 import pytest
 
-from oracle.errors import RunsDiffer, SecondOpinionDiffers, Unwatched
-from oracle.exact.lowering.graph import lower
-from oracle.exact.run import Runner
-from oracle.inference import findings
+from oracle.errors import ModelUnavailable
 from oracle.inference.answers import Answers
-from oracle.inference.engine import Infer, Open, Pursue
-from oracle.inference.executor import Executor as Real
-from oracle.inference.executor import Job, Ran
+from oracle.inference.engine import Infer, Open
+from oracle.inference.executor import Job
+from oracle.inference.fetches import Fetches
 from oracle.inference.files import ModelFiles
 from oracle.types import Model, Part
 from tests import chains
-from tests.silencers import INTS, SILENCERS, divide
-from tests.unit.exact.files import file, node, tensor
 
 PART = Part(0, 0, 0, 1)
-
-
-class Files:
-    """Of a publisher whose server takes its time."""
-
-    def __init__(self) -> None:
-        self.has_come = Event()
-
-    def fetch(self, _file_hash: bytes, uris: tuple[str, ...]) -> Path:
-        if uris:
-            self.has_come.wait(1800)
-        return Path("model.onnx")
+FILE = b"a model's bytes"
 
 
 class Executor:
+    """That its file is there while it runs is all it asks of a model."""
+
     def infer(self, job: Job) -> bytes:
+        assert job.path.read_bytes() == FILE
         return b"output" if isinstance(job.task, Infer) else b"part"
 
     def close(self) -> None: ...
 
 
-def test_ask_lets_no_dispute_wait_for_a_strangers_server():
-    files = Files()
-    answers = Answers(files, Executor(), parallel=1)  # type: ignore[arg-type]
-    model = chains.model(chains.address("publisher"))
-
-    slow = answers.submit(model, ["https://slow"], b"")
-    assert answers.ask(model, [], b"", Open(PART)).result(900) == b"part"
-
-    assert not slow.done()
-    files.has_come.set()
-    assert slow.result(900) == b"output"
-    answers.close()
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Takes any number of connections and says nothing on any."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-# More than one process
+def model(number: int, publisher: str = "publisher") -> Model:
+    return chains.model(chains.address(publisher), file_hash=bytes([number]) * 32)
+
+
+def good(files: ModelFiles) -> Model:
+    return chains.model(chains.address("requester"), file_hash=files.add(FILE))
+
+
+def patient(folder: Path) -> ModelFiles:
+    return ModelFiles(folder, allow_local=True, patience=1800, timeout=1800)
 
 
 @contextmanager
-def answering(
-    folder: Path, data: bytes, is_advised: bool = False, rounds: int | None = None
-) -> Iterator[tuple[Answers, Model]]:
-    """Answers about one model as it is published."""
-    program = lower(data)
-    files = ModelFiles(folder)
-    files.add(data)
-    model = replace(
-        chains.model(chains.address("publisher")),
-        program_root=program.root,
-        file_hash=hashlib.sha256(data).digest(),
-        signature=program.signature,
-    )
-    adviser = Real(processes=1, time_limit=4) if is_advised else None
-    answers = Answers(files, Real(processes=1), adviser=adviser, rounds=rounds)
+def answering(files: ModelFiles) -> Iterator[Answers]:
+    answers = Answers(files, Executor(), parallel=1)  # type: ignore[arg-type]
     try:
-        yield answers, model
+        yield answers
     finally:
         answers.close()
 
 
-@pytest.mark.parametrize("silencer", SILENCERS)
-def test_submit_answers_what_silences_onnxruntime(tmp_path: Path, silencer: str) -> None:
-    data, payload = SILENCERS[silencer]
-    with answering(tmp_path, data, is_advised=True) as (answers, model):
-        assert answers._adviser is not None
-        before = (*answers._executor.pids, *answers._adviser.pids)
-        for _ in range(2):
-            found = answers.submit(model, [], payload).result(60)
-            assert found == Runner(lower(data)).infer(payload)
-        after = (*answers._executor.pids, *answers._adviser.pids)
-        # The process that runs the law lives on, whatever became of the other.
-        assert before[0] == after[0]
-        assert (before[1] == after[1]) == (silencer == "one that does not load")
+def until_ready(answers: Answers | Fetches, wanted: Model, *uris: str) -> None:
+    while not answers.ready(wanted, lambda: uris):
+        sleep(0.01)
 
 
-@pytest.mark.parametrize("silencer", SILENCERS)
-def test_ask_finds_a_lie_about_what_silences_onnxruntime(tmp_path: Path, silencer: str) -> None:
-    data, payload = SILENCERS[silencer]
-    lie = Runner(lower(data)).infer(payload)[:-1] + b"\x77"
-    with answering(tmp_path, data) as (answers, model):
-        finding = findings.read_finding(answers.ask(model, [], payload, Pursue(lie)).result(60))
-    assert not finding.is_right and (finding.fraud or finding.question)
+@pytest.mark.enable_socket
+def test_models_on_servers_that_never_answer_keep_no_other_answer_waiting(tmp_path):
+    """Each of them would hold the one place that there is."""
+    files = patient(tmp_path)
+    other = good(files)
+    with silent_server() as url, answering(files) as answers:
+        for number in range(6):
+            assert not answers.ready(model(number), lambda: [url])
+            assert "is being fetched" in str(
+                answers.submit(model(number), [url], b"").exception(900)
+            )
+        assert answers.ready(other, list)
+        assert answers.submit(other, [], b"").result(900) == b"output"
+        assert not any(answers.ready(model(number), lambda: [url]) for number in range(6))
 
 
-def test_submit_refuses_where_the_second_opinion_differs(tmp_path: Path) -> None:
-    class Mistaken(Real):
-        """It runs the law, and gets it wrong."""
+@pytest.mark.enable_socket
+def test_a_file_that_must_be_fetched_does_not_wait_for_servers_that_never_answer(tmp_path):
+    source = tmp_path / "m.onnx"
+    source.write_bytes(FILE)
+    other = good(ModelFiles(tmp_path / "another"))
+    with silent_server() as url, answering(patient(tmp_path / "cache")) as answers:
+        for number in range(40):
+            answers.ready(model(number), lambda: [url])
+        until_ready(answers, other, source.as_uri())
+        assert answers.submit(other, [], b"").result(900) == b"output"
+        assert not answers.ready(model(0), lambda: [url])
 
+
+@pytest.mark.enable_socket
+def test_a_disputes_file_waits_for_no_strangers_server(tmp_path):
+    source = tmp_path / "m.onnx"
+    source.write_bytes(FILE)
+    other = good(ModelFiles(tmp_path / "another"))
+    with silent_server() as url, answering(patient(tmp_path / "cache")) as answers:
+        for number in range(40):  # as many publishers as there are places
+            by = chains.address("publisher").replace("0x", f"0x{number:02x}")[:42]
+            answers.ready(chains.model(by, file_hash=bytes([number]) * 32), lambda: [url])
+        assert not answers.ready(other, lambda: [source.as_uri()])
+        while not answers.ready(other, lambda: [source.as_uri()], is_urgent=True):
+            sleep(0.01)
+        assert answers.ask(other, [], b"", Open(PART)).result(900) == b"part"
+
+
+@pytest.mark.enable_socket
+def test_ask_lets_no_dispute_wait_for_an_inference(tmp_path):
+    may_end = threading.Event()
+
+    class Slow(Executor):
         def infer(self, job: Job) -> bytes:
-            return np.array([4], INTS).tobytes() if job.task == Infer() else super().infer(job)
+            if isinstance(job.task, Infer):
+                may_end.wait(1800)
+            return super().infer(job)
 
-    data, payload = divide(), np.array([7, 2], INTS).tobytes()
-    with answering(tmp_path, data, is_advised=True) as (answers, model):
-        answers._executor.close()
-        answers._executor = Mistaken(processes=1)
-        with pytest.raises(SecondOpinionDiffers, match="4 by the law, 3 by onnxruntime"):
-            answers.submit(model, [], payload).result(60)
-
-
-class Unsound(Real):
-    """Its first process runs the law; any other does not."""
-
-    def run(self, job: Job, apart_from: int | None = None) -> Ran:
-        ran = super().run(job, apart_from)
-        return ran if apart_from is None else replace(ran, data=bytes(len(ran.data)))
+    files = ModelFiles(tmp_path)
+    known = good(files)
+    answers = Answers(files, Slow(), parallel=1)  # type: ignore[arg-type]
+    slow = answers.submit(known, [], b"")
+    assert answers.ask(known, [], b"", Open(PART)).result(900) == b"part"
+    assert not slow.done()
+    may_end.set()
+    assert slow.result(900) == b"output"
+    answers.close()
 
 
-def test_ask_accuses_nobody_where_two_processes_differ(tmp_path: Path) -> None:
-    data, payload = divide(), np.array([7, 2], INTS).tobytes()
-    with answering(tmp_path, data) as (answers, model):
-        answers._executor.close()
-        answers._executor = Unsound(processes=1)
-        right = answers.ask(model, [], payload, Pursue(np.array([3], INTS).tobytes()))
-        assert findings.read_finding(right.result(60)).is_right
-        wrong = answers.ask(model, [], payload, Pursue(np.array([5], INTS).tobytes()))
-        with pytest.raises(RunsDiffer, match="two processes"):
-            wrong.result(60)
+def test_submit_says_why_a_file_could_not_be_had(tmp_path):
+    with answering(ModelFiles(tmp_path)) as answers:
+        until_ready(answers, model(1), "gopher://x")
+        error = answers.submit(model(1), ["gopher://x"], b"").exception(900)
+    assert isinstance(error, ModelUnavailable) and "the protocol 'gopher'" in str(error)
 
 
-# What nobody could be convicted of
+def test_submit_runs_a_file_that_came_after_its_fetch_had_failed(tmp_path):
+    files = ModelFiles(tmp_path)
+    other = good(ModelFiles(tmp_path / "another"))
+    with answering(files) as answers:
+        until_ready(answers, other, "gopher://x")
+        files.add(FILE)
+        assert answers.submit(other, [], b"").result(900) == b"output"
 
 
-def test_submit_declines_what_nobody_could_be_convicted_of(tmp_path: Path) -> None:
-    data, payload = divide(), np.array([7, 2], INTS).tobytes()
-    with answering(tmp_path, data, is_advised=True, rounds=1) as (answers, model):
-        with pytest.raises(Unwatched, match="take 2 demands to prove.* leave room for 1"):
-            answers.submit(model, [], payload).result(60)
-        # The dispute goes as far as it can, and says so.
-        lie = answers.ask(model, [], payload, Pursue(np.array([5], INTS).tobytes()))
-        finding = findings.read_finding(lie.result(60))
-        assert "leave room for 1" in finding.unwatched and finding.fraud is not None
+def test_no_file_is_evicted_while_a_model_runs(tmp_path):
+    """Held by the one that runs it, in this process or another."""
+    files = ModelFiles(tmp_path)
+    evicted: list[bool] = []
+
+    class Evicting(Executor):
+        def infer(self, job: Job) -> bytes:
+            from oracle.inference.cache import _evict
+
+            evicted.append(_evict(job.path))
+            return super().infer(job)
+
+    answers = Answers(files, Evicting(), parallel=1)  # type: ignore[arg-type]
+    assert answers.submit(good(files), [], b"").result(900) == b"output"
+    assert evicted == [False]
+    answers.close()
 
 
-def test_submit_declines_an_element_without_a_fitting_proof(tmp_path: Path) -> None:
-    data = file([node("ReduceSum", ["x"], ["y"])], [tensor("x", [1, 60_000])], ["y"])
-    with answering(tmp_path, data, is_advised=True, rounds=9) as (answers, model):
-        with pytest.raises(Unwatched, match=r"to prove an element of node \d+ wrong takes"):
-            answers.submit(model, [], bytes(240_000)).result(60)
-        right = answers.ask(model, [], bytes(240_000), Pursue(bytes(4)))
-        finding = findings.read_finding(right.result(60))
-        assert finding.is_right and "to prove an element" in finding.unwatched
+@pytest.mark.enable_socket
+def test_one_publisher_takes_no_more_than_its_share_of_fetches(tmp_path):
+    source = tmp_path / "m.onnx"
+    source.write_bytes(FILE)
+    other = good(ModelFiles(tmp_path / "another"))
+    with silent_server() as url:
+        fetches = Fetches(patient(tmp_path / "cache"), parallel=3, share=2)
+        for number in range(6):
+            assert not fetches.ready(model(number), lambda: [url])
+        until_ready(fetches, other, source.as_uri())
+        fetches.close()

@@ -28,6 +28,7 @@ from oracle.errors import (
     WrongTensorShape,
 )
 from oracle.exact.lowering.graph import lower
+from oracle.inference import engine as tasks
 from oracle.inference import executor as executors
 from oracle.inference.child import packed, unpacked
 from oracle.inference.engine import Advise, Infer, Open, Pursue, dims_of, load_engine
@@ -437,6 +438,59 @@ def test_open_takes_no_more_memory_than_the_run(tmp_path):
         for part in parts:
             found = executor.infer(changed(answer, task=Open(part)))
             assert len(found) > part.size
+
+
+def wide(kind, many):
+    """A sum of so many tensors of 16 MiB that are all alive at once; its constants are small."""
+    dtype, size = (np.int64, 21) if kind == T.INT64 else (np.float32, 22)
+    sides = [(1 << size - 14, 1, 1), (1, 1 << 7, 1), (1, 1, 1 << 7)]
+    named = {f"side{at}": np.ones(shape, dtype) for at, shape in enumerate(sides)}
+    named |= {f"k{at}": np.full((1, 1, 1), at + 1, dtype) for at in range(many)}
+    nodes, total = [], "v0"
+    for at in range(many):
+        names = ["x", *(f"{letter}{at}" for letter in "abcv")]
+        operands = [f"k{at}", "side0", "side1", "side2"]
+        ops = ["Add", "Mul", "Mul", "Mul"]
+        steps = zip(ops, names, operands, names[1:], strict=False)
+        nodes += [h.make_node(op, [x, y], [z]) for op, x, y, z in steps]
+    for at in range(1, many):
+        nodes.append(h.make_node("Sub", [total, f"v{at}"], [f"s{at}"]))
+        total = f"s{at}"
+    nodes.append(h.make_node("Gather", [total, "first"], ["y"], axis=0))
+    named |= {"first": np.array([0])}
+    made = [
+        h.make_node("Constant", [], [name], value=numpy_helper.from_array(array))
+        for name, array in named.items()
+    ]
+    return onnx(
+        [*made, *nodes], [value("x", kind, [1, 1, 1])], [value("y", kind, [1, 1 << 7, 1 << 7])]
+    )
+
+
+def most_memory(executor):
+    """Bytes that its child has ever held."""
+    status = Path(f"/proc/{executor.pids[0]}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) << 10
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it")
+@pytest.mark.parametrize("kind", [T.INT64, T.FLOAT])
+def test_what_a_dispute_asks_for_takes_64_mebibytes_more_than_the_run(tmp_path, kind):
+    """Else whoever publishes such a model could have those slashed who answer for it, or be safe
+    from those who look into it."""
+    dtype = ">i8" if kind == T.INT64 else ">f4"
+    answer = job(tmp_path, wide(kind, 8), np.ones(1, dtype).tobytes())
+    with Executor(processes=1) as executor:
+        output = executor.infer(answer)
+        run = most_memory(executor)
+        wrong = bytes([output[0] ^ 1]) + output[1:]
+        places = [*range(0, 39, 6)]
+        for task in (
+            *(Open(Part(VALUE_TREE, 0, 0, 30)), *(Open(Part(at, LEAVES, 0, 1)) for at in places)),
+            tasks.Testify(wrong),
+        ):
+            assert executor.infer(changed(answer, task=task))
+            assert most_memory(executor) <= run + (64 << 20), task
 
 
 def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):

@@ -1,7 +1,9 @@
+import base64
 import hashlib
 import re
 import threading
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -9,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from oracle.errors import ModelMismatch, ModelUnavailable
-from oracle.inference.files import ModelFiles, is_public, masked
+from oracle.inference.files import ModelFiles
+from oracle.inference.sources import CHUNK, is_public, masked
 
 DATA = b"a model's bytes"
 HASH = hashlib.sha256(DATA).digest()
 OTHER = b"other bytes"
+LARGE = 32 << 20
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -37,6 +41,16 @@ def gives(data, **headers):
             handler.send_header(name.replace("_", "-"), value)
         handler.end_headers()
         handler.wfile.write(data)
+
+    return answer
+
+
+def streams(size):
+    def answer(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(0, size, 1 << 16):
+            handler.wfile.write(bytes(1 << 16))
 
     return answer
 
@@ -80,6 +94,17 @@ def server(answers) -> Iterator[ThreadingHTTPServer]:
             thread.join()
 
 
+@contextmanager
+def peak() -> Iterator[Callable[[], int]]:
+    """Bytes of Python objects that were held at once in the block, beyond those before it."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        yield lambda: tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
 def why(files, *uris):
     with pytest.raises(ModelUnavailable) as raised:
         files.fetch(HASH, uris)
@@ -94,13 +119,24 @@ def test_add_keeps_a_file_under_its_hash(tmp_path):
     assert files.path(HASH) is None
     assert files.add(DATA) == HASH
     assert files.path(HASH).read_bytes() == DATA
-    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == [f"{HASH.hex()}.onnx"]
+    assert files.path(HASH).parent == tmp_path / "new" / "folder"
+    assert list((tmp_path / "new" / "folder" / "fetched").iterdir()) == []
 
 
 def test_fetch_needs_no_uri_for_what_is_kept(tmp_path):
     files = ModelFiles(tmp_path)
     files.add(DATA)
     assert files.fetch(HASH, ()).read_bytes() == DATA
+
+
+def test_add_reads_a_file_in_pieces(tmp_path):
+    source = tmp_path / "m.onnx"
+    source.write_bytes(bytes(LARGE))
+    files = ModelFiles(tmp_path / "kept")
+    with peak() as most:
+        found = files.add(source)
+        assert most() < LARGE // 8
+    assert found == hashlib.sha256(bytes(LARGE)).digest()
 
 
 def test_path_gives_no_tampered_model_file_of_one_changed_byte(tmp_path):
@@ -177,7 +213,7 @@ def test_fetch_names_both_hashes_of_a_tampered_model_file(tmp_path):
         ModelFiles(tmp_path).fetch(HASH, ["data:,other%20bytes"])
     assert HASH.hex() in str(raised.value)
     assert hashlib.sha256(OTHER).hexdigest() in str(raised.value)
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "fetched").iterdir()) == []
 
 
 def test_fetch_calls_a_file_unavailable_while_any_uri_may_still_give_it(tmp_path):
@@ -204,11 +240,63 @@ def test_fetch_says_what_a_server_answered(tmp_path):
 
 def test_masked_hides_passwords_and_queries():
     assert masked("https://me:pw@h.example/m?token=1#x") == "https://***@h.example/m?***"
-    assert len(masked("data:," + "x" * 10_000)) == 120
+    assert len(masked("data:," + "x" * 1_000)) == 120
+    assert masked("data:," + "x" * 10_000) == "data:…"
     assert "pw" not in masked("https://me:pw@[bad")
 
 
+@pytest.mark.parametrize(
+    ("uri", "data"),
+    [
+        ("data:,a%00b%ff", b"a\0b\xff"),
+        ("data:text/plain;charset=utf-8,caf%C3%A9", "café".encode()),
+        ("data:application/octet-stream;base64,AAECAw==", bytes(range(4))),
+        ("data:," + "%41b" * CHUNK, b"Ab" * CHUNK),
+        ("data:,x" + "%41b" * CHUNK, b"x" + b"Ab" * CHUNK),
+        ("data:,xy" + "%41b" * CHUNK, b"xy" + b"Ab" * CHUNK),
+        ("data:;base64," + base64.b64encode(bytes(3 * CHUNK + 1)).decode(), bytes(3 * CHUNK + 1)),
+    ],
+)
+def test_fetch_decodes_data_uris_piece_by_piece(tmp_path, uri, data):
+    found = ModelFiles(tmp_path).fetch(hashlib.sha256(data).digest(), [uri])
+    assert found.read_bytes() == data
+
+
 # Attacks by URI
+
+
+@pytest.mark.enable_socket
+def test_fetch_holds_no_more_than_a_piece_in_memory(tmp_path):
+    """`poc_fetch_memory.py`: five times the limit, once."""
+    with server({"/m.onnx": streams(LARGE - 1), "/endless": streams(2 * LARGE)}) as http:
+        files = ModelFiles(tmp_path, max_bytes=LARGE, allow_local=True)
+        for path in ("m.onnx", "endless"):
+            with peak() as most:
+                with pytest.raises((ModelMismatch, ModelUnavailable)):
+                    files.fetch(HASH, [f"{http.url}/{path}"])
+                assert most() < LARGE // 8
+
+
+def test_fetch_bounds_a_data_uri_before_it_is_decoded(tmp_path):
+    files = ModelFiles(tmp_path, max_bytes=1 << 20)
+    for uri in ("data:;base64," + "A" * (2 * LARGE), "data:," + "A" * (2 * LARGE)):
+        with peak() as most:
+            assert "it is longer than 1048576 bytes" in why(files, uri)
+            assert most() < LARGE // 8
+
+
+@pytest.mark.enable_socket
+def test_fetch_gives_up_a_server_that_never_answers(tmp_path):
+    with server({"/m.onnx": lambda handler: handler.server.stopped.wait()}) as http:
+        files = ModelFiles(tmp_path, allow_local=True, patience=0.2)
+        assert "it does not answer" in why(files, f"{http.url}/m.onnx")
+
+
+@pytest.mark.enable_socket
+def test_fetch_gives_up_a_server_that_sends_next_to_nothing(tmp_path):
+    with server({"/m.onnx": dribbles}) as http:
+        files = ModelFiles(tmp_path, allow_local=True, patience=0.2)
+        assert "it sends less than 256 KiB in 0.2 s" in why(files, f"{http.url}/m.onnx")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from oracle.chain.contracts import Periods
-from oracle.chain.deployment import PRESETS
+from oracle.chain.presets import preset
 from oracle.exact.program import Node, Op, OperandKind, ValueType
 from oracle.exact.proofs import pursuit
 from oracle.exact.proofs.evidence import ClaimKind
@@ -227,8 +227,32 @@ def demands(value: int, count: int) -> int:
 def test_the_largest_programs_leave_no_time_on_an_l2() -> None:
     """2^17 nodes and a value of half a gigabyte take seven demands, and six have time."""
     assert demands(VALUE_TREE, 1 << 17) + demands(0, 1 << 22) == 7
-    allowed = {
-        name: Periods(p.reveal_period, p.reaction_period, p.extension_limit, p.reveal_tip).rounds
-        for name, p in PRESETS.items()
-    }
+    allowed = {}
+    for name in ("l1", "l2"):
+        by = preset(name)
+        periods = Periods(by.reveal_period, by.reaction_period, by.extension_limit, by.reveal_tip)
+        allowed[name] = periods.rounds
     assert allowed["l2"] == 6 and allowed["l1"] >= 7
+
+
+@pytest.mark.parametrize("lie", [0, 5, 130])
+def test_next_move_computes_nothing_behind_the_first_value_that_differs(lie):
+    run = chain(300, 30)
+    theirs, output = lying_trace(Runner(run.program), run.payload, Lie(lie, 3))
+    ours = honest(run)
+    known = RevealedTrace(ours, theirs.root)
+    groups, roots = Part(VALUE_TREE, 7, 0, 3), Part(VALUE_TREE, 0, lie // 128 * 128, 128)
+    assert known.add(groups, *revealed(theirs, groups))
+    assert known.add(roots, *revealed(theirs, roots))
+
+    assert next_move(known, output) == Part(lie, LEAVES, 0, 1)
+    assert len(ours.known_roots()) == lie + 1
+
+
+def test_next_move_needs_no_root_of_ours_to_ask_for_theirs():
+    run = chain(300, 30)
+    theirs, output = lying_trace(Runner(run.program), run.payload, Lie(7, 3))
+    ours = honest(run)
+
+    assert next_move(RevealedTrace(ours), output) == Part(VALUE_TREE, 7, 0, 3)
+    assert not ours.known_roots()

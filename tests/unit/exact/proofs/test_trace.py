@@ -27,6 +27,7 @@ from oracle.exact.proofs.trace import (
 from oracle.exact.run import Runner
 from oracle.merkle import LEAF, Run
 from oracle.tensor import to_bytes
+from oracle.types import LEAVES, VALUE_TREE, Part
 from tests.unit.exact.files import file, node, tensor
 
 X = np.linspace(-2, 2, 70, dtype=np.float32)
@@ -226,11 +227,73 @@ def test_first_divergence_is_none_between_equal_traces():
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_a_trace_that_holds_no_values_opens_the_same(count):
-    whole = traced(count)
-    lean = trace(Runner(whole.program), [X], kept=0)
+def test_a_trace_that_holds_its_values_opens_the_same(count):
+    lean = traced(count)
+    whole = Trace(lean.program, [np.array(value) for value in lean.values])
 
     assert lean.root == whole.root
     for value in range(count):
         assert lean.open_run(value, 0, 1) == whole.open_run(value, 0, 1)
         assert (lean.values[value] == whole.values[value]).all()
+
+
+def test_open_parts_answers_many_in_one_pass(monkeypatch):
+    found = traced(6)
+    parts = [
+        *(Part(VALUE_TREE, 0, 1, 3), Part(VALUE_TREE, 2, 0, 2), Part(4, LEAVES, 1, 2)),
+        *(Part(0, 1, 0, 2), Part(4, 0, 2, 1), Part(5, LEAVES, 0, 1)),
+    ]
+    wanted = [traced(6).open_part(part) for part in parts]
+    passes = counted(monkeypatch)
+
+    assert trace(Runner(found.program), [X]).open_parts(parts) == wanted
+    assert passes == [None]
+
+
+def test_open_parts_computes_no_more_than_it_needs_once_the_roots_are_known(monkeypatch):
+    roots: list[bytes] = []
+    whole = trace(Runner(program_of(6)), [X], roots)
+    part = Part(2, LEAVES, 0, 3)
+    wanted = whole.open_part(part)
+    assert len(roots) == 6
+    passes = counted(monkeypatch)
+
+    assert trace(Runner(program_of(6)), [X], roots).open_part(part) == wanted
+    assert passes == [{2}]
+
+
+def counted(monkeypatch) -> list[object]:
+    """What is wanted of each run from now on."""
+    passes: list[object] = []
+    each = Runner.each
+
+    def counting(self, inputs, wanted=None):
+        passes.append(wanted)
+        return each(self, inputs, wanted)
+
+    monkeypatch.setattr(Runner, "each", counting)
+    return passes
+
+
+def test_hash_until_runs_no_further(monkeypatch):
+    hashed = []
+    root = merkle.tensor_root
+    monkeypatch.setattr(merkle, "tensor_root", lambda value: hashed.append(1) or root(value))
+    found = trace(Runner(program_of(6)), [X])
+
+    assert found.known_roots(3) == list(traced(6).roots[:3])
+    assert len(hashed) == 3
+    assert found.tree.node(1, 0) == traced(6).tree.node(1, 0)
+    assert len(hashed) == 3
+    assert found.root == traced(6).root
+    assert len(hashed) == 6
+
+
+def test_a_value_is_looked_at_with_its_operands_by_one_run(monkeypatch):
+    passes = counted(monkeypatch)
+    values = trace(Runner(program_of(6)), [X]).values
+
+    assert values[4].shape == values[3].shape == values[4].shape
+    assert passes == [{3, 4}]
+    assert values[0].shape == (70,)
+    assert len(passes) == 2
