@@ -249,7 +249,7 @@ def test_a_daemon_follows_its_options(
         *dry,
         *("--state", f"sqlite:///{state}", "--confirmations", "7", "--poll", "0.25"),
         *("--time-limit", "9m", "--memory-limit", "123", "--processes", "5"),
-        *("--allow-local-files", "--once", "--json-logs"),
+        *("--allow-local-files", "--cache-bytes", "3GiB", "--once", "--json-logs"),
         *("--rpc", "http://node", "--deployments", "there"),
     )
 
@@ -259,7 +259,8 @@ def test_a_daemon_follows_its_options(
     assert (run.daemon.poll, run.daemon.once, run.daemon.json_logs) == (0.25, True, True)
     assert (5, 540, 123 << 20) in run.executors
     assert run.setup.parallel == 5
-    assert run.files._allow_local
+    assert run.files._sources._allow_local
+    assert run.files._cache._limits.total == 3 << 30
 
 
 @pytest.mark.usefixtures("signs")
