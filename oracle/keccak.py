@@ -1,8 +1,8 @@
-"""Keccak-256 of many messages of one length, as a tree's level has them, in one call.
+"""Keccak-256 of many messages of equal length in one call, for the levels of a tree.
 
-Word i of some messages lies side by side, so that LLVM makes vector instructions of a round: eight
-permutations at once with AVX-512, four with AVX2. The permutation is that of FIPS 202, the padding
-Ethereum's: 0x01 … 0x80. Importing this takes as long as numba does.
+The messages' words with the same index lie side by side, so that LLVM makes vector instructions of
+a round: eight permutations at once with AVX-512, four with AVX2. The permutation is that of FIPS
+202, the padding Ethereum's: 0x01 … 0x80. Importing this takes as long as numba does.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from numba import njit
 from oracle.tensor import Array
 
 LONGEST = 128
-"""A message is absorbed at once: with its padding it fits into 136 bytes."""
+"""The longest message: with its padding it must fit into one block of 136 bytes."""
 W = 64
-"""Messages side by side: their states take 12.5 KiB, which the nearest cache holds."""
+"""The messages side by side: their states take 12.5 KiB, which the first cache holds."""
 
 _CONSTANTS = np.array(
     [
@@ -41,8 +41,8 @@ def _inlined(function: F) -> F:
 
 
 def digests(data: bytes, length: int) -> bytes:
-    """The digest of each `length` bytes of `data`, one after another. `length` is a positive
-    multiple of 8 up to LONGEST, and `data` a multiple of it."""
+    """Hashes each `length` bytes of `data`, and gives the digests one after another. `length` is a
+    positive multiple of 8 up to LONGEST, and divides the length of `data`."""
     assert 0 < length <= LONGEST and length % 8 == 0 and len(data) % length == 0, length
     words = np.frombuffer(data, "<u8").astype(np.uint64, copy=False).reshape(-1, length // 8)
     found = np.empty((len(words), 4), np.uint64)
@@ -71,14 +71,14 @@ def _hash(words: Array, found: Array, s: Array) -> None:
 
 @_inlined
 def _turned(x: np.uint64, places: int) -> np.uint64:
-    """To the left."""
+    """Rotates x to the left."""
     return (x << np.uint64(places)) | (x >> np.uint64(64 - places))
 
 
 @_compiled
 def _round(s: Array, constant: np.uint64) -> None:
-    """θ, ρ and π, χ and ι on each column of s; lane (x, y) is row x + 5y, at a distance
-    that LLVM knows."""
+    """Applies θ, ρ, π, χ and ι to each column of s. Lane (x, y) is row x + 5y, written out so that
+    LLVM knows its offset."""
     for m in range(W):
         c0 = s[0 * W + m] ^ s[5 * W + m] ^ s[10 * W + m] ^ s[15 * W + m] ^ s[20 * W + m]
         c1 = s[1 * W + m] ^ s[6 * W + m] ^ s[11 * W + m] ^ s[16 * W + m] ^ s[21 * W + m]

@@ -188,6 +188,12 @@ class TensorTree(Tree):
         return self._open[1]
 
 
+def load() -> None:
+    """Loads the compiled code now, which takes time and some memory, and not with the first large
+    tensor."""
+    _digests(bytes(_MANY * LEAF), LEAF)
+
+
 def keccak256(data: bytes) -> bytes:
     digest: bytes = keccak_256(data).digest()
     return digest

@@ -38,18 +38,18 @@ _DTYPE = {dtype: code for code, dtype in _NUMPY.items()}
 
 
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
-    """The native numpy dtype; KeyError for a dtype that numpy does not have (bfloat16, string)."""
+    """Gives the native numpy dtype. Raises KeyError where numpy has none (bfloat16, string)."""
     return _NUMPY[dtype]
 
 
 def dtype_of(array: Array) -> DType:
-    """The ONNX dtype of an array in native byte order; KeyError where there is none."""
+    """Gives the ONNX dtype of a native array. Raises KeyError where there is none."""
     return _DTYPE[array.dtype]
 
 
 def canonical(array: Array) -> Array:
-    """`array` with −0 read as +0 and every NaN as 0x7fc00000; other dtypes are returned as they
-    are. The result may be `array` itself when nothing had to change in it.
+    """Gives `array` with −0 as +0 and every NaN as 0x7fc00000. Other dtypes than float32 are
+    returned as they are.
     """
     if array.dtype != np.float32:
         return array
@@ -63,7 +63,7 @@ def canonical(array: Array) -> Array:
 
 
 def to_bytes(array: Array) -> bytes:
-    """The canonical elements, big-endian, in C order."""
+    """Gives the canonical elements as big-endian bytes, in C order."""
     return canonical(array).astype(array.dtype.newbyteorder(">"), copy=False).tobytes()
 
 
@@ -84,7 +84,7 @@ def elements(array: Array, first: int, count: int) -> Array:
 
 
 def encode(arrays: Sequence[Array], types: Sequence[TensorType]) -> bytes:
-    """The payload of `arrays`: elements big-endian, canonical, in signature order, nothing between.
+    """Encodes arrays as a payload: canonical big-endian elements in signature order, without gaps.
 
     Raises WrongTensorCount, WrongTensorShape or WrongTensorType; converts no dtype silently.
     """
@@ -96,11 +96,11 @@ def encode(arrays: Sequence[Array], types: Sequence[TensorType]) -> bytes:
 
 
 def decode(data: bytes, types: Sequence[TensorType]) -> tuple[Array, ...]:
-    """The canonical arrays of a payload, writable and in native byte order.
+    """Decodes a payload to canonical arrays, writable and in native byte order.
 
     Raises WrongPayloadLength, or WrongTensorType where a payload may not hold the dtype. A −0, an
     odd NaN, or a bool that is neither 0 nor 1 is read in its canonical form, as the referee reads
-    it: of a payload that we refused, nobody could say that an answer is wrong.
+    it, because nobody could convict a wrong answer to a payload that this function refused.
     """
     for type_ in types:
         if type_.dtype not in _NUMPY:

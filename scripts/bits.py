@@ -28,7 +28,7 @@ EXPECTED = Path(__file__).resolve().parent.parent / "tests/vectors/bits.json"
 
 
 def numbers(seed: int, *shape: int, spread: int = 4) -> Array:
-    """float32 of either sign with random bits, within 2^±spread of 1."""
+    """Makes float32 of either sign with random bits, within 2^±spread of 1."""
     rng = np.random.default_rng(seed)
     mantissa = rng.integers(1 << 23, 1 << 24, shape) * (1 - 2 * rng.integers(0, 2, shape))
     exponents = rng.integers(-spread, spread + 1, shape) - 23
@@ -36,7 +36,7 @@ def numbers(seed: int, *shape: int, spread: int = 4) -> Array:
 
 
 def every_kind(count: int) -> Array:
-    """float32 of all exponents, infinities and NaN too."""
+    """Makes float32 of all exponents, infinities and NaN too."""
     step = (1 << 32) // count
     return (np.arange(count, dtype=np.uint64) * step).astype(np.uint32).view(np.float32)
 
@@ -93,7 +93,7 @@ def functions() -> RealModel:
 
 
 def ordinary() -> RealModel:
-    """The same functions where they are neither constant nor infinite."""
+    """Makes a model of the functions where they are neither constant nor infinite."""
     ops = ("Exp", "Sigmoid", "Tanh", "Erf")
     nodes = [node(op, ["x"], [op.lower()]) for op in ops]
     onnx = file(nodes, [tensor("x", [1 << 16])], [op.lower() for op in ops])
@@ -101,7 +101,7 @@ def ordinary() -> RealModel:
 
 
 def sums() -> RealModel:
-    """Rows that cancel: x beside −x, and what is left."""
+    """Makes a model of sums of rows that cancel: x beside −x, and a little more."""
     nodes = [
         node("ReduceSum", ["x", "axes"], ["sum"]),
         node("ReduceMean", ["x", "axes"], ["mean"]),
@@ -150,7 +150,8 @@ SAMPLES: tuple[Callable[[], RealModel], ...] = (
 
 
 def bits(model: RealModel) -> dict[str, str]:
-    """SHA-256 over the outputs' payload, and the trace root; why, where the model is refused."""
+    """Hashes the outputs' payload by SHA-256, and gives that and the trace root. Gives the reason
+    where the model is refused."""
     inputs = model.inputs()
     try:
         runner = Runner(lower(model.onnx(), model.dims))

@@ -1,8 +1,9 @@
-"""Whole disputes about real programs, for tests/contracts/RealDispute.t.sol.
+"""Writes whole disputes about real programs, for tests/contracts/RealDispute.t.sol.
 
-Two models, run honestly and by operators who get one element wrong and go on with it; for each run
-the parts of the trace that a challenger demands, and the proof against it. Each is one line of hex
-in tests/vectors/disputes.json: the ABI encoding of the struct `Vector`. --check compares.
+Two models are run honestly, and by operators who get one element wrong and go on with it. For each
+run there are the parts of the trace that a challenger demands, and the proof against it. Each is
+one line of hex in tests/vectors/disputes.json, the ABI encoding of the struct `Vector`. --check
+compares with that file and writes nothing.
 """
 
 import argparse
@@ -38,14 +39,14 @@ Step = tuple[tuple[int, int, int, int], bytes, bytes, list[bytes]]
 
 @dataclass(frozen=True)
 class Lie:
-    """One element that the operator gets wrong by one bit; what follows from it is right."""
+    """An element that the operator gets wrong by one bit, and from which it goes on rightly."""
 
     node: int
     element: int
 
 
 def logistic() -> bytes:
-    """A logistic regression of 30 features."""
+    """Makes a logistic regression of 30 features."""
     nodes = [node("Gemm", ["x", "w", "b"], ["z"]), node("Sigmoid", ["z"], ["y"])]
     return file(
         nodes,
@@ -57,7 +58,7 @@ def logistic() -> bytes:
 
 
 def perceptron() -> bytes:
-    """64 → 48 → 10, with tanh between."""
+    """Makes a perceptron 64 → 48 → 10 with tanh between."""
     nodes = [
         node("Gemm", ["x", "w", "b"], ["h"]),
         node("Tanh", ["h"], ["t"]),
@@ -69,7 +70,7 @@ def perceptron() -> bytes:
 
 
 def values(program: Program, inputs: Sequence[Array], lie: Lie | None) -> Iterator[Array]:
-    """As `Runner.values`, but for the lie."""
+    """Yields each node's value, as `Runner.values` does, but with the lie in it."""
     plan = planned_plainly(program)
     slots = [*inputs, *plan.start[len(inputs) :]]
     for step in plan.steps:
@@ -83,7 +84,7 @@ def values(program: Program, inputs: Sequence[Array], lie: Lie | None) -> Iterat
 
 
 def steps(program: Program, trace: Trace, lie: Lie, is_output: bool) -> Iterator[Step]:
-    """What a challenger demands: all roots, the wrong leaf, and the leaves that it is made of."""
+    """Yields what a challenger demands: all roots, the wrong leaf, and the leaves that it reads."""
     count = len(program.nodes)
     opened = trace.open_values(0, 0, count)
     yield (
@@ -109,7 +110,7 @@ def leaves(program: Program, trace: Trace, value: int, first: int, count: int) -
 
 
 def vector(onnx: bytes, seed: int, claim: Lie, lying: bool) -> bytes:
-    """One run, and the proof that says that the element is wrong."""
+    """Encodes one run, and the proof that the element is wrong."""
     program = lower(onnx)
     inputs = [numbers(seed, *program.signature.inputs[0].shape, spread=1)]
     honest = list(Runner(program, plain=True).values(inputs))

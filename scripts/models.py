@@ -25,8 +25,8 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RealModel:
-    """`inputs` gives a realistic request, the same one on every machine; `what` says in words what
-    one run takes."""
+    """A model and a realistic input, which `inputs` makes the same on every machine. `what` says in
+    words what one run takes."""
 
     name: str
     what: str
@@ -41,7 +41,7 @@ class RealModel:
 
 
 def _pixels(*shape: int) -> Array:
-    """A slanted gradient with noise on it, 0 … 255, channels last."""
+    """Makes a slanted gradient with noise on it, 0 … 255, channels last."""
     rng = np.random.default_rng(SEED)
     height, width, channels = shape
     y, x, c = np.ogrid[:height, :width, :channels]
@@ -50,7 +50,7 @@ def _pixels(*shape: int) -> Array:
 
 
 def _channels_first(*shape: int) -> tuple[Array, ...]:
-    """Scaled to −1 … 1, as a network for photographs wants it: [1, C, H, W]."""
+    """Makes an image scaled to −1 … 1, as networks for photographs want it: [1, C, H, W]."""
     channels, height, width = shape
     pixels = _pixels(height, width, channels).transpose(2, 0, 1)[None]
     return (np.ascontiguousarray((pixels * 2 - 255) / 256, np.float32),)
@@ -61,7 +61,7 @@ def _channels_last(*shape: int) -> tuple[Array, ...]:
 
 
 def _grey(height: int, width: int) -> tuple[Array, ...]:
-    """0 … 1, dark strokes on a light ground."""
+    """Makes dark strokes on a light ground, 0 … 1."""
     pixels = _pixels(height, width, 1)[..., 0]
     x = np.arange(width)
     strokes = np.where((x // 6) % 4 == 0, 20, 230)[None, :]
@@ -69,7 +69,7 @@ def _grey(height: int, width: int) -> tuple[Array, ...]:
 
 
 def _source_code() -> tuple[Array, ...]:
-    """What magika reads of a file: its first and its last 1,024 bytes, 256 where it is shorter."""
+    """Makes what magika reads of a file: its first and last 1,024 bytes, filled up with 256."""
     line = "def area(width: int, height: int) -> int:\n    return width * height\n\n\n"
     data = np.frombuffer((line * 12).encode(), np.uint8).astype(np.int32)
     ends = np.full((1, 2048), 256, np.int32)
@@ -79,7 +79,7 @@ def _source_code() -> tuple[Array, ...]:
 
 
 def _speech(windows: int) -> tuple[Array, ...]:
-    """Windows of 576 samples, 64 of them the end of the window before: a hum that swells."""
+    """Makes a hum that swells, in windows of 576 samples, of which 64 are the end of the last."""
     rng = np.random.default_rng(SEED)
     at = np.arange(512 * windows + 64)
     hum = np.abs((at * (90 + at // 64)) % 16384 - 8192) - 4096
@@ -90,7 +90,7 @@ def _speech(windows: int) -> tuple[Array, ...]:
 
 
 def _sentence(words: int, length: int) -> tuple[Array, ...]:
-    """Ids of the words between [CLS] and [SEP], padded with 0, and their mask."""
+    """Makes ids of words between [CLS] and [SEP], padded with 0, and their mask."""
     rng = np.random.default_rng(SEED)
     ids = np.zeros((1, length), np.int64)
     ids[0, : words + 2] = [101, *rng.integers(1996, 29000, words), 102]
@@ -105,7 +105,7 @@ def _one_window() -> tuple[Array, ...]:
 
 
 def networks() -> tuple[RealModel, ...]:
-    """Those that the benchmark is held to."""
+    """Gives the networks whose speed the benchmark sets limits to."""
     ocr, vad = "rapidocr_onnxruntime/models", "silero_vad/data"
     words = {"batch_size": 1, "sequence_length": 64}
     strip = {"x.2": 48, "x.3": 192}
@@ -171,7 +171,7 @@ def networks() -> tuple[RealModel, ...]:
 
 
 def more_networks() -> tuple[RealModel, ...]:
-    """What else the same packages hold: nobody tuned anything for these."""
+    """Gives further networks of the same packages, for which nothing was tuned."""
     ocr, vad = "rapidocr_onnxruntime/models", "silero_vad/data"
     page, line = "p2o.DynamicDimension.1", "p2o.DynamicDimension.2"
     return (
@@ -240,7 +240,7 @@ def _network(
 
 
 def tabular(batch: int = 1) -> tuple[RealModel, ...]:
-    """scikit-learn's models, on `batch` rows that they were not trained on."""
+    """Gives scikit-learn's models, on `batch` rows that they were not trained on."""
     return tuple(
         RealModel(
             sample.name,
@@ -301,7 +301,7 @@ def _trained(name: str, bunch: Any, model: Any) -> Sample:
 
 
 def _of_batch(file: bytes, batch: int) -> bytes:
-    """The file with `batch` as the first dim of its input, and no shapes of its outputs."""
+    """Gives the file with `batch` as its input's first dim, and without its outputs' shapes."""
     proto = ModelProto.FromString(file)
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
     for output in proto.graph.output:

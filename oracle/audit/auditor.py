@@ -29,7 +29,8 @@ KEPT = 64 << 20  # bytes of inputs that wait for their results
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Proposals in blocks `first` to `last`, both included; no models or operators: of all."""
+    """The proposals in blocks `first` to `last`, both included, that an audit checks. An empty set
+    of models or operators stands for all."""
 
     first: int
     last: int
@@ -45,12 +46,12 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Equal:
-    """Every bit."""
+    """The result is right in every bit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """`elements` are, of which `first` is the first."""
+    """The result is wrong in so many elements, of which `first` is the first."""
 
     first: Element
     elements: int
@@ -68,7 +69,7 @@ Verdict = Equal | Wrong | Unchecked
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One proposal and what is to be said of it. `fate` is at the end of the range."""
+    """One proposal and the audit's verdict. `fate` is what had become of it at the range's end."""
 
     request_id: RequestId
     model_id: ModelId
@@ -81,7 +82,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an audit is: the last block that was read, and what was found so far."""
+    """How far an audit has come: the last block read, and what was found so far."""
 
     block: int
     checked: int
@@ -89,9 +90,11 @@ class Progress:
 
 
 class Auditor:
-    """`executor` runs `parallel` jobs at once. Holds no more payloads than those of some blocks.
+    """Audits a range of blocks. It holds no more payloads than those of a few blocks.
 
-    `fetch` says where a model's file is, or raises a ModelError; it is asked once a model."""
+    `executor` runs `parallel` jobs at once. `fetch` gives the path of a model's file, or raises a
+    ModelError; it is called once for each model.
+    """
 
     def __init__(
         self,
@@ -112,7 +115,7 @@ class Auditor:
     def audit(
         self, scope: Scope, report: Callable[[Progress], None] = lambda _progress: None
     ) -> list[Row]:
-        """In the order in which they were proposed."""
+        """Checks the proposals in `scope`, and gives a row for each in the order of proposing."""
         scope = replace(scope, first=max(scope.first, self._archive.first_block))
         for step in self._archive.models_before(scope.first):
             self._models.learn(step.events)
@@ -176,7 +179,7 @@ class Auditor:
 
 
 def reason(error: OracleError) -> str:
-    """Why a result could not be checked, in a sentence."""
+    """Says in a sentence why a result could not be checked."""
     if isinstance(error, ModelRefused):
         more = f" (and {len(error.reasons) - 1} more)" if len(error.reasons) > 1 else ""
         return f"Refused by the law: {error.reasons[0]}{more}."
@@ -191,7 +194,7 @@ class _Pending:
     answer: "Future[bytes]"
 
     def verdict(self) -> Verdict:
-        """Waits for it."""
+        """Waits for our answer and compares the claimed output with it."""
         try:
             ours = self.answer.result()
         except OracleError as error:
@@ -201,7 +204,7 @@ class _Pending:
 
 
 class _Inputs:
-    """The requests that were made last: most are answered soon."""
+    """Keeps the latest requests, because most are answered soon after they are made."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[RequestId, RequestCreated] = OrderedDict()
@@ -221,11 +224,11 @@ class _Inputs:
 
 
 def _size(created: RequestCreated) -> int:
-    return len(created.payload) + 1000  # its fields, about
+    return len(created.payload) + 1000  # 1000 bytes stand for its other fields
 
 
 class _Models:
-    """What the registry said of models, and where their files are."""
+    """Knows what the registry said of models, and where their files are."""
 
     def __init__(self, fetch: Callable[[ModelHistory], Path]):
         self._fetch = fetch

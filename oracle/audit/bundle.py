@@ -1,8 +1,7 @@
-"""Evidence about one result in one file, the same bytes whoever writes it; docs/auditors.md has the
-format.
+"""Bundles: evidence about one result in one file, the same bytes whoever writes it.
 
-What is read may come from anyone: nothing is extracted, compressed or unpickled, sizes are limited,
-and a file is refused unless writing what it says gives the same file again.
+docs/auditors.md has the format. A file may come from anyone: nothing is extracted, decompressed or
+unpickled, sizes are limited, and it is refused unless writing its contents gives the same file.
 """
 
 import hashlib
@@ -22,9 +21,9 @@ from oracle.types import Address, ModelId, Proposal, Request, RequestId
 
 FORMAT = "exactum evidence 1"
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
-MAX_BYTES = (2 << 30) - 1  # beyond it ZIP has another form
+MAX_BYTES = (2 << 30) - 1  # a longer ZIP file has another format
 
-# In the order in which they stand in the file; bytes at most.
+# The most bytes of each entry, in the order in which they stand in the file.
 _LIMITS = {
     MANIFEST: 1 << 16,
     "request.bin": 224,
@@ -39,13 +38,13 @@ _LIMITS = {
 }
 _OPTIONAL = {"model.onnx", "proof.bin"}
 _END, _FAR_END = b"PK\x05\x06", b"PK\x06\x07"
-_DIRECTORY = 1 << 12  # bytes at most
-_DAWN = (1980, 1, 1, 0, 0, 0)  # of ZIP's time
+_DIRECTORY = 1 << 12  # the most bytes of ZIP's directory
+_DAWN = (1980, 1, 1, 0, 0, 0)  # the first time that ZIP can say
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a log is in the chain."""
+    """The place of a log in the chain."""
 
     block: int
     transaction: bytes
@@ -54,7 +53,8 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The logs that the rest was taken from. Nothing in the bundle proves them: look them up."""
+    """The logs from which the rest was taken. Nothing in the bundle proves that they exist: only a
+    node can tell."""
 
     model_published: Reference
     request_created: Reference
@@ -63,8 +63,9 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """`trace` is the trace's root, the program's header with its path, and for each output the
-    hashes beside the path of its value; `proof` is for the referee, where the output is wrong."""
+    """The evidence about one result. `trace` is the trace's root, the program's header with its
+    path, and for each output the hashes beside its value's path. `proof` convicts a wrong output
+    before the referee, and is None for a right one."""
 
     chain_id: int
     queue: Address
@@ -84,7 +85,7 @@ class Bundle:
 
 
 def pack(bundle: Bundle) -> bytes:
-    """The file. Raises NotABundle where it would be too long."""
+    """Writes the file's bytes. Raises NotABundle where it would be too long."""
     contents: dict[str, bytes | None] = {
         MANIFEST: _manifest(bundle),
         "request.bin": request_bytes(bundle.request),
@@ -103,7 +104,7 @@ def pack(bundle: Bundle) -> bytes:
 
 
 def unpack(data: bytes) -> Bundle:
-    """The inverse of `pack`. Raises NotABundle."""
+    """Reads the file's bytes, and refuses all but what `pack` writes. Raises NotABundle."""
     contents = _unzipped(data)
     sums = contents.pop(SUMS)
     for name, content in contents.items():
@@ -120,7 +121,7 @@ def unpack(data: bytes) -> Bundle:
 
 
 def read(path: Path) -> Bundle:
-    """Raises NotABundle."""
+    """Reads a bundle from a file. Raises NotABundle."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -135,7 +136,7 @@ def read(path: Path) -> Bundle:
 
 
 def _zipped(contents: Mapping[str, bytes]) -> bytes:
-    """Stored as they are, in order, with all that ZIP leaves open the same each time."""
+    """Zips contents without compression, in order. All that ZIP leaves open is always the same."""
     lines = b"".join(_sum_line(name, data) for name, data in contents.items())
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -148,12 +149,13 @@ def _zipped(contents: Mapping[str, bytes]) -> bytes:
 
 
 def _sum_line(name: str, data: bytes) -> bytes:
-    """As sha256sum writes it."""
+    """Writes a line as sha256sum does."""
     return f"{hashlib.sha256(data).hexdigest()}  {name}\n".encode()
 
 
 def _unzipped(data: bytes) -> dict[str, bytes]:
-    # What zipfile reads before it can be asked: the directory, of any number of files.
+    # zipfile reads the whole directory before it can be asked for its size, so the size is checked
+    # here.
     end = data[-22:]
     is_long = int.from_bytes(end[12:16], "little") > _DIRECTORY
     if end[:4] != _END or is_long or data[-42:-38] == _FAR_END:
@@ -168,7 +170,7 @@ def _unzipped(data: bytes) -> dict[str, bytes]:
             for entry in entries:
                 _check(entry)
             return {entry.filename: archive.read(entry) for entry in entries}
-    # What zipfile stumbles over: no ZIP, a wrong checksum, encryption, places beyond the end.
+    # zipfile raises these for no ZIP, a wrong checksum, encryption, places beyond the end.
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise NotABundle(f"It is no bundle, or was damaged: {error}.") from None
     except (ValueError, LookupError, OverflowError, EOFError, OSError) as error:
@@ -206,7 +208,8 @@ def _hex(value: Any) -> str:
 
 
 def _bundle(fields: Any, contents: Mapping[str, bytes]) -> Bundle:
-    """What does not belong there, or is of another form, shows when it is written again."""
+    """Reads the manifest's fields. It ignores others and other forms of the same values, because
+    `unpack` finds them by writing the bundle again."""
     if fields["format"] != FORMAT:
         raise NotABundle(f"This program reads {FORMAT!r}, not {fields['format']!r}.")
     proposal, logs = fields["proposal"], fields["logs"]

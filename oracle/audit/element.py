@@ -1,8 +1,8 @@
-"""One element of one primitive, as docs/exact.md defines it: written from that page, to check the
-law with none of its code.
+"""Computes one element of one primitive. It is written from docs/exact.md alone, to check the law
+with none of the law's code.
 
-Each rule asks for the elements that it reads, run by run, in the order of `IReferee`: a proof opens
-these runs and no others. One function a family, as on the page.
+Each rule asks for the elements that it reads, run by run, in the order of `IReferee`, because a
+proof opens these runs and no others. The families stand in the order of that page.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from oracle.errors import WrongEvidence
 from oracle.types import DType
 
 Read = Callable[[int, int, int], Sequence[Element]]
-"""(operand, first, count) → neighbouring elements of an operand, in C order."""
+"""Reads `count` neighbouring elements of an operand, in C order: (operand, first, count)."""
 
 Shape = tuple[int, ...]
 
@@ -50,7 +50,7 @@ class Primitive:
 
 
 def compute(node: Primitive, element: int, read: Read) -> Result:
-    """The element by the law. Raises WrongEvidence for an op that the law does not have."""
+    """Computes the element. Raises WrongEvidence for an op that the law does not have."""
     rule = _RULES.get(node.op)
     if rule is None:
         raise WrongEvidence(f"there is no op 0x{node.op:04x}")
@@ -62,7 +62,7 @@ def compute(node: Primitive, element: int, read: Read) -> Result:
 
 
 def op_name(op: int) -> str:
-    """The op as docs/exact.md calls it."""
+    """Gives the op's name in docs/exact.md."""
     return _NAMES.get(op, f"0x{op:04x}")
 
 
@@ -88,7 +88,7 @@ def _dot(node: Primitive, element: int, read: Read) -> Result:
 
 
 def _elementwise(rule: Callable[..., Result]) -> Callable[[Primitive, int, Read], Result]:
-    """A rule of the operands' elements and the dtype of the first operand."""
+    """Makes a node's rule from one of its operands' elements and the first operand's dtype."""
 
     def computed(node: Primitive, element: int, read: Read) -> Result:
         return rule(*_operands(node, element, read), node.operands[0].dtype)
@@ -104,7 +104,7 @@ def _operands(node: Primitive, element: int, read: Read) -> list[Element]:
 
 
 def _function(rule: Callable[..., Result]) -> Callable[[Primitive, int, Read], Result]:
-    """A function of real numbers."""
+    """Makes a node's rule from a function of real numbers."""
     return lambda node, element, read: rule(*map(float, _operands(node, element, read)))
 
 
@@ -135,7 +135,7 @@ def _divide(x: Element, y: Element, dtype: DType) -> Result:
 
 
 def _quotient(x: int, y: int, dtype: DType) -> int:
-    """Truncated towards zero; 0 for a divisor of 0."""
+    """Divides, truncating towards zero. A divisor of 0 gives 0."""
     if y == 0:
         return 0
     size = abs(x) // abs(y)
@@ -166,7 +166,7 @@ def _minimum(x: Element, y: Element, dtype: DType) -> Result:
 
 
 def _where(node: Primitive, element: int, read: Read) -> Result:
-    """Reads only what is chosen."""
+    """Reads the condition, and of the two others only the one that is chosen."""
     places = [_broadcast(each.shape, node.output.shape, element) for each in node.operands]
     chosen = 1 if read(0, places[0], 1)[0] else 2
     return read(chosen, places[chosen], 1)[0]
@@ -251,7 +251,7 @@ def _mean(terms: Sequence[Element], count: int) -> Result:
 
 
 def _extreme(values: Sequence[Element], dtype: DType, largest: bool) -> Result:
-    """NaN if any is NaN; of nothing what all others beat."""
+    """Gives the largest or smallest: NaN if any is NaN, and of no values the one that all beat."""
     if any(isnan(value) for value in values):
         return NAN
     if values:
@@ -264,7 +264,7 @@ def _extreme(values: Sequence[Element], dtype: DType, largest: bool) -> Result:
 
 
 def _rank(x: Element) -> tuple[bool, Element]:
-    """NaN is above +∞, and all NaN are equal."""
+    """Gives a key to sort by. NaN is above +∞, and all NaN are equal."""
     return (True, 0) if isnan(x) else (False, x)
 
 
@@ -297,8 +297,8 @@ def _gather(node: Primitive, element: int, read: Read) -> Result:
 
 
 def _scatter(node: Primitive, element: int, read: Read) -> Result:
-    """Reads all indices, then what is put together: not the place's own element where an update
-    takes it."""
+    """Reads all indices, then what is merged in the element's place. Where updates replace, only
+    the last one is read, and not the place's own element."""
     rows, width = node.output.shape
     row, column = divmod(element, width)
     count = node.operands[1].shape[0]
@@ -328,7 +328,7 @@ def _clamped(index: int, size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """How windows lie along one axis; `last` is a CONV's spacing, or a pool's overhang."""
+    """How windows lie along one axis. `last` is a CONV's spacing, or a pool's overhang."""
 
     kernel: int
     stride: int
@@ -338,12 +338,12 @@ class Axis:
     last: int
 
     def spots(self, window: int) -> list[int]:
-        """Where the taps of a window stand."""
+        """Gives the spots on which a window's taps stand."""
         first = window * self.stride - self.begin
         return [first + tap * self.dilation for tap in range(self.kernel)]
 
     def taps(self, window: int, size: int, spacing: int) -> list[tuple[int, int]]:
-        """(tap, element) for each tap of a window that stands on an element."""
+        """Gives (tap, element) for each tap of a window that stands on an element."""
         return [
             (tap, spot // spacing)
             for tap, spot in enumerate(self.spots(window))
@@ -399,7 +399,7 @@ def _average_pool(node: Primitive, element: int, read: Read) -> Result:
 
 
 def _pooled(node: Primitive, element: int, read: Read) -> list[Element]:
-    """What the taps of a pool's window stand on."""
+    """Reads the elements on which the taps of a pool's window stand."""
     shape = node.operands[0].shape
     n, *window, channel = _places(node.output.shape, element)
     axes = _axes(node)
@@ -417,7 +417,7 @@ def _pooled(node: Primitive, element: int, read: Read) -> list[Element]:
 def _runs(
     along: Sequence[Sequence[tuple[int, int]]], joins: bool
 ) -> Iterator[Sequence[tuple[tuple[int, int], ...]]]:
-    """The taps of a window in C order, those that are read at once together."""
+    """Yields the taps of a window in C order, grouped by the runs in which they are read."""
     *outer, last = along
     for before in product(*outer):
         taps = [(*before, tap) for tap in last]
@@ -450,7 +450,7 @@ def _tree_walk(node: Primitive, element: int, read: Read) -> Result:
 
 
 def _places(shape: Shape, element: int) -> list[int]:
-    """An element's index along each axis."""
+    """Gives an element's index along each axis."""
     places = []
     for size in reversed(shape):
         element, place = divmod(element, size)
@@ -466,7 +466,7 @@ def _flat(shape: Sequence[int], places: Sequence[int]) -> int:
 
 
 def _broadcast(own: Sequence[int], shape: Sequence[int], element: int) -> int:
-    """The element of an operand that stands at an element of the shape that it is stretched to."""
+    """Gives the operand's element that stands at an element of the shape it is stretched to."""
     places = _places(tuple(shape), element)[len(shape) - len(own) :]
     return _flat(own, [0 if size == 1 else at for size, at in zip(own, places, strict=True)])
 

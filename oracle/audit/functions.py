@@ -1,4 +1,4 @@
-"""The law's functions of real numbers by mpmath, for whoever checks the law without its code.
+"""The law's functions of real numbers by mpmath, to check the law with none of its code.
 
 Where a value is irrational it is computed with more and more bits until everything within mpmath's
 error rounds to one float32. docs/exact.md says which values are rational; they are answered here
@@ -14,7 +14,7 @@ import mpmath
 from oracle.audit.numbers import INF, NAN, Result, nearest
 
 FIRST_BITS = 64
-SLACK = 16  # bits that mpmath's result may lack of the precision that it was asked for
+SLACK = 16  # last bits of a result by mpmath that may be wrong
 HUGE = 2**130  # beyond every float32, as 2^−160 is below
 
 
@@ -88,7 +88,7 @@ def atan(x: float) -> Result:
 
 
 def power(x: float, y: float) -> Result:
-    """x to the power of y, with the special values of C's `pow` and one zero."""
+    """Computes x to the power of y, with the special values of C's `pow`, but one zero only."""
     if y == 0 or x == 1:
         return 1
     if isnan(x) or isnan(y):
@@ -114,7 +114,7 @@ def _at_infinite_exponent(size: float, y: float) -> Result:
 
 
 def _power_of(x: float, y: float) -> Result:
-    """Of a finite x > 0 other than 1 and a finite y ≠ 0."""
+    """Computes x^y for a finite x > 0 and a finite y ≠ 0."""
     if x == 1:
         return 1
     with mpmath.workprec(FIRST_BITS):
@@ -128,8 +128,9 @@ def _power_of(x: float, y: float) -> Result:
 
 
 def _rational_power(x: Fraction, y: Fraction) -> Fraction | None:
-    """x^y where it is rational with few bits. Any other is no float32 and half-way between none:
-    a power of an odd m ≥ 3 beyond 25 bits, a denominator that is odd, or an irrational number."""
+    """Gives x^y where it is rational with few bits, else None. Any other power is neither a float32
+    nor half-way between two: it is an odd m ≥ 3 to a power of more than 25 bits, has an odd
+    denominator, or is irrational."""
     root: Fraction | None = x
     for _ in range(y.denominator.bit_length() - 1):
         root = None if root is None else _exact_root(root)
@@ -147,7 +148,7 @@ def _exact_root(x: Fraction) -> Fraction | None:
 
 
 def _at(x: float, at_nan: Result, below: Result, above: Result, zero: Result) -> Result:
-    """By which of NaN, −∞, +∞ and 0 x is."""
+    """Picks the value for an x that is NaN, −∞, +∞ or 0."""
     if isnan(x):
         return at_nan
     return zero if x == 0 else above if x > 0 else below
@@ -156,12 +157,12 @@ def _at(x: float, at_nan: Result, below: Result, above: Result, zero: Result) ->
 def _limited(
     x: float, low: float, high: float, inside: Callable[[], Result], below: Result, above: Result
 ) -> Result:
-    """`below` and `above` are what the function is nearest to beyond the ends."""
+    """Computes `inside` between the ends. Beyond them the function rounds to `below` or `above`."""
     return below if x <= low else above if x >= high else inside()
 
 
 def _decided(function: Callable[[mpmath.mpf], mpmath.mpf], x: float) -> Result:
-    """The function's value, by as many bits as the rounding takes."""
+    """Rounds the function's value, computed with as many bits as that takes."""
     precision = FIRST_BITS
     while True:
         with mpmath.workprec(precision):
@@ -174,7 +175,7 @@ def _decided(function: Callable[[mpmath.mpf], mpmath.mpf], x: float) -> Result:
 
 
 def _fraction(value: mpmath.mpf) -> Fraction:
-    if mpmath.isinf(value):  # atan of no number, but a library may surprise
+    if mpmath.isinf(value):  # no function here has such a value
         raise ArithmeticError("mpmath gave no finite value")
     sign, mantissa, exponent, _ = value._mpf_
     exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)

@@ -1,4 +1,4 @@
-"""Elements as exact numbers and back, for whoever checks the law without its code.
+"""Turns elements into exact numbers and back, to check the law with none of its code.
 
 An element is an int, or for float32 a Python float, which holds every float32 exactly. A result is
 an int, a Fraction that has yet to be rounded, or one of the floats NAN and ±INF.
@@ -15,7 +15,7 @@ Element = int | float
 Result = int | float | Fraction
 
 NAN, INF = nan, inf
-OVERFLOW = Fraction(2**128 - 2**103)  # what is nearest to infinity from here on
+OVERFLOW = Fraction(2**128 - 2**103)  # from here on a number rounds to infinity
 
 SIGNED = (DType.INT8, DType.INT16, DType.INT32, DType.INT64)
 
@@ -32,7 +32,7 @@ def elements(data: bytes, dtype: DType) -> list[Element]:
 
 
 def bits(result: Result, dtype: DType) -> bytes:
-    """The bytes of a result: rounded to float32, or wrapped to an integer's width."""
+    """Gives a result's bytes: rounded to float32, or wrapped to an integer's width."""
     if dtype is DType.FLOAT:
         return pack(">f", nearest(result)) if not _is_nan(result) else b"\x7f\xc0\0\0"
     assert isinstance(result, int)
@@ -40,7 +40,7 @@ def bits(result: Result, dtype: DType) -> bytes:
 
 
 def nearest(result: Result) -> float:
-    """The float32 nearest to a result, ties to even, as a Python float."""
+    """Rounds a result to the nearest float32, ties to even, as a Python float."""
     if isinstance(result, float) and (isnan(result) or isinf(result)):
         return result
     x = Fraction(result)
@@ -53,13 +53,13 @@ def nearest(result: Result) -> float:
 
 
 def _exponent(x: Fraction) -> int:
-    """The e with 2^e ≤ x < 2^(e+1)."""
+    """Gives the e with 2^e ≤ x < 2^(e+1)."""
     guess = x.numerator.bit_length() - x.denominator.bit_length()
     return guess if Fraction(2) ** guess <= x else guess - 1
 
 
 def wrapped(value: int, dtype: DType) -> int:
-    """The integer of that dtype with the same low bits; of a bool the value itself."""
+    """Gives the integer of a dtype that has the same low bits. A bool stays as it is."""
     if dtype is DType.BOOL:
         return value
     width = 8 * dtype.itemsize
@@ -69,12 +69,12 @@ def wrapped(value: int, dtype: DType) -> int:
 
 
 def total(terms: Iterable[Element], dtype: DType) -> Result:
-    """The exact sum of terms; of integers, wrapped."""
+    """Computes the exact sum of terms; of integers, wrapped."""
     return dot(((term, 1) for term in terms), dtype)
 
 
 def dot(pairs: Iterable[tuple[Element, Element]], dtype: DType) -> Result:
-    """The exact sum of products, with IEEE's rules for infinities and NaN among the terms."""
+    """Computes the exact sum of products, by IEEE's rules for infinities and NaN among them."""
     pairs = list(pairs)
     if dtype is not DType.FLOAT:
         return wrapped(sum(int(a) * int(b) for a, b in pairs), dtype)

@@ -24,8 +24,8 @@ _TRACE = keccak256(b"exactum.trace")
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """Where an operand comes from: `index` counts inputs, constants or values, by `kind`. `root` is
-    a constant's."""
+    """Where an operand comes from. `index` counts inputs, constants or values, as `kind` says.
+    `root` is that of a constant's tensor, and empty for others."""
 
     kind: int
     index: int
@@ -43,8 +43,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a program's header record says: the types of its inputs, and of each output the node
-    that gives it."""
+    """A program's header record: the types of its inputs, and for each output the node that gives
+    it and its type."""
 
     record: bytes
     nodes: int
@@ -54,7 +54,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one run of a model is bound by, as in `IReferee.Claim`; payloads in full."""
+    """The roots and payloads that bind one run of a model, as in `IReferee.Claim`."""
 
     program_root: bytes
     trace_root: bytes
@@ -74,14 +74,14 @@ class Proven:
 
 
 class Words:
-    """Bytes that are read once, from the front, a few words at a time."""
+    """Reads bytes once, from the front, a few words at a time."""
 
     def __init__(self, data: bytes):
         self._data = data
         self._at = 0
 
     def take(self, count: int) -> bytes:
-        """The next `count` words."""
+        """Reads the next `count` words. Raises WrongEvidence where fewer are left."""
         end = self._at + count * WORD
         if count < 0 or end > len(self._data):
             raise WrongEvidence(f"it ends in the middle of what byte {self._at} begins")
@@ -104,7 +104,7 @@ class Words:
 
 
 def read_header(words: Words, program_root: bytes) -> Header:
-    """The header record and its path."""
+    """Reads the header record and its path, which must lead to the program's root."""
     head = words.peek(2)
     counts = [int.from_bytes(head[at : at + 8], "big") for at in range(WORD, 2 * WORD, 8)]
     _, nodes, inputs, outputs = counts
@@ -121,23 +121,25 @@ def read_header(words: Words, program_root: bytes) -> Header:
 
 
 def read_path(words: Words, header: Header) -> tuple[bytes, ...]:
-    """The hashes beside a value's path in the value tree."""
+    """Reads the hashes beside a value's path in the value tree."""
     return words.hashes(merkle.depth_of(header.nodes))
 
 
 def check_value(
     header: Header, claim: Claim, value: int, root: bytes, path: Sequence[bytes]
 ) -> None:
-    """Raises where the trace does not have that value root at that node."""
+    """Raises WrongEvidence where the trace does not have that value root at that node."""
     top = merkle.nodes_root(header.nodes, Nodes(0, value, (root,), tuple(path)))
     if top is None or keccak256(_TRACE + claim.program_root + top) != claim.trace_root:
         raise WrongEvidence(f"value {value} does not lead to the trace's root")
 
 
 def prove(proof: bytes, claim: Claim, inputs: Sequence[TensorType]) -> Proven:
-    """What the proof proves. Raises WrongEvidence where it proves nothing.
+    """Reads a proof and computes its element. Raises WrongEvidence where it proves nothing.
 
-    The program's root must be known to be that of a program under the law: records are believed."""
+    The program's root must be known to be that of a program under the law, because the types and
+    attributes in its records are not checked here.
+    """
     words = Words(proof)
     head = words.take(1)
     kind, index = head[0], _number(head[1:5])
@@ -160,7 +162,7 @@ def prove(proof: bytes, claim: Claim, inputs: Sequence[TensorType]) -> Proven:
 
 
 def _read_roots(words: Words, header: Header, claim: Claim, node: Node) -> list[bytes]:
-    """For each operand the root of its tensor's tree; empty for an input."""
+    """Reads for each operand the root of its tensor's tree, which is empty for an input."""
     roots = []
     for operand in node.operands:
         root = operand.root
@@ -174,7 +176,7 @@ def _read_roots(words: Words, header: Header, claim: Claim, node: Node) -> list[
 def _claimed_value(
     words: Words, header: Header, claim: Claim, value: int, type_: Tensor, element: int
 ) -> bytes:
-    """From the trace."""
+    """Reads the claimed element from the trace."""
     size = type_.dtype.itemsize
     root = words.take(1)
     check_value(header, claim, value, root, read_path(words, header))
@@ -183,7 +185,7 @@ def _claimed_value(
 
 
 def _claimed_output(header: Header, payload: bytes, output: int, node: int, element: int) -> bytes:
-    """From the output's payload."""
+    """Reads the claimed element from the output's payload."""
     if output >= len(header.outputs) or header.outputs[output][0] != node:
         raise WrongEvidence(f"node {node} is not output {output}")
     size = header.outputs[output][1].dtype.itemsize
@@ -240,7 +242,7 @@ def _read_run(words: Words, type_: Tensor, root: bytes, first: int, count: int) 
 
 
 def _siblings(leaves: int, first: int, count: int) -> int:
-    """How many hashes are beside the common path of some leaves."""
+    """Counts the hashes beside the common path of neighbouring leaves."""
     left, right, found = first, first + count - 1, 0
     for _ in range(merkle.depth_of(leaves)):
         found += left % 2 + (right + 1) % 2
@@ -271,7 +273,7 @@ class _Reader:
         self._inputs = inputs
 
     def read(self, operand: int, first: int, count: int) -> Sequence[Element]:
-        """Neighbouring elements of an operand."""
+        """Reads neighbouring elements of an operand."""
         source = self._node.operands[operand]
         size = source.type.dtype.itemsize
         start, end = first * size, (first + count) * size

@@ -1,4 +1,4 @@
-"""Verifies a bundle with no node: every hash, every opening, and the model run again."""
+"""Verifies a bundle without a node: checks each hash and opening, and runs the model again."""
 
 import hashlib
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that a bundle says; `detail` is what was seen."""
+    """The check of one thing that a bundle says. `detail` tells what was seen."""
 
     name: str
     outcome: Outcome
@@ -45,27 +45,28 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`difference` is the first element of the output that is not what the bundle says that the
-    model gives, and how many there are. Believe it where all checks are ok."""
+    """The result of all checks. `difference` is the first element in which the proposed output
+    differs from the bundle's recomputed one, and how many do. It is proven only where all checks
+    are ok."""
 
     checks: tuple[Check, ...]
     difference: tuple[Element, int] | None
 
     @property
     def is_wrong(self) -> bool | None:
-        """Whether the result is wrong; None where that is not known."""
+        """Says whether the result is wrong; None where a check failed or could not be made."""
         return self.difference is not None if self.outcome is Outcome.OK else None
 
     @property
     def outcome(self) -> Outcome:
-        """The worst."""
+        """The worst outcome of all checks."""
         found = {check.outcome for check in self.checks}
         order = (Outcome.FAILED, Outcome.UNCHECKED)
         return next((each for each in order if each in found), Outcome.OK)
 
 
 def verify(bundle: Bundle, onnx: Path | None, executor: Infers) -> Report:
-    """`onnx` is the model's file: the bundle's own, or one that stands in where it has none."""
+    """Verifies a bundle. `onnx` is the model's file, which need not come from the bundle."""
     checks: list[Check] = []
     subject = _Subject(bundle, onnx, executor)
     difference = None
@@ -80,14 +81,14 @@ def verify(bundle: Bundle, onnx: Path | None, executor: Infers) -> Report:
 
 
 def look_up(bundle: Bundle, chain: Chain) -> tuple[Check, ...]:
-    """What a node says of the logs that the bundle names: that alone no hash can show."""
+    """Looks up the logs that the bundle names, which no hash in the bundle can show to exist."""
     logs = _Logs(bundle, chain)
     checks = ("model log", logs.model), ("request log", logs.request), ("proposal log", logs.result)
     return tuple(_checked(name, check) for name, check in checks)
 
 
 class _Open(OracleError):
-    """A check that cannot be made."""
+    """A check cannot be made."""
 
 
 def _checked(name: str, check: Callable[[], str]) -> Check:
@@ -105,7 +106,7 @@ def _require(holds: bool, otherwise: str) -> None:
 
 
 class _Logs:
-    """The logs that a bundle names, on a chain."""
+    """Checks the logs that a bundle names against a chain."""
 
     def __init__(self, bundle: Bundle, chain: Chain):
         self._bundle = bundle
@@ -151,7 +152,7 @@ class _Logs:
 
 
 class _Subject:
-    """A bundle and what can be said of it. Each check gives a detail, or raises."""
+    """Checks one bundle. Each check gives a detail of what it saw, or raises."""
 
     def __init__(self, bundle: Bundle, onnx: Path | None, executor: Infers):
         self.bundle = bundle
@@ -183,7 +184,7 @@ class _Subject:
 
     @property
     def ours(self) -> Testimony:
-        """From a run of our own; there is one, also where it fails."""
+        """The testimony of our own run, or its error. The model runs once, even where it fails."""
         if isinstance(self._ran, OracleError):
             raise self._ran
         return self._ran
@@ -298,7 +299,7 @@ class _Subject:
         return f"0x{found.hex()}"
 
     def _openings(self) -> str:
-        """All outputs as recomputed, in the trace; by hashes alone."""
+        """Checks by hashes alone that the trace holds all recomputed outputs."""
         words = Words(self.bundle.trace)
         words.take(1)
         header = proof.read_header(words, self.model.program_root)
@@ -321,7 +322,7 @@ class _Subject:
             return "the output is right, every bit"
         if self.bundle.proof is None:
             raise WrongEvidence("The output is wrong, but there is no proof.")
-        _ = self.ours  # or nothing is known of the program, and its records cannot be believed
+        _ = self.ours  # raises where no run of ours vouches for the records, which `prove` believes
         try:
             found = proof.prove(self.bundle.proof, self.claim, self.model.signature.inputs)
         except WrongEvidence as error:

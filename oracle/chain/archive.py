@@ -1,5 +1,5 @@
-"""The past, read patiently: ranges of blocks in small queries, and a node that does not answer is
-asked again."""
+"""Reads the past of a chain patiently: in small queries, asking again where a node does not
+answer."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,15 +12,15 @@ from oracle.chain.watcher import Cursor, Step, Watcher
 from oracle.errors import ChainError, NotFound, Reorganised
 from oracle.types import RequestId
 
-SPAN = 500  # blocks in one query for logs: their payloads are held at once
-TRIES = 7  # with waits of 1, 2, 4, … seconds between them: a minute
+SPAN = 500  # blocks in one query for logs, whose payloads are all in memory
+TRIES = 7  # with 1, 2, 4, … seconds between them, which makes a minute
 
 _FOR_GOOD = (NotFound, Reorganised)
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Raises the node's error when it did not answer for a minute."""
+    """Reads blocks and events. Raises the node's error when that has not answered for a minute."""
 
     chain: Chain
     deployment: Deployment
@@ -41,17 +41,17 @@ class Archive:
         return self.chain.block(number)
 
     def steps(self, first: int, last: int) -> Iterator[Step]:
-        """All events in blocks `first` to `last`, in order, some blocks at a time."""
+        """Yields all events in blocks `first` to `last`, in order, some blocks at a time."""
         return self._steps(self._watcher(), self._before(first), last)
 
     def models_before(self, block: int) -> Iterator[Step]:
-        """Events of the registry alone: few, however many requests there are."""
+        """Yields the registry's events before a block, which are few."""
         watcher = Watcher(self.chain, self.deployment, confirmations=0)
         watcher.addresses = (self.deployment.registry,)
         return self._steps(watcher, None, block - 1)
 
     def created(self, request_id: RequestId, last: int) -> RequestCreated:
-        """How a request began, looking backwards from block `last`: mostly it is not far."""
+        """Finds how a request began. It looks backwards from `last`, since that is rarely far."""
         watcher = self._watcher()
         while last >= self.first_block:
             first = max(self.first_block, last - watcher.span + 1)

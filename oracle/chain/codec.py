@@ -1,4 +1,4 @@
-"""Values to and from the words that the contracts hash and emit."""
+"""Turns values into the words that the contracts hash and emit, and back."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,7 +38,7 @@ def bits(word: int, low: int, width: int) -> int:
 
 
 def terms_from_word(word: int) -> ModelTerms:
-    """The inverse of `ModelTermsLibrary.pack`."""
+    """Reads terms from a word, as `ModelTermsLibrary.pack` writes them."""
     return ModelTerms(
         publisher=address_of(bits(word, 96, 160)),
         royalty=Wei(bits(word, 56, 40) * GWEI),
@@ -61,7 +61,7 @@ def terms_word(terms: ModelTerms) -> int:
 
 
 def request_from_words(words: Sequence[Any]) -> Request:
-    """The seven words of `Request` in contracts/libraries/Request.sol, as web3 decodes them."""
+    """Reads the seven words of contracts/libraries/Request.sol, as web3 decodes them."""
     model, terms, input_hash, consumer_and_fee, operator_and_bond, refund_to, timing = words
     operator = bits(operator_and_bond, 96, 160)
     return Request(
@@ -96,7 +96,7 @@ def request_words(request: Request) -> RequestWords:
 
 
 def request_bytes(request: Request) -> bytes:
-    """The seven words as they are hashed: 224 bytes."""
+    """Writes a request's seven words as they are hashed, 224 bytes."""
     return b"".join(
         word if isinstance(word, bytes) else _number(word).to_bytes(32, "big")
         for word in request_words(request)
@@ -104,7 +104,7 @@ def request_bytes(request: Request) -> bytes:
 
 
 def request_from_bytes(data: bytes) -> Request:
-    """The inverse of `request_bytes`."""
+    """Reads a request from what `request_bytes` writes."""
     words = [data[i : i + 32] for i in range(0, 224, 32)]
     model, terms, input_hash, consumer, operator, refund_to, timing = words
     number = int.from_bytes
@@ -122,7 +122,7 @@ def request_from_bytes(data: bytes) -> Request:
 
 
 def request_id(request: Request, chain_id: int, queue: Address) -> RequestId:
-    """As `RequestLibrary.id` hashes it."""
+    """Hashes a request to its id, as `RequestLibrary.id` does."""
     domain = chain_id << 160 | int(queue, 16)
     return RequestId(keccak(domain.to_bytes(32, "big") + keccak(request_bytes(request))))
 
@@ -178,24 +178,24 @@ def demand_words(demand: Demand) -> tuple[Any, ...]:
 
 
 def subject_words(request: Request, proposal: Proposal, output: bytes) -> tuple[Any, ...]:
-    """`IDisputes.Subject`."""
+    """Gives the words of `IDisputes.Subject`."""
     return (request_words(request), proposal_words(proposal), keccak(output))
 
 
 def dispute_key(request_id: RequestId, proposal: Proposal, output: bytes) -> bytes:
-    """As `IDisputes.keyOf`."""
+    """Hashes a proposal to its dispute's key, as `IDisputes.keyOf` does."""
     words = request_id, proposal.operator, proposal.epoch, proposal.proposed_at, keccak(output)
     return keccak(encode(("bytes32", "address", "uint32", "uint64", "bytes32"), words))
 
 
 def commitment(challenger: Address, dispute: bytes, proof: bytes, salt: bytes) -> bytes:
-    """What `commitFraud` takes."""
+    """Computes the commitment that `commitFraud` takes."""
     words = challenger, dispute, keccak(proof), salt
     return keccak(encode(("address", "bytes32", "bytes32", "bytes32"), words))
 
 
 def model_from_words(publisher: Address, words: Sequence[Any]) -> Model:
-    """`IModelRegistry.Model`, as web3 decodes it."""
+    """Reads an `IModelRegistry.Model`, as web3 decodes it."""
     name, version, program_root, file_hash, inputs, outputs, assurance, royalty = words
     return Model(
         publisher=publisher,
@@ -227,8 +227,8 @@ _MODEL = f"(string,string,bytes32,bytes32,{_TENSOR}[],{_TENSOR}[],uint8,uint256)
 
 
 def model_preimage(model: Model) -> bytes:
-    """What the model's id is the hash of, if its names are text: of a model that another published,
-    `chain.preimage` tells."""
+    """Gives the bytes whose hash is the model's id, for a model whose names are text. Names that
+    others published may be any bytes: see `chain.preimage`."""
     return encode(("address", _MODEL), (model.publisher, model_words(model)))
 
 

@@ -1,4 +1,4 @@
-"""Logs of the contracts, decoded to the events of `oracle.chain.events`."""
+"""Decodes logs of the contracts to the events of `oracle.chain.events`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,8 +29,8 @@ Arguments = Mapping[str, Any]
 
 
 class _AnyText(StringDecoder):
-    """Solidity's strings are any bytes, and strangers choose them: whoever could write one that
-    cannot be read or stored could blind every worker."""
+    """Decodes any bytes to text, replacing what is none. Strangers choose these strings, and one
+    that could not be read or stored would stop every worker."""
 
     @staticmethod
     def decoder_fn(data: bytes, _: str = "") -> str:
@@ -57,8 +57,8 @@ class Decoder:
         }
 
     def decode(self, log: LogReceipt, time: int) -> Event | None:
-        """None for a log that is none of ours. `time` is the block's. Raises ChainError where the
-        node gives as ours what our contracts cannot have written."""
+        """Decodes a log. Gives None for one of other contracts, and raises ChainError for one that
+        ours cannot have written, though the node says so. `time` is its block's."""
         topics = log["topics"]
         known = self._events.get(bytes(topics[0])) if topics else None
         if known is None:
@@ -78,7 +78,7 @@ class Decoder:
 
 
 def _types(event: Any) -> list[str]:
-    """Of what stands in a log's data."""
+    """Gives the ABI types of an event's arguments that stand in a log's data."""
     return [abi_type(each) for each in event["inputs"] if not each["indexed"]]
 
 
@@ -91,7 +91,7 @@ def _model_id(arguments: Arguments) -> ModelId:
 
 
 def _words(arguments: Mapping[str, Any]) -> list[Any]:
-    """A struct that web3 decoded by name, by place again."""
+    """Turns a struct that web3 decoded to names into a list of its fields."""
     # Not `.values()`: a struct may have a field of that name.
     return [_plain(arguments[name]) for name in arguments]
 

@@ -1,4 +1,4 @@
-"""Chains to try things on: a local anvil or the embedded chain, with funds for the asking."""
+"""Local chains to try things on, anvil or the embedded one, where ether costs nothing."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ _PACKAGE = "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 
 
 def find_anvil() -> str | None:
-    """$ANVIL_BIN, else the npm package's in this folder or the repository, else PATH's."""
+    """Finds anvil: $ANVIL_BIN, else npm's in this folder or the repository, else that on PATH."""
     chosen = os.environ.get("ANVIL_BIN")
     places = [Path.cwd() / _PACKAGE, Path(__file__).parents[2] / _PACKAGE]
     packaged = next((str(place) for place in places if place.exists()), None)
@@ -31,7 +31,7 @@ def find_anvil() -> str | None:
 
 @contextmanager
 def anvil(*arguments: str) -> Iterator[str]:
-    """The RPC URL of a fresh anvil that lives as long as the context."""
+    """Starts an anvil that lives as long as the context, and yields its RPC URL."""
     binary = find_anvil()
     if binary is None:
         raise ConfigError("There is no anvil: run npm ci, or set ANVIL_BIN.")
@@ -61,7 +61,7 @@ def _await(url: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 def fund(chain: Chain, account: Address, amount: Wei) -> None:
-    """Sends `amount` from an account that the node itself holds the key of. Devnets only."""
+    """Sends `amount` from an account whose key the node itself holds, which only a devnet does."""
     with chain.guarded():
         holders = chain.web3.eth.accounts
         if not holders:

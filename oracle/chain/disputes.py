@@ -1,4 +1,4 @@
-"""A dispute as the chain tells it: what was asked, what was answered, how it ended."""
+"""A dispute as events tell it: what was demanded, what was revealed, how it ended."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ from oracle.types import Demand, Part
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """One proposal's. `last` is where it last changed."""
+    """The dispute about one proposal. `last` is the log that changed it last."""
 
     key: bytes
     demanded: Mapping[Part, PartDemanded] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Dispute:
 
     @property
     def open(self) -> tuple[Demand, ...]:
-        """What waits for an answer."""
+        """The demands that wait for an answer."""
         if self.conviction is not None:
             return ()
         events = self.demanded.items()
@@ -36,7 +36,7 @@ class Dispute:
 
 
 def replay(key: bytes, events: Iterable[DisputeEvent], before: Dispute | None = None) -> Dispute:
-    """The dispute with that key, as the events tell it; those of others are passed over."""
+    """Replays events of the dispute with that key, and ignores those of others."""
     dispute = before or Dispute(key)
     for event in events:
         if key_of(event) == key:
@@ -49,7 +49,7 @@ def key_of(event: DisputeEvent) -> bytes:
 
 
 def demand_id(dispute: bytes, part: Part) -> bytes:
-    """What a duty about a demand calls it: 45 bytes."""
+    """Gives the 45 bytes by which a duty names a demand."""
     return b"".join(
         (
             dispute,
@@ -62,7 +62,7 @@ def demand_id(dispute: bytes, part: Part) -> bytes:
 
 
 def split_demand_id(subject: bytes) -> tuple[bytes, Part]:
-    """The inverse of `demand_id`."""
+    """Splits what `demand_id` gives into the dispute's key and the part."""
     places = ((32, 36), (36, 37), (37, 41), (41, 45))
     return subject[:32], Part(*(int.from_bytes(subject[a:b], "big") for a, b in places))
 

@@ -1,4 +1,5 @@
-"""What a contract reverted with, decoded to the error's name and values; here and nowhere else."""
+"""Decodes the bytes with which a contract reverted to the error's name and values. Nothing else
+does."""
 
 from functools import cache
 from typing import Any
@@ -20,7 +21,7 @@ _ERROR = keccak(text="Error(string)")[:4]
 
 
 def reverted(data: bytes) -> Reverted:
-    """The error of `data`, the bytes that a call returned when it failed."""
+    """Decodes the bytes that a call returned when it failed."""
     selector, arguments = data[:4], data[4:]
     try:
         if selector == _PANIC:

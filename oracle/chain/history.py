@@ -1,4 +1,4 @@
-"""What the chain says about one model or one request, from its logs alone."""
+"""Tells the history of one model or one request, from the chain's logs alone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,14 +36,14 @@ class ModelHistory:
 
 @dataclass(frozen=True, slots=True)
 class RequestHistory:
-    """A request and all that happened to it, in order."""
+    """A request and all that has happened to it, in order."""
 
     created: RequestCreated
     events: tuple[Event, ...]
 
     @property
     def claims(self) -> list[ResultProposed]:
-        """All proposals, the oldest first, each with the window that it had in the end."""
+        """All proposals, the oldest first, each with its window as last moved."""
         found: list[ResultProposed] = []
         for event in self.events:
             match event:
@@ -66,7 +66,7 @@ class RequestHistory:
 
     @property
     def claim(self) -> ResultProposed | None:
-        """The proposal that stands, else the last that a slash voided: what is to be audited."""
+        """The proposal to audit: the one that stands, else the last that a slash voided."""
         return self.claims[-1] if self.claims else None
 
     @property
@@ -85,7 +85,7 @@ class RequestHistory:
 
     @property
     def callback_failed(self) -> CallbackFailed | None:
-        """The last failure of the callback; None if it never failed, or was repaired."""
+        """The callback's last failure; None if it never failed, or a retry succeeded."""
         failure = None
         for event in self.events:
             match event:
@@ -111,7 +111,7 @@ class History:
         return found[0]
 
     def models(self) -> list[ModelHistory]:
-        """All models, the oldest first."""
+        """Reads all models, the oldest first."""
         return model_histories(list(self._all()))
 
     def request(self, request_id: RequestId) -> RequestHistory:
@@ -132,7 +132,7 @@ class History:
 
 
 def model_histories(events: Sequence[Event]) -> list[ModelHistory]:
-    """Of the models that are published in `events`, the oldest first."""
+    """Gives the history of each model that is published in `events`, the oldest first."""
     return [_model_history(event, events) for event in events if isinstance(event, ModelPublished)]
 
 

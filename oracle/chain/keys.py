@@ -29,18 +29,18 @@ class Signer:
         return Address(self.account.address)
 
     def sign(self, transaction: Mapping[str, Any]) -> tuple[bytes, bytes]:
-        """The raw transaction and its hash."""
+        """Signs a transaction. Gives the raw transaction and its hash."""
         signed = self.account.sign_transaction(dict(transaction))
         return bytes(signed.raw_transaction), bytes(signed.hash)
 
     def secret(self, about: bytes) -> bytes:
-        """32 bytes that this key alone can find, and always finds again."""
+        """Derives 32 bytes that only the holder of this key can compute, the same each time."""
         return hmac.digest(bytes(self.account.key), b"exactum.secret" + about, "sha256")
 
 
 def from_key(key: bytes | str) -> Signer:
     try:
-        # eth-account would fill up a digit that is missing.
+        # eth-account would pad a key that misses a digit.
         data = bytes.fromhex(key.removeprefix("0x")) if isinstance(key, str) else key
         return Signer(Account.from_key(data))
     except Exception:  # eth-keys has no one error for a bad key; the key must not reach a message

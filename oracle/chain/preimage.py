@@ -1,7 +1,7 @@
-"""What a model's id is the hash of: abi.encode(publisher, model).
+"""The bytes whose hash is a model's id: abi.encode(publisher, model).
 
-Names are bytes here. Solidity's strings may hold any, and whoever reads them as text and encodes
-them again may get another hash.
+Names are bytes here, because Solidity's strings may hold any bytes: read as text and encoded again,
+they may have another hash.
 """
 
 from eth_abi import encode
@@ -22,7 +22,8 @@ def model_id(preimage: bytes) -> ModelId:
 
 
 def of_log(log: LogReceipt) -> bytes:
-    """Of the model that `ModelPublished` tells of."""
+    """Gives the preimage of the model in a log `ModelPublished`. Raises NotFound where its hash is
+    not the log's id."""
     publisher = to_checksum_address(bytes(log["topics"][2])[-20:])
     model, _ = decoded((MODEL, "bytes"), bytes(log["data"]))
     preimage: bytes = encode(("address", MODEL), (publisher, model))
@@ -32,7 +33,7 @@ def of_log(log: LogReceipt) -> bytes:
 
 
 def model_of(preimage: bytes) -> Model:
-    """Raises EvidenceError where `preimage` is that of no model."""
+    """Reads a model from its preimage. Raises EvidenceError where that is of no model."""
     try:
         publisher, words = decoded(("address", MODEL), preimage)
         name, version, root, file_hash, inputs, outputs, *rest = words
@@ -49,5 +50,5 @@ def _named(tensor: tuple[bytes, int, tuple[int, ...]]) -> tuple[str, int, tuple[
 
 
 def _text(data: bytes) -> str:
-    """As `chain.events` reads it."""
+    """Reads a name as text, as the decoder of events does."""
     return data.decode(errors="replace").replace("\0", "\ufffd")

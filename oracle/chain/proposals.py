@@ -1,4 +1,4 @@
-"""What became of each proposal, as the events tell it."""
+"""Follows what becomes of each proposal, by the chain's events."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class Fate(StrEnum):
     FINAL = "final"  # its window is over, and nobody has settled it yet
     SETTLED = "settled"
     SLASHED = "slashed"  # convicted: its operator lost the bond for it
-    VOID = "void"  # a slash of its operator for another result took it along
+    VOID = "void"  # its operator was slashed for another result
 
 
 @dataclass(slots=True)
 class Tracked:
-    """One proposal. `fate` holds until the next event that is about it."""
+    """One proposal. The next event about it may change its `fate`."""
 
     request_id: RequestId
     model_id: ModelId
@@ -43,19 +43,20 @@ class Tracked:
 
 
 class Proposals:
-    """Follows events in order. Keeps no payloads, so that it may hold a whole chain's."""
+    """Follows events in order. It keeps no payloads, so that a whole chain's proposals fit."""
 
     def __init__(self) -> None:
         self._all: list[Tracked] = []
         self._standing: dict[RequestId, Tracked] = {}
-        self._ended: tuple[Tracked, bytes] | None = None  # the last, and in which transaction
+        # The proposal that ended last.
+        self._ended: tuple[Tracked, bytes] | None = None  # with its transaction
 
     def __iter__(self) -> Iterator[Tracked]:
-        """In the order in which they were proposed."""
+        """Yields the proposals in the order in which they were made."""
         return iter(self._all)
 
     def track(self, event: ResultProposed, model_id: ModelId) -> int:
-        """Takes it in; gives its place."""
+        """Adds a proposal, and gives its place."""
         proposal = event.proposal
         tracked = Tracked(
             event.request_id,
@@ -70,11 +71,11 @@ class Proposals:
         return len(self._all) - 1
 
     def follow(self, event: Event) -> None:
-        """What the event says of the proposals that are tracked."""
+        """Applies an event to the proposals that are tracked."""
         match event:
             case RequestSettled(request_id=request_id):
                 self._end(request_id, Fate.SETTLED, event.where)
-            # A request is reopened, or expires with a proposal, where a slash voided that.
+            # A request that has a proposal is reopened or expires only where a slash voided it.
             case RequestReopened(request_id=request_id) | RequestExpired(request_id=request_id):
                 self._end(request_id, Fate.VOID, event.where)
             case WindowMoved(request_id=request_id, proposal=proposal):

@@ -1,4 +1,4 @@
-"""Events in: reads the chain in order, a range of blocks at a time, from the cursor on."""
+"""Reads the chain's events in order from a cursor on, a range of blocks at a time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """All events up to a block, and that block: what the cursor moves over at once."""
+    """The events of a range of blocks, and the cursor that stands behind them."""
 
     cursor: Cursor
     events: Sequence[Event]
 
 
 class Watcher:
-    """`confirmations` blocks at the head are left alone, for they may still be replaced."""
+    """Reads events, but not of the last `confirmations` blocks, which may still be replaced."""
 
     def __init__(self, chain: Chain, deployment: Deployment, confirmations: int, span: int = 0):
         self.chain = chain
@@ -41,10 +41,11 @@ class Watcher:
     def steps(
         self, cursor: Cursor | None, subject: bytes | None = None, until: int | None = None
     ) -> Iterator[Step]:
-        """What happened since `cursor`, in order; nothing if the chain has not moved.
+        """Yields what happened since `cursor`, in order, and nothing if the chain has not moved.
 
-        With `subject`, only what is about that one id or account; with `until`, no block after
-        that."""
+        With `subject` it yields only events about that id or account; with `until` it reads no
+        block after that.
+        """
         head = self.chain.block("latest").number
         last = head - self.confirmations
         if until is not None:
@@ -71,7 +72,7 @@ class Watcher:
             first = end + 1
 
     def events(self, first: int, last: int, subject: bytes | None = None) -> list[Event]:
-        """All events in blocks `first` to `last`, both included, in order."""
+        """Reads all events in blocks `first` to `last`, both included, in order."""
         times: dict[int, int] = {}
         found = []
         for log in self.chain.logs(self.addresses, first, last, subject):

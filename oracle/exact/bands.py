@@ -1,4 +1,4 @@
-"""How an image's windows lie in bands: some rows of it, padding included, that a cache holds."""
+"""Lays an image out in bands: a few of its rows, padding included, that fit into a cache."""
 
 import threading
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from oracle.exact.patches import Axis
 from oracle.tensor import Array
 
 _BAND = 1 << 16
-"""Elements of a band, float64: half of a core's cache."""
+"""The elements of a band, float64: they take half of a core's cache."""
 _WINDOWS = 1 << 12
+"""The most windows of a band that has more than one row."""
 _TALL = 8
-"""Windows that a band has at least, where the image has them."""
-
-
+"""The windows of a band at least, where the image has that many."""
 _KEPT = 1 << 18
+"""The elements of the largest band whose memory a thread keeps."""
 
 
 class _Memory(threading.local):
-    """A thread's band. What the system hands out anew at each call comes in fresh pages, which cost
+    """Keeps a thread's memory for a band from call to call, because fresh pages of the system cost
     more than a small convolution."""
 
     band: Array = np.empty(0)
@@ -37,8 +37,9 @@ _memory = _Memory()
 
 
 class Bands:
-    """For windows over x [images, *size, channels]. A row is all that has one place on the first
-    axis; a band has whole rows, of several images where those are small and `shared`."""
+    """Cuts x [images, *size, channels] into bands for the windows over it. A row is all elements at
+    one place of the first axis. A band has whole rows, of several images where those are small and
+    `shared` is set."""
 
     def __init__(
         self, x: tuple[int, ...], axes: Sequence[Axis], windows: Sequence[int], shared: bool = True
@@ -71,11 +72,11 @@ class Bands:
         )
 
     def band(self) -> Array:
-        """Memory for one, until the next is asked for."""
+        """Gives memory for one band. It is valid until this thread asks for the next one."""
         return _memory.take(self._size)
 
     def taps(self, axes: Sequence[Axis]) -> list[int]:
-        """Where in a band the taps of the window at its begin stand, in C order."""
+        """Gives the places in a band of the taps of its first window, in C order."""
         along = [
             np.arange(axis.kernel) * axis.dilation * step
             for axis, step in zip(axes, self._steps, strict=True)
@@ -85,7 +86,7 @@ class Bands:
 
 
 def _rows(axis: Axis, extent: int, across: int) -> int:
-    """Of windows in a band."""
+    """Gives the number of rows of windows that a band holds."""
     least = -(-_TALL // max(1, across))
     if not extent:
         return least
@@ -95,7 +96,7 @@ def _rows(axis: Axis, extent: int, across: int) -> int:
 
 
 def _elements(axis: Axis, size: int, extent: int) -> Array:
-    """Which element stands at each spot that windows cover, or −1."""
+    """Gives for each spot that windows cover the element that stands there, or −1."""
     spot = np.arange(extent) - axis.begin
     element = spot // axis.spacing
     stands = (spot % axis.spacing == 0) & (element >= 0) & (element < size)
@@ -103,7 +104,8 @@ def _elements(axis: Axis, size: int, extent: int) -> Array:
 
 
 def _segments(pixels: Sequence[Array], sizes: Sequence[int], channels: int) -> Array:
-    """Of a row with its padding: [·, 3], into where, out of where, how many numbers."""
+    """Gives the runs to copy from an image's row into a padded row of a band: [·, 3], each the
+    place in the padded row, the place in the image's row, and how many numbers."""
     index = np.zeros(1, np.int64)
     for along, size in zip(pixels, sizes, strict=True):
         joined = index[:, None] * size + along
@@ -117,7 +119,7 @@ def _segments(pixels: Sequence[Array], sizes: Sequence[int], channels: int) -> A
 
 
 def _sums(parts: Sequence[Array]) -> Array:
-    """All sums of one number of each, in C order."""
+    """Gives all sums that take one number from each part, in C order."""
     total = np.zeros(1, np.int64)
     for part in parts:
         total = (total[:, None] + part).reshape(-1)

@@ -1,4 +1,4 @@
-"""Convolutions of one channel a group: plans for `kernels.channelwise`."""
+"""Convolutions whose groups have one channel each: plans for `kernels.channelwise`."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from oracle.tensor import Array
 
 
 class Multipliers:
-    """Weights [channels·many, *kernel, 1] as the kernel reads them."""
+    """Packs weights [channels·many, *kernel, 1] in the order in which the kernel reads them."""
 
     def __init__(self, channels: int, w: Array):
         from oracle.exact.kernels.channelwise import (
@@ -27,7 +27,7 @@ class Multipliers:
 
 
 class Channelwise:
-    """x [images, *size, channels], windows over it, and weights of each channel's own give
+    """Convolves x [images, *size, channels] with weights that each belong to one channel, to
     [images, *windows, channels·many]."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Channelwise:
         self._numbers = (*bands.numbers, x[-1], outputs // x[-1])
 
     def rounded(self, x: Array, w: Multipliers, bias: Bias = NO_BIAS) -> tuple[Array, int]:
-        """float32 of the exact sums, and how many are OPEN."""
+        """Gives the exact sums rounded to float32, and how many are left OPEN."""
         bands = self._bands
         out = np.empty(self._shape, np.float32)
         left = self._channelwise(

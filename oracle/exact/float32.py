@@ -1,4 +1,4 @@
-"""float32 as integers: what the plain kernels are written in, mirrored by `Float32.sol`.
+"""float32 as integers: the plain kernels are written in it, and `Float32.sol` mirrors it.
 
 A number is its 32 bits. Rounding is to nearest, ties to even, in one step from an exact ratio.
 """
@@ -17,13 +17,13 @@ LOWEST_EXPONENT = -149  # of the last place of a subnormal
 
 
 def bits(array: Array) -> list[int]:
-    """The canonical bits of each element, in C order."""
+    """Gives the canonical bits of each element, in C order."""
     words: list[int] = canonical(array).ravel().view(np.uint32).tolist()
     return words
 
 
 def array(words: Iterable[int], shape: tuple[int, ...]) -> Array:
-    """The float32 tensor with these bits."""
+    """Makes the float32 tensor with these bits."""
     return np.array(list(words), dtype=np.uint32).view(np.float32).reshape(shape)
 
 
@@ -40,12 +40,12 @@ def is_finite(x: int) -> bool:
 
 
 def negated(x: int) -> int:
-    """−x; zero and NaN have no sign to change."""
+    """Gives −x. Zero and NaN stay as they are, since they have no sign to change."""
     return x if x == 0 or is_nan(x) else x ^ SIGN
 
 
 def split(x: int) -> tuple[int, int]:
-    """(m, e) with x = m · 2^e, of a finite number; |m| < 2^24 and e ≥ −149."""
+    """Splits a finite number into (m, e) with x = m · 2^e, |m| < 2^24 and e ≥ −149."""
     magnitude = x & ~SIGN
     exponent = max(magnitude >> 23, 1)
     mantissa = magnitude - ((exponent - 1) << 23)
@@ -53,18 +53,18 @@ def split(x: int) -> tuple[int, int]:
 
 
 def scaled(x: int) -> int:
-    """x · 2^149, an integer, of a finite number."""
+    """Gives x · 2^149 of a finite number, which is an integer."""
     m, e = split(x)
     return m << (e - LOWEST_EXPONENT)
 
 
 def ordered(x: int) -> int:
-    """An integer in the order of the numbers, infinities included; not for NaN."""
+    """Gives an integer that sorts as the number does, infinities included; not for NaN."""
     return -(x & ~SIGN) if x & SIGN else x
 
 
 def of_ratio(n: int, d: int) -> int:
-    """n / d rounded once, for d > 0; ∞ from the midpoint 2^128 − 2^103 on."""
+    """Rounds n / d once, for d > 0. From the midpoint 2^128 − 2^103 on the result is ∞."""
     if n == 0:
         return 0
     magnitude = abs(n)
@@ -81,5 +81,5 @@ def of_ratio(n: int, d: int) -> int:
 
 
 def of_scaled(n: int, exponent: int) -> int:
-    """n · 2^exponent rounded once."""
+    """Rounds n · 2^exponent once."""
     return of_ratio(n << max(exponent, 0), 1 << max(-exponent, 0))

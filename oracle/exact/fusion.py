@@ -1,11 +1,12 @@
 """Runs of arithmetic on float32 that one kernel does in one pass.
 
-A fusion is a node with those before it whose values only the fusion reads. Programs and traces know
-none, only a run that nobody traces does. Each operation in one is rounded on its own, so its
-bits are those of the nodes one by one.
+A fusion is a node with those before it whose values only the fusion reads. It is no part of the
+program, and a run that is traced uses none. Each operation in it is rounded on its own, so its
+bits are those of the nodes computed one by one.
 
-What a run is spared a trace must hold, for it runs the nodes one by one. So that whoever could run
-a program can trace it, the values within fusions that are alive at once take no more than `WITHIN`.
+A trace holds what a run with fusions does without, for it computes the nodes one by one. So that
+whoever can run a program can trace it, the values within fusions that are alive at once take no
+more than `WITHIN`.
 """
 
 from collections import Counter
@@ -28,14 +29,14 @@ WITHIN = 32 << 20
 
 _OPERANDS = 6
 _LONGEST = 32
-# So many nodes are worth a call, or two of so many elements.
+# A fusion is worth its call from _ENOUGH nodes on, or from two nodes of _LARGE elements on.
 _ENOUGH, _LARGE = 3, 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a fusion reads from outside, in whatever shape: for its element i the element
-    (i // repeat) mod size."""
+    """An operand that a fusion reads from outside. For element i of its output it reads the
+    operand's element (i // repeat) mod size, whatever shapes the two have."""
 
     kind: OperandKind
     index: int
@@ -45,14 +46,14 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """Places of nodes in order; the last one's value is what comes out."""
+    """The indices of its nodes, in order. The last node's value is the fusion's output."""
 
     nodes: tuple[int, ...]
     given: tuple[Given, ...]
 
 
 def fusions(program: Program) -> dict[int, Fusion]:
-    """By the places of their last nodes; no node is in two."""
+    """Finds a program's fusions, by the index of the last node of each. No node is in two."""
     return _Finder(program).found()
 
 
@@ -112,7 +113,7 @@ class _Finder:
             yield from _read(self._nodes[member]) - members
 
     def _fits(self, place: int, members: set[int]) -> bool:
-        """Whether nobody but members reads it; they do so element by element."""
+        """Says whether a node can join: only members read it, and that element by element."""
         node = self._nodes[place]
         readers = len(self._readers_among(place, members))
         return (
@@ -124,7 +125,7 @@ class _Finder:
         )
 
     def _is_whole(self, members: set[int]) -> bool:
-        """Whether each condition is its own: one from outside is no float32."""
+        """Says whether the members compute all their conditions, since one from outside is bool."""
         return all(
             self._nodes[member].operands[0].index in members
             for member in members
@@ -137,7 +138,7 @@ def _read(node: Node) -> set[int]:
 
 
 def _is_arithmetic(node: Node) -> bool:
-    """A WHERE's condition is looked at when the fusion is whole."""
+    """Says whether a node may be in a fusion. `_is_whole` checks a WHERE's condition later."""
     if node.op not in _OPS or node.output.elements == 0:
         return False
     if node.op is Op.WHERE and node.operands[0].kind is not OperandKind.VALUE:
@@ -146,7 +147,7 @@ def _is_arithmetic(node: Node) -> bool:
 
 
 def _given(nodes: Sequence[Node], members: set[int]) -> tuple[Given, ...]:
-    """What the members read from outside, once each."""
+    """Gives what the members read from outside, without repetitions."""
     return tuple(
         dict.fromkeys(
             _reading(operand, nodes[member])
@@ -162,8 +163,8 @@ def _may_be_given(given: Sequence[Given]) -> bool:
 
 
 def _reading(operand: Operand, node: Node) -> Given:
-    """How a node reads an operand. Its axes that are not stretched must be neighbours; else no
-    fusion may read it, and `size` is 0."""
+    """Says how a node reads an operand. The operand's axes that broadcasting does not stretch must
+    be neighbours. If they are not, no fusion can read it, and `size` is 0."""
     shape = node.output.shape
     dims = (1,) * (len(shape) - len(operand.type.shape)) + operand.type.shape
     axes = [axis for axis, size in enumerate(dims) if size != 1]
@@ -175,7 +176,7 @@ def _reading(operand: Operand, node: Node) -> Given:
 
 
 def fused(program: Program, fusion: Fusion) -> Kernel:
-    """Takes what the fusion is given, in order, and gives its last node's output."""
+    """Makes the kernel from what a fusion is given, in order, to its last node's output."""
     from oracle.exact.kernels import fused as kernels  # numba takes its time to load
 
     run: Callable[..., None] = kernels.run
@@ -197,8 +198,8 @@ def fused(program: Program, fusion: Fusion) -> Kernel:
 
 
 def _code(program: Program, fusion: Fusion) -> Iterator[list[int]]:
-    """For each node the op's number in `_OPS`, which is the kernel's, and three places: among what
-    is given and then the fusion's own results."""
+    """Yields for each node the number of its op in `_OPS`, which is also the kernel's number, and
+    three places. A place counts what the fusion is given, and after that its own results."""
     given = {one: place for place, one in enumerate(fusion.given)}
     results = {node: len(given) + at for at, node in enumerate(fusion.nodes)}
     for place in fusion.nodes:

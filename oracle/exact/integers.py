@@ -1,4 +1,4 @@
-"""Exact products of integers, by floating point where that is exact."""
+"""Exact products of integers, computed in floating point where that is exact."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from oracle.tensor import Array
 
 
 class Factor:
-    """Integers, their largest size, and as floats in the dtypes that were asked for."""
+    """Keeps integers, their largest magnitude, and copies in each dtype that was asked for."""
 
     def __init__(self, integers: Array):
         self._integers = integers
@@ -24,7 +24,8 @@ class Factor:
 
 
 def integer_product(known: Array | None) -> Callable[[Array, Array], Array]:
-    """a [*, M, K] · b [*, N, K]ᵀ, wrapped to their dtype. `known`: b, if it is a constant."""
+    """Makes the kernel of a [*, M, K] · b [*, N, K]ᵀ, wrapped to their dtype. `known` is b where b
+    is a constant."""
     known_factor = None if known is None else Factor(known)
 
     def kernel(a: Array, b: Array) -> Array:
@@ -39,8 +40,8 @@ def integer_product(known: Array | None) -> Callable[[Array, Array], Array]:
 def integer_convolution(
     group: int, axes: Sequence[Axis], output: tuple[int, ...], known: Array | None
 ) -> Callable[..., Array]:
-    """CONV's kernel: an image [N, *size, C], weights [O, *kernel, C/group], a bias [O].
-    `known`: the weights, if they are constants."""
+    """Makes CONV's kernel for an image [N, *size, C], weights [O, *kernel, C/group] and a bias [O].
+    `known` are the weights where they are constants."""
     windows = output[1:-1]
     known_factor = None if known is None else Factor(known)
 
@@ -72,7 +73,8 @@ def _by_groups(patches: Array, w: Array, group: int, output: tuple[int, ...]) ->
 
 
 def _precise(a: int, b: int, terms: int) -> Any:
-    """The dtype that holds every sum of so many products up to a·b: int64 does modulo 2^64."""
+    """Gives the dtype that holds every sum of `terms` products of at most a·b each. int64 always
+    serves, because it is exact modulo 2^64."""
     size = a * b * terms
     return np.float32 if size < 1 << 24 else np.float64 if size < 1 << 53 else np.int64
 

@@ -26,7 +26,7 @@ _LAST_PRECISION = 1 << 14
 
 
 def approximate(x: int) -> float:
-    """The number itself, which a Python float holds exactly; infinities included."""
+    """Gives the number as a Python float, which holds it exactly; infinities included."""
     if float32.is_inf(x):
         return -math.inf if x & SIGN else math.inf
     m, e = float32.split(x)
@@ -34,7 +34,7 @@ def approximate(x: int) -> float:
 
 
 def signed(x: int, magnitude: int) -> int:
-    """The odd function's value at x, from that at |x|."""
+    """Gives an odd function's value at x from its value at |x|."""
     return magnitude | (x & SIGN) if magnitude else 0
 
 
@@ -45,6 +45,10 @@ def remembered(rule: Callable[[int], int]) -> Callable[[int], int]:
 
 
 def decide(ends: Callable[[int], Interval]) -> int:
+    """Rounds the value that lies between `ends(p)`, doubling p until both ends round alike.
+
+    Raises ArithmeticError where no p up to the limit decides.
+    """
     p = _FIRST_PRECISION
     while p <= _LAST_PRECISION:
         low, high = (float32.of_ratio(*end) for end in ends(p))
@@ -55,14 +59,14 @@ def decide(ends: Callable[[int], Interval]) -> int:
 
 
 def fixed(x: int, factor: int, p: int) -> int:
-    """⌊factor · x · 2^p⌋."""
+    """Computes ⌊factor · x · 2^p⌋."""
     m, e = float32.split(x)
     return factor * m << (e + p) if e + p >= 0 else (factor * m) >> -(e + p)
 
 
 def exp_interval(argument: int, p: int) -> tuple[int, int, int]:
-    """(low, high, k): e^x lies in [low, high] · 2^(k − p), for x·2^p = argument, missing less than
-    a unit, and |x| < 2^8.
+    """Gives (low, high, k) such that e^x lies in [low, high] · 2^(k − p). `argument` is x·2^p, less
+    than one unit off, and |x| < 2^8.
 
     With k = ⌊x / ln 2⌋, r = x − k·ln 2 in [0, 1) is known to 1 + |k| < 2^9 units of 2^−p. Each term
     of Taylor's series is rounded down, which with the error of r before it costs less than 2^10
@@ -81,7 +85,8 @@ def exp_interval(argument: int, p: int) -> tuple[int, int, int]:
 
 
 def log_of(m: int, e: int, p: int) -> Interval:
-    """log(m·2^e) = k·ln 2 + 2·artanh z; m·2^e = y·2^k, y in [3/4, 3/2), z = (y − 1) / (y + 1)."""
+    """Bounds log(m·2^e) = k·ln 2 + 2·artanh z, where m·2^e = y·2^k with y in [3/4, 3/2), and
+    z = (y − 1) / (y + 1)."""
     k = m.bit_length()
     if 4 * m < 3 << k:  # m / 2^k in [1/2, 1)
         k -= 1
@@ -94,7 +99,7 @@ def log_of(m: int, e: int, p: int) -> Interval:
 
 
 def artanh(n: int, d: int, p: int) -> tuple[int, int]:
-    """artanh(n / d)·2^p within its ends, for |n / d| ≤ 1/3: Σ z^(2i+1) / (2i+1).
+    """Bounds artanh(n / d)·2^p from below and above, for |n / d| ≤ 1/3, by Σ z^(2i+1) / (2i+1).
 
     z is rounded once and each power once, so each term is within two units, and the terms dropped
     are within two more.
@@ -113,7 +118,7 @@ def artanh(n: int, d: int, p: int) -> tuple[int, int]:
 
 @cache
 def ln2(p: int) -> tuple[int, int]:
-    """ln 2 · 2^p, rounded down and up: 2·artanh(1/3), with guard bits."""
+    """Gives ln 2 · 2^p rounded down and up, as 2·artanh(1/3) with guard bits."""
     low, high = artanh(1, 3, p + 32)
     low, high = 2 * low >> 32, (2 * high >> 32) + 1
     return low, high
@@ -121,7 +126,7 @@ def ln2(p: int) -> tuple[int, int]:
 
 @cache
 def two_over_root_pi(p: int) -> tuple[int, int]:
-    """2/√π · 2^p, rounded down and up."""
+    """Gives 2/√π · 2^p rounded down and up."""
     low, high = pi(p + 32)
     square = 4 << 3 * p + 32
     return isqrt(square // high), isqrt(square // low) + 1
@@ -129,7 +134,7 @@ def two_over_root_pi(p: int) -> tuple[int, int]:
 
 @cache
 def pi(p: int) -> tuple[int, int]:
-    """π · 2^p, rounded down and up; by Machin's formula 16·arctan 1/5 − 4·arctan 1/239."""
+    """Gives π · 2^p rounded down and up, by Machin's 16·arctan 1/5 − 4·arctan 1/239."""
     guard = p + 32
     first, first_slack = arctan_of_inverse(5, guard)
     second, second_slack = arctan_of_inverse(239, guard)
@@ -139,7 +144,7 @@ def pi(p: int) -> tuple[int, int]:
 
 
 def arctan_of_inverse(n: int, p: int) -> tuple[int, int]:
-    """arctan(1/n)·2^p and how far it may be off."""
+    """Gives arctan(1/n)·2^p and how far it may be off."""
     power, total, i = (1 << p) // n, 0, 0
     while power:
         total += -(power // (2 * i + 1)) if i & 1 else power // (2 * i + 1)

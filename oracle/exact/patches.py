@@ -1,4 +1,4 @@
-"""Windows over an image and their elements: what the kernels of `ops/window.py` stand on.
+"""Windows over an image and their elements, for the kernels of `ops/window.py`.
 
 An image is [N, *size, C]. Along an axis of size S, tap k of window i stands at the spot
 i·stride − begin + k·dilation; element p of the image is at the spot p·spacing.
@@ -18,7 +18,8 @@ from oracle.tensor import Array
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """`begin` and `end` are padding, or cut off where negative; `overhang` lies beyond the end."""
+    """How windows lie along one axis. `begin` and `end` are padding, or what is cut off where they
+    are negative. `overhang` lies beyond `end`, and means of a pool do not count it."""
 
     kernel: int
     stride: int
@@ -30,11 +31,11 @@ class Axis:
 
     @property
     def reach(self) -> int:
-        """From a window's first tap to past its last."""
+        """The spots from a window's first tap to its last, both counted."""
         return (self.kernel - 1) * self.dilation + 1
 
     def windows(self, size: int) -> int:
-        """How many fit."""
+        """Gives how many windows fit along an axis of `size`, or raises Outside where none does."""
         extent = (size - 1) * self.spacing + 1 + self.begin + self.end + self.overhang
         if extent < self.reach:
             raise Outside(
@@ -44,7 +45,7 @@ class Axis:
         return (extent - self.reach) // self.stride + 1
 
     def taps(self, window: int, size: int) -> list[tuple[int, int]]:
-        """(tap, element) of those that stand on one."""
+        """Gives (tap, element) for each tap of a window that stands on an element."""
         first = window * self.stride - self.begin
         spots = ((tap, first + tap * self.dilation) for tap in range(self.kernel))
         return [
@@ -54,18 +55,19 @@ class Axis:
         ]
 
     def padded_taps(self, window: int, size: int) -> int:
-        """How many stand on an element or on padding, but not on the overhang; spacing is 1."""
+        """Counts the taps of a window that stand on an element or on padding but not on the
+        overhang, for a spacing of 1."""
         first = window * self.stride - self.begin
         return sum(first + tap * self.dilation < size + self.end for tap in range(self.kernel))
 
     def extent(self, windows: int) -> int:
-        """Of all spots that so many windows cover."""
+        """Gives the number of spots from the first window's begin to the last window's end."""
         return (windows - 1) * self.stride + self.reach
 
 
 def padded(x: Array, axes: Sequence[Axis], windows: Sequence[int], fill: float | int) -> Array:
-    """All spots that the windows cover as an image of their own: elements where they stand, `fill`
-    elsewhere. The image itself, or a part of it, where nothing stands between or around."""
+    """Makes an image of all spots that the windows cover: elements where they stand, and `fill`
+    elsewhere. It is a view of x where there is no padding around and no space between."""
     extents = [axis.extent(count) for axis, count in zip(axes, windows, strict=True)]
     sizes = x.shape[1:-1]
     if all(
@@ -93,7 +95,7 @@ def padded(x: Array, axes: Sequence[Axis], windows: Sequence[int], fill: float |
 
 
 def windowed(image: Array, axes: Sequence[Axis], windows: Sequence[int]) -> Array:
-    """A view [N, *windows, *kernel, C] of a padded image."""
+    """Gives a view [N, *windows, *kernel, C] of a padded image."""
     batch, *along, channel = image.strides
     steps = [stride * axis.stride for stride, axis in zip(along, axes, strict=True)]
     taps = [stride * axis.dilation for stride, axis in zip(along, axes, strict=True)]
@@ -103,13 +105,13 @@ def windowed(image: Array, axes: Sequence[Axis], windows: Sequence[int]) -> Arra
 
 
 def spots(tap: int, axis: Axis, windows: int) -> slice:
-    """Where a tap stands in each window of a padded image."""
+    """Gives the spots of one tap in all windows of a padded image, along one axis."""
     first = tap * axis.dilation
     return slice(first, first + (windows - 1) * axis.stride + 1, axis.stride)
 
 
 def each_tap(image: Array, axes: Sequence[Axis], windows: Sequence[int]) -> list[Array]:
-    """For each tap, in C order, a view [N, *windows, C] of a padded image."""
+    """Gives for each tap, in C order, a view [N, *windows, C] of a padded image."""
     return [
         image[(slice(None), *(spots(*one) for one in zip(tap, axes, windows, strict=True)))]
         for tap in product(*(range(axis.kernel) for axis in axes))
@@ -118,22 +120,22 @@ def each_tap(image: Array, axes: Sequence[Axis], windows: Sequence[int]) -> list
 
 @dataclass(frozen=True, slots=True)
 class WindowTerms:
-    """Gathers the elements in the windows of single outputs, [N, *windows, O]."""
+    """Gathers what stands in the windows of single elements of an output [N, *windows, O]."""
 
     axes: tuple[Axis, ...]
     size: tuple[int, ...]
-    """Of the image: [N, *size, C]."""
+    """The axes of the image [N, *size, C] that windows move along."""
     output: tuple[int, ...]
     group: int
 
     def blocks(self, places: Array, terms: int) -> list[Array]:
-        """Flat places of outputs, few enough at a time to bound memory."""
+        """Splits flat places of outputs into blocks that are small enough to bound memory."""
         step = max(1, BLOCK // max(1, terms))
         return [places[at : at + step] for at in range(0, len(places), step)]
 
     def of(self, x: Array, places: Array, w: Array | None = None) -> Array:
-        """float64 [places, taps·channels of a group], times the weights; 0 where a tap stands on
-        nothing."""
+        """Gives float64 [places, taps·channels of a group], the elements times the weights if there
+        are any, and 0 where a tap stands on no element."""
         n, *windows, o = np.unravel_index(places, self.output)
         pixel = n.reshape(-1, *[1] * len(self.axes))
         valid = np.ones(pixel.shape, np.bool_)

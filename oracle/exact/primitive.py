@@ -1,4 +1,4 @@
-"""What a primitive is: a type rule, the plain kernel that is the law, and the fast one."""
+"""Defines a primitive: a type rule, the plain kernel that is the law, and the fast kernel."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from oracle.tensor import Array
 from oracle.types import DType
 
 Kernel: TypeAlias = Callable[..., Array]
-"""Takes a node's operands in order, each with its operand's shape, and gives its output. Arrays
-passed in have no −0; NaNs may have any payload. What comes out keeps to that, may share memory with
-an argument, and writes to none."""
+"""Takes a node's operands in order, each in the shape in which the node reads it, and gives the
+node's output. Arrays passed in have no −0, but their NaNs may have any payload, and the same holds
+for the output. The output may share memory with an argument; no argument is written to."""
 
 FLOAT = DType.FLOAT
 INTEGERS = (DType.INT64, DType.INT32, DType.INT8, DType.UINT8)
@@ -21,7 +21,7 @@ DTYPES = (*NUMBERS, DType.BOOL)
 
 
 class Outside(Exception):
-    """Raised while lowering: the law does not cover this. Becomes a `Reason`."""
+    """The law does not cover a node. Raised while lowering, where it becomes a `Reason`."""
 
     def __init__(self, why: str, advice: str):
         super().__init__(why)
@@ -51,7 +51,7 @@ def input_size(node: Node) -> int:
 
 
 def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """numpy's rule: align at the right, stretch ones."""
+    """Broadcasts shapes by numpy's rule: they are aligned at the right, and ones are stretched."""
     rank = max(map(len, shapes))
     out = []
     for axis in range(-rank, 0):
@@ -67,7 +67,8 @@ def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def flat_index(shape: tuple[int, ...], operand: Operand) -> list[int]:
-    """For each element of `shape`, in C order, the place of the element of a broadcast operand."""
+    """Gives for each element of `shape`, in C order, the place of the operand's element that
+    broadcasting puts there."""
     dims = (1,) * (len(shape) - len(operand.type.shape)) + operand.type.shape
     places = [0]
     for axis, size in enumerate(shape):
@@ -77,7 +78,7 @@ def flat_index(shape: tuple[int, ...], operand: Operand) -> list[int]:
 
 
 def same_dtype(types: Sequence[ValueType], allowed: Sequence[DType]) -> DType:
-    """The one dtype of all operands."""
+    """Gives the dtype of all operands. Raises Outside where they differ or it is not allowed."""
     dtypes = {type_.dtype for type_ in types}
     if len(dtypes) > 1:
         names = ", ".join(sorted(dtype.name.lower() for dtype in dtypes))

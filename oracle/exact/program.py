@@ -126,7 +126,8 @@ class ValueType:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """`index` counts inputs, constants or nodes, by `kind`; `type` is the shape it is read with."""
+    """What a node reads. `index` counts inputs, constants or nodes, as `kind` says; `type` is the
+    dtype and shape with which the node reads it."""
 
     kind: OperandKind
     index: int
@@ -135,7 +136,8 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One primitive. `name` is the ONNX node it comes from: for people, bound by nothing."""
+    """One primitive applied once. `name` is that of the ONNX node it comes from. It is there for
+    people to read, and no root binds it."""
 
     op: Op
     operands: tuple[Operand, ...]
@@ -158,8 +160,9 @@ class Constant:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """`outputs` are operands of kind VALUE. `labels` are a classifier's classes, by index where
-    they are strings, else empty."""
+    """Nodes in order, with the constants that they read. `outputs` are operands of kind VALUE.
+    `labels` are a classifier's classes in order, and empty for other models. Where they are
+    strings, an output that names a class holds its place in them."""
 
     signature: Signature
     nodes: tuple[Node, ...]
@@ -170,7 +173,7 @@ class Program:
 
     @cached_property
     def records(self) -> tuple[bytes, ...]:
-        """The header and the nodes, as the root commits to them."""
+        """The bytes of the header and of each node, as the root commits to them."""
         nodes = (self._node_record(index, node) for index, node in enumerate(self.nodes))
         return (self._header_record(), *nodes)
 
@@ -181,7 +184,7 @@ class Program:
 
     @cached_property
     def root(self) -> bytes:
-        """32 bytes that bind the law's version, inputs, nodes, constants and outputs."""
+        """The 32 bytes that bind the law's version, inputs, nodes, constants and outputs."""
         return merkle.records_root(self.records)
 
     def _header_record(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Exact sums of float64 terms, rounded once to float32: what a filter leaves undecided ends here.
+"""Exact sums of float64 terms, rounded once to float32, for elements that no error bound decides.
 
 Terms are float32 numbers or products of two, so each is a multiple of 2^−298 below 2^256: no sum,
 difference or error term in this file overflows or underflows.
@@ -17,7 +17,7 @@ from oracle.tensor import Array
 
 _SCALE = -298  # exponent of the smallest product of two float32
 UNIT = 2.0**-53
-# Rows are worked off in blocks of about so many terms, to bound memory.
+# Rows are worked off in blocks of about this many terms, to bound memory.
 BLOCK = 1 << 21
 # Added to every bound of the compiled kernels: a little more than half of the distance from 0 to
 # the first midpoint, 2^−150.
@@ -27,8 +27,8 @@ OPEN = np.uint32(0x7FFFFFFF)
 
 
 def decided(value: Array, error: Array) -> tuple[Array, Array]:
-    """float32 of `value`, and the flat indices where an exact number within `error` of it could
-    round otherwise. `error` must cover the rounding of `value ± error` itself. NaN is undecided.
+    """Gives `value` as float32, and the flat indices where an exact number within `error` of it
+    could round otherwise. `error` must cover the rounding of `value ± error`. NaN is undecided.
     """
     # Rounding is monotone: if both ends round alike, so does all between. −0 and +0 are alike.
     low: Array = np.asarray((value - error).astype(np.float32))
@@ -39,7 +39,7 @@ def decided(value: Array, error: Array) -> tuple[Array, Array]:
 
 
 def rounded_sums(terms: Array) -> Array:
-    """The float32 nearest to the exact sum of each row of `terms` (float64 [n, K]).
+    """Gives the float32 nearest to the exact sum of each row of `terms` (float64 [n, K]).
 
     Infinities and NaN follow IEEE: NaN among the terms, or both infinities, give NaN.
     """
@@ -59,8 +59,8 @@ def rounded_sums(terms: Array) -> Array:
 
 
 def rounded_means(terms: Array, divisors: Array | None = None) -> Array:
-    """As `rounded_sums`, divided by the number of terms K ≥ 1, or by float64 divisors, whole and
-    below 2^26, before the one rounding. Of a divisor 0, NaN."""
+    """Gives the float32 nearest to each row's exact sum divided by its K ≥ 1 terms, or by float64
+    divisors, which are whole and below 2^26. Dividing by 0 gives NaN."""
     out = np.empty(len(terms), np.float32)
     if divisors is None:
         divisors = np.full(len(terms), float(terms.shape[1]))
@@ -70,8 +70,8 @@ def rounded_means(terms: Array, divisors: Array | None = None) -> Array:
 
 
 def to_odd(value: Array, beyond: Array) -> Array:
-    """float64 numbers that round to float32 as the exact `value + tiny·beyond` does, where `beyond`
-    has the sign of what is missing (0: nothing is).
+    """Gives float64 numbers that round to float32 as the exact number `value + tiny·beyond` does.
+    `beyond` has the sign of what `value` misses, and is 0 where it misses nothing.
 
     Of the two doubles around an inexact number this takes the one with an odd last bit, which is
     never a float32 nor halfway between two, since those end in zeros.
@@ -88,14 +88,14 @@ def _blocks(rows: int, columns: int) -> list[slice]:
 
 
 def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """s = fl(a + b) and e with a + b = s + e exactly."""
+    """Gives s = fl(a + b) and e such that a + b = s + e exactly."""
     s = a + b
     t = s - a
     return s, (a - (s - t)) + (b - t)
 
 
 def _summed(terms: Array) -> tuple[Array, Array, Array]:
-    """(s, e, bound): each row's exact sum is s + e within bound; bound 0 means s alone is exact."""
+    """Gives (s, e, bound): each row's exact sum is s + e within bound, or s where bound is 0."""
     n, k = terms.shape
     if k == 0:
         return np.zeros(n), np.zeros(n), np.zeros(n)
@@ -111,14 +111,14 @@ def _summed(terms: Array) -> tuple[Array, Array, Array]:
 
 
 def _size(terms: Array) -> Array:
-    """At least Σ|terms| of each row."""
+    """Gives an upper bound of Σ|terms| for each row."""
     largest: Array = np.maximum(terms.max(axis=1, initial=0), -terms.min(axis=1, initial=0))
     largest *= terms.shape[1] * (1 + 2.0**-50)
     return largest
 
 
 def _extracted(terms: Array, size: Array) -> tuple[Array, Array]:
-    """The rounded sums, and the rows where this does not decide.
+    """Gives the rounded sums, and the rows that this method does not decide.
 
     Let σ be a power of two with σ ≥ 2·Σ|terms|. Then fl(t + σ) lies in [σ/2, 3σ/2], where doubles
     are multiples of UNIT·σ; high = fl(t + σ) − σ is exact, a multiple of UNIT·σ within UNIT·σ of t,
@@ -142,7 +142,7 @@ def _extracted(terms: Array, size: Array) -> tuple[Array, Array]:
     )
     left = np.flatnonzero(~sure)
     if left.size:
-        # Few bits, as in sums of integers: nothing is low, the total is exact, ties and zeros too.
+        # Where no term has a low part (sums of integers), the total is exact, even at a tie or 0.
         exact = ~low[left].any(axis=1)
         whole = left[exact]
         rounded[whole] = total[whole]
@@ -168,13 +168,13 @@ def _rounded_block(terms: Array) -> Array:
 
 
 def rounded_row(terms: list[float]) -> np.float32:
-    """The float32 nearest to the exact sum of float64 terms."""
+    """Gives the float32 nearest to the exact sum of float64 terms."""
     try:
         total = math.fsum(terms)
     except ValueError:  # both infinities
         return np.float32(np.nan)
-    # Between float32 numbers, only where the sum of all digits is a midpoint may a bit beyond them
-    # matter; subnormal numbers, whose midpoints are others, take the long way too.
+    # What fsum drops can change the result only where its sum is a midpoint between two float32.
+    # Subnormal numbers have other midpoints, so they take the long way too.
     if not (abs(total) < 2.0**-125 or _ends_like_a_midpoint(total)) or not math.isfinite(total):
         return np.float32(total)
     missing = math.fsum([*terms, -total])  # correctly rounded, so its sign is right
@@ -184,7 +184,7 @@ def rounded_row(terms: list[float]) -> np.float32:
 
 
 def _ends_like_a_midpoint(x: float) -> bool:
-    """Whether x, not subnormal as a float32, has 25 significant bits and no more."""
+    """Says whether x, which is not subnormal as a float32, fits into 25 significant bits."""
     scaled = math.frexp(x)[0] * 2.0**25
     return scaled.is_integer()
 
@@ -205,7 +205,7 @@ def _mean_block(terms: Array, k: Array) -> Array:
 
 
 def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """p = fl(a·b) and e with a·b = p + e exactly."""
+    """Gives p = fl(a·b) and e such that a·b = p + e exactly."""
     p = a * b
     c = a * 134217729.0
     a_high = c - (c - a)
@@ -225,6 +225,6 @@ def _mean_row(terms: Array, k: int) -> np.float32:
 
 
 def _scaled(term: float) -> int:
-    """term / 2^−298, an integer."""
+    """Gives term / 2^−298, which is an integer."""
     n, d = term.as_integer_ratio()
     return (n << -_SCALE) // d

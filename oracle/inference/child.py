@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 import orjson
 from numba.core import event
 
-from oracle import errors, keccak
+from oracle import errors
 from oracle.errors import InferenceFailed, ModelRefused, OracleError, Reason
 from oracle.exact.pages import keep_pages
 from oracle.inference.engine import Engines, Job, do
@@ -133,7 +133,6 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     keep_pages()
-    keccak.digests(bytes(keccak.LONGEST), keccak.LONGEST)  # before a job's time and memory count
     threading.Thread(target=_end_with_parent, args=(jobs,), daemon=True).start()
     serve(Connection(jobs, writable=False), Connection(answers, readable=False), keep)
 

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import ModelProto
 
-from oracle import serialization
+from oracle import merkle, serialization
 from oracle.errors import (
     InferenceFailed,
     ModelMismatch,
@@ -239,6 +239,7 @@ def load_engine(data: bytes, model: ModelIdentity) -> Engine:
         native = Native(data, dims)
         _check_signature(native.signature, model.signature)
         return native
+    merkle.load()  # a trace needs it, so a run that has no room for it must fail too
     program = lower(data, dims)
     _check_signature(program.signature, model.signature)
     if program.root != model.program_root:

@@ -1,5 +1,5 @@
-"""Primitives of several operands, or of integers: fast kernels against exact references, on random
-and on nasty operands. Each reference is written from docs/exact.md alone."""
+"""Compares fast kernels of several operands, or of integers, with exact references, on random and
+on nasty operands. Each reference is written from docs/exact.md alone."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,8 @@ MILLION = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A node's operands, and what must come out, to the bit. `known` are given as constants."""
+    """A node's operands, and the output that it must give to the bit. The operands whose places are
+    in `known` are given as constants."""
 
     op: Op
     arrays: Sequence[Array]
@@ -46,12 +47,12 @@ class Case:
 
 
 Cases: TypeAlias = Callable[[Numbers], Iterator[Case]]
-"""Without end: batches of different shapes and kinds."""
+"""Yields cases of different shapes and kinds without end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Cases are drawn until they have `elements`."""
+    """Draws cases until they have `elements` in sum."""
 
     name: str
     cases: Cases
@@ -59,7 +60,7 @@ class Check:
     elements: int = 2 * MILLION
 
     def run(self, report: Report, part: int = 1) -> Tally:
-        """Compares one `part` of the elements."""
+        """Compares a `part`-th of the elements."""
         tally, began = Tally(self.name, self.method), time.perf_counter()
         elements = self.elements // part
         for case in self.cases(Numbers(np.random.default_rng(sum(self.name.encode())))):
@@ -86,7 +87,7 @@ def _example(case: Case, place: int) -> str:
 
 
 def _broadcast(numbers: Numbers, dtype: DType) -> Iterator[tuple[Array, Array]]:
-    """Pairs of one shape, then pairs that broadcast."""
+    """Yields pairs of one shape, then pairs that broadcast."""
     while True:
         for x, y in numbers.pairs(dtype, 1 << 16):
             yield x, y
@@ -151,7 +152,7 @@ def float_pairs(op: Op, numbers: Numbers) -> Iterator[Case]:
 
 
 def integer_pairs(op: Op, dtypes: Sequence[DType], numbers: Numbers) -> Iterator[Case]:
-    """Python's integers, wrapped."""
+    """Yields cases whose reference is Python's integers, wrapped."""
     rule = INTEGER_RULES[op]
     streams = [_broadcast(numbers, dtype) for dtype in dtypes]
     while True:
@@ -187,7 +188,7 @@ def _where(numbers: Numbers) -> Iterator[Case]:
 
 
 def _cast(numbers: Numbers) -> Iterator[Case]:
-    """Between integers, bool and float, both ways of whatever is not swept."""
+    """Yields casts between integers, bool and float, except those that are swept."""
     while True:
         for source, target in product(
             (*INTEGERS, DType.BOOL), (*INTEGERS, DType.BOOL, DType.FLOAT)
@@ -287,7 +288,7 @@ def _cum_sum(numbers: Numbers) -> Iterator[Case]:
 
 
 def _rows(numbers: Numbers, dtype: DType, k: int) -> tuple[Array, Array]:
-    """[n, k] with equal numbers among them, and keys in their order."""
+    """Gives [n, k] with equal numbers among them, and integers that sort as they do."""
     x = numbers.of(dtype, (1 << 16) // max(k, 1) * k).reshape(-1, k)
     if k > 2:
         x[:, 1] = x[:, -1]
@@ -375,7 +376,7 @@ def _concat(numbers: Numbers) -> Iterator[Case]:
 
 
 def _index(numbers: Numbers, n: int, count: int) -> tuple[Array, list[int]]:
-    """Indices, some of them beyond the ends, and the places that they mean."""
+    """Gives indices, some of them beyond the ends, and the places that they mean."""
     rng = numbers.rng
     dtype = (np.int32, np.int64)[int(rng.integers(2))]
     indices = rng.integers(-n - 2, n + 3, count).astype(dtype)
@@ -464,7 +465,7 @@ def _merged(data: Array, places: Sequence[int], updates: Array, mode: int) -> Ar
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """As the doc's six numbers; `last` is a CONV's spacing or a pool's overhang."""
+    """The six numbers of docs/exact.md. `last` is a CONV's spacing or a pool's overhang."""
 
     size: int
     kernel: int
@@ -475,7 +476,8 @@ class Axis:
     last: int
 
     def spots(self, pool: bool) -> tuple[list[list[int]], list[int]]:
-        """For each window the element under each tap (−1: none), and the taps below size + end."""
+        """Gives for each window the element under each tap (−1 for none), and how many taps lie
+        below size + end."""
         spacing, overhang = (1, self.last) if pool else (self.last, 0)
         extent = (self.size - 1) * spacing + 1 + self.begin + self.end + overhang
         count = (extent - (self.kernel - 1) * self.dilation - 1) // self.stride + 1
@@ -503,7 +505,7 @@ def _axes(numbers: Numbers, pool: bool) -> list[Axis]:
 
 
 def _places(axes: Sequence[Axis], pool: bool) -> tuple[tuple[int, ...], Array, Array]:
-    """Windows, places [windows, taps] in the image, and counted taps, in C order."""
+    """Gives windows, places [windows, taps] in the image, and counted taps, in C order."""
     along = [axis.spots(pool) for axis in axes]
     rows, counts = [], []
     for windows in product(*(range(len(spots)) for spots, _ in along)):
@@ -542,7 +544,7 @@ def _conv(numbers: Numbers) -> Iterator[Case]:
     rng = numbers.rng
     while True:
         axes = _axes(numbers, False)
-        # Small, with groups, a group a channel, wide.
+        # Small convolutions, those with groups, those with one channel a group, and wide ones.
         group, channels, each = (
             int(rng.integers(*low_high))
             for low_high in (
@@ -645,7 +647,7 @@ def _tree_walk(numbers: Numbers) -> Iterator[Case]:
 def _grown(
     nodes: list[list[int]], left: int, features: int, thresholds: Array, rng: np.random.Generator
 ) -> int:
-    """The place of a new subtree, of at most `left` comparisons a walk."""
+    """Grows a subtree of at most `left` comparisons a walk, and gives its place."""
     at = len(nodes)
     nodes.append([0, 0, at, at, at, int(rng.integers(-100, 100)), 0, 0])
     if left and rng.random() < 0.9:

@@ -1,8 +1,8 @@
-"""The functions of the law by another road: pairs of float64, tables from mpmath, a bound.
+"""The law's functions computed in another way: by pairs of float64 and tables from mpmath.
 
 Each `…_value` gives the function at a float64 that is a float32 of the stated domain, within
-ERROR relatively; `EXACT` has mpmath's, for what that leaves undecided and to check the bound.
-The kernels share none of it: they take numpy's float64 functions, then intervals in integers.
+ERROR relatively. `EXACT` has mpmath's functions, for what that leaves undecided and to check the
+bound. The kernels share none of it: they take float64 functions, then intervals in integers.
 """
 
 from collections.abc import Callable
@@ -78,7 +78,7 @@ with mpmath.workprec(700):
 
 @inlined
 def _exp(x: Pair) -> Pair:
-    """e^x for −104 ≤ x ≤ 90."""
+    """Computes e^x for −104 ≤ x ≤ 90."""
     k = np.floor(x[0] * _PER_STEP + 0.5)
     p, e = two_product(k, _SECOND)
     r = two_sum(x[0] - k * _FIRST, x[1])  # the difference is exact: 44 bits after the point
@@ -99,7 +99,8 @@ def _exp(x: Pair) -> Pair:
 
 @inlined
 def _log(x: Pair) -> Pair:
-    """log x for 2^−150 < x < 2^130; relatively, if x is a float64, or 1 + a float64 exactly."""
+    """Computes log x for 2^−150 < x < 2^130. The error is relative where x is a float64, or exactly
+    1 + a float64."""
     m, e = parts(x[0])
     if m < 0.75:
         m, e = 2 * m, e - 1
@@ -148,7 +149,8 @@ def tanh_value(x: float) -> Pair:
 
 @inlined
 def erf_value(x: float) -> Pair:
-    """For |x| < 4: Taylor's series at the nearest multiple of 1/64; |x − c|^15 terms < 2^−105."""
+    """Computes erf x for |x| < 4 by Taylor's series at the nearest multiple c of 1/64. The terms
+    with |x − c|^15 are below 2^−105."""
     size = abs(x)
     i = np.int64(64 * size + 0.5)
     z = size - i / 64
@@ -163,7 +165,8 @@ def erf_value(x: float) -> Pair:
 
 @inlined
 def atan_value(x: float) -> Pair:
-    """arctan c + arctan((x − c) / (1 + x·c)), c a multiple of 1/64; of 1/x where x > 1."""
+    """Computes arctan c + arctan((x − c) / (1 + x·c)), where c is a multiple of 1/64, with 1/x in
+    place of x where x > 1."""
     size = abs(x)
     if size <= 1:
         i = np.int64(64 * size + 0.5)
@@ -192,7 +195,8 @@ def atan_value(x: float) -> Pair:
 
 @inlined
 def _turned(x: float) -> tuple[int, Pair]:
-    """(q mod 4, r) with x = q·π/2 + r, |r| ≤ π/4 and a little, for x > 0 (Payne and Hanek, 1983).
+    """Gives (q mod 4, r) with x = q·π/2 + r, |r| ≤ π/4 and a little, for x > 0 (Payne and Hanek,
+    1983).
 
     x = m·2^s with 24 bits of m, times 2/π·2^s mod 4, of which 158 bits after the point are held:
     what is dropped is below 2^−134, and no float32 is nearer to a multiple of π/2 than 2^−32."""
@@ -250,7 +254,7 @@ def cos_value(x: float) -> Pair:
 
 @inlined
 def pow_value(x: float, y: float) -> Pair:
-    """x^y for x > 0; infinite or 0 in place of what is beyond 2^±150."""
+    """Computes x^y for x > 0. Beyond about 2^±150 it gives infinity or 0."""
     t = multiply_float(_log((x, 0.0)), y)
     if t[0] > 89:
         return np.inf, 0.0
@@ -259,8 +263,8 @@ def pow_value(x: float, y: float) -> Pair:
     return _exp(t)
 
 
-# What needs no value: the ends, and where a function is its argument or constant to within half a
-# place. −1 where it does.
+# Bits of results that need no evaluation, because the argument lies beyond an end, or the function
+# is its argument or a constant to within half a place. −1 where it must be evaluated.
 
 
 @inlined
@@ -298,7 +302,7 @@ def sigmoid_special(word: int) -> int:
 
 @inlined
 def _ends(word: int, smallest: int, largest: int) -> int:
-    """±1 from `largest` on, the argument up to `smallest`."""
+    """Gives ±1 from `largest` on, the argument up to `smallest`, NaN for NaN, and −1 between."""
     size = word & 0x7FFFFFFF
     if size > INF:
         return NAN
@@ -389,7 +393,7 @@ EXACT: dict[Op, Callable[[Any], Any]] = {
 
 
 def fraction(value: Any) -> Fraction:
-    """An mpmath number as it is."""
+    """Turns an mpmath number into a fraction, exactly."""
     sign, mantissa, exponent, _ = value._mpf_
     size = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
     return -size if sign else size

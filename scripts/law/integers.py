@@ -1,4 +1,4 @@
-"""Exact arithmetic on float32 as docs/exact.md has it, in integers: sums in an accumulator that
+"""Exact arithmetic on float32 in integers, as docs/exact.md defines it: sums in an accumulator that
 holds every bit of every product (Kulisch), quotients and remainders of mantissas.
 
 Numbers are their bits, as int64. The kernels share none of it: they round float64 within a bound.
@@ -15,7 +15,7 @@ from scripts.law.pairs import compiled, inlined
 WORDS = 20
 _LOWEST = -298
 _MASK = 0xFFFFFFFF
-# What is no number: behind the words stand flags for NaN, +∞ and −∞.
+# Behind the words stand flags for NaN, +∞ and −∞.
 SIZE = WORDS + 3
 
 
@@ -27,13 +27,13 @@ def mantissa(word: int) -> int:
 
 @inlined
 def place(word: int) -> int:
-    """e with |x| = mantissa · 2^e."""
+    """Gives the e with |x| = mantissa · 2^e."""
     return max((word & 0x7FFFFFFF) >> 23, 1) - 150
 
 
 @compiled
 def put(total: Array, m: int, e: int, negative: bool) -> None:
-    """Adds ±m·2^e, m below 2^24."""
+    """Adds ±m·2^e to a sum, for m below 2^24."""
     at = e - _LOWEST
     v = m << (at & 31)
     if negative:
@@ -71,7 +71,7 @@ def put_product(total: Array, x: int, y: int) -> None:
 
 @compiled
 def total_bits(total: Array, divisor: int) -> int:
-    """The sum over a divisor from 1 to 2^31, rounded once; of divisor 0 NaN. Destroys the sum."""
+    """Divides the sum by 1 to 2^31 and rounds once; by 0 it gives NaN. Destroys the sum."""
     if total[WORDS] or (total[WORDS + 1] and total[WORDS + 2]) or divisor == 0:
         return NAN
     if total[WORDS + 1] or total[WORDS + 2]:
@@ -117,7 +117,8 @@ def total_bits(total: Array, divisor: int) -> int:
 
 @compiled
 def whole_bits(m: int, e: int, more: bool, negative: bool) -> int:
-    """±m·2^e, or a little `more`, rounded once; 0 ≤ m < 2^62, of 26 bits or more if there is."""
+    """Rounds ±m·2^e once, or a number a little beyond it where there is `more`. 0 ≤ m < 2^62, and m
+    has 26 bits at least where there is `more`."""
     if m == 0:
         return 0
     length = 0
@@ -201,7 +202,7 @@ def quantized(x: int, scale: int, zero: int, low: int, high: int) -> int:
 
 @compiled
 def sums(x: Array, y: Array, sign: int) -> Array:
-    """x ± y."""
+    """Computes x + y where `sign` is 0, and x − y where it is SIGN."""
     out, total = np.empty(x.size, np.int64), np.zeros(SIZE, np.int64)
     for at in range(x.size):
         total[:] = 0
@@ -247,7 +248,7 @@ def quantizations(x: Array, scale: Array, zero: Array, low: int, high: int) -> A
 
 @compiled
 def whole_numbers(x: Array) -> Array:
-    """int64 as float32."""
+    """Rounds int64 to float32."""
     out = np.empty(x.size, np.int64)
     for at in range(x.size):
         n = x[at]
@@ -263,7 +264,7 @@ def whole_numbers(x: Array) -> Array:
 
 @compiled
 def dots(a: Array, b: Array, bias: Array) -> Array:
-    """[G, M, K], [G, N, K], [G, M, N]."""
+    """Computes a [G, M, K] · b [G, N, K]ᵀ + bias [G, M, N]."""
     out, total = np.empty(bias.shape, np.int64), np.zeros(SIZE, np.int64)
     for g in range(bias.shape[0]):
         for i in range(bias.shape[1]):
@@ -300,7 +301,8 @@ def running_sums(x: Array) -> Array:
 
 @compiled
 def convolved(x: Array, w: Array, bias: Array, places: Array, group: int) -> Array:
-    """x [N, P, C], w [O, T, C/group], bias [O], places [windows, T] (−1 is no element)."""
+    """Convolves x [N, P, C] with w [O, T, C/group] and a bias [O]. `places` [windows, T] has the
+    element under each tap, or −1."""
     outputs, channels = w.shape[0], w.shape[2]
     out = np.empty((len(x), len(places), outputs), np.int64)
     total = np.zeros(SIZE, np.int64)
@@ -336,7 +338,7 @@ def averaged(x: Array, places: Array, counts: Array) -> Array:
 
 @compiled
 def scattered(data: Array, places: Array, updates: Array) -> Array:
-    """Sums of each element of data [n, inner] and of the updates [m, inner] put there."""
+    """Sums each element of data [n, inner] and the updates [m, inner] that are put there."""
     out = np.empty(data.shape, np.int64)
     totals = np.zeros((data.shape[0], data.shape[1], SIZE), np.int64)
     for row in range(data.shape[0]):
@@ -353,7 +355,7 @@ def scattered(data: Array, places: Array, updates: Array) -> Array:
 
 @compiled
 def keys(x: Array) -> Array:
-    """Of bits: integers in the order of the numbers, NaN on top."""
+    """Turns bits into integers that sort as the numbers do, NaN on top."""
     out = np.empty(x.size, np.int64)
     flat = x.reshape(-1)
     for at in range(x.size):
@@ -364,7 +366,8 @@ def keys(x: Array) -> Array:
 
 @compiled
 def walked(x: Array, nodes: Array, roots: Array) -> Array:
-    """x [N, F] and thresholds as bits; the results of all walks [N, T]."""
+    """Walks all rows of x [N, F] through all trees, and gives the leaves' results [N, T]. x and
+    thresholds are bits."""
     out = np.empty((len(x), len(roots)), np.int64)
     for row in range(len(x)):
         for tree in range(len(roots)):

@@ -1,4 +1,4 @@
-"""Rounding to float32, from scratch: of exact rationals, by comparing distances."""
+"""Rounds exact rationals to float32 by comparing distances."""
 
 from fractions import Fraction
 
@@ -6,7 +6,7 @@ _BEYOND = Fraction(2**128 - 2**103)
 
 
 def nearest_float(x: Fraction) -> int:
-    """The bits of the float32 nearest to x, ties to even."""
+    """Gives the bits of the float32 nearest to x, ties to even."""
     size = abs(x)
     if size >= _BEYOND:
         word = 0x7F800000

@@ -1,4 +1,4 @@
-"""Operands to try: random bits, ordinary numbers, ties, what cancels, subnormals, ∞ and NaN."""
+"""Makes operands to try: random bits, ordinary numbers, ties, sums that cancel, subnormals, NaN."""
 
 from collections.abc import Iterator, Sequence
 
@@ -83,7 +83,7 @@ NASTY: Array = canonical(
 
 
 def bits(array: Array) -> Array:
-    """float32 as the bits, other elements as the numbers; int64."""
+    """Gives float32 as their bits, and other elements as they are, in int64."""
     clean = np.ascontiguousarray(array)
     if clean.dtype == np.float32:
         return clean.view(np.uint32).astype(np.int64).reshape(array.shape)
@@ -91,7 +91,7 @@ def bits(array: Array) -> Array:
 
 
 def wrapped(values: Sequence[int], dtype: DType) -> Array:
-    """Integers in two's complement; a bool is whether they are not zero."""
+    """Wraps integers to two's complement. A bool says whether they are not zero."""
     if dtype is DType.BOOL:
         return np.array([value != 0 for value in values], np.bool_)
     size = 8 * dtype.itemsize
@@ -102,13 +102,13 @@ def wrapped(values: Sequence[int], dtype: DType) -> Array:
 
 
 class Numbers:
-    """Random, but the same every time."""
+    """Makes random numbers, the same every time."""
 
     def __init__(self, rng: np.random.Generator):
         self.rng = rng
 
     def of(self, dtype: DType, count: int) -> Array:
-        """Canonical; a tenth of them nasty."""
+        """Makes canonical numbers, a tenth of them nasty."""
         if dtype is DType.FLOAT:
             return canonical(self._mixed(count))
         if dtype is DType.BOOL:
@@ -137,7 +137,7 @@ class Numbers:
         )  # fmt: skip
 
     def ordinary(self, count: int, spread: int) -> Array:
-        """Of all mantissas, within 2^±spread of 1."""
+        """Makes float32 of all mantissas within 2^±spread of 1."""
         words = self.rng.integers(0, 1 << 23, count) | (
             self.rng.integers(127 - spread, 127 + spread + 1, count) << 23
         )
@@ -145,7 +145,7 @@ class Numbers:
         return words.astype(np.uint32).view(np.float32)
 
     def short(self, count: int) -> Array:
-        """Of few bits, so that results are exact or halfway, or subnormal."""
+        """Makes float32 of few bits, so that results are exact or halfway, or subnormal."""
         m = self.rng.integers(-(1 << 13), 1 << 13, count).astype(np.float64)
         near = self.rng.integers(-20, 10, count)
         far = self.rng.integers(-149, 115, count)
@@ -153,7 +153,8 @@ class Numbers:
             return np.ldexp(m, np.where(self.rng.random(count) < 0.5, near, far)).astype(np.float32)
 
     def pairs(self, dtype: DType, count: int) -> Iterator[tuple[Array, Array]]:
-        """All nasty ones with each other; independent; near each other; a place and its half."""
+        """Yields pairs: all nasty numbers with each other; independent ones; neighbours; a number
+        and about half of its last place; subnormal ones."""
         if dtype is not DType.FLOAT:
             yield self.of(dtype, count // 16), self.of(dtype, count // 16)
             return
@@ -175,17 +176,17 @@ class Numbers:
         yield self.of(dtype, count), self.tiny(count)
 
     def tiny(self, count: int) -> Array:
-        """Subnormal, or near."""
+        """Makes float32 that are subnormal or nearly so."""
         words = self.rng.integers(0, 1 << 25, count) >> self.rng.integers(0, 25, count)
         words |= self.rng.integers(0, 2, count) << 31
         return canonical(words.astype(np.uint32).view(np.float32))
 
     def rows(self, count: int, k: int) -> Array:
-        """[count, k], row by row another kind: ordinary; of all exponents; x beside −x and a
-        little; halfway; subnormal; huge; with infinities and NaN; 1, ±1 and next to nothing."""
+        """Makes [count, k] with rows of different kinds: ordinary; of all exponents; x beside −x
+        and a little; halfway; subnormal; huge; with infinities and NaN; 1, ±1 and hardly more."""
         rows = [self._row(kind % 9, k) for kind in range(min(count, _ROWS))]
         made = np.array(rows, np.float32).reshape(len(rows), k)
-        if count > _ROWS:  # more of the same, but for the last bits
+        if count > _ROWS:  # copies with other last bits
             more = made[self.rng.integers(0, _ROWS, count - _ROWS)]
             turned = self.rng.integers(0, 8, more.shape, np.uint32) * np.isfinite(more)
             made = np.concatenate([made, (more.view(np.uint32) ^ turned).view(np.float32)])
@@ -228,7 +229,7 @@ class Numbers:
         return self.rows(count, k) if dtype is DType.FLOAT else self.of(dtype, count * k)
 
     def quantized(self, count: int) -> Iterator[tuple[Array, Array]]:
-        """x and a scale: one for all, one a column, one each; quotients of halves among them."""
+        """Yields x and a scale: one for all, one a column, one each. Some quotients end in ½."""
         halves = (self.rng.integers(-600, 601, count) / 2).astype(np.float32)
         scale = self.ordinary(1, 6)
         yield self.of(DType.FLOAT, count), self.of(DType.FLOAT, count)
@@ -241,7 +242,7 @@ class Numbers:
         yield self.ordinary(count, 9), np.array(0.0625, np.float32)
 
     def powers(self, count: int) -> Iterator[tuple[Array, Array]]:
-        """x and y of x^y: nasty; ordinary; exact, halfway and just beside; near 1; constant y."""
+        """Yields x and y of x^y: nasty; ordinary; exact, halfway and beside; near 1; constant y."""
         rng = self.rng
         yield NASTY[:, None], NASTY
         yield self.of(DType.FLOAT, count), self.of(DType.FLOAT, count)
@@ -267,6 +268,6 @@ class Numbers:
 
 
 def single(x: Array) -> Array:
-    """As canonical float32."""
+    """Rounds to canonical float32."""
     with np.errstate(over="ignore"):
         return canonical(x.astype(np.float32))

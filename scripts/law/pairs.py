@@ -25,13 +25,13 @@ Values: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def compiled(function: F) -> F:
-    """By numba, with IEEE's meaning of every operation; anew each time: what a cache holds may
-    be made of older code."""
+    """Compiles by numba with IEEE's meaning of every operation. Nothing is cached, because a cache
+    may hold older code."""
     return cast(F, njit(fastmath=False, error_model="numpy")(function))
 
 
 def inlined(function: F) -> F:
-    """As `compiled`; part of whatever calls it."""
+    """Compiles as `compiled` does, but into each caller."""
     return cast(F, njit(fastmath=False, error_model="numpy", inline="always")(function))
 
 
@@ -41,7 +41,7 @@ def _instruction(function: Callable[..., Any]) -> Any:
 
 @_instruction
 def fma(_typing_context: Any, _a: Any, _b: Any, _c: Any) -> Any:
-    """a·b + c, rounded once: LLVM's intrinsic, an instruction or libm's function."""
+    """Computes a·b + c, rounded once, by LLVM's intrinsic: an instruction or libm's function."""
 
     def generated(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.fma(*arguments)
@@ -51,7 +51,7 @@ def fma(_typing_context: Any, _a: Any, _b: Any, _c: Any) -> Any:
 
 @_instruction
 def double_of(_typing_context: Any, _word: Any) -> Any:
-    """The float64 with these bits."""
+    """Gives the float64 with these bits."""
 
     def generated(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
@@ -61,7 +61,7 @@ def double_of(_typing_context: Any, _word: Any) -> Any:
 
 @_instruction
 def bits_of(_typing_context: Any, _number: Any) -> Any:
-    """The bits of a float64."""
+    """Gives the bits of a float64."""
 
     def generated(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(64))
@@ -71,7 +71,7 @@ def bits_of(_typing_context: Any, _number: Any) -> Any:
 
 @_instruction
 def single_bits(_typing_context: Any, _number: Any) -> Any:
-    """The bits of the float32 nearest to a float64."""
+    """Gives the bits of the float32 nearest to a float64."""
 
     def generated(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         single = builder.fptrunc(arguments[0], ir.FloatType())
@@ -82,7 +82,7 @@ def single_bits(_typing_context: Any, _number: Any) -> Any:
 
 @inlined
 def parts(x: float) -> tuple[float, int]:
-    """(m, e) with x = m·2^e, m in [1/2, 1), of a normal x > 0."""
+    """Splits a normal x > 0 into (m, e) with x = m·2^e and m in [1/2, 1)."""
     word: int = bits_of(x)
     return double_of((word & 0xFFFFFFFFFFFFF) | (1022 << 52)), (word >> 52) - 1022
 
@@ -96,7 +96,7 @@ def two_sum(a: float, b: float) -> Pair:
 
 @inlined
 def fast_two_sum(a: float, b: float) -> Pair:
-    """For |a| ≥ |b|, or a = 0."""
+    """Adds a and b into a pair, for |a| ≥ |b| or a = 0."""
     s = a + b
     return s, b - (s - a)
 
@@ -148,8 +148,8 @@ def negative(a: Pair) -> Pair:
 
 @inlined
 def rounded(a: Pair, error: float) -> int:
-    """The bits of the float32 nearest to every number within `error`, relatively, of a; −1 where
-    that does not decide.
+    """Gives the bits of the float32 nearest to every number within `error`, relatively, of a, or −1
+    where that does not decide.
 
     The number lies strictly between hi and its neighbour on the side of lo. Of these two the one
     with an odd last bit rounds as the number does (Boldo and Melquiond, 2008)."""
@@ -162,13 +162,13 @@ def rounded(a: Pair, error: float) -> int:
 
 
 def split(value: Any) -> Pair:
-    """An mpmath number as a pair."""
+    """Splits an mpmath number into a pair."""
     hi = float(value)
     return hi, float(value - hi)
 
 
 def table(values: Any) -> Values:
-    """mpmath numbers as rows hi, lo."""
+    """Gives mpmath numbers as rows hi, lo."""
     return np.array([split(value) for value in values], np.float64)
 
 
@@ -180,8 +180,8 @@ def _products(x: Values, y: Values, p: Values, e: Values, s: Values, f: Values) 
 
 
 def confirm_exactness(count: int = 20_000) -> None:
-    """Raises where the compiler has broken what every pair stands on: that a product and a sum,
-    each with its error, are exact."""
+    """Raises ArithmeticError where compiled products or sums, with their errors, are not exact, on
+    which all pairs rely."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, count)) * 2.0 ** rng.integers(-60, 60, (2, count))
     p, e, s, f = np.empty((4, count))

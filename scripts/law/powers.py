@@ -1,4 +1,5 @@
-"""x^y by pairs of float64; what those leave undecided by rationals if exact, else by mpmath."""
+"""Computes x^y by pairs of float64. What those leave undecided is computed by rationals where it is
+exact, else by mpmath."""
 
 from fractions import Fraction
 
@@ -11,12 +12,12 @@ from scripts.law.functions import INF, NAN, ONE, SIGN, pow_value
 from scripts.law.nearest import nearest_float
 from scripts.law.pairs import compiled, rounded
 
-# The logarithm's 2^−97 or so, magnified by an exponent of at most 2^7.
+# The logarithm's error is about 2^−97, which an exponent of at most 2^7 magnifies.
 ERROR = 2.0**-80
 
 
 def power_bits(x: Array, y: Array) -> Array:
-    """Of bits."""
+    """Computes x^y of bits."""
     out = np.empty(x.size, np.int64)
     _powers(x, y, _floats(x & ~SIGN), _floats(y), out)
     for at in np.flatnonzero(out < 0):
@@ -34,7 +35,7 @@ def _floats(words: Array) -> Array:
 
 @compiled
 def _powers(x: Array, y: Array, size: Array, power: Array, out: Array) -> None:
-    """−1 is undecided, −2 undecided and negative."""
+    """Writes results, or −1 where one is undecided, −2 where one is undecided and negative."""
     for at in range(x.size):
         a, b = x[at] & ~SIGN, y[at] & ~SIGN
         whole = b == INF or b >= 0x4B800000 or power[at] == np.floor(power[at])
@@ -67,7 +68,7 @@ def _powers(x: Array, y: Array, size: Array, power: Array, out: Array) -> None:
 
 
 def _exact(x: float, y: float) -> int:
-    """By a rational that has the right power if there is one of 60 bits, else by mpmath."""
+    """Rounds x^y exactly, by a rational of few bits where that is x^y, else by mpmath."""
     n, d = y.as_integer_ratio()
     near = Fraction(x**y) if 1e-300 < x**y < 1e300 else Fraction(0)
     # A root of 2^8 or higher of a float32 that is not 1 is not rational.

@@ -1,4 +1,4 @@
-"""What integers decide of a function of one number of 32 bits: bits in, bits out."""
+"""Functions of one number of 32 bits that integers decide: bits in, bits out."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from scripts.law.pairs import compiled
 
 @compiled
 def sqrt_bits(words: Array) -> Array:
-    """r with (2r − 1)² < 4·m·2^k < (2r + 1)²; no root is a midpoint."""
+    """Finds the root r with (2r − 1)² < 4·m·2^k < (2r + 1)². No root is a midpoint."""
     out = np.empty(words.size, np.int64)
     for at in range(words.size):
         word = np.int64(words[at])
@@ -62,7 +62,7 @@ def absolute_bits(words: Array) -> Array:
 
 @compiled
 def integer_bits(words: Array, low: int, high: int) -> Array:
-    """Towards zero, clamped, NaN to 0: the mantissa shifted."""
+    """Shifts the mantissa to an integer, towards zero and clamped. NaN gives 0."""
     out = np.empty(words.size, np.int64)
     for at in range(words.size):
         word = np.int64(words[at])
@@ -89,7 +89,7 @@ def truth_bits(words: Array) -> Array:
 
 @compiled
 def float_of_int32_bits(words: Array) -> Array:
-    """int32 with these bits as float32: the 24 leading bits; the others decide how they round."""
+    """Rounds the int32 with these bits to float32: keeps 24 bits, and rounds by the others."""
     out = np.empty(words.size, np.int64)
     for at in range(words.size):
         n = np.int64(np.int32(words[at]))

@@ -1,4 +1,4 @@
-"""All 2^32 inputs of a function of one float32: what the fast kernel gives against a reference."""
+"""Compares fast kernels with references on all 2^32 inputs of functions of one number."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -32,19 +32,20 @@ from scripts.law.single import (
 
 BLOCK = 1 << 17
 ALL = 1 << 32
-# From here on the kernel takes every sine and cosine by the slow rule, 20 µs each: a sample does.
+# From here on the kernel computes each sine and cosine by the slow rule, which takes 20 µs, so that
+# only a sample is compared.
 LARGEST_ANGLE = 0x4E800000  # 2^30
 _SAMPLE = 1 << 9
 
 Reference: TypeAlias = Callable[[Array], Array]
-"""The bits that the law demands for float32 with these bits, as int64."""
+"""Gives the bits that the law demands for inputs with these bits, as int64."""
 Report: TypeAlias = Callable[[int, int], None]
-"""Told how many of how many elements are done, now and then."""
+"""Is called now and then with how many elements are done, and of how many."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was compared, and with what result."""
+    """Counts what was compared, and keeps examples of what was wrong."""
 
     op: str
     method: str
@@ -54,7 +55,7 @@ class Tally:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def count(self, right: Array, inputs: Callable[[int], object]) -> None:
-        """Takes `right` in, of the same elements a truth value each."""
+        """Counts elements. `right` says of each whether it was."""
         self.elements += right.size
         found = np.flatnonzero(~right.reshape(-1))
         self.wrong += found.size
@@ -73,7 +74,7 @@ class Tally:
 
 
 def kernel_of(op: Op, types: Sequence[ValueType], attributes: Sequence[int] = ()) -> Kernel:
-    """The fast kernel, no operand a constant."""
+    """Makes the fast kernel for operands none of which is constant."""
     operands = tuple(Operand(OperandKind.INPUT, at, type_) for at, type_ in enumerate(types))
     primitive = PRIMITIVES[op]
     node = Node(op, operands, primitive.infer(types, attributes), tuple(attributes))
@@ -81,8 +82,8 @@ def kernel_of(op: Op, types: Sequence[ValueType], attributes: Sequence[int] = ()
 
 
 def equal_bits(got: Array, wanted: Array) -> Array:
-    """Whether each element is what it must be: floats to the bit, of a NaN any payload, since it is
-    made canonical on the way out."""
+    """Says of each element whether it is right: floats to the bit, but NaN with any payload, which
+    is made canonical later."""
     if got.dtype != np.float32:
         return np.asarray(got == wanted)
     same = got.view(np.uint32) == wanted
@@ -93,7 +94,7 @@ def equal_bits(got: Array, wanted: Array) -> Array:
 
 
 class Function:
-    """A transcendental function's reference, which also measures the kernel's float64 values."""
+    """Computes a transcendental function's reference, and measures the kernel's float64 values."""
 
     def __init__(self, op: Op):
         self.op = op
@@ -120,12 +121,12 @@ class Function:
         return out
 
     def hard(self) -> Array:
-        """Which of the last block lie near a midpoint of float32 (but subnormal ones)."""
+        """Says which values of the last block lie near a midpoint between normal float32."""
         beyond = self._hi.view(np.int64) & ((1 << 29) - 1)
         return np.asarray(np.abs(beyond - (1 << 28)) < 1 << 9)
 
     def pairs(self, words: Array) -> tuple[Array, Array, Array]:
-        """(words, hi, lo) of those that need a value."""
+        """Gives (words, hi, lo) of the inputs at which the function must be evaluated."""
         x, out = np.empty(words.size), np.empty(words.size, np.int64)
         self._special(words, words.view(np.float32), x, out)
         hi, lo = np.empty(words.size), np.empty(words.size)
@@ -145,7 +146,7 @@ def _each(function: Callable[[float], float]) -> Callable[[Array], Array]:
     return values
 
 
-# What the kernels take: their own functions, or numpy's.
+# The float64 functions that the kernels take, their own or numpy's.
 _FLOAT64: dict[Op, Callable[[Array], Array]] = {
     Op.EXP: _each(kernels.exp64),
     Op.LOG: np.log,
@@ -160,7 +161,7 @@ _FLOAT64: dict[Op, Callable[[Array], Array]] = {
 
 
 def _loops(op: Op) -> tuple[Callable[..., int], Callable[..., None], Callable[..., Any]]:
-    """One loop a step, so that LLVM makes vectors of the second, where the time goes."""
+    """Compiles one loop for each step, so that LLVM vectorizes the second, which takes the time."""
     special_of, value = SPECIALS[op], VALUES[op]
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
@@ -194,7 +195,7 @@ def _loops(op: Op) -> tuple[Callable[..., int], Callable[..., None], Callable[..
 
 
 def exact_bits(op: Op, word: int) -> int:
-    """By mpmath, at a precision that decides."""
+    """Computes the bits by mpmath, at a precision that decides."""
     x = float(np.uint32(word).view(np.float32))
     precision = functions.PRECISION
     while precision < 1 << 14:
@@ -210,8 +211,8 @@ def exact_bits(op: Op, word: int) -> int:
 
 
 def bound_observed(op: Op, count: int) -> tuple[int, float]:
-    """How many pairs were held against mpmath, and log2 of their largest relative error: random
-    inputs of every exponent, and those around the ends and the tables' borders."""
+    """Compares pairs with mpmath's numbers, at random inputs of every exponent and around the ends
+    and the tables' borders. Gives how many, and log2 of their largest relative error."""
     function, rng = Function(op), np.random.default_rng(op)
     borders = (np.arange(0, 1025)[:, None] / 128 + [0, 2.0**-20, -(2.0**-20)]).astype(np.float32)
     words = np.concatenate(
@@ -235,7 +236,7 @@ def bound_observed(op: Op, count: int) -> tuple[int, float]:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A kernel of one operand of 32 bits, and what it must give."""
+    """A kernel of one operand of 32 bits, and the reference that it must equal."""
 
     name: str
     op: Op
@@ -244,10 +245,10 @@ class Sweep:
     method: str
     attributes: tuple[int, ...] = ()
     sampled_from: int = ALL
-    """The least magnitude of which a sample is compared."""
+    """The magnitude from which on only a sample is compared."""
 
     def run(self, report: Report, start: int = 0, stop: int = ALL, stride: int = 1) -> Tally:
-        """Compares one block of `stride`."""
+        """Compares every `stride`-th block of the inputs from `start` to `stop`."""
         tally, began = Tally(self.name, self.method), time.perf_counter()
         kernel, size, reference = self._kernel(BLOCK), BLOCK, self.reference()
         for at in range(start, stop, BLOCK * stride):
@@ -285,7 +286,7 @@ def _word(words: Array, place: int) -> str:
 
 
 def _sample(reference: Reference, at: int) -> Array:
-    """Some places of a block, and all where the value is within 2^−20 places of a midpoint."""
+    """Chooses some places of a block, and all whose value is within 2^−20 places of a midpoint."""
     chosen = np.zeros(BLOCK, np.bool_)
     chosen[at // BLOCK % _SAMPLE :: _SAMPLE] = True
     if isinstance(reference, Function):

@@ -1,5 +1,7 @@
-"""What numpy has no ufunc for, compiled by numba: one subject a file, imported when first needed.
+"""Kernels for which numpy has no ufunc, compiled by numba: one subject a file, imported when first
+needed.
 
-Kernels here compute in float64 or in float32 as IEEE has it, nothing contracted or reordered, and
-say which elements their bounds leave open; the plain rules in `ops` redo those.
+They compute in float64 or float32 as IEEE says, without contracting or reordering operations unless
+their bounds allow it, and say which elements their bounds leave open. The plain rules in `ops`
+compute those again.
 """

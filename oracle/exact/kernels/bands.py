@@ -1,4 +1,4 @@
-"""What windows stand on: rows of some images as float64, padding included, in a core's cache.
+"""Bands: rows of some images as float64, padding included, small enough for a core's cache.
 
 `source` tells for each row of an image with its padding which row of the image it is, or −1;
 `segments` [·, 3] where in the row, from where in the image's row, and how many elements.
@@ -22,8 +22,8 @@ def fill(
     source: Array,
     segments: Array,
 ) -> None:
-    """band[at…]: rows `source` of the image that begins at x[image], `row` elements a row; with its
-    padding a row has `extent`."""
+    """Fills band[at…] with the rows `source` of the image that begins at x[image]. A row has `row`
+    elements in the image and `extent` elements with its padding."""
     is_whole = len(segments) == 1 and segments[0, 2] == extent
     for r in range(len(source)):
         line = band[at + r * extent : at + (r + 1) * extent]
@@ -45,6 +45,6 @@ def fill(
 def lengths(
     band: Array, base: int, starts: Array, windows: int, pieces: Array, found: Array
 ) -> None:
-    """Of each window's elements as a vector."""
+    """Writes the Euclidean length of each window's elements, taken as a vector."""
     for i in range(windows):
         found[i] = sqrt(SQUARE(band, base + starts[i], pieces))

@@ -1,6 +1,7 @@
-"""Convolutions of one channel a group: each output's terms are few, so their sizes are summed too.
+"""Convolutions whose groups have one channel each.
 
-A bound by the largest element of a channel would leave open what a window of zeros gives.
+Each output has few terms, so their sizes are summed as well, for the error bound. A bound by the
+largest element of a channel would leave the output of a window of zeros open.
 """
 
 import numpy as np
@@ -24,7 +25,7 @@ def packed_size(channels: int, many: int, terms: int) -> int:
 
 @compiled
 def pack(w: Array, packed: Array) -> None:
-    """w [channels, many, taps] as [many, vectors, taps, LANES]."""
+    """Packs w [channels, many, taps] as [many, vectors, taps, LANES]."""
     channels, many, terms = w.shape
     packed[:] = 0
     for c in range(channels):
@@ -49,7 +50,7 @@ def channelwise(
     band: Array,
     out: Array,
 ) -> int:
-    """Writes all elements of `out`; gives how many are OPEN. As `contract.contract`."""
+    """Writes all elements of `out`, and gives how many are OPEN, as `contraction.contract` does."""
     (
         images, image, row, extent, rows, stride, reach, across, images_a_band, rows_a_band,
         channels, many, bias_column,

@@ -1,4 +1,4 @@
-"""How kernels are compiled."""
+"""Decorators that compile kernels."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,8 +18,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Cache(FunctionCache):  # type: ignore[misc, unused-ignore]
-    """numba's own forgets a kernel when its file has changed, but not when one has that it is made
-    of: a worker that was upgraded would go on with the old."""
+    """Forgets a kernel when any file of kernels has changed. numba's own cache looks at the
+    kernel's file only, so that a worker would run old code after an upgrade of a file that it
+    inlines."""
 
     def _index_key(self, *key: Any) -> Any:
         known: Any = super()
@@ -27,13 +28,14 @@ class _Cache(FunctionCache):  # type: ignore[misc, unused-ignore]
 
 
 def compiled(function: F) -> F:
-    """By numba, once a machine (`__pycache__`), with IEEE's meaning of every operation, and without
-    Python's lock."""
+    """Compiles by numba with IEEE's meaning of every operation, to run without Python's lock. The
+    code is kept in `__pycache__`, so that a machine compiles once."""
     return cast(F, _cached(function))
 
 
 def compiled_for(signature: object) -> Callable[[F], F]:
-    """As `compiled`, but once for all arrays: read-only ones would each make another version."""
+    """Compiles for one signature, because numba would else make another version for each mix of
+    read-only and writable arrays."""
 
     def decorate(function: F) -> F:
         made = _cached(function)
@@ -45,18 +47,18 @@ def compiled_for(signature: object) -> Callable[[F], F]:
 
 
 def inlined(function: F) -> F:
-    """As a part of whatever kernel of its file calls it."""
+    """Makes the function a part of each kernel of its file that calls it."""
     return cast(F, njit(fastmath=False, error_model="numpy", inline="always")(function))
 
 
 def reordered(function: F) -> F:
-    """As `compiled`, for sums whose bounds hold in any order, fused or not."""
+    """Compiles sums that may be reordered and fused, because their bounds hold either way."""
     return cast(F, _cached(function, fastmath={"reassoc", "contract"}))
 
 
 def _cached(function: Callable[..., Any], **options: Any) -> Any:
     made = njit(**_OPTIONS | options)(function)
     keep: Any = _Cache
-    with suppress(RuntimeError):  # nowhere to keep it, neither beside the source nor at home
+    with suppress(RuntimeError):  # no folder to keep it in is writable
         made._cache = keep(function)
     return made

@@ -1,7 +1,8 @@
 """exp, sigmoid, tanh and erf of float32 numbers, by float64 values within 2^−45 of the true ones.
 
-A kernel rounds both ends of that interval; where they differ it leaves −0, which is no result of
-these, and it gives how many it left. Arguments beyond which nothing changes are drawn in first.
+A kernel rounds both ends of that interval. Where they differ it writes −0, which is no result of
+these functions, and it gives how often it did so. Arguments are first clamped to a range beyond
+which the rounded result does not change.
 
 With x = k·ln 2 + r, |r| ≤ 0.3466, e^r − 1 is Taylor's series to r^12: what is dropped is less than
 2^−50 of it. The first part of ln 2 has 33 bits, so k times it is exact, and so is x less that; r
@@ -47,7 +48,7 @@ _Q = (
 
 @compiled
 def _reduced(x: float) -> tuple[float, float]:
-    """(e^r − 1, 2^k) with e^x = e^r·2^k, for |x| < 700; (NaN, anything) of NaN."""
+    """Gives (e^r − 1, 2^k) with e^x = e^r·2^k for |x| < 700, and (NaN, any number) for NaN."""
     shifted = x * _LOG2_E + _TO_INTEGER
     k = shifted - _TO_INTEGER
     r = (x - k * _LN2_FIRST) - k * _LN2_REST
@@ -87,10 +88,11 @@ def tanh64(x: float) -> float:
 
 @compiled
 def erf64(x: float) -> float:
-    """Within 50 units of 2^−53: all coefficients are positive and x² ≥ 0 is exact, so a rounding is
-    never magnified: P and Q go through 22 each, the division, the product and the rounding of the
-    coefficients are four more, and the function itself is off by less than one (2^−53.7, by mpmath
-    at 2,000 points). Swept over all float32 in (0, 4]: within 9 of libm's. Beyond 4 it is erf 4."""
+    """Computes erf x within 50 units of 2^−53. All coefficients are positive and x² ≥ 0 is exact,
+    so a rounding is never magnified: P and Q go through 22 each, the division, the product and the
+    rounding of the coefficients are four more, and the function itself is off by less than one
+    (2^−53.7, by mpmath at 2,000 points). Swept over all float32 in (0, 4]: within 9 of libm's.
+    Beyond 4 it is erf 4."""
     x = 4.0 if x > 4.0 else x
     x = -4.0 if x < -4.0 else x
     z = x * x
@@ -110,7 +112,7 @@ def erf64(x: float) -> float:
 
 @compiled
 def _rounded(y: float) -> np.float32:
-    """What both ends of the interval around y round to; −0 where they differ, and NaN of NaN."""
+    """Gives what both ends of the interval around y round to, −0 where they differ, NaN for NaN."""
     low, high = np.float32(y * _LOW), np.float32(y * _HIGH)
     if low == high:
         return high
@@ -160,7 +162,7 @@ def erf(x: Array, out: Array) -> int:
 
 @compiled
 def rounded(values: Array, out: Array) -> int:
-    """As the others, of float64 values within the same bound that are there already."""
+    """Rounds as the others do, from float64 values that somebody else computed within the bound."""
     left = 0
     for at in range(values.size):
         out[at] = y = _rounded(values[at])

@@ -19,7 +19,7 @@ _TABLE = types.Array(types.int64, 2, "C", readonly=True)
 
 @compiled
 def _load(data: Array, repeat: int, size: int, start: int, block: int, into: Array) -> None:
-    """Elements (i // repeat) mod size of `data`, for i from `start` on, a multiple of `block`."""
+    """Loads elements (i // repeat) mod size of `data`, from i = `start`, a multiple of `block`."""
     count = into.size
     if repeat == 1 and size >= start + count:
         part = data[start : start + count]
@@ -102,9 +102,12 @@ def run(
     f: Array,
     out: Array,
 ) -> None:
-    """`modes`: repeat and size of each operand. `code`: op and the places of its operands, among
-    the operands and then the results in order; the last is what comes out. An operand that every
-    block reads alike, since its size divides `block`, is laid out once."""
+    """Runs `code` block by block and writes the last operation's results to `out`.
+
+    `modes` has repeat and size of each operand. `code` has for each operation its number and three
+    places, which count the operands and after them the results in order. An operand whose size
+    divides `block` reads alike in every block, and is laid out once.
+    """
     given, size = len(modes), out.size
     block = min(block, size)
     registers = np.empty((given + len(code), block), np.float32)

@@ -1,4 +1,4 @@
-"""Numbers as small integers."""
+"""Quantizing: float32 numbers become small integers."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from oracle.tensor import Array
 
 @compiled
 def quantize(x: Array, scale: Array, zero: Array, low: int, high: int, out: Array) -> None:
-    """By one scale and one zero point. Beyond ±2^23 float32 are whole, and so far out that a zero
-    point changes nothing."""
+    """Quantizes by one scale and one zero point. Adding the zero point in float32 is safe: beyond
+    ±2^23, where that could round, the result is clamped anyway."""
     step, point = scale[0], np.float32(zero[0])
     least, most = np.float32(low), np.float32(high)
     for at in range(x.size):

@@ -10,7 +10,7 @@ from oracle.tensor import Array
 
 @reordered
 def _sum(row: Array) -> tuple[float, float]:
-    """And of the sizes."""
+    """Gives the sum of a row, and the sum of its absolute values."""
     total, size = 0.0, 0.0
     for i in range(len(row)):
         total += np.float64(row[i])
@@ -20,8 +20,8 @@ def _sum(row: Array) -> tuple[float, float]:
 
 @compiled
 def sums(x: Array, k: int, divisor: float, unit: float, out: Array) -> int:
-    """Writes the rounded sum / divisor of each row of `k` elements; gives how many are OPEN: none
-    but of those that are divided. `unit` covers the error of a sum, relative to Σ|x|."""
+    """Writes the rounded sum / divisor of each row of `k` elements, and gives how many are OPEN.
+    `unit` bounds the error of a sum, relative to Σ|x|."""
     terms, lanes = np.empty(k), np.empty(3 * LANES)
     words = out.view(np.uint32)
     left = 0
@@ -29,7 +29,7 @@ def sums(x: Array, k: int, divisor: float, unit: float, out: Array) -> int:
         row = x[n * k : (n + 1) * k]
         total, size = _sum(row)
         value, error = total / divisor, size * (unit / divisor) + FLOOR
-        # As for contractions: nothing decided is −0.
+        # FLOOR makes sure that nothing decided here is −0 (see `tile._filter`).
         high = np.float32(value + error)
         out[n] = high
         if np.float32(value - error) == high:
@@ -50,8 +50,8 @@ def maxima(
     x: Array, size: int, width: int, kernel: int, stride: int, dilation: int, begin: int,
     windows: int, out: Array,
 ) -> None:  # fmt: skip
-    """x [·, size, width] to out [·, windows, width]: of the elements on which a window's taps stand
-    the largest, −∞ of none; NaN if one is."""
+    """Writes for windows over x [·, size, width] to out [·, windows, width] the largest of the
+    elements on which a window's taps stand: −∞ where they stand on none, NaN where one is NaN."""
     for line in range(out.size // max(1, windows * width)):
         for w in range(windows):
             at = (line * windows + w) * width

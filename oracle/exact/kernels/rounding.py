@@ -1,4 +1,4 @@
-"""One exact sum of float64 terms, rounded once to float32: what a filter leaves undecided.
+"""One exact sum of float64 terms, rounded once to float32, for an element that bounds left open.
 
 Terms are float32 numbers or products of two: multiples of 2^−298 below 2^256, so that no sum or
 error term overflows or underflows. TwoSum (Knuth, TAOCP 2, 4.2.2) has no product to be fused.
@@ -17,8 +17,8 @@ MINUS_ZERO = np.uint32(0x80000000)
 
 @compiled
 def _to_odd(value: float, beyond: float) -> np.uint32:
-    """The bits of float32 of a number that lies between `value` and its neighbour where `beyond`
-    points, or is `value` if that is 0: as `sums.to_odd`."""
+    """Rounds to float32 bits a number between `value` and its neighbour in the direction of the
+    sign of `beyond`; it is `value` itself where `beyond` is 0. Works as `sums.to_odd`."""
     bits = np.float64(value).view(np.int64)
     if beyond != 0 and bits & 1 == 0:
         up = (beyond > 0) == (value > 0)
@@ -29,10 +29,10 @@ def _to_odd(value: float, beyond: float) -> np.uint32:
 
 @compiled
 def rounded_terms(terms: Array, count: int, lanes: Array) -> np.uint32:
-    """The bits of the float32 nearest to the sum of the first `count` terms, or OPEN.
+    """Gives the bits of the float32 nearest to the sum of the first `count` terms, or OPEN.
 
-    Each lane sums its terms, the errors of that, and the sizes of the errors of those; the exact
-    sum is s + e within the sum of the last. `lanes` is memory for 3·LANES numbers.
+    Each lane sums its terms (s), the errors of those sums (e), and the absolute errors of the sums
+    of errors; the exact sum is s + e within the last. `lanes` is memory for 3·LANES numbers.
     """
     lanes[:] = 0
     totals, errors, missed = lanes[:LANES], lanes[LANES : 2 * LANES], lanes[2 * LANES :]
@@ -73,7 +73,8 @@ def rounded_terms(terms: Array, count: int, lanes: Array) -> np.uint32:
 
 @compiled
 def rounded_parts(total: float, small: float, rest: float) -> np.uint32:
-    """As above, of total + small, and what is missing: at most `rest`, computed as a sum."""
+    """Gives the bits of the float32 nearest to total + small ± rest, or OPEN. `rest` was computed
+    as a sum."""
     value = total + small
     t = value - total
     beyond = (total - (value - t)) + (small - t)
@@ -89,8 +90,8 @@ def rounded_parts(total: float, small: float, rest: float) -> np.uint32:
 
 @compiled
 def special(value: float, is_sure: bool) -> np.uint32:
-    """Of a float64 sum that is not finite, whose terms may be others than those of the law: padding
-    times an infinite weight is NaN, but no term. An infinity is one in any case."""
+    """Gives the bits for a float64 sum that is not finite. A NaN is OPEN unless `is_sure`, because
+    padding times an infinite weight is NaN but no term by the law. An infinity is always right."""
     if np.isnan(value):
         return NAN if is_sure else OPEN
     return np.float32(value).view(np.uint32)

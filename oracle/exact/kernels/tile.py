@@ -1,7 +1,7 @@
 """The innermost loop of contractions: some rows times some vectors of columns, in registers.
 
-It is written for LLVM itself, since numba has no vectors: LLVM makes it fast on any processor.
-A product and a sum may or may not be fused; the bounds of whoever calls this hold either way.
+It is written in LLVM's own instructions, because numba has no vectors; LLVM makes it fast on any
+processor. A product and a sum may or may not be fused: the callers' error bounds hold either way.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +16,9 @@ from numba.np.arrayobj import make_array
 
 _IS_WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
 LANES = 8 if _IS_WIDE else 4
-"""Of a vector of float64."""
+"""The numbers in a vector of float64."""
 ROWS = 8 if _IS_WIDE else 4
-"""At most: all sums of a tile, and the vectors that it reads, must fit into the registers."""
+"""The rows of a tile at most: its sums and the vectors that it reads must fit into registers."""
 VECTORS = 3
 
 _COUNT, _SINGLE, _DOUBLE = ir.IntType(64), ir.FloatType(), ir.DoubleType()
@@ -27,12 +27,12 @@ _CONTRACT = ("contract",)
 
 
 def _tile(rows: int, vectors: int) -> Any:
-    """tile(a, base, starts, row, pieces, first, past, b, at, c): the sums of a float64 times b
-    float32, to c [rows, VECTORS·LANES].
+    """Makes tile(a, base, starts, row, pieces, first, past, b, at, c), which writes the sums of
+    float64 a times float32 b to c [rows, VECTORS·LANES].
 
-    Row r begins at a[base + starts[row + r]]; of it, pieces [·, 2] number first … past − 1 tell
-    where each begins and how many terms it has, at least one. b begins at `at` and has
-    [terms, vectors·LANES].
+    Row r begins at a[base + starts[row + r]]. Its terms lie in the pieces first … past − 1 of
+    pieces [·, 2], which tell where a piece begins in the row and how many terms it has, at least
+    one. b begins at `at` and has [terms, vectors·LANES].
     """
 
     @intrinsic
@@ -80,7 +80,7 @@ def _tile(rows: int, vectors: int) -> Any:
 def _sums(
     builder: Any, rows: Sequence[Any], pieces: Any, first: Any, past: Any, b: Any, vectors: int
 ) -> list[list[Any]]:
-    """Two loops, over pieces and over a piece's terms; the sums are their only state."""
+    """Builds two loops, over pieces and over a piece's terms, and gives the sums they carry."""
     entry = builder.block
     piece, term, last, done = _blocks(builder, "piece", "term", "last", "done")
     builder.branch(piece)
@@ -154,10 +154,12 @@ TILES: dict[tuple[int, int], Callable[..., None]] = {
 
 
 def _filter(rows: int, vectors: int) -> Any:
-    """filter(sums, row, added, sizes, norms, norm, norm_step, lengths, length, length_step, out,
-    at, step, width): for rows row … of a tile, as many as this has, writes the first `width`
-    columns' upper ends as float32 to out[at + step·r …]; gives which lower ends are others: for one
-    row bits of the columns, for more a number that is 0 where none is.
+    """Makes filter(sums, row, added, sizes, norms, norm, norm_step, lengths, length, length_step,
+    out, at, step, width), which rounds both ends of the interval around each sum.
+
+    For `rows` rows of a tile from `row` on it writes the upper ends of the first `width` columns as
+    float32 to out[at + step·r …], and gives which lower ends round to another number: for one row
+    as bits, one a column, for more rows as a number that is 0 where all are alike.
 
     The ends are sum + added ± (norm·length + size), of norms[norm + norm_step·r …] and
     lengths[length + length_step·r]. Where size ≥ FLOOR + 16·UNIT·|added|, nothing decided is −0:
@@ -213,7 +215,7 @@ def _filter(rows: int, vectors: int) -> Any:
 
 
 def _mask(builder: Any, width: Any, v: int) -> Any:
-    """The lanes of vector v that are below `width`."""
+    """Gives the lanes of vector v whose columns are below `width`."""
     counts = ir.VectorType(_COUNT, LANES)
     lanes = ir.Constant(counts, [v * LANES + lane for lane in range(LANES)])
     return builder.icmp_signed("<", lanes, _spread(builder, width, counts))
@@ -237,7 +239,7 @@ FILTERS: dict[tuple[int, int], Callable[..., int]] = {
 
 @intrinsic
 def _square(_typing: Any, a: Any, at: Any, pieces: Any) -> Any:
-    """square(a, at, pieces): the sum of the squares of a window's elements, in any order."""
+    """Gives square(a, at, pieces), the sum of the squares of a window's elements, in any order."""
     signature = types.float64(a, at, pieces)
 
     def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
@@ -293,10 +295,10 @@ SQUARE: Callable[..., float] = _square
 def _compensated(
     _typing: Any, a: Any, at: Any, pieces: Any, b: Any, b_at: Any, width: Any, found: Any
 ) -> Any:
-    """compensated(a, at, pieces, b, b_at, width, found): of one window times one vector of columns
-    the sums, the sums of their errors, and of the sizes of the errors of these, [3, LANES], added
-    to what is found: so that the first two are exact within the third. Each step is a TwoSum (as in
-    `rounding`), of products that are exact."""
+    """Makes compensated(a, at, pieces, b, b_at, width, found), which multiplies one window by one
+    vector of columns. To `found` [3, LANES] it adds the sums, the sums of their errors, and the
+    sums of the absolute errors of these: the first two together are exact within the third. Each
+    step is a TwoSum (as in `rounding`), of products that are exact."""
     signature = types.void(a, at, pieces, b, b_at, width, found)
 
     def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
@@ -374,7 +376,7 @@ def _size(builder: Any, vector: Any) -> Any:
 
 
 def _load_some(builder: Any, pointer: Any, count: Any) -> Any:
-    """The first `count` lanes, and zeros."""
+    """Loads the first `count` lanes, and zeros into the others."""
     pointer = builder.bitcast(pointer, _DOUBLES.as_pointer())
     mask = _mask(builder, count, 0)
     name = f"llvm.masked.load.v{LANES}f64.p0"
@@ -388,10 +390,10 @@ def _blocks(builder: Any, *names: str) -> list[Any]:
 
 
 def _channelwise(rows: int) -> Any:
-    """channelwise(a, base, starts, row, taps, w, at, sums, sizes): a vector of channels of each of
-    some rows times weights of their own: Σ a·w to sums [rows, VECTORS·LANES], and Σ |a·w| to
-    sizes [rows, LANES]. Row r begins at a[base + starts[row + r]], tap n at taps[n, 0] of it, its
-    weights at w[at + n·LANES]; there is at least one."""
+    """Makes channelwise(a, base, starts, row, taps, w, at, sums, sizes), which multiplies a vector
+    of channels of each row by weights of their own. It writes Σ a·w to sums [rows, VECTORS·LANES],
+    and Σ |a·w| to sizes [rows, LANES]. Row r begins at a[base + starts[row + r]], its tap n at
+    taps[n, 0] from there, and the tap's weights at w[at + n·LANES]; there is at least one tap."""
 
     @intrinsic
     def channelwise(

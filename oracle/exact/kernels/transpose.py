@@ -1,4 +1,4 @@
-"""Transposes, a square that the first cache holds at a time."""
+"""Transposes, one square at a time that the first cache holds."""
 
 import numpy as np
 
@@ -10,8 +10,8 @@ SIDE = 16
 
 @compiled
 def transpose(x: Array, out: Array) -> None:
-    """[n, rows, columns] to [n, columns, rows]. A square is read along rows and written along
-    columns: numpy's strides would meet in the same few lines of the cache."""
+    """Transposes [n, rows, columns] to [n, columns, rows]. A square is read along rows and written
+    along columns, because numpy's strides would meet in the same few lines of the cache."""
     n, rows, columns = x.shape
     square = np.empty((SIDE, SIDE), x.dtype)
     for batch in range(n):

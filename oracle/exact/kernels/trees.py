@@ -14,7 +14,8 @@ _FEATURE, _THRESHOLD, _BELOW, _ABOVE, _MISSING, _LEAF = range(6)
 
 @compiled
 def depths(nodes: Array, roots: Array, steps: int) -> Array:
-    """The most steps of any walk from each root; `steps` for all if a successor is not behind."""
+    """Gives the most steps of any walk from each root, or `steps` for all where a node's successor
+    does not stand behind it."""
     below = np.zeros(len(nodes), np.int64)
     for at in range(len(nodes) - 1, -1, -1):
         if nodes[at, _BELOW] == at:

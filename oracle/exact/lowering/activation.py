@@ -43,7 +43,7 @@ def _below_zero(b: Builder, x: Operand, then: Operand, otherwise: Operand) -> Op
 
 
 def leaky(b: Builder, x: Operand, slope: Operand) -> Operand:
-    """x where x ≥ 0, else x·slope: a maximum, where it is known that 0 < slope ≤ 1."""
+    """Emits x where x ≥ 0, else x·slope, as a maximum where 0 < slope ≤ 1 is known."""
     known = b.known(slope)
     product = b.emit(Op.MUL, (x, slope))
     if known is not None and (known > 0).all() and (known <= 1).all():
@@ -71,7 +71,7 @@ def _thresholded_relu(b: Builder, node: Source) -> list[Operand]:
 
 
 def _shrink(b: Builder, node: Source) -> list[Operand]:
-    """x + bias below −λ, x − bias above λ, else 0."""
+    """Emits x + bias below −λ, x − bias above λ, else 0."""
     (x,) = node.exactly(1)
     bias, edge = _scalar(b, node, "bias", 0.0), _scalar(b, node, "lambd", 0.5)
     below = b.emit(Op.LESS, (x, b.emit(Op.NEG, (edge,))))
@@ -159,7 +159,7 @@ def gelu(b: Builder, x: Operand) -> Operand:
 
 
 def fast_gelu(b: Builder, x: Operand) -> Operand:
-    """With tanh in place of erf."""
+    """Emits Gelu with tanh in place of erf."""
     half = b.emit(Op.MUL, (x, b.scalar(0.5)))
     cube = b.emit(Op.MUL, (b.emit(Op.MUL, (x, x)), x))
     curve = b.emit(Op.ADD, (x, b.emit(Op.MUL, (cube, b.scalar(0.044715)))))
@@ -168,7 +168,7 @@ def fast_gelu(b: Builder, x: Operand) -> Operand:
 
 
 def _log_softmax(b: Builder, x: Operand) -> Operand:
-    """Over each row of [outer, K]: d = x − max, d − log Σe^d."""
+    """Emits d − log Σe^d with d = x − max, over each row of [outer, K]."""
     column = (x.type.shape[0], 1)
     largest = b.reshape(b.emit(Op.REDUCE_MAX, (x,)), column)
     d = b.emit(Op.SUB, (x, largest))
@@ -177,7 +177,7 @@ def _log_softmax(b: Builder, x: Operand) -> Operand:
 
 
 def _hardmax(b: Builder, x: Operand) -> Operand:
-    """1 at the first largest of each row, else 0."""
+    """Emits 1 at the first of the largest elements of each row, else 0."""
     rows, k = x.type.shape
     place = b.reshape(b.emit(Op.ARG_MAX, (x,), 0), (rows, 1))
     places = b.constant(np.arange(k, dtype=np.int64))
@@ -190,7 +190,7 @@ def _hardmax(b: Builder, x: Operand) -> Operand:
 
 
 def _sign(b: Builder, x: Operand) -> Operand:
-    """NaN for NaN."""
+    """Emits −1, 0 or 1 by the sign of x, and NaN for NaN."""
     zero, one = b.scalar(0, x.type.dtype), b.scalar(1, x.type.dtype)
     if x.type.dtype is DType.UINT8:
         return b.emit(Op.MIN, (x, one))
@@ -199,7 +199,8 @@ def _sign(b: Builder, x: Operand) -> Operand:
 
 
 def rounded(b: Builder, x: Operand) -> Operand:
-    """To even: adding 2^23 leaves no place for a fraction, and what is that large has none."""
+    """Emits x rounded to an integer, ties to even. Adding 2^23 to |x| rounds off its fraction, and
+    what is 2^23 or larger has none."""
     size, large = b.emit(Op.ABS, (x,)), b.scalar(2.0**23)
     whole = b.emit(Op.SUB, (b.emit(Op.ADD, (size, large)), large))
     signed = _below_zero(b, x, b.emit(Op.NEG, (whole,)), whole)
@@ -226,26 +227,26 @@ def _tan(b: Builder, x: Operand) -> Operand:
 
 
 def _half_angle(b: Builder, n: Operand, d: Operand) -> Operand:
-    """arctan √(n / d)."""
+    """Emits arctan √(n / d)."""
     return b.emit(Op.ATAN, (b.emit(Op.SQRT, (b.emit(Op.DIV, (n, d)),)),))
 
 
 def _asin(b: Builder, x: Operand) -> Operand:
-    """arctan(x / √((1 − x)(1 + x))); at ±1 that is arctan ±∞."""
+    """Emits arctan(x / √((1 − x)(1 + x))), which at ±1 is arctan ±∞."""
     one = b.scalar(1)
     product = b.emit(Op.MUL, (b.emit(Op.SUB, (one, x)), b.emit(Op.ADD, (one, x))))
     return b.emit(Op.ATAN, (b.emit(Op.DIV, (x, b.emit(Op.SQRT, (product,)))),))
 
 
 def _acos(b: Builder, x: Operand) -> Operand:
-    """2·arctan √((1 − x) / (1 + x))."""
+    """Emits 2·arctan √((1 − x) / (1 + x))."""
     one = b.scalar(1)
     half = _half_angle(b, b.emit(Op.SUB, (one, x)), b.emit(Op.ADD, (one, x)))
     return b.emit(Op.MUL, (half, b.scalar(2)))
 
 
 def _cosh(b: Builder, x: Operand) -> Operand:
-    """(e^h/2)·e^h + e^(−2h)/2 with h = |x| / 2, which overflows only where the result does."""
+    """Emits (e^h/2)·e^h + e^(−2h)/2 with h = |x| / 2, which overflows only where cosh x does."""
     size, half = b.emit(Op.ABS, (x,)), b.scalar(0.5)
     root = b.emit(Op.EXP, (b.emit(Op.MUL, (size, half)),))
     rising = b.emit(Op.MUL, (b.emit(Op.MUL, (root, half)), root))
@@ -254,7 +255,7 @@ def _cosh(b: Builder, x: Operand) -> Operand:
 
 
 def _sinh(b: Builder, x: Operand) -> Operand:
-    """tanh x · cosh x, which cancels nothing near zero."""
+    """Emits tanh x · cosh x, which loses no digits near zero."""
     return b.emit(Op.MUL, (b.emit(Op.TANH, (x,)), _cosh(b, x)))
 
 
@@ -263,7 +264,7 @@ def _odd(b: Builder, x: Operand, magnitude: Operand) -> Operand:
 
 
 def _atanh(b: Builder, x: Operand) -> Operand:
-    """log1p(2a / (1 − a)) / 2 with a = |x|."""
+    """Emits log1p(2a / (1 − a)) / 2 with a = |x|, and the sign of x."""
     a = b.emit(Op.ABS, (x,))
     ratio = b.emit(Op.DIV, (b.emit(Op.MUL, (a, b.scalar(2))), b.emit(Op.SUB, (b.scalar(1), a))))
     half = b.emit(Op.MUL, (b.emit(Op.LOG1P, (ratio,)), b.scalar(0.5)))
@@ -271,7 +272,8 @@ def _atanh(b: Builder, x: Operand) -> Operand:
 
 
 def _asinh(b: Builder, x: Operand) -> Operand:
-    """log1p(a + a·(a / (1 + √(a·a + 1)))) with a = |x|; log a + log 2 from 2^32 on."""
+    """Emits log1p(a + a·(a / (1 + √(a·a + 1)))) with a = |x|, log a + log 2 from 2^32 on, and the
+    sign of x."""
     a, one = b.emit(Op.ABS, (x,)), b.scalar(1)
     root = b.emit(Op.SQRT, (b.emit(Op.ADD, (b.emit(Op.MUL, (a, a)), one)),))
     part = b.emit(Op.MUL, (a, b.emit(Op.DIV, (a, b.emit(Op.ADD, (one, root))))))
@@ -282,7 +284,7 @@ def _asinh(b: Builder, x: Operand) -> Operand:
 
 
 def _acosh(b: Builder, x: Operand) -> Operand:
-    """log1p(t + √t·√(t + 2)) with t = x − 1; log x + log 2 from 2^32 on."""
+    """Emits log1p(t + √t·√(t + 2)) with t = x − 1, and log x + log 2 above 2^32."""
     t = b.emit(Op.SUB, (x, b.scalar(1)))
     root = b.emit(
         Op.MUL,
@@ -295,7 +297,7 @@ def _acosh(b: Builder, x: Operand) -> Operand:
 
 
 def _pow(b: Builder, node: Source) -> list[Operand]:
-    """Powers that are one correctly rounded step of arithmetic are that step."""
+    """Emits POW, or the products or SQRT that are exact powers where the exponent is known."""
     x, y = node.exactly(2)
     known = b.known(y)
     exponent = float(known.reshape(-1)[0]) if known is not None and known.size == 1 else None

@@ -1,4 +1,4 @@
-"""Attention, of ONNX and of onnxruntime's optimizer, and the rotation of queries and keys."""
+"""Attention as ONNX and onnxruntime's optimizer write it, and rotation of queries and keys."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -25,7 +25,7 @@ _NONE = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class _Stages:
-    """Y [N, H, S, Dv], and how it came about: [N, H, S, T] each."""
+    """The result Y [N, H, S, Dv], and what it was computed from, [N, H, S, T] each."""
 
     y: Operand
     products: Operand
@@ -43,8 +43,9 @@ def _attended(
     bias: Operand | None,
     softcap: float = 0.0,
 ) -> _Stages:
-    """softmax(scale · q·kᵀ + bias) · v of [N, H, length, size]. A row whose biases are all −∞ gives
-    zeros. Each key and value serves neighbouring queries' heads where these are more."""
+    """Emits softmax(scale · q·kᵀ + bias) · v for [N, H, length, size]. A row whose biases are all
+    −∞ gives zeros. Where queries have more heads, neighbouring ones share a head of keys and
+    values."""
     k, v = (_shared(b, each, q.type.shape[1]) for each in (k, v))
     if q.type.shape[:2] != k.type.shape[:2] or k.type.shape[2] != v.type.shape[2]:
         raise Outside(f"it attends with {q.type} to {k.type} and {v.type}", "fix their shapes")
@@ -66,7 +67,8 @@ def _attended(
 
 
 def _where_any(b: Builder, bias: Operand, weights: Operand) -> Operand:
-    """0 where all biases of a row are −∞; nothing is emitted where it is known that none is so."""
+    """Emits the weights, but 0 in a row whose biases are all −∞. Emits nothing where it is known
+    that there is no such row."""
     axis = len(bias.type.shape) - 1
     none = b.emit(Op.EQUAL, (reduced(b, Op.REDUCE_MAX, bias, [axis], True), b.scalar(_NONE)))
     known = b.known(none)
@@ -83,7 +85,7 @@ def _shared(b: Builder, x: Operand, heads: int) -> Operand:
 
 
 def _heads(b: Builder, x: Operand, count: int) -> Operand:
-    """[N, length, count · size] as [N, count, length, size]; what has four axes already stays."""
+    """Reads [N, length, count · size] as [N, count, length, size]. What has four axes stays."""
     if len(x.type.shape) == 4:
         return x
     if len(x.type.shape) != 3 or count < 1 or x.type.shape[2] % count:
@@ -93,13 +95,13 @@ def _heads(b: Builder, x: Operand, count: int) -> Operand:
 
 
 def _together(b: Builder, x: Operand) -> Operand:
-    """[N, H, length, size] as [N, length, H · size]."""
+    """Reads [N, H, length, size] as [N, length, H · size]."""
     n, heads, length, size = x.type.shape
     return b.reshape(b.transpose(x, (0, 2, 1, 3)), (n, length, heads * size))
 
 
 def _allowed(b: Builder, mask: Operand, otherwise: float = _NONE) -> Operand:
-    """The bias of a mask of bools."""
+    """Emits a mask of bools as a bias: 0 where it is true, `otherwise` where it is false."""
     return b.emit(Op.WHERE, (mask, b.scalar(0), b.scalar(otherwise)))
 
 
@@ -112,8 +114,8 @@ def _both(b: Builder, one: Operand | None, other: Operand | None) -> Operand | N
 def _window(
     b: Builder, queries: int, keys: int, offset: Operand, left: int, right: int
 ) -> Operand | None:
-    """Query i stands at i + offset, and attends to keys at most `left` before it and `right`
-    behind it; −1 is no bound."""
+    """Emits the bias by which query i, standing at i + offset, attends to keys at most `left`
+    places before it and `right` behind it. −1 is no bound; two give None."""
     at = b.emit(Op.ADD, (b.constant(np.arange(queries).reshape(queries, 1)), offset))
     key = b.constant(np.arange(keys))
     bias = None
@@ -163,7 +165,7 @@ def _attention(b: Builder, node: Source) -> list[Operand]:
 
 
 def _mask(b: Builder, mask: Operand | None, keys: int) -> Operand | None:
-    """As a bias. Keys beyond its end are not attended to."""
+    """Emits a mask as a bias. Keys beyond the mask's end are not attended to."""
     if mask is None:
         return None
     bias = _allowed(b, mask) if mask.type.dtype is DType.BOOL else mask
@@ -207,7 +209,7 @@ def _of_microsoft(
     mask: Operand | None,
     bias: Operand | None,
 ) -> _Stages:
-    """With the biases that com.microsoft's attentions have in common."""
+    """Emits attention with the biases that com.microsoft's kinds of attention have in common."""
     queries, keys = q.type.shape[2], k.type.shape[2]
     filled = node.real("mask_filter_value", -10000.0)
     if mask is not None:
@@ -220,7 +222,8 @@ def _of_microsoft(
 
 
 def _padding(b: Builder, mask: Operand, batch: int, keys: int, filled: float) -> Operand:
-    """Of lengths [N], or of what is not zero where a key counts: [N, T] or [N, S, T]."""
+    """Emits a bias from lengths [N], or from a mask [N, T] or [N, S, T], not zero where a key
+    counts."""
     if mask.type.shape == (batch,):
         length = b.reshape(cast(b, mask, DType.INT64), (batch, 1, 1, 1))
         here = b.emit(Op.LESS, (b.constant(np.arange(keys)), length))
@@ -235,7 +238,7 @@ def _padding(b: Builder, mask: Operand, batch: int, keys: int, filled: float) ->
 
 
 def _packed(b: Builder, node: Source) -> list[Operand]:
-    """Queries, keys and values are one product of the input."""
+    """Emits attention whose queries, keys and values are one product of the input."""
     packed, bias = multiplied(b, node.input(0), node.input(1)), node.optional(2)
     if bias is not None:
         packed = b.emit(Op.ADD, (packed, bias))
@@ -245,7 +248,7 @@ def _packed(b: Builder, node: Source) -> list[Operand]:
 
 
 def _quantized(b: Builder, node: Source) -> list[Operand]:
-    """The same of a quantized input and weights."""
+    """Emits attention whose queries, keys and values are one product of a quantized input."""
     if node.optional(8) is not None:
         raise Outside("it has a past", "export without")
     total = product(b, node.input(0), node.input(1), node.optional(6), node.optional(7))
@@ -283,7 +286,7 @@ def _columns(b: Builder, x: Operand, widths: "list[int] | tuple[int, ...]") -> l
 def _rotated(
     b: Builder, x: Operand, cos: Operand, sin: Operand, size: int, interleaved: bool
 ) -> Operand:
-    """x [N, length, heads, ·], whose first `size` places are pairs, turned by angles whose cosines
+    """Turns x [N, length, heads, ·], whose first `size` places are pairs, by angles whose cosines
     and sines are [N, length, size / 2]."""
     half = size // 2
     angles = (*cos.type.shape[:2], 1, half)
@@ -305,7 +308,8 @@ def _rotated(
 def _turned(
     b: Builder, node: Source, x: Operand, cos: Operand, sin: Operand, ids: Operand | None
 ) -> list[Operand]:
-    """`ids` are rows of the caches; without them these have a row for each place already."""
+    """Emits the rotation of x. `ids` says which rows of cosines and sines each place takes; without
+    it there is a row for each place."""
     rank, heads = len(x.type.shape), node.integer("num_heads", 0)
     size = node.integer("rotary_embedding_dim", 0)
     interleaved = bool(node.integer("interleaved", 0))
@@ -330,7 +334,8 @@ def _rotary(b: Builder, node: Source) -> list[Operand]:
 
 
 def _rotary_of_microsoft(b: Builder, node: Source) -> list[Operand]:
-    """Its ids come second; one number is the first of neighbouring rows."""
+    """Emits com.microsoft's rotation. Its ids come second, and a single number there is the row of
+    the first place, after which rows follow each other."""
     x, ids, cos, sin = node.exactly(4)
     if node.integer("is_packed_batching", 0) or node.real("scale", 1.0) != 1:
         raise Outside("its batches are packed, or its places scaled", "export without")

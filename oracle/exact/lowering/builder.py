@@ -23,34 +23,35 @@ from oracle.types import DType, Signature, TensorType
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a model may ask of whoever lowers or runs it."""
+    """The most that a model may ask of whoever lowers or runs it."""
 
     file_bytes: int = 1 << 31
     nodes: int = 1 << 17
     elements: int = 1 << 26
-    """Of one tensor."""
+    """The elements of one tensor."""
     live_bytes: int = 1 << 32
-    """Of all constants, and of the values alive at once."""
+    """The bytes of all constants, inputs, and values that are alive at once."""
     work: int = 1 << 41
-    """Multiply-adds, or what takes as long, of one run."""
+    """The multiply-adds of one run, or what takes as long."""
     folded_work: int = 1 << 30
-    """The same, of what is computed from constants alone while lowering."""
+    """The multiply-adds of what is computed from constants alone, while lowering."""
 
 
-# Families whose ops take each element for itself, operands broadcast.
+# Families whose ops work element by element on broadcast operands.
 _ELEMENTWISE = (Op.ADD >> 8, Op.EXP >> 8, Op.LOG1P >> 8)
 
 
 class OverLimit(Outside):
-    """Ends the lowering at once."""
+    """The model exceeds a limit. It ends the lowering at once."""
 
 
 class Builder:
-    """`program` gives what was emitted and is needed. All methods may raise Outside."""
+    """Collects primitives as they are emitted. `program` gives those that the outputs need. All
+    methods may raise Outside."""
 
     def __init__(self, inputs: Sequence[TensorType], limits: Limits):
         self.limits = limits
-        self.node_name = ""  # of the ONNX node at work
+        self.node_name = ""  # of the ONNX node that is being lowered
         self._inputs = tuple(inputs)
         self._nodes: list[Node] = []
         self._constants: list[Constant] = []
@@ -67,7 +68,7 @@ class Builder:
         return Operand(OperandKind.INPUT, index, self._checked(ValueType(type_.dtype, type_.shape)))
 
     def constant(self, array: Array) -> Operand:
-        """A constant, canonical and read-only from here on."""
+        """Adds a constant, made canonical and read-only. Small equal constants are kept once."""
         array = np.asarray(canonical(array), order="C")  # keeps a scalar one
         type_ = self._checked(ValueType(dtype_of(array), array.shape))
         key = (type_, array.tobytes()) if array.nbytes <= 64 else None
@@ -89,28 +90,28 @@ class Builder:
         return self.constant(np.array(value, numpy_dtype(dtype)))
 
     def text(self, texts: Sequence[str], shape: tuple[int, ...]) -> Operand:
-        """A constant of strings: each is its place in the list."""
+        """Adds a constant of strings, each as its place in the list."""
         places = np.arange(len(texts), dtype=np.int64).reshape(shape)
         type_ = self._checked(ValueType(DType.INT64, shape))
         self._constants.append(Constant(places, type_))
         return self.mark_text(Operand(OperandKind.CONSTANT, len(self._constants) - 1, type_), texts)
 
     def mark_text(self, operand: Operand, texts: Sequence[str]) -> Operand:
-        """Says that the integers in it are places in that list of strings, so that nobody counts
-        with them."""
+        """Marks the operand's integers as places in a list of strings, so that no op computes with
+        them."""
         self._texts[operand.kind, operand.index] = tuple(texts)
         return operand
 
     def texts(self, operand: Operand) -> tuple[str, ...] | None:
-        """The strings that the integers in it stand for; None where they are integers."""
+        """Gives the strings for which the operand's integers stand, or None if they are numbers."""
         return self._texts.get((operand.kind, operand.index))
 
     def note_labels(self, operand: Operand, labels: Sequence[str | int]) -> None:
-        """Says which classes it names or scores."""
+        """Notes which classes the operand names or scores."""
         self._labels[operand.kind, operand.index] = tuple(labels)
 
     def _labels_of(self, outputs: Sequence[Operand]) -> tuple[str | int, ...]:
-        """The model's classes. Outputs that are strings must all be places in one list."""
+        """Gives the model's classes. Raises Outside where outputs have different lists."""
         texts = {texts for output in outputs if (texts := self.texts(output)) is not None}
         if len(texts) > 1:
             raise Outside("its outputs have different lists of labels", "keep one classifier")
@@ -118,13 +119,13 @@ class Builder:
         return next(iter([*texts, *filter(None, noted)]), ())
 
     def known(self, operand: Operand) -> Array | None:
-        """What the operand holds, if that does not depend on the inputs."""
+        """Gives the operand's value where that does not depend on the inputs, else None."""
         if operand.kind is not OperandKind.CONSTANT:
             return None
         return self._constants[operand.index].array.reshape(operand.type.shape)
 
     def reshape(self, operand: Operand, shape: tuple[int, ...]) -> Operand:
-        """The same elements read with another shape: no node."""
+        """Reads the same elements in another shape, which takes no node."""
         type_ = self._checked(ValueType(operand.type.dtype, shape))
         if type_.elements != operand.type.elements:
             raise Outside(
@@ -134,7 +135,7 @@ class Builder:
         return Operand(operand.kind, operand.index, type_)
 
     def emit(self, op: Op, operands: Sequence[Operand], *attributes: int) -> Operand:
-        """The primitive's output: a constant where all operands are."""
+        """Emits a primitive and gives its output, which is a constant where all operands are."""
         if sunk := self._below_transposes(op, operands):
             perm, sources = sunk
             return self.transpose(self.emit(op, sources, *attributes), perm)
@@ -167,7 +168,7 @@ class Builder:
         return Operand(OperandKind.VALUE, len(self._nodes) - 1, type_)
 
     def transpose(self, operand: Operand, perm: Sequence[int]) -> Operand:
-        """Axes moved; nothing is emitted where no element moves, and two in a row are one."""
+        """Moves axes. Emits nothing where no element moves, and one node for two in a row."""
         shape = operand.type.shape
         if sorted(perm) != list(range(len(shape))):
             raise Outside(f"perm {tuple(perm)} does not permute {len(shape)} axes", "fix perm")
@@ -188,8 +189,8 @@ class Builder:
     def _below_transposes(
         self, op: Op, operands: Sequence[Operand]
     ) -> tuple[Sequence[int], list[Operand]] | None:
-        """For an elementwise op on the output of a TRANSPOSE, its perm and the operands with it
-        undone, if that leaves no operand the output of a TRANSPOSE.
+        """Gives the permutation of an elementwise op's transposed operand, and all operands with
+        that permutation undone, or None where an operand would then still be a TRANSPOSE's output.
 
         So transposes sink through a graph until they meet: a network whose convolutions want their
         channels last is transposed once at its beginning and once at its end.
@@ -211,14 +212,14 @@ class Builder:
         return perm, sources
 
     def _perm(self, operand: Operand) -> tuple[int, ...]:
-        """Of the TRANSPOSE whose output this is, read in its own shape; else ()."""
+        """Gives the permutation of the TRANSPOSE whose output this is in its own shape, else ()."""
         if operand.kind is not OperandKind.VALUE:
             return ()
         node = self._nodes[operand.index]
         return node.attributes if node.op is Op.TRANSPOSE and node.output == operand.type else ()
 
     def copy(self, operand: Operand) -> Operand:
-        """The operand as a node's value, as a program's output must be."""
+        """Gives the operand as a node's value, which a program's output must be."""
         if operand.kind is OperandKind.VALUE:
             return operand
         type_ = operand.type
@@ -231,7 +232,7 @@ class Builder:
         names: Sequence[str],
         outputs: Sequence[Operand],
     ) -> Program:
-        """The nodes and constants that the outputs need, in order."""
+        """Makes the program of the nodes and constants that the outputs need, in order."""
         labels = self._labels_of(outputs)
         outputs = [self.copy(output) for output in outputs]
         needed = {output.index for output in outputs}

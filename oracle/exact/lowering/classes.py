@@ -12,7 +12,7 @@ Labels = tuple[str, ...] | tuple[int, ...]
 
 
 def classes(node: Source, integers: str) -> Labels:
-    """The labels, from the attribute named `integers` or from `classlabels_strings`."""
+    """Reads the labels from the attribute named `integers` or from `classlabels_strings`."""
     numbers, texts = node.integers(integers, ()), node.texts("classlabels_strings")
     if bool(numbers) == bool(texts):
         raise Outside("it must have labels of one kind", "give integers or strings")
@@ -20,7 +20,7 @@ def classes(node: Source, integers: str) -> Labels:
 
 
 def labelled(b: Builder, winner: Operand, labels: Labels) -> Operand:
-    """The label of class `winner` (int64 [N]): itself an int64, or the place of a string."""
+    """Emits the label of class `winner` (int64 [N]): an integer, or the place of a string."""
     if isinstance(labels[0], str):
         return b.mark_text(winner, [str(label) for label in labels])
     if labels != tuple(range(len(labels))):

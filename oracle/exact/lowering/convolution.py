@@ -13,7 +13,7 @@ from oracle.exact.program import Op, Operand
 
 
 def channels_last(b: Builder, x: Operand) -> Operand:
-    """[N, C, *size] as [N, *size, C]; also weights [O, C, *kernel]."""
+    """Transposes [N, C, *size] to [N, *size, C], and likewise weights [O, C, *kernel]."""
     rank = len(x.type.shape)
     return b.transpose(x, (0, *range(2, rank), 1))
 
@@ -24,14 +24,14 @@ def channels_first(b: Builder, x: Operand) -> Operand:
 
 
 def image_axes(x: Operand) -> tuple[int, ...]:
-    """The sizes of an image's axes but for batch and channels."""
+    """Gives the sizes of an image's axes without batch and channels."""
     if len(x.type.shape) < 3:
         raise Outside(f"its input is {x.type}", "give it an image [N, C, size …]")
     return x.type.shape[2:]
 
 
 def numbers(node: Source, name: str, default: Sequence[int]) -> tuple[int, ...]:
-    """One an axis."""
+    """Reads an attribute that has as many numbers as its default."""
     given = node.integers(name, tuple(default))
     if len(given) != len(default):
         raise Outside(
@@ -50,7 +50,8 @@ def steps(node: Source, name: str, axes: int) -> tuple[int, ...]:
 def pads(
     node: Source, sizes: Sequence[int], reaches: Sequence[int], strides: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """(begin, end) for each axis; an odd SAME padding goes to the side it names."""
+    """Reads the padding (begin, end) of each axis. Where a SAME padding is odd, the side that the
+    mode names gets one more."""
     given = numbers(node, "pads", (0,) * (2 * len(sizes)))
     match node.text("auto_pad", "NOTSET"):
         case "NOTSET":
@@ -76,7 +77,7 @@ def _conv(b: Builder, node: Source) -> list[Operand]:
 
 
 def conv(b: Builder, node: Source, x: Operand, w: Operand, bias: Operand | None) -> Operand:
-    """By the node's attributes, of float32 or int32."""
+    """Emits a CONV of float32 or int32, as the node's attributes say."""
     sizes = image_axes(x)
     kernel = _kernel(node, w, len(sizes))
     strides = steps(node, "strides", len(sizes))
@@ -98,7 +99,7 @@ def _kernel(node: Source, w: Operand, axes: int) -> tuple[int, ...]:
 
 
 def _conv_transpose(b: Builder, node: Source) -> list[Operand]:
-    """A CONV whose input is spread by the strides, with every kernel axis reversed."""
+    """Emits a CONV whose input is spread by the strides, with every kernel axis reversed."""
     x, w, bias = node.input(0), node.input(1), node.optional(2)
     sizes = image_axes(x)
     kernel = _kernel(node, w, len(sizes))
@@ -120,7 +121,7 @@ def _conv_transpose(b: Builder, node: Source) -> list[Operand]:
 def _transposed(
     node: Source, sizes: Sequence[int], reaches: Sequence[int], strides: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """For each axis, what is cut off its beginning and how long it comes out."""
+    """Gives for each axis how much is cut off its beginning, and the length of the output."""
     axes = len(sizes)
     given = numbers(node, "pads", (0,) * (2 * axes))
     extra = numbers(node, "output_padding", (0,) * axes)
@@ -148,7 +149,7 @@ def _transposed(
 
 
 def _reversed_kernel(b: Builder, w: Operand, group: int) -> Operand:
-    """[C, O/group, *kernel] as [O, *reversed kernel, C/group]."""
+    """Turns weights [C, O/group, *kernel] into [O, *reversed kernel, C/group]."""
     channels, outputs, *kernel = w.type.shape
     if group < 1 or channels % group:
         raise Outside(f"{channels} channels do not make {group} groups", "fix group")

@@ -1,4 +1,5 @@
-"""Einsum: from the left, two operands at a time, one DOT over the indices that end there."""
+"""Einsum, two operands at a time from the left: each pair is one DOT over the indices that neither
+the result nor a later operand has."""
 
 from collections.abc import Sequence
 from math import prod
@@ -15,7 +16,7 @@ from oracle.exact.primitive import Outside, broadcast
 from oracle.exact.program import Op, Operand
 
 Term = tuple[Operand, str]
-"""A tensor and the index of each of its axes, none of them twice."""
+"""A tensor and the letter of each of its axes, no letter twice."""
 
 
 def _einsum(b: Builder, node: Source) -> list[Operand]:
@@ -34,7 +35,8 @@ def _einsum(b: Builder, node: Source) -> list[Operand]:
 
 
 def _parsed(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """Each operand's indices and the result's; the axes of an ellipsis are digits."""
+    """Parses an equation into each operand's indices and the result's. Digits stand for the axes of
+    an ellipsis."""
     equation = equation.replace(" ", "")
     left, arrow, right = equation.partition("->")
     terms = left.split(",")
@@ -66,7 +68,7 @@ def _parsed(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
 
 
 def _diagonal(b: Builder, x: Operand, indices: str) -> Term:
-    """An index twice in one term is the diagonal of its axes."""
+    """Takes the diagonal of axes that share an index."""
     for index in dict.fromkeys(indices):
         while indices.count(index) > 1:
             one = indices.index(index)
@@ -91,7 +93,7 @@ def _check(terms: Sequence[Term]) -> None:
 
 
 def _summed(b: Builder, term: Term, kept: str) -> Term:
-    """Summed over the indices that are not among `kept`."""
+    """Sums over the indices that are not among `kept`."""
     x, indices = term
     gone = [axis for axis, index in enumerate(indices) if index not in kept]
     if gone:
@@ -100,7 +102,8 @@ def _summed(b: Builder, term: Term, kept: str) -> Term:
 
 
 def _product(b: Builder, left: Term, right: Term, later: str) -> Term:
-    """[shared, M, K] · [shared, N, K]ᵀ: K are the indices of both that nothing needs later."""
+    """Multiplies two terms as [shared, M, K] · [shared, N, K]ᵀ, where K are their common indices
+    that are not needed later."""
     both = left[1], right[1]
     x, ours = _summed(b, left, later + both[1])
     y, theirs = _summed(b, right, later + both[0])
@@ -128,7 +131,7 @@ def _matrix(
     inner: str,
     common: tuple[int, ...],
 ) -> Operand:
-    """[shared, free, inner] as three axes; axes of size 1 are stretched to the common size."""
+    """Reads a term as [shared, free, inner], with axes of size 1 stretched to `common`."""
     order = shared + free + inner
     moved = b.transpose(x, [indices.index(index) for index in order])
     batch, k, m = common[: len(shared)], common[len(shared) :], _sizes(x, indices, free)

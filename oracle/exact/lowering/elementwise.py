@@ -19,7 +19,7 @@ def _primitive(op: Op, arity: int) -> Lowering:
 
 
 def _variadic(op: Op) -> Lowering:
-    """From the left, rounded at each step."""
+    """Lowers an op of any number of inputs, which are folded from the left, each step rounded."""
 
     def lowering(b: Builder, node: Source) -> list[Operand]:
         operands = [node.input(index) for index in range(len(node.inputs))]
@@ -46,7 +46,7 @@ def _relu(b: Builder, node: Source) -> list[Operand]:
 
 
 def _clip(b: Builder, node: Source) -> list[Operand]:
-    """min(max(x, low), high); a bound left out does not clamp, infinities included."""
+    """Emits min(max(x, low), high). A bound that is left out clamps nothing, not even ∞."""
     x = node.input(0)
     if node.opset < 11:
         low = b.scalar(node.real("min")) if node.has("min") else None
@@ -76,8 +76,8 @@ def _cast(b: Builder, node: Source) -> list[Operand]:
 
 
 def cast(b: Builder, x: Operand, target: int) -> Operand:
-    """`x` as another dtype: itself where it is of that dtype. A constant that is only stored in a
-    dtype outside the law is rounded to float32."""
+    """Emits `x` as another dtype, and nothing where it has that dtype. A constant that is stored in
+    a dtype outside the law is rounded to float32."""
     if x.type.dtype in STORED and target == DType.FLOAT:
         array = b.known(x)
         assert array is not None, "only constants are stored"
@@ -87,7 +87,7 @@ def cast(b: Builder, x: Operand, target: int) -> Operand:
 
 
 def is_zero(b: Builder, x: Operand) -> Operand:
-    """bool; NaN is not zero. What is below the smallest number in size is zero."""
+    """Emits whether x is zero, as a bool; NaN is not. The test is |x| < 2^−149."""
     smallest = b.scalar(float(np.float32(2.0**-149)))
     return b.emit(Op.LESS, (b.emit(Op.ABS, (x,)), smallest))
 

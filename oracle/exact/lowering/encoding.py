@@ -1,4 +1,4 @@
-"""Features as models want them: labels, categories, gaps and thresholds of ai.onnx.ml."""
+"""Encodings of features in ai.onnx.ml: labels, categories, missing values and thresholds."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ _DTYPES = {"int64s": np.int64, "floats": np.float32}
 
 
 def _label_encoder(b: Builder, node: Source) -> list[Operand]:
-    """The value of the first key that equals x, else the default; NaN equals a key NaN."""
+    """Emits the value of the first key that equals x, else the default. NaN equals a key NaN."""
     (x,) = node.exactly(1)
     found, count = _found(b, node, x)
     values = _column(b, node, "values")
@@ -36,7 +36,7 @@ def _label_encoder(b: Builder, node: Source) -> list[Operand]:
 
 
 def _found(b: Builder, node: Source, x: Operand) -> tuple[Operand, int]:
-    """Places of the keys that x equals, and how many keys there are."""
+    """Emits the place of the key that x equals. Gives that and the number of keys."""
     texts = b.texts(x)
     if texts is not None:
         keys = node.texts("keys_strings")
@@ -51,7 +51,7 @@ def _found(b: Builder, node: Source, x: Operand) -> tuple[Operand, int]:
 
 
 def _column(b: Builder, node: Source, which: str) -> Array | None:
-    """Keys or values, if they are numbers."""
+    """Reads the keys or the values where they are numbers, else gives None."""
     if node.has(f"{which}_tensor"):
         array = tensor_array(node.tensor(f"{which}_tensor"), b.limits.elements).reshape(-1)
         if array.dtype not in (np.int64, np.float32):
@@ -74,7 +74,7 @@ def _default(_b: Builder, node: Source, values: Array) -> Array:
 
 
 def _places(b: Builder, x: Operand, keys: Array) -> Operand:
-    """int64, in the shape of x: which key equals x, or how many keys there are."""
+    """Emits which key equals x, or the number of keys where none does: int64 in the shape of x."""
     column = b.reshape(x, (x.type.elements, 1))
     same = b.emit(Op.EQUAL, (column, b.constant(keys)))
     if keys.dtype == np.float32 and np.isnan(keys).any():
@@ -86,12 +86,12 @@ def _places(b: Builder, x: Operand, keys: Array) -> Operand:
 
 
 def _one_hot(b: Builder, node: Source) -> list[Operand]:
-    """1 at the category that equals x, cast to int64; all 0 where none does."""
+    """Emits 1 at the category that x, cast to int64, equals, and 0 elsewhere."""
     (x,) = node.exactly(1)
     categories = np.array(node.integers("cats_int64s", ()), np.int64)
     if not categories.size or node.texts("cats_strings"):
         raise Outside("its categories are no integers", "give cats_int64s")
-    node.integer("zeros", 1)  # 0: an unknown category is an error, but the law knows none
+    node.integer("zeros", 1)  # 0 makes an unknown category an error, but no program can fail
     wide = b.reshape(cast(b, x, DType.INT64), (*x.type.shape, 1))
     return [cast(b, b.emit(Op.EQUAL, (wide, b.constant(categories))), DType.FLOAT)]
 

@@ -69,4 +69,4 @@ MICROSOFT: dict[str, Lowering] = {
     **fused.MICROSOFT,
     **attention.MICROSOFT,
 }
-"""com.microsoft: what onnxruntime's quantizer and optimizer write."""
+"""com.microsoft: the ops that onnxruntime's quantizer and optimizer write."""

@@ -1,4 +1,4 @@
-"""What onnxruntime's optimizer writes in place of several nodes: each means what those meant."""
+"""Ops that onnxruntime's optimizer writes in place of several nodes, lowered to what those mean."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,7 +40,7 @@ def _activated(b: Builder, x: Operand, name: str, parameters: tuple[float, ...])
 
 
 def _fused_conv(b: Builder, node: Source) -> list[Operand]:
-    """Conv, an addend, and an activation."""
+    """Lowers a Conv with an addend and an activation."""
     (out,) = CONVOLUTION["Conv"](b, replace(node, inputs=node.inputs[:3]))
     if (addend := node.optional(3)) is not None:
         out = b.emit(Op.ADD, (out, addend))
@@ -67,7 +67,8 @@ def _fused_matmul(b: Builder, node: Source) -> list[Operand]:
 
 
 def _turned(b: Builder, node: Source, x: Operand, name: str) -> Operand:
-    """With the first axis brought behind those of the batch, and the last two exchanged."""
+    """Moves the first axis behind those of the batch, and exchanges the last two, where the node's
+    attributes say so."""
     rank = len(x.type.shape)
     if node.integer(f"transBatch{name}", 0) and rank > 2:
         x = b.transpose(x, (*range(1, rank - 1), 0, rank - 1))
@@ -75,7 +76,7 @@ def _turned(b: Builder, node: Source, x: Operand, name: str) -> Operand:
 
 
 def _biased(function: Callable[[Builder, Operand], Operand]) -> Lowering:
-    """A function of x, or of x plus a bias."""
+    """Lowers a function of x, or of x plus a bias."""
 
     def lowering(b: Builder, node: Source) -> list[Operand]:
         x, bias = node.input(0), node.optional(1)
@@ -92,7 +93,7 @@ def _quick_gelu(b: Builder, node: Source) -> list[Operand]:
 
 
 def _skip(b: Builder, node: Source, bias: Operand | None) -> Operand:
-    """input + skip + bias"""
+    """Emits input + skip + bias."""
     total = b.emit(Op.ADD, (node.input(0), node.input(1)))
     return total if bias is None else b.emit(Op.ADD, (total, bias))
 
@@ -115,7 +116,7 @@ def _skip_rms_normalization(b: Builder, node: Source) -> list[Operand]:
 
 
 def _no_mean(b: Builder, like: Operand) -> Operand:
-    """What it gives in the place of a mean, which nobody reads."""
+    """Emits zeros in the place of a mean, because no model reads it."""
     return b.constant(np.zeros(like.type.shape, np.float32))
 
 
@@ -128,7 +129,7 @@ def _embed_layer_normalization(b: Builder, node: Source) -> list[Operand]:
 
 
 def _quantized_embed_layer_normalization(b: Builder, node: Source) -> list[Operand]:
-    """The same of five quantized tables, whose scales and zero points come last."""
+    """Lowers the embedding of five quantized tables, whose scales and zero points come last."""
 
     def real(x: Operand, at: int) -> Operand:
         return meant(b, x, node.input(at + 6), node.input(at + 11))
@@ -149,7 +150,7 @@ def _embedded(
     beta: Operand,
     places: Operand | None,
 ) -> tuple[Operand, Operand]:
-    """Rows of words, places and segments, added; normalized, and as they are."""
+    """Adds the rows of words, places and segments. Gives the sum normalized, and the sum itself."""
     ids, segments = node.input(0), node.optional(1)
     if len(ids.type.shape) != 2 or (segments is None) != (node.optional(4) is None):
         raise Outside(f"its ids are {ids.type}", "give [batch, length], and segments with a table")
@@ -163,7 +164,7 @@ def _embedded(
 
 
 def _counts(b: Builder, node: Source) -> Operand:
-    """How many places of each row count."""
+    """Emits how many places of each row the mask lets count, or zeros without a mask."""
     node.integer("mask_index_type", 0)
     mask = node.optional(7)
     if mask is None:
@@ -172,7 +173,7 @@ def _counts(b: Builder, node: Source) -> Operand:
 
 
 def _distances(b: Builder, node: Source) -> list[Operand]:
-    """Of each row of one to each of the other: √Σ(a − b)²."""
+    """Emits the distance of each row of one matrix to each row of the other, squared or not."""
     x, y = node.exactly(2)
     if len(x.type.shape) != 2 or len(y.type.shape) != 2:
         raise Outside(f"distances of {x.type} and {y.type}", "give it two matrices")
@@ -190,12 +191,12 @@ def _distances(b: Builder, node: Source) -> list[Operand]:
 
 
 def _matmul_n_bits(b: Builder, node: Source) -> list[Operand]:
-    """A · B, where B's columns are blocks of small integers with a scale and a zero point each,
-    which become float32 here: (q − zero) · scale, rounded."""
+    """Lowers A · B, where B's columns are blocks of small integers with a scale and a zero point
+    per block. They become float32 here: (q − zero) · scale, rounded."""
     x, packed, scales = node.input(0), node.input(1), node.input(2)
     depth, columns = node.integer("K"), node.integer("N")
     bits, block = node.integer("bits", 4), node.integer("block_size")
-    node.integer("accuracy_level", 0)  # how onnxruntime may round beside it
+    node.integer("accuracy_level", 0)  # lets onnxruntime round, which the law does not
     node.integer("weight_prepacked", 0)
     data, step = b.known(packed), b.known(scales)
     if data is None or step is None or bits not in (2, 4, 8) or node.optional(4) is not None:
@@ -215,7 +216,7 @@ def _matmul_n_bits(b: Builder, node: Source) -> list[Operand]:
 
 
 def _unpacked(data: Array, bits: int) -> Array:
-    """Of rows of bytes; the lowest bits of a byte come first."""
+    """Unpacks rows of bytes into small integers; the lowest bits of a byte come first."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     parts: Array = (data[..., None] >> shifts) & (2**bits - 1)
     return parts.reshape(len(data), -1)

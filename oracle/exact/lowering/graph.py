@@ -1,7 +1,7 @@
 """From an ONNX file to a program: checks the file, freezes its dims, lowers node by node.
 
-The file is hostile until proven otherwise: nothing is allocated by what it claims before the claim
-is checked, and every reason against it is reported at once.
+The file may be hostile: no memory is allocated for a size that it claims before that is checked.
+All reasons to refuse it are reported together.
 """
 
 from collections import ChainMap
@@ -34,7 +34,8 @@ ML_OPSETS = range(1, 6)
 
 TABLES = {"": ONNX, "ai.onnx": ONNX, "ai.onnx.ml": ONNX_ML, "com.microsoft": MICROSOFT}
 
-# What may be done with strings, which are read as places in a list: move them, or look them up.
+# Strings are read as places in a list. These ops may take them: those that move them, and those
+# that look them up.
 _TEXT_MOVES = (
     "ArrayFeatureExtractor",
     "Gather",
@@ -47,13 +48,13 @@ _TEXT_MOVES = (
 _TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder")
 
 _CALLS = 16
-"""How deep functions may call each other."""
+"""The depth to which functions may call each other."""
 
 
 def lower(
     model: bytes, dims: Mapping[str, int] | None = None, limits: Limits | None = None
 ) -> Program:
-    """The program that the file means, the same for everybody. Raises ModelRefused.
+    """Lowers an ONNX file to its program, which is the same for everybody. Raises ModelRefused.
 
     `dims` gives symbolic dims by name; a dim without a name is called INPUT.AXIS. Where it says
     nothing, the first dim of an input (the batch) is 1, and any other is a reason to refuse.
@@ -73,14 +74,14 @@ def _parsed(model: bytes, limits: Limits) -> ModelProto:
         raise ModelRefused([_of_file("it is not an ONNX file", "give a .onnx file")]) from None
     if not proto.HasField("graph"):
         raise ModelRefused([_of_file("it is not an ONNX file", "give a .onnx file")])
-    # Of a name that is not UTF-8, protobuf hands out the bytes.
+    # protobuf gives a name that is not UTF-8 as bytes.
     if not all(isinstance(name, str) for name in _names(proto)):
         raise ModelRefused([_of_file("a name in it is not UTF-8", "fix the file")])
     return proto
 
 
 def _names(model: ModelProto) -> Iterator[object]:
-    """Every string of the file that is read, but for those in attributes and tensors of strings."""
+    """Yields every string of the file that is read, except those in attributes and in tensors."""
     yield from (entry.domain for entry in model.opset_import)
     yield from _names_in(model.graph)
     for function in model.functions:
@@ -113,7 +114,7 @@ def _of_file(why: str, advice: str) -> Reason:
 
 
 class _Lowering:
-    """One file's way to a program; `reasons` grows, and any ends it."""
+    """Lowers one file. It collects reasons to refuse the file, and any of them refuses it."""
 
     def __init__(self, model: ModelProto, dims: Mapping[str, int], limits: Limits):
         self.graph = model.graph
@@ -128,8 +129,8 @@ class _Lowering:
         self.calls = 0  # of functions in functions
         self.tensors = ChainMap(self._initializers(self.graph))
         self.values: ChainMap[str, Operand | None] = ChainMap({})
-        """By name; None for what could not be lowered, which is no reason against its readers. The
-        names of a branch are in a map of their own, beside the one of its tensors."""
+        """The operands by name. None is one that could not be lowered, which is no further reason
+        to refuse its readers. A branch has a map of its own, as it has for its tensors."""
         self.lowered = 0
 
     def program(self) -> Program:
@@ -166,7 +167,7 @@ class _Lowering:
     # The file
 
     def _opsets(self, model: ModelProto) -> tuple[int, int]:
-        """Versions of the two domains; 0 where the file does not import one."""
+        """Reads the versions of the two domains, 0 for one that the file does not import."""
         versions: dict[str, int] = {}
         for entry in model.opset_import:
             domain = "" if entry.domain == "ai.onnx" else entry.domain
@@ -198,7 +199,7 @@ class _Lowering:
     # Inputs and outputs
 
     def _inputs(self) -> list[TensorType]:
-        """Those of the graph that are not initializers, with all dims frozen."""
+        """Reads the graph's inputs that are not initializers, with a number for each dim."""
         infos = [info for info in self.graph.input if info.name not in self.tensors]
         names = [info.name for info in infos]
         if len(set(names)) != len(names) or "" in names:
@@ -210,7 +211,7 @@ class _Lowering:
         return [type_ for type_ in types if type_ is not None]
 
     def _frozen(self, infos: Sequence[ValueInfoProto]) -> dict[str, int]:
-        """All symbolic dims by name: the given ones, and 1 for a leading one that is not given."""
+        """Gives symbolic dims by name: those given, and 1 for a leading one that is not given."""
         axes = {name: axis for info in infos for axis, name in symbols(info)}
         for info in infos:
             axes |= {name: axis for axis, name in symbols(info) if axis == 0}
@@ -347,7 +348,7 @@ class _Lowering:
         return results
 
     def _if(self, node: NodeProto) -> Sequence[Operand | None]:
-        """The branch that is taken, where the condition is constant; the other is not looked at."""
+        """Lowers the branch that a constant condition takes, and does not look at the other."""
         condition = self._value(node.input[0]) if len(node.input) == 1 else None
         if condition is None:
             return [None] * len(node.output)
@@ -408,7 +409,7 @@ class _Lowering:
         return turn
 
     def _call(self, node: NodeProto, function: FunctionProto) -> Sequence[Operand | None]:
-        """The nodes of a function of the file's own, which see nothing but what it is given."""
+        """Lowers a function of the file's own. Its nodes see only what the call gives it."""
         if self.calls == _CALLS:
             raise Outside(f"functions call each other {_CALLS} deep", "inline them (onnx.inliner)")
         if len(node.input) > len(function.input) or len(node.output) > len(function.output):
@@ -445,7 +446,7 @@ class _Lowering:
     def _scope(
         self, values: dict[str, Operand | None], tensors: dict[str, TensorProto]
     ) -> Iterator[None]:
-        """Names of a branch, which sees those around it and leaves none behind."""
+        """Opens a scope for a branch, which sees the names around it and leaves none behind."""
         outside = self.values, self.tensors
         self.values, self.tensors = self.values.new_child(values), self.tensors.new_child(tensors)
         try:
@@ -459,7 +460,7 @@ class _Lowering:
         return [None] * len(graph.output)
 
     def _zip_map(self, node: NodeProto) -> Sequence[Operand | None]:
-        """The tensor itself; the keys are the program's labels."""
+        """Gives the tensor itself, and notes the keys as the program's labels."""
         attributes = _attributes(node.attribute)
         source = Source("ZipMap", self.ml_opset, (), attributes, 1)
         labels = source.integers("classlabels_int64s", ()) or source.texts("classlabels_strings")
@@ -473,7 +474,7 @@ class _Lowering:
         return [operand]
 
     def _value(self, name: str) -> Operand | None:
-        """The operand of that name; an initializer becomes a constant when first read."""
+        """Gives the operand of that name. The first reading of an initializer adds a constant."""
         if name in self.values:
             return self.values[name]
         tensor = self.tensors.get(name)
@@ -484,7 +485,7 @@ class _Lowering:
             )
         scopes = zip(self.values.maps, self.tensors.maps, strict=True)
         values = next(values for values, tensors in scopes if name in tensors)
-        values[name] = None  # a refused tensor is one reason, not one a reader
+        values[name] = None  # so that a refused tensor is one reason, not one for each reader
         values[name] = self._constant(tensor)
         return values[name]
 
@@ -511,8 +512,8 @@ def _named(attributes: Iterable[AttributeProto]) -> list[str]:
 def _bound(
     node: NodeProto, attributes: Mapping[str, AttributeProto], absent: Collection[str]
 ) -> NodeProto:
-    """A function's node, with the attributes that it takes from a call, and without the inputs that
-    the call leaves out."""
+    """Gives a function's node with the attributes that it takes from the call, and without the
+    inputs that the call leaves out."""
     bound = NodeProto()
     bound.CopyFrom(node)
     del bound.input[:], bound.attribute[:]

@@ -1,7 +1,7 @@
-"""Which elements, said by index: slices, splits, padding, gathers, scatters, the largest.
+"""Ops that choose elements by index: slices, splits, padding, gathers, scatters, TopK.
 
-Indices that are constant select once and for all; others are turned into places by integer
-arithmetic. An index counts from the end where it is negative; one beyond is read as the nearest.
+Constant indices are resolved while lowering; others become places by integer arithmetic in the
+program. A negative index counts from the end, and one beyond either end is read as the nearest.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from oracle.types import DType
 
 
 def taken(b: Builder, x: Operand, places: Sequence[int] | range, axis: int) -> Operand:
-    """Constant places of an axis; x itself where they are all, in order."""
+    """Takes constant places of an axis. Gives x itself where these are all places in order."""
     if len(places) == x.type.shape[axis] and all(i == place for i, place in enumerate(places)):
         return x
     bounded(b, *x.type.shape[:axis], len(places), *x.type.shape[axis + 1 :])
@@ -100,7 +100,7 @@ def _pad(b: Builder, node: Source) -> list[Operand]:
 def pad(
     b: Builder, x: Operand, axis: int, begin: int, end: int, mode: str, fill: Operand
 ) -> Operand:
-    """An axis made longer at either side, or shorter where a number is negative."""
+    """Makes an axis longer at either side, or shorter where a number is negative."""
     size = x.type.shape[axis]
     if -begin > size or -end > size or size + begin + end < 0:
         raise Outside(f"it cuts {(-begin, -end)} off an axis of {size}", "fix its pads")
@@ -118,7 +118,7 @@ def pad(
 
 
 def _center_crop_pad(b: Builder, node: Source) -> list[Operand]:
-    """Axes cut or filled with zeros at both sides, the smaller half first."""
+    """Cuts axes or fills them with zeros at both sides, the smaller half at the beginning."""
     x, wanted = node.exactly(2)
     rank = len(x.type.shape)
     axes = [normalized(axis, rank) for axis in node.integers("axes", tuple(range(rank)))]
@@ -134,7 +134,7 @@ def _center_crop_pad(b: Builder, node: Source) -> list[Operand]:
 
 
 def _outside(place: int, size: int, mode: str) -> int:
-    """The element that stands at a place before, in or behind an axis."""
+    """Gives the element that stands at a place before, in or behind an axis."""
     if size == 0:
         raise Outside("it pads an axis of size zero", "fix the shape")
     match mode:
@@ -149,7 +149,7 @@ def _outside(place: int, size: int, mode: str) -> int:
 
 
 def joined(b: Builder, parts: Sequence[Operand], axis: int) -> Operand:
-    """Side by side along an axis."""
+    """Joins parts side by side along an axis."""
     if len(parts) == 1:
         return parts[0]
     shape = parts[0].type.shape
@@ -159,7 +159,7 @@ def joined(b: Builder, parts: Sequence[Operand], axis: int) -> Operand:
 
 
 def place(b: Builder, indices: Operand, size: int) -> Operand:
-    """int64 places 0 … size − 1 in place of indices."""
+    """Turns indices into int64 places 0 … size − 1."""
     indices = cast(b, indices, DType.INT64)
     zero = b.scalar(0, DType.INT64)
     behind = b.emit(Op.ADD, (indices, b.scalar(size, DType.INT64)))
@@ -169,7 +169,7 @@ def place(b: Builder, indices: Operand, size: int) -> Operand:
 
 
 def along(b: Builder, data: tuple[int, ...], indices: Operand, axis: int) -> Operand:
-    """Flat places in `data` of elements that keep their own coordinates on all axes but one."""
+    """Gives flat places in `data`: the indices on one axis, their own coordinates on the others."""
     shape = indices.type.shape
     strides = [prod(data[i + 1 :]) for i in range(len(data))]
     base = np.zeros(shape, np.int64)
@@ -187,7 +187,7 @@ def _fitting(data: Operand, indices: Operand, axis: int) -> None:
 
 
 def select(b: Builder, x: Operand, places: Operand) -> Operand:
-    """The elements at flat places."""
+    """Gathers the elements at flat places."""
     flat = b.reshape(places, (places.type.elements,))
     out = b.emit(Op.GATHER, (b.reshape(x, (1, x.type.elements, 1)), flat))
     return b.reshape(out, places.type.shape)
@@ -201,7 +201,7 @@ def _gather_elements(b: Builder, node: Source) -> list[Operand]:
 
 
 def _points(b: Builder, dims: tuple[int, ...], indices: Operand, batch: int) -> Operand:
-    """Flat places of points [*, depth] in dims[batch : batch + depth], each in its own batch."""
+    """Gives the flat places of points [*, depth] in dims[batch : batch + depth] of their batch."""
     *leading, depth = indices.type.shape
     if not 0 < depth <= len(dims) - batch or tuple(leading[:batch]) != dims[:batch]:
         raise Outside(f"indices {indices.type.shape} do not point into {dims}", "fix the shapes")
@@ -244,7 +244,7 @@ def _reduction(node: Source, since: int) -> int:
 def _scatter(
     b: Builder, data: Operand, places: Operand, updates: Operand, inner: int, mode: int
 ) -> Operand:
-    """Rows of `inner` elements put at flat places. Constant places of whole rows are a GATHER."""
+    """Puts rows of `inner` elements at flat places. At constant places REPLACE is a GATHER."""
     n = data.type.elements // inner if inner else 0
     rows = b.reshape(data, (n, inner))
     flat = b.reshape(places, (places.type.elements,))
@@ -335,7 +335,7 @@ def _trilu(b: Builder, node: Source) -> list[Operand]:
 
 
 def _one_hot(b: Builder, node: Source) -> list[Operand]:
-    """Where indices, cast to int64 and counted from the end if negative, equal 0 … depth − 1."""
+    """Emits `on` at each index, cast to int64 and counted from the end if negative, else `off`."""
     indices, depth, values = node.exactly(3)
     known = b.known(depth)
     if values.type.shape != (2,):
@@ -359,7 +359,7 @@ def _one_hot(b: Builder, node: Source) -> list[Operand]:
 
 
 def _top_k(b: Builder, node: Source) -> list[Operand]:
-    """Sorted whether asked to or not; of equals the first, and NaN before all others."""
+    """Lowers TopK, always sorted. Of equal elements the first comes first, and NaN before all."""
     x = node.input(0)
     shape = x.type.shape
     axis = node.axis(len(shape), -1)

@@ -19,7 +19,7 @@ def _matmul(b: Builder, node: Source) -> list[Operand]:
 
 
 def multiplied(b: Builder, x: Operand, y: Operand) -> Operand:
-    """As numpy's matmul."""
+    """Multiplies as numpy's matmul does."""
     if not x.type.shape or not y.type.shape:
         raise Outside("it multiplies a scalar", "use Mul")
     left, right = x.type.shape, y.type.shape
@@ -40,8 +40,8 @@ def multiplied(b: Builder, x: Operand, y: Operand) -> Operand:
 
 
 def matmul(b: Builder, x: Operand, y: Operand, bias: Operand | None = None) -> Operand:
-    """x [*, M, K] · y [*, N, K]ᵀ + bias, one exact sum an element. One matrix y serves all rows of
-    x at once."""
+    """Emits x [*, M, K] · y [*, N, K]ᵀ + bias, one exact sum an element. A single matrix y
+    multiplies all rows of x in one DOT."""
     shape = x.type.shape
     rest = () if bias is None else (bias,)
     if len(y.type.shape) == 2 and len(shape) > 2 and bias is None:
@@ -52,14 +52,14 @@ def matmul(b: Builder, x: Operand, y: Operand, bias: Operand | None = None) -> O
 
 
 def swapped(b: Builder, x: Operand) -> Operand:
-    """The last two axes exchanged."""
+    """Exchanges the last two axes."""
     rank = len(x.type.shape)
     return b.transpose(x, (*range(rank - 2), rank - 1, rank - 2))
 
 
 def gemm(b: Builder, node: Source) -> list[Operand]:
-    """alpha = 1: one exact sum with beta·C, rounded before, in it. Else alpha·(A·B) + beta·C, each
-    step rounded."""
+    """Lowers Gemm. Where alpha is 1 it is one exact sum that includes beta·C, which is rounded
+    before; else it is alpha·(A·B) + beta·C with each step rounded."""
     x, y, c = node.input(0), node.input(1), node.optional(2)
     if len(x.type.shape) != 2 or len(y.type.shape) != 2:
         raise Outside(f"it multiplies {x.type} by {y.type}", "give it two matrices")
@@ -84,7 +84,7 @@ def _linear_regressor(b: Builder, node: Source) -> list[Operand]:
 
 
 def _linear_classifier(b: Builder, node: Source) -> list[Operand]:
-    """Label, scores. With one score s for two classes, the second wins where s > 0."""
+    """Emits label and scores. With one score s for two classes, the second wins where s > 0."""
     node.integer("multi_class", 0)  # has no effect, as in onnxruntime
     transform = node.text("post_transform", "NONE")
     x = rows(b, node.exactly(1)[0])
@@ -118,7 +118,7 @@ def _scores(b: Builder, x: Operand, weights: Array, intercepts: Array, count: in
 
 
 def rows(b: Builder, x: Operand) -> Operand:
-    """The input of an ai.onnx.ml op as float32 [N, F]; one dimension is one row."""
+    """Reads the input of an ai.onnx.ml op as float32 [N, F]. One dimension is one row."""
     if x.type.dtype not in (DType.FLOAT, DType.INT64, DType.INT32):
         raise Outside(f"its input is {x.type}", "give it float32, int64 or int32")
     shape = x.type.shape

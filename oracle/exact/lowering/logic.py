@@ -16,7 +16,7 @@ def _of_two(op: Op) -> Lowering:
 
 
 def _or_equal(swapped: bool) -> Lowering:
-    """Of integers not (y < x); of floats x < y or x = y, which differs for NaN."""
+    """Lowers x ≤ y: of integers not (y < x); of floats x < y or x = y, because of NaN."""
 
     def lowering(b: Builder, node: Source) -> list[Operand]:
         x, y = reversed(node.exactly(2)) if swapped else node.exactly(2)
@@ -28,7 +28,7 @@ def _or_equal(swapped: bool) -> Lowering:
 
 
 def inverted(b: Builder, x: Operand) -> Operand:
-    """Not x, of bools; all bits inverted, of integers."""
+    """Emits not x of bools, and all bits inverted of integers."""
     dtype = x.type.dtype
     return b.emit(Op.XOR, (x, b.scalar(255 if dtype is DType.UINT8 else -1, dtype)))
 
@@ -57,8 +57,8 @@ def _is_inf(b: Builder, node: Source) -> list[Operand]:
 
 
 def _mod(b: Builder, node: Source) -> list[Operand]:
-    """fmod = 1: with the sign of x. fmod = 0: with the sign of y, by adding y where the signs
-    differ."""
+    """Lowers Mod. With fmod = 1 the result has the sign of x, with fmod = 0 that of y, which comes
+    by adding y where the signs differ."""
     x, y = node.exactly(2)
     rest = b.emit(Op.MOD, (x, y))
     if node.integer("fmod", 0) or x.type.dtype is DType.UINT8:
@@ -70,7 +70,7 @@ def _mod(b: Builder, node: Source) -> list[Operand]:
 
 
 def _bit_shift(b: Builder, node: Source) -> list[Operand]:
-    """MUL or DIV by 2^y, taken from a table that says 0 from y = 8 on, where both give 0."""
+    """Emits MUL or DIV by 2^y from a table. It has 0 from y = 8 on, by which both give 0."""
     x, y = node.exactly(2)
     direction = node.text("direction")
     if x.type.dtype is not DType.UINT8 or y.type.dtype is not DType.UINT8:

@@ -120,7 +120,7 @@ def _gather(b: Builder, node: Source) -> list[Operand]:
 
 
 def gather(b: Builder, data: Operand, indices: Operand, axis: int) -> Operand:
-    """Negative indices count from the end; one beyond either end is read as the nearest."""
+    """Gathers along an axis. A negative index counts from the end, one beyond is the nearest."""
     shape = data.type.shape
     lined_up = b.reshape(data, (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])))
     flat = b.reshape(indices, (indices.type.elements,))
@@ -129,7 +129,7 @@ def gather(b: Builder, data: Operand, indices: Operand, axis: int) -> Operand:
 
 
 def _array_feature_extractor(b: Builder, node: Source) -> list[Operand]:
-    """Columns of the last axis; a one-dimensional input counts as a row, as in onnxruntime."""
+    """Takes columns of the last axis. A one-dimensional input is one row, as in onnxruntime."""
     x, indices = node.exactly(2)
     shape = x.type.shape or (1,)
     rows = b.reshape(x, (prod(shape[:-1]), shape[-1]))

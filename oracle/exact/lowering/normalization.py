@@ -14,9 +14,9 @@ from oracle.exact.program import Op, Operand
 
 
 def _batch_normalization(b: Builder, node: Source) -> list[Operand]:
-    """a = scale / √(var + ε), x·a + (bias − mean·a): all but the last two steps are constants."""
+    """Emits x·a + (bias − mean·a), where a = scale / √(var + ε) and the bracket are constants."""
     x, scale, bias, mean, variance = node.exactly(5)
-    node.real("momentum", 0.9)  # of training
+    node.real("momentum", 0.9)  # matters in training only
     if node.opset >= 14 and node.integer("training_mode", 0):
         raise Outside("it is in training mode", "export the model for inference")
     if node.opset < 9 and not node.integer("spatial", 1):
@@ -33,20 +33,20 @@ def _batch_normalization(b: Builder, node: Source) -> list[Operand]:
 
 
 def _per_channel(b: Builder, operand: Operand, x: Operand) -> Operand:
-    """[C] so that it broadcasts to x [N, C, …]."""
+    """Reshapes [C] so that it broadcasts to x [N, C, …]."""
     if operand.type.shape != x.type.shape[1:2]:
         raise Outside(f"{operand.type} is not one number a channel of {x.type}", "fix the file")
     return b.reshape(operand, (x.type.shape[1], *[1] * (len(x.type.shape) - 2)))
 
 
 def _centred(b: Builder, x: Operand, axes: Sequence[int]) -> tuple[Operand, Operand]:
-    """The mean, and x − mean."""
+    """Emits the mean, and x − mean."""
     mean = reduced(b, Op.REDUCE_MEAN, x, axes, True)
     return mean, b.emit(Op.SUB, (x, mean))
 
 
 def _deviation(b: Builder, centred: Operand, axes: Sequence[int], epsilon: float) -> Operand:
-    """√(mean of squares + ε)."""
+    """Emits √(mean of squares + ε)."""
     squares = b.emit(Op.MUL, (centred, centred))
     variance = reduced(b, Op.REDUCE_MEAN, squares, axes, True)
     return b.emit(Op.SQRT, (b.emit(Op.ADD, (variance, b.scalar(epsilon))),))
@@ -58,13 +58,13 @@ def _scaled(b: Builder, x: Operand, scale: Operand, bias: Operand | None) -> Ope
 
 
 def _stash(node: Source) -> None:
-    """The law computes in one precision only, float32's."""
+    """Refuses a precision other than float32, because the law has no other."""
     if node.integer("stash_type", 1) != 1:
         raise Outside("its stash_type is not float32", "set stash_type to 1")
 
 
 def _layer_normalization(b: Builder, node: Source) -> list[Operand]:
-    """Also gives Mean and InvStdDev."""
+    """Lowers LayerNormalization, with its outputs Mean and InvStdDev."""
     x, scale, bias = node.input(0), node.input(1), node.optional(2)
     _stash(node)
     rank = len(x.type.shape)
@@ -80,7 +80,7 @@ def layer_normalized(
     axes: Sequence[int],
     epsilon: float,
 ) -> list[Operand]:
-    """And the mean, and 1 over the deviation."""
+    """Emits x normalized, its mean, and 1 over its deviation."""
     mean, centred = _centred(b, x, axes)
     deviation = _deviation(b, centred, axes, epsilon)
     y = _scaled(b, b.emit(Op.DIV, (centred, deviation)), scale, bias)
@@ -88,7 +88,8 @@ def layer_normalized(
 
 
 def _rms_normalization(b: Builder, node: Source) -> list[Operand]:
-    """Also gives what onnxruntime's own, simplified LayerNormalization does: 1 over the root."""
+    """Lowers RMSNormalization. The second output, 1 over the root, is of onnxruntime's own
+    SimplifiedLayerNormalization."""
     x, scale = node.exactly(2)
     _stash(node)
     rank = len(x.type.shape)
@@ -99,7 +100,7 @@ def _rms_normalization(b: Builder, node: Source) -> list[Operand]:
 def rms_normalized(
     b: Builder, x: Operand, scale: Operand, axes: Sequence[int], epsilon: float
 ) -> list[Operand]:
-    """And 1 over the root."""
+    """Emits x divided by the root of its mean square, and 1 over that root."""
     root = _deviation(b, x, axes, epsilon)
     y = _scaled(b, b.emit(Op.DIV, (x, root)), scale, None)
     return [y, b.emit(Op.DIV, (b.scalar(1), root))]
@@ -117,7 +118,7 @@ def _instance_normalization(b: Builder, node: Source) -> list[Operand]:
 
 
 def _group_normalization(b: Builder, node: Source) -> list[Operand]:
-    """Scale and bias are one a group before opset 21, since then one a channel."""
+    """Lowers GroupNormalization: scale and bias are per group before opset 21, then per channel."""
     x, scale, bias = node.exactly(3)
     shape = x.type.shape
     groups = node.integer("num_groups")
@@ -137,7 +138,7 @@ def _group_normalization(b: Builder, node: Source) -> list[Operand]:
 
 
 def _mean_variance_normalization(b: Builder, node: Source) -> list[Operand]:
-    """As ONNX's own function: (x − mean) / (√variance + 1e-9)."""
+    """Emits (x − mean) / (√variance + 1e-9), as ONNX defines the op."""
     (x,) = node.exactly(1)
     axes = [normalized(axis, len(x.type.shape)) for axis in node.integers("axes", (0, 2, 3))]
     _, centred = _centred(b, x, axes)
@@ -147,7 +148,7 @@ def _mean_variance_normalization(b: Builder, node: Source) -> list[Operand]:
 
 
 def _lp_normalization(b: Builder, node: Source) -> list[Operand]:
-    """What has norm zero stays as it is."""
+    """Emits x divided by its norm. What has norm zero stays as it is."""
     (x,) = node.exactly(1)
     axis = node.axis(len(x.type.shape), -1)
     p = node.integer("p", 2)
@@ -161,8 +162,8 @@ def _lp_normalization(b: Builder, node: Source) -> list[Operand]:
 
 
 def _lrn(b: Builder, node: Source) -> list[Operand]:
-    """x / (bias + alpha/size · Σ of squares over `size` channels)^beta; the sum is a CONV of the
-    channels with ones."""
+    """Emits x / (bias + alpha/size · Σ of squares over `size` channels)^beta. The sum is a CONV of
+    the channels with ones."""
     (x,) = node.exactly(1)
     shape, size = x.type.shape, node.integer("size")
     if len(shape) < 3 or size < 1:

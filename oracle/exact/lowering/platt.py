@@ -1,4 +1,4 @@
-"""Platt's probabilities: of each pair of classes by its score, and of the classes by the pairs'."""
+"""Platt's probabilities of pairs of classes by their scores, and of the classes by the pairs."""
 
 from itertools import combinations
 from math import isqrt
@@ -15,11 +15,11 @@ from oracle.tensor import Array
 
 ROUNDS = 8
 _SURE = 1e-7
-"""No pair's probability is nearer to 0 or 1."""
+"""The least distance of a pair's probability from 0 and 1."""
 
 
 def probabilities(b: Builder, scores: Operand, slopes: Array, shifts: Array) -> Operand:
-    """Of scores [N, pairs], the classes' probabilities [N, K]."""
+    """Emits the classes' probabilities [N, K] for scores [N, pairs]."""
     pairs = scores.type.shape[1]
     if slopes.size != pairs or shifts.size != pairs:
         raise Outside(
@@ -32,10 +32,13 @@ def probabilities(b: Builder, scores: Operand, slopes: Array, shifts: Array) -> 
 
 
 def _coupled(b: Builder, first: Operand) -> Operand:
-    """The p of sum 1 that is nearest to pᵢ·rⱼᵢ = pⱼ·rᵢⱼ for all pairs (Wu, Lin and Weng's second
-    method): there Qp = pᵀQp, where Qᵢᵢ = Σⱼ rⱼᵢ² and Qᵢⱼ = −rᵢⱼ·rⱼᵢ. From 1/K each, a round sets
-    one place after another to what the equation makes of the others, and divides by the sum. As in
-    libsvm p rests once Qp = pᵀQp but for 0.005/K: after four rounds, of 30,000 hostile r."""
+    """Emits the p of sum 1 that is nearest to pᵢ·rⱼᵢ = pⱼ·rᵢⱼ for all pairs (Wu, Lin and Weng's
+    second method). There Qp = pᵀQp, where Qᵢᵢ = Σⱼ rⱼᵢ² and Qᵢⱼ = −rᵢⱼ·rⱼᵢ.
+
+    All begin at 1/K. A round sets one place after another to the value that the equation gives from
+    the others, and divides by the sum. As in libsvm p no longer changes once Qp = pᵀQp within
+    0.005/K. For 30,000 hostile r that took four rounds at most.
+    """
     rows, pairs = first.type.shape
     count = (1 + isqrt(1 + 8 * pairs)) // 2
     q, diagonal = _form(b, first, count)
@@ -58,7 +61,7 @@ def _coupled(b: Builder, first: Operand) -> Operand:
 
 
 def _form(b: Builder, first: Operand, count: int) -> tuple[Operand, Operand]:
-    """Q [N, K, K] and its diagonal [N, K]."""
+    """Emits Q [N, K, K] and its diagonal [N, K]."""
     rows, pairs = first.type.shape
     bounded(b, rows, count, count)
     second = b.emit(Op.SUB, (b.scalar(1), first))
@@ -75,7 +78,7 @@ def _form(b: Builder, first: Operand, count: int) -> tuple[Operand, Operand]:
 
 
 def _at(b: Builder, q: Operand, p: Operand) -> tuple[Operand, Operand]:
-    """Qp [N, K] and pᵀQp [N, 1]."""
+    """Emits Qp [N, K] and pᵀQp [N, 1]."""
     rows, count = p.type.shape
     line = b.reshape(p, (rows, 1, count))
     slope = b.reshape(b.emit(Op.DOT, (line, q)), (rows, 1, count))

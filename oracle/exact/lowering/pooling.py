@@ -17,7 +17,7 @@ from oracle.exact.program import Op, Operand
 
 
 def _windows(node: Source, x: Operand) -> list[int]:
-    """kernel, stride, dilation, begin, end, overhang of each axis."""
+    """Reads kernel, stride, dilation, begin, end and overhang of each axis."""
     sizes = image_axes(x)
     kernel = node.integers("kernel_shape")
     if len(kernel) != len(sizes) or min(kernel) < 1:
@@ -38,7 +38,7 @@ def _windows(node: Source, x: Operand) -> list[int]:
 
 
 def _overhang(end: int, extent: int, reach: int, stride: int) -> int:
-    """What ceil_mode adds for one more window, which must begin before the image's `end`."""
+    """Gives what ceil_mode adds for one more window, which must begin before the image's `end`."""
     windows = -(-(extent - reach) // stride) + 1
     if (windows - 1) * stride >= end:
         windows -= 1
@@ -47,7 +47,7 @@ def _overhang(end: int, extent: int, reach: int, stride: int) -> int:
 
 def _max_pool(b: Builder, node: Source) -> list[Operand]:
     (x,) = node.exactly(1)
-    node.integer("storage_order", 0)  # of Indices
+    node.integer("storage_order", 0)  # concerns the output Indices only
     if node.outputs > 1:
         raise Outside("its output Indices is not covered", "use its first output only")
     pooled = b.emit(Op.MAX_POOL, (channels_last(b, x),), 0, *_windows(node, x))
@@ -62,12 +62,12 @@ def _average_pool(b: Builder, node: Source) -> list[Operand]:
 
 
 def _lp_pool(b: Builder, node: Source) -> list[Operand]:
-    """Σ|x|^p is a CONV with ones, for p of 1 and 2."""
+    """Lowers LpPool for p of 1 and 2. Σ|x|^p is a CONV with ones."""
     (x,) = node.exactly(1)
     p = _power(node)
     windows = _windows(node, x)
     channels, kernel = x.type.shape[1], windows[0::6]
-    for axis in range(len(kernel)):  # overhang is as good as padding here: neither is a term
+    for axis in range(len(kernel)):  # overhang can be padding here: neither is a term
         windows[6 * axis + 4] += windows[6 * axis + 5]
         windows[6 * axis + 5] = 1
     ones = b.constant(np.ones((channels, *kernel, 1), np.float32))

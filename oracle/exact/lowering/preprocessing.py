@@ -9,7 +9,7 @@ from oracle.exact.program import Op, Operand
 
 
 def _scaler(b: Builder, node: Source) -> list[Operand]:
-    """(x − offset) · scale, each step rounded."""
+    """Emits (x − offset) · scale, each step rounded."""
     (given,) = node.exactly(1)
     x = rows(b, given)
     for op, name in ((Op.SUB, "offset"), (Op.MUL, "scale")):
@@ -24,8 +24,8 @@ def _scaler(b: Builder, node: Source) -> list[Operand]:
 
 
 def _normalizer(b: Builder, node: Source) -> list[Operand]:
-    """x / norm by row, where a zero norm counts as one. MAX is the largest element, not the largest
-    in size, as in onnxruntime."""
+    """Emits each row divided by its norm, where a norm of zero counts as one. MAX is the largest
+    element, not the largest in size, as in onnxruntime."""
     (given,) = node.exactly(1)
     x = rows(b, given)
     n, features = x.type.shape

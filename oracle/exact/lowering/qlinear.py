@@ -1,5 +1,5 @@
-"""Ops between quantized tensors, as onnxruntime's quantizer writes them: of the numbers that their
-operands stand for, and quantized again."""
+"""Ops between quantized tensors, as onnxruntime's quantizer writes them: they compute with the
+numbers that their operands stand for, and quantize the result."""
 
 from dataclasses import replace
 
@@ -25,12 +25,12 @@ from oracle.types import DType
 
 
 def _real(b: Builder, node: Source, at: int) -> Operand:
-    """What the three inputs from `at` on stand for."""
+    """Emits the numbers for which the three inputs from `at` on stand."""
     return meant(b, node.input(at), node.input(at + 1), node.optional(at + 2))
 
 
 def meant(b: Builder, x: Operand, scale: Operand, zero: Operand | None) -> Operand:
-    """(x − zero) · scale, of one scale and zero point."""
+    """Emits (x − zero) · scale, for one scale and one zero point."""
     small = centred(b, x, None if zero is None else b.reshape(zero, ()))
     return b.emit(Op.MUL, (cast(b, small, DType.FLOAT), b.reshape(scale, ())))
 
@@ -49,7 +49,7 @@ def _of_two(op: Op) -> Lowering:
 
 
 def _of_one(function: Lowering) -> Lowering:
-    """`function` of the number that the first three inputs give; the next two quantize it."""
+    """Lowers `function` of what the first three inputs stand for; the next two quantize it."""
 
     def lowering(b: Builder, node: Source) -> list[Operand]:
         if node.integer("channels_last", 0):
@@ -75,7 +75,7 @@ def _mean(b: Builder, node: Source) -> list[Operand]:
 
 
 def _concat(b: Builder, node: Source) -> list[Operand]:
-    """Of a scale, a zero point, and three inputs each."""
+    """Lowers a Concat. After the result's scale and zero point come three inputs for each part."""
     if len(node.inputs) < 5 or len(node.inputs) % 3 != 2:
         raise Outside(f"it has {len(node.inputs)} inputs", "fix the file")
     scale, zero = node.input(0), node.input(1)
@@ -93,7 +93,7 @@ def _where(b: Builder, node: Source) -> list[Operand]:
 
 
 def _gemm(b: Builder, node: Source) -> list[Operand]:
-    """alpha · (A·B + C), with C in int32; float32 where the result is given no scale."""
+    """Emits alpha · (A·B + C) with C in int32. The result is float32 where it has no scale."""
     x, sx, y, sy = (node.input(at) for at in (0, 1, 3, 4))
     zx, zy = node.optional(2), node.optional(5)
     left = centred(b, x, None if zx is None else b.reshape(zx, ()))
@@ -120,14 +120,14 @@ def _matmul_to_float(b: Builder, node: Source) -> list[Operand]:
 
 
 def _dynamic_matmul(b: Builder, node: Source) -> list[Operand]:
-    """A is quantized as a whole, as in DynamicQuantizeLinear."""
+    """Lowers A · B, where A is quantized as a whole, as by DynamicQuantizeLinear."""
     small, scale, zero = dynamically(b, node.input(0))
     total = product(b, small, node.input(1), zero, node.optional(3))
     return [scaled(b, total, scale, node.input(2), node.optional(4))]
 
 
 def scaled(b: Builder, total: Operand, sx: Operand, sy: Operand, bias: Operand | None) -> Operand:
-    """int32 · (sx · sy) + bias; sy: one number, or one a column."""
+    """Emits int32 · (sx · sy) + bias, where sy is one number, or one a column."""
     scales = b.emit(Op.MUL, (b.reshape(sx, ()) if sx.type.elements == 1 else sx, sy))
     if scales.type.elements == 1:
         scales = b.reshape(scales, ())
@@ -136,7 +136,7 @@ def scaled(b: Builder, total: Operand, sx: Operand, sy: Operand, bias: Operand |
 
 
 def _as_onnx(function: Lowering) -> Lowering:
-    """As ONNX's own of opset 13, which the domain's version says nothing of."""
+    """Lowers as ONNX's own op of opset 13, because com.microsoft's version says nothing of it."""
     return lambda b, node: function(b, replace(node, opset=13))
 
 

@@ -18,8 +18,8 @@ _SMALL = (DType.INT8, DType.UINT8)
 
 
 def _lined_up(b: Builder, node: Source, x: Operand, given: Operand) -> Operand:
-    """A scale or zero point as it broadcasts to x: one number, one a place of `axis`, or one a
-    block of places."""
+    """Reshapes a scale or zero point to broadcast to x. It has one number, one for each place of
+    `axis`, or one for each block of places."""
     shape, rank = x.type.shape, len(x.type.shape)
     block = node.integer("block_size", 0) if node.opset >= 21 else 0
     place = node.integer("axis", 1) if node.opset >= 13 else 0
@@ -61,7 +61,7 @@ def quantize(b: Builder, node: Source) -> list[Operand]:
 
 
 def dequantize(b: Builder, node: Source) -> list[Operand]:
-    """(x − zero) as float32, times the scale."""
+    """Emits (x − zero) as float32, times the scale."""
     x, scale, zero = node.input(0), node.input(1), node.optional(2)
     if node.opset >= 23 and node.integer("output_dtype", 0) not in (0, DType.FLOAT):
         raise Outside("it gives another dtype than float32", "use float32")
@@ -73,7 +73,7 @@ def dequantize(b: Builder, node: Source) -> list[Operand]:
 
 
 def centred(b: Builder, x: Operand, zero: Operand | None) -> Operand:
-    """int32 x − zero."""
+    """Emits x − zero in int32."""
     wide = cast(b, x, DType.INT32)
     if zero is None:
         return wide
@@ -90,8 +90,11 @@ def _dynamic(b: Builder, node: Source) -> list[Operand]:
 
 
 def dynamically(b: Builder, x: Operand) -> tuple[Operand, Operand, Operand]:
-    """y, scale and zero point: scale = (max(0, max x) − min(0, min x)) / 255, or 1 where that is 0;
-    zero point = 0 − min(0, min x) / scale, and y: quantized."""
+    """Quantizes x by its own range. Gives y, scale and zero point.
+
+    The scale is (max(0, max x) − min(0, min x)) / 255, or 1 where that is 0; the zero point is
+    −min(0, min x) / scale, quantized.
+    """
     row = b.reshape(x, (1, x.type.elements))
     zero = b.scalar(0)
     high = b.emit(Op.MAX, (extremum(b, Op.REDUCE_MAX, row), zero))
@@ -105,14 +108,14 @@ def dynamically(b: Builder, x: Operand) -> tuple[Operand, Operand, Operand]:
 
 
 def _column(b: Builder, zero: Operand | None) -> Operand | None:
-    """One number, or one a row of A: [M] as [M, 1]."""
+    """Reshapes A's zero point: one number, or one for each row, [M] as [M, 1]."""
     if zero is None or len(zero.type.shape) != 1:
         return zero
     return b.reshape(zero, () if zero.type.elements == 1 else (*zero.type.shape, 1))
 
 
 def product(b: Builder, x: Operand, y: Operand, zx: Operand | None, zy: Operand | None) -> Operand:
-    """int32 of two small tensors, as MatMul multiplies them; zy: one number, or one a column."""
+    """Multiplies two small tensors in int32, as MatMul does. zy is one number, or one a column."""
     if not x.type.shape or not y.type.shape:
         raise Outside(f"it multiplies {x.type} by {y.type}", "give it matrices")
     return multiplied(b, centred(b, x, _column(b, zx)), centred(b, y, zy))
@@ -125,7 +128,7 @@ def _matmul_integer(b: Builder, node: Source) -> list[Operand]:
 def _requantized(
     b: Builder, total: Operand, scales: tuple[Operand, Operand], out: Operand, zero: Operand
 ) -> Operand:
-    """int32 · (scale of x · scale of y / scale of the result), each step rounded, to integers."""
+    """Quantizes int32 · (scale of x · scale of y / scale of the result), each step rounded."""
     factor = b.emit(Op.DIV, (b.emit(Op.MUL, scales), out))
     scaled = b.emit(Op.MUL, (cast(b, total, DType.FLOAT), factor))
     return b.emit(Op.QUANTIZE, (scaled, b.scalar(1), b.reshape(zero, ())))
@@ -139,7 +142,7 @@ def _qlinear_matmul(b: Builder, node: Source) -> list[Operand]:
 
 
 def _per_channel(b: Builder, given: Operand, rank: int, channels: int) -> Operand:
-    """One number, or one an output channel: [O] as [O, 1, …]."""
+    """Reshapes one number, or one for each output channel, [O] as [O, 1, …]."""
     if given.type.elements == 1:
         return b.reshape(given, ())
     if given.type.elements != channels:
@@ -156,7 +159,7 @@ def quantized_conv(
     zw: Operand | None,
     bias: Operand | None = None,
 ) -> Operand:
-    """int32; padding stands for zero, which is the zero point."""
+    """Emits an int32 CONV. Padding counts as the zero point, which stands for zero."""
     if len(w.type.shape) < 3:
         raise Outside(f"its weights are {w.type}", "give them as [O, C, kernel …]")
     rank, channels = len(w.type.shape), w.type.shape[0]

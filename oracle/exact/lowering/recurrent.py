@@ -1,7 +1,7 @@
 """RNN, GRU and LSTM, written out step by step.
 
-The inputs' part of all steps is one DOT with the biases in it, W·x + (Wb + Rb); each step's is one
-more, R·h with that as its bias: so a gate is rounded twice before its activation.
+One DOT serves the inputs of all steps, with the biases in it: W·x + (Wb + Rb). Each step has one
+more, R·h with its part of the first as bias. So a gate is rounded twice before its activation.
 """
 
 from collections.abc import Callable
@@ -23,13 +23,14 @@ _ACTIVATIONS: dict[str, Op] = {"sigmoid": Op.SIGMOID, "tanh": Op.TANH}
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """[N, K]; where they are quantized, their scales and int32 in place of float32."""
+    """Weights [N, K]: float32, or, where they are quantized, int32 with scales."""
 
     matrix: Operand
     scale: Operand | None = None
 
     def times(self, b: Builder, x: Operand, added: Operand | None) -> Operand:
-        """x·Wᵀ + added: one exact sum; or, of x quantized as a whole, int32 · scale, + added."""
+        """Emits x·Wᵀ + added as one exact sum. For quantized weights x is quantized as a whole, and
+        it is int32 · scale, + added."""
         rest = [] if added is None else [added]
         if self.scale is None:
             return b.emit(Op.DOT, [x, self.matrix, *rest])
@@ -40,13 +41,13 @@ class _Weights:
         return b.emit(Op.ADD, [product, *rest]) if rest else product
 
     def part(self, b: Builder, first: int, count: int) -> "_Weights":
-        """So many rows; GRU's, which are not quantized."""
+        """Takes `count` rows of GRU's weights, which are never quantized."""
         return _Weights(taken(b, self.matrix, range(first, first + count), 0))
 
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """One direction's weights and activations; `state` is h, and for LSTM c."""
+    """One direction's weights and activations. Its state is h, for LSTM h and c."""
 
     hidden: int
     weights: _Weights
@@ -65,7 +66,7 @@ Step = Callable[[Builder, _Cell, Operand, State], State]
 def _recurrent(
     gates: int, step: Step, names: tuple[str, ...], states: int, quantized: bool = False
 ) -> Lowering:
-    """Gives Y, Y_h and, of two states, Y_c."""
+    """Makes the lowering of an op that gives Y, Y_h and, where it has two states, Y_c."""
 
     def lowering(b: Builder, node: Source) -> list[Operand]:
         batch_first = node.integer("layout", 0) if node.opset >= 14 and not quantized else 0
@@ -106,7 +107,7 @@ def _recurrent(
 
 
 def _lengths(b: Builder, node: Source, steps: int, batch: int) -> Operand | None:
-    """[batch, 1]; None where all sequences are as long as the input."""
+    """Gives the lengths [batch, 1], or None where all sequences are as long as the input."""
     given = node.optional(4)
     if given is None:
         return None
@@ -121,7 +122,7 @@ def _lengths(b: Builder, node: Source, steps: int, batch: int) -> Operand | None
 def _hidden(
     node: Source, directions: int, gates: int, states: int, batch: int, batch_first: bool
 ) -> int:
-    """The size of h, to which all weights and states must keep."""
+    """Gives the size of h. Raises Outside where a weight or state does not have it."""
     shape = node.input(2).type.shape
     hidden = node.integer("hidden_size", shape[-1] if shape else 0)
     start = (batch, directions, hidden) if batch_first else (directions, batch, hidden)
@@ -139,7 +140,7 @@ def _hidden(
 
 
 def _directions(node: Source) -> tuple[bool, ...]:
-    """For each, whether it goes backward."""
+    """Says for each direction whether it goes backward."""
     match node.text("direction", "forward"):
         case "forward":
             return (False,)
@@ -161,7 +162,7 @@ def _initial(
 
 
 def _part(b: Builder, x: Operand, at: int) -> Operand:
-    """x[at]"""
+    """Takes x[at]."""
     return b.reshape(taken(b, x, [at], 0), x.type.shape[1:])
 
 
@@ -210,8 +211,8 @@ def _unrolled(
     state: State,
     backward: bool,
 ) -> tuple[Operand, State]:
-    """All h [steps, batch, hidden], and the last state. Beyond its length a sequence keeps its
-    state and gives 0; so it begins at its end where it goes backward."""
+    """Emits all h [steps, batch, hidden], and the last state. Beyond its length a sequence keeps
+    its state and gives 0; so one that goes backward begins at its own end."""
     steps, batch, features = x.type.shape
     bias = cell.bias
     if bias is not None and cell.recurrent_bias is not None:
@@ -236,7 +237,7 @@ def _unrolled(
 
 
 def _inner_bias(b: Builder, cell: _Cell) -> Operand:
-    """Rb, but for what GRU's reset gate multiplies."""
+    """Emits Rb, with zeros for the part that GRU's reset gate multiplies."""
     bias = cell.recurrent_bias
     assert bias is not None
     if not cell.linear_before_reset:
@@ -255,7 +256,7 @@ def _rows(b: Builder, cell: _Cell, first: int, count: int) -> Operand:
 
 
 def _turned(b: Builder, node: Source) -> Source:
-    """W and R as LSTM has them: com.microsoft's are [directions, K, N]."""
+    """Transposes com.microsoft's W and R, [directions, K, N], to the order of ONNX's LSTM."""
     inputs = list(node.inputs)
     for place in (1, 2):
         weights = node.input(place)
@@ -266,7 +267,7 @@ def _turned(b: Builder, node: Source) -> Source:
 
 
 def _quantized(b: Builder, node: Source, at: int, which: int, place: int) -> _Weights:
-    """One direction's weights minus their zero points, and their scales: one, or one a row."""
+    """Reads one direction's weights minus zero points, and their scales: one, or one a row."""
     weights = node.input(1 + which)
     directions, count, _ = weights.type.shape
     columns = []
@@ -289,8 +290,8 @@ def _rnn_step(b: Builder, cell: _Cell, x: Operand, state: State) -> State:
 
 
 def _gru_step(b: Builder, cell: _Cell, x: Operand, state: State) -> State:
-    """z, r = f(x_zr + R·h); ĥ = g(x_h + R·(r∘h)), or g(x_h + r∘(R·h + Rb)) where the linear part
-    comes before the reset; h' = (1 − z)∘ĥ + z∘h."""
+    """Emits h' = (1 − z)∘ĥ + z∘h, where z, r = f(x_zr + R·h), and ĥ = g(x_h + R·(r∘h)), or
+    g(x_h + r∘(R·h + Rb)) with linear_before_reset."""
     (h,), n = state, cell.hidden
     outer, inner = cell.activations
     dot = b.emit(Op.DOT, (h, _rows(b, cell, 0, 2), _gate(b, x, n, 0, 2)))
@@ -309,7 +310,8 @@ def _gru_step(b: Builder, cell: _Cell, x: Operand, state: State) -> State:
 
 
 def _lstm_step(b: Builder, cell: _Cell, x: Operand, state: State) -> State:
-    """i, o, f = σ; c' = f∘c + i∘g; h' = o∘tanh(c'). Peepholes add P∘c (o: P∘c') to gates."""
+    """Emits c' = f∘c + i∘g and h' = o∘tanh(c') with gates i, o, f. Peepholes add P∘c to a gate, and
+    P∘c' to o."""
     (h, c), n = state, cell.hidden
     outer, inner, last = cell.activations
     dot = cell.recurrence.times(b, h, x)

@@ -15,14 +15,14 @@ from oracle.tensor import numpy_dtype
 from oracle.types import DType
 
 LONG = 4096
-"""Numbers of which an extremum is taken at once."""
+"""The most numbers of which an extremum is taken in one step."""
 
 Fold: TypeAlias = Callable[[Builder, Operand], Operand]
-"""Of rows [outer, K] one number each, [outer]."""
+"""Folds each row of [outer, K] to one number, [outer]."""
 
 
 def _alone(fold: Fold) -> Fold:
-    """Of one number that number: no node."""
+    """Leaves a row of one number as it is, which takes no node."""
 
     def folded_or_not(b: Builder, rows: Operand) -> Operand:
         outer, k = rows.type.shape
@@ -63,7 +63,7 @@ def _axes(b: Builder, node: Source, axes_are_input_since: int) -> tuple[int, ...
 
 
 def integers(b: Builder, operand: Operand, what: str) -> tuple[int, ...]:
-    """What a one-dimensional integer operand holds, which must not depend on the inputs."""
+    """Reads a list of integers. Raises Outside where it depends on the model's inputs."""
     array = b.known(operand)
     if array is None:
         raise Outside(f"its {what} depend on the model's inputs", f"make its {what} constant")
@@ -93,8 +93,8 @@ def folded(b: Builder, fold: Fold, x: Operand, axes: Sequence[int], keep: bool) 
 
 
 def extremum(b: Builder, op: Op, rows: Operand) -> Operand:
-    """Of rows [outer, K] the greatest or the least, [outer]. Of long ones in two steps, which gives
-    the same: a proof opens as many numbers as the root of K, and not all of a tensor."""
+    """Emits the greatest or least of each row of [outer, K]. Long rows take two steps with the same
+    result, so that a fraud proof opens about √K numbers and not the whole row."""
     outer, k = rows.type.shape
     if k > LONG:
         parts = next(n for n in range(isqrt(k), 0, -1) if k % n == 0)
@@ -105,7 +105,7 @@ def extremum(b: Builder, op: Op, rows: Operand) -> Operand:
 
 
 def _extremum(op: Op) -> Fold:
-    """Of bools, which are read as 0 and 1, too."""
+    """Makes the fold to the greatest or least, which reads bools as 0 and 1."""
 
     def fold(b: Builder, rows: Operand) -> Operand:
         if rows.type.dtype is not DType.BOOL:
@@ -116,7 +116,7 @@ def _extremum(op: Op) -> Fold:
 
 
 def _mean(b: Builder, rows: Operand) -> Operand:
-    """Of integers towards zero."""
+    """Emits the means of rows; of integers, rounded towards zero."""
     if rows.type.dtype is DType.FLOAT:
         return b.emit(Op.REDUCE_MEAN, (rows,))
     count = b.scalar(rows.type.shape[1], rows.type.dtype)
@@ -124,7 +124,7 @@ def _mean(b: Builder, rows: Operand) -> Operand:
 
 
 def _product(b: Builder, rows: Operand) -> Operand:
-    """By halves: the first half times the second, each product rounded, and again."""
+    """Multiplies the first half of each row by the second, rounds, and so on with the products."""
     outer, k = rows.type.shape
     if k == 0:
         return b.constant(np.ones(outer, numpy_dtype(rows.type.dtype)))
@@ -148,7 +148,7 @@ def _l1(b: Builder, rows: Operand) -> Operand:
 
 
 def _sum_square(b: Builder, rows: Operand) -> Operand:
-    """One exact sum of squares a row."""
+    """Emits one exact sum of squares for each row."""
     outer, k = rows.type.shape
     row = b.reshape(rows, (outer, 1, k))
     return b.reshape(b.emit(Op.DOT, (row, row)), (outer,))
@@ -163,7 +163,7 @@ def _log_sum(b: Builder, rows: Operand) -> Operand:
 
 
 def _log_sum_exp(b: Builder, rows: Operand) -> Operand:
-    """m + log Σ exp(x − m), where m is the largest if that is finite, else 0."""
+    """Emits m + log Σ exp(x − m), where m is the largest if that is finite, else 0."""
     m = b.emit(Op.REDUCE_MAX, (rows,))
     finite = b.emit(Op.LESS, (b.emit(Op.ABS, (m,)), b.scalar(float("inf"))))
     m = b.emit(Op.WHERE, (finite, m, b.scalar(0)))
@@ -172,7 +172,7 @@ def _log_sum_exp(b: Builder, rows: Operand) -> Operand:
 
 
 def backwards(b: Builder, x: Operand) -> Operand:
-    """Numbers in the reverse order of x: −x; of integers −1 − x, which always is one."""
+    """Emits numbers in the reverse order of x: −x, or −1 − x of integers, because −x may wrap."""
     dtype = x.type.dtype
     if dtype not in INTEGERS:
         return b.emit(Op.NEG, (x,))
@@ -180,7 +180,7 @@ def backwards(b: Builder, x: Operand) -> Operand:
 
 
 def _arg(largest: bool) -> Lowering:
-    """ArgMin is the ArgMax of the reverse order, in which NaN stays above all."""
+    """Lowers ArgMax, or ArgMin as the ArgMax of the reverse order. NaN is above all in both."""
 
     def lowering(b: Builder, node: Source) -> list[Operand]:
         x = node.input(0)
@@ -194,7 +194,8 @@ def _arg(largest: bool) -> Lowering:
 
 
 def _cum_sum(b: Builder, node: Source) -> list[Operand]:
-    """`exclusive` shifts by one, from 0; `reverse` goes from the end."""
+    """Lowers CumSum. `exclusive` shifts the sums by one, so that they begin with 0; `reverse` adds
+    from the end."""
     x = node.input(0)
     shape = x.type.shape
     given = integers(b, node.input(1), "axis")

@@ -1,8 +1,8 @@
 """Resize and Upsample: every output reads a few constant places of an axis, with constant weights.
 
-Axis by axis, from the first: the taps are gathered, multiplied and added from the left, each step
-rounded. Coordinates, weights and lengths are worked out in float32 too, step by step, as
-onnxruntime does: by rational numbers, 10 · 0.7 would be a little less than 7.
+One axis after another the taps are gathered, multiplied and added from the left, each step rounded.
+Coordinates, weights and lengths are computed in float32 too, step by step, as onnxruntime does,
+because in rational numbers 10 · 0.7 would be a little less than 7.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from oracle.types import DType
 
 Number: TypeAlias = np.float32
 
-_LARGEST = 1 << 20  # scale, size or corner: so that no coordinate overflows
+_LARGEST = 1 << 20  # of a scale, size or corner, so that no coordinate overflows
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _NEAREST: dict[str, Callable[[Number], int]] = {
     "round_prefer_floor": lambda x: ceil(x - _HALF),
@@ -35,17 +35,17 @@ _NEAREST: dict[str, Callable[[Number], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """`start` and `end` are those of tf_crop_and_resize."""
+    """How one axis is resized. `start` and `end` are those of tf_crop_and_resize."""
 
     size: int
     length: int
-    """Of the output."""
+    """The length of the output."""
     scale: Number
     start: Number = _ZERO
     end: Number = _ONE
 
     def coordinate(self, at: int, mode: str) -> Number:
-        """Where output `at` lies in the input."""
+        """Gives the coordinate in the input of the output's place `at`."""
         x, last = Number(at), Number(self.size - 1)
         steps = Number(max(self.length - 1, 1))
         match mode:
@@ -71,7 +71,7 @@ class _Axis:
 
 
 Taps = tuple[tuple[int, Number], ...]
-"""(place, weight) of each tap; a place may lie beyond the axis, and is then read as the nearest."""
+"""(place, weight) of each tap. A place beyond the axis is read as the nearest on it."""
 
 
 def _linear(x: Number) -> Taps:
@@ -81,7 +81,7 @@ def _linear(x: Number) -> Taps:
 
 
 def _cubic(a: Number) -> Callable[[Number], Taps]:
-    """Keys's convolution."""
+    """Makes the taps of cubic interpolation by Keys's convolution."""
     two, three, four, five, eight = map(Number, (2, 3, 4, 5, 8))
 
     def weight(d: Number) -> Number:
@@ -230,7 +230,8 @@ def _resized(
 
 
 def _inside(taps: Taps, size: int, exclude: bool) -> Taps:
-    """Taps on places of the axis; those beyond weigh nothing if `exclude`, and the others more."""
+    """Moves taps beyond the axis to the nearest place. With `exclude` they weigh nothing, and
+    the other weights are divided by their sum."""
     if exclude:
         total = _ZERO
         for place, weight in taps:

@@ -1,4 +1,4 @@
-"""GridSample and AffineGrid: an image read at places that another tensor says."""
+"""GridSample and AffineGrid: an image is read at the places that another tensor holds."""
 
 from collections.abc import Sequence
 from math import prod
@@ -23,8 +23,8 @@ _MODES = {"bilinear": "linear", "linear": "linear", "nearest": "nearest"}
 
 
 def _grid_sample(b: Builder, node: Source) -> list[Operand]:
-    """Each step rounded. Along an axis, the element before and the one behind, by nearness; the
-    last axis first."""
+    """Lowers GridSample, each step rounded. Along each axis, the last one first, the elements
+    before and behind a spot are weighted by how near they are."""
     x, grid = node.exactly(2)
     sizes, rank = x.type.shape[2:], len(x.type.shape) - 2
     shape = grid.type.shape
@@ -52,8 +52,8 @@ def _grid_sample(b: Builder, node: Source) -> list[Operand]:
 
 
 def _spot(b: Builder, at: Operand, size: int, corners: bool, padding: str) -> Operand:
-    """−1 … 1 as a place among elements 0 … size − 1; with `corners` the ends are the middles of the
-    outer elements, else their borders."""
+    """Maps −1 … 1 to a place among elements 0 … size − 1. With `corners` the ends are the middles
+    of the outer elements, else their borders."""
     one, half = b.scalar(1), b.scalar(0.5)
     moved = b.emit(Op.ADD, (at, one))
     if corners:
@@ -73,7 +73,7 @@ def _spot(b: Builder, at: Operand, size: int, corners: bool, padding: str) -> Op
 
 
 def _reflected(b: Builder, spot: Operand, first: float, length: float) -> Operand:
-    """Between first and first + length, as if mirrored there again and again."""
+    """Brings a spot between first and first + length, as if mirrored there again and again."""
     if length == 0:
         return b.emit(Op.MUL, (b.emit(Op.SUB, (spot, spot)), b.scalar(0)))
     away = b.emit(Op.ABS, (b.emit(Op.SUB, (spot, b.scalar(first))),))
@@ -83,7 +83,7 @@ def _reflected(b: Builder, spot: Operand, first: float, length: float) -> Operan
 
 
 class _Reader:
-    """Rows of channels [1, elements, C], read by their places along each axis."""
+    """Reads rows of channels [1, elements, C] by their places along each axis."""
 
     def __init__(
         self, b: Builder, rows: Operand, sizes: Sequence[int], nearest: bool, padding: str
@@ -92,7 +92,7 @@ class _Reader:
         self.nearest, self.zeros = nearest, padding == "zeros"
 
     def read(self, spots: Sequence[Operand], place: Operand, inside: Operand | None) -> Operand:
-        """[M, C] at `spots` along the axes that are left, of those that `place` leads to."""
+        """Reads [M, C] at `spots` along the remaining axes, from where `place` leads to."""
         b = self.b
         if not spots:
             count = place.type.shape[0]
@@ -130,7 +130,7 @@ class _Reader:
 
 
 def _affine_grid(b: Builder, node: Source) -> list[Operand]:
-    """Places −1 … 1 along each axis, the last axis first, and 1; DOT with theta."""
+    """Lowers AffineGrid: DOT of theta with places −1 … 1 along each axis, the last first, and 1."""
     theta, wanted = node.exactly(2)
     shape = integers(b, wanted, "size")
     rank = len(shape) - 2
@@ -155,8 +155,8 @@ def _affine_grid(b: Builder, node: Source) -> list[Operand]:
 
 
 def _places(size: int, corners: bool) -> Array:
-    """(2i − (size − 1)) / size, or / (size − 1) where the ends are −1 and 1, but for a single
-    place, which is 0; rounded."""
+    """Gives places (2i − (size − 1)) / size, or / (size − 1) where the ends are −1 and 1, rounded
+    to float32. A single place is 0."""
     width = max(size - 1, 1) if corners else size
     steps = np.arange(size, dtype=np.float32) * np.float32(2) - np.float32(size - 1)
     return np.asarray(steps / np.float32(width), np.float32)

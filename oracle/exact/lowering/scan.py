@@ -1,4 +1,5 @@
-"""Scan and Loop: the body once for each turn, whose number must not depend on the inputs."""
+"""Scan and Loop: the body is lowered once for each turn, whose number must not depend on the
+model's inputs."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,11 +14,12 @@ from oracle.tensor import Array
 from oracle.types import DType
 
 Body = Callable[[Sequence[Operand]], Sequence[Operand | None]]
-"""The outputs of one turn for its inputs: states, then what is scanned."""
+"""Lowers one turn: takes the states and then what is scanned, and gives the body's outputs."""
 
 
 def scan(b: Builder, node: Source, values: Sequence[Operand], body: Body) -> list[Operand | None]:
-    """The last states, then what each turn gave, side by side; Nones where a turn is refused."""
+    """Gives the last states, then the outputs of all turns side by side, or Nones where a turn is
+    refused."""
     if node.opset < 9:
         raise Outside("a Scan of opset 8 is outside the law", "export with 9 or more")
     count = node.integer("num_scan_inputs")
@@ -48,8 +50,8 @@ def scan(b: Builder, node: Source, values: Sequence[Operand], body: Body) -> lis
 def loop(
     b: Builder, node: Source, values: Sequence[Operand | None], body: Body
 ) -> list[Operand | None]:
-    """The last states, then what each turn gave, side by side; Nones where a turn is refused. It
-    ends after so many turns, or once its condition is false."""
+    """Gives the last states, then the outputs of all turns side by side, or Nones where a turn is
+    refused. The loop ends after the given number of turns, or once its condition is false."""
     most, going = (None if value is None else b.known(value) for value in values[:2])
     carried = [value for value in values[2:] if value is not None]
     if len(carried) + 2 != len(values) or len(carried) > node.outputs:
@@ -95,7 +97,7 @@ def _collected(b: Builder, node: Source, rows: Sequence[Sequence[Operand]]) -> l
 
 
 def _side_by_side(b: Builder, parts: Sequence[Operand], axis: int) -> Operand:
-    """Along an axis of their own."""
+    """Joins parts along a new axis."""
     shape = parts[0].type.shape
     if any(part.type != parts[0].type for part in parts):
         raise Outside("an output changes its type", "fix the file")

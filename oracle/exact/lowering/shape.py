@@ -1,4 +1,4 @@
-"""Tensors made out of shapes, and tensors stretched to one."""
+"""Tensors made from a shape, and tensors stretched to one."""
 
 from fractions import Fraction
 from math import ceil, isfinite, prod
@@ -16,14 +16,15 @@ from oracle.types import DType
 
 
 def bounded(b: Builder, *dims: int) -> int:
-    """How many elements so many dims make: asked before anything of that size is made."""
+    """Gives the number of elements of a shape. Raises Outside where it exceeds the limit, before
+    anything of that size is made."""
     if not all(0 <= dim <= b.limits.elements for dim in dims) or prod(dims) > b.limits.elements:
         raise Outside(f"a tensor of shape {dims}", f"use {b.limits.elements} elements or fewer")
     return prod(dims)
 
 
 def expand(b: Builder, x: Operand, shape: tuple[int, ...]) -> Operand:
-    """x stretched to a shape that it broadcasts to, one run of axes of size 1 after another."""
+    """Stretches x to a shape that it broadcasts to, by a GATHER for each run of axes of size 1."""
     if broadcast([x.type.shape, shape]) != shape:
         raise Outside(f"{x.type.shape} does not stretch to {shape}", "fix the shape")
     bounded(b, *shape)
@@ -48,7 +49,7 @@ def _expand(b: Builder, node: Source) -> list[Operand]:
 
 
 def _tile(b: Builder, node: Source) -> list[Operand]:
-    """Each axis is read so often."""
+    """Repeats x along each axis."""
     x, times = node.exactly(2)
     repeats = integers(b, times, "repeats")
     shape = x.type.shape
@@ -81,7 +82,7 @@ def _constant_of_shape(b: Builder, node: Source) -> list[Operand]:
 
 
 def _range(b: Builder, node: Source) -> list[Operand]:
-    """start + i·delta: of floats a MUL and an ADD."""
+    """Emits start + i·delta, which of floats is a MUL and an ADD."""
     operands = node.exactly(3)
     known = [b.known(operand) for operand in operands]
     if any(array is None or array.size != 1 for array in known):
@@ -109,7 +110,7 @@ def _eye_like(b: Builder, node: Source) -> list[Operand]:
 
 
 def _dropout(b: Builder, node: Source) -> list[Operand]:
-    """As in inference: x, and a mask of ones."""
+    """Gives x and a mask of ones, as a Dropout in inference does."""
     x = node.input(0)
     node.integer("seed", 0)
     if node.opset < 12:

@@ -21,7 +21,7 @@ from oracle.types import DType
 T = TypeVar("T")
 
 STORED = (DType.FLOAT16, DType.BFLOAT16, DType.DOUBLE)
-"""What constants may be beyond the law's dtypes: for a Cast to float32, and for nothing else."""
+"""Dtypes outside the law in which constants may be stored. They may only be cast to float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Source:
         return self.inputs[index] if index < len(self.inputs) else None
 
     def exactly(self, count: int) -> tuple[Operand, ...]:
-        """All inputs, which must be so many."""
+        """Gives all inputs. Raises Outside where they are not `count`."""
         if len(self.inputs) != count:
             raise Outside(f"it has {len(self.inputs)} inputs in place of {count}", "fix the file")
         return tuple(self.input(index) for index in range(count))
@@ -66,21 +66,21 @@ class Source:
         return self._get(name, AttributeProto.INTS, lambda a: tuple(map(int, a.ints)), default)
 
     def reals(self, name: str) -> Array:
-        """float32; empty where the attribute is absent."""
+        """Reads a list of float32, empty where the attribute is absent."""
         nothing = np.zeros(0, np.float32)
         return self._get(
             name, AttributeProto.FLOATS, lambda a: np.array(a.floats, np.float32), nothing
         )
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Empty where the attribute is absent."""
+        """Reads a list of strings, empty where the attribute is absent."""
         return self._get(name, AttributeProto.STRINGS, lambda a: tuple(map(_text, a.strings)), ())
 
     def tensor(self, name: str) -> TensorProto:
         return self._get(name, AttributeProto.TENSOR, lambda a: a.t, None)
 
     def axis(self, rank: int, default: int | None = None, *, end: bool = False) -> int:
-        """The attribute `axis`, counted from the front; `end` allows `rank` itself."""
+        """Reads the attribute `axis`, counted from the front. `end` allows `rank` itself."""
         return normalized(self.integer("axis", default), rank, end=end)
 
     def _get(
@@ -99,18 +99,18 @@ class Source:
 
 
 Lowering: TypeAlias = Callable[[Builder, Source], Sequence[Operand]]
-"""Gives the node's outputs in order; those left out of the file may be given too."""
+"""Gives the node's outputs in order. It may give outputs that the file leaves out, too."""
 
 
 def normalized(axis: int, rank: int, *, end: bool = False) -> int:
-    """An axis counted from the front."""
+    """Counts an axis from the front."""
     if not -rank <= axis < rank + end:
         raise Outside(f"axis {axis} is not one of {rank}", "fix the axis")
     return axis + rank if axis < 0 else axis
 
 
 def tensor_array(tensor: TensorProto, limit: int) -> Array:
-    """The elements of a tensor in the file, whose length must be that of its dims."""
+    """Reads a tensor of the file. Raises Outside where its data is not as long as its dims say."""
     dtype = tensor.data_type
     if dtype not in (*DTYPES, *STORED):
         name = DType(dtype).name.lower() if dtype in list(DType) else f"dtype {dtype}"
@@ -131,7 +131,7 @@ def tensor_array(tensor: TensorProto, limit: int) -> Array:
 def _elements(tensor: TensorProto, dtype: DType, count: int) -> Array:
     if dtype is DType.BFLOAT16:
         high = _elements_of(tensor, DType.UINT16, count).astype(np.uint32) << 16
-        return high.view(np.float32).astype(np.float64)  # which numpy has, and which holds it
+        return high.view(np.float32).astype(np.float64)  # numpy has no bfloat16
     if dtype is DType.FLOAT16:
         return _elements_of(tensor, DType.UINT16, count).view(np.float16)
     return _elements_of(tensor, dtype, count)

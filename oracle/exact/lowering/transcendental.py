@@ -17,8 +17,8 @@ def _unary(op: Op) -> Lowering:
 
 
 def rowwise(function: Callable[[Builder, Operand], Operand]) -> Lowering:
-    """A function of rows [outer, K]: before opset 13 those are all axes from `axis` on, since then
-    `axis` alone."""
+    """Lowers a function of rows [outer, K]. A row is all axes from `axis` on before opset 13, and
+    `axis` alone since then."""
 
     def lowering(b: Builder, node: Source) -> list[Operand]:
         (x,) = node.exactly(1)
@@ -41,7 +41,7 @@ def _split(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
 
 
 def softmax(b: Builder, x: Operand) -> Operand:
-    """Over each row of [outer, K]: e = exp(x − max), then e / Σe; each step rounded."""
+    """Emits e / Σe with e = exp(x − max), over each row of [outer, K], each step rounded."""
     column = (x.type.shape[0], 1)
     largest = b.reshape(b.emit(Op.REDUCE_MAX, (x,)), column)
     e = b.emit(Op.EXP, (b.emit(Op.SUB, (x, largest)),))
@@ -50,8 +50,8 @@ def softmax(b: Builder, x: Operand) -> Operand:
 
 
 def softmax_zero(b: Builder, x: Operand) -> Operand:
-    """As softmax, but what is within 1e-7 of zero is left out of the sum and multiplied by
-    exp(−max) in place of its exponential; as onnxruntime reads SOFTMAX_ZERO."""
+    """Emits SOFTMAX_ZERO as onnxruntime reads it: a softmax, but what is within 1e-7 of zero is
+    left out of the sum, and multiplied by exp(−max) in place of its exponential."""
     column = (x.type.shape[0], 1)
     largest = b.reshape(b.emit(Op.REDUCE_MAX, (x,)), column)
     counts = b.emit(Op.LESS, (b.scalar(1e-7), b.emit(Op.ABS, (x,))))
@@ -62,7 +62,7 @@ def softmax_zero(b: Builder, x: Operand) -> Operand:
 
 
 def post_transform(b: Builder, name: str, scores: Operand) -> Operand:
-    """ai.onnx.ml's post_transform of scores [N, C]."""
+    """Emits ai.onnx.ml's post_transform of scores [N, C]."""
     match name:
         case "NONE":
             return scores
@@ -76,8 +76,8 @@ def post_transform(b: Builder, name: str, scores: Operand) -> Operand:
 
 
 def two_scores(b: Builder, s: Operand, transform: str, margin: bool) -> Operand:
-    """Both classes' scores [N, 2] from the second's, s [N, 1], as onnxruntime has them: LOGISTIC,
-    σ(−s) and σ(s); else s with −s where it is a margin, with 1 − s where it is a probability.
+    """Emits both classes' scores [N, 2] from the second's, s [N, 1], as onnxruntime does. LOGISTIC
+    gives σ(−s) and σ(s). Else the first is −s where s is a margin, 1 − s where it is a probability.
     """
     if transform not in ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"):
         return post_transform(b, transform, s)

@@ -26,7 +26,7 @@ _MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BR
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """A node as the file has it; children are places in the list of nodes, −1 for a leaf's."""
+    """A node as the file has it. Children are places in the list of nodes, −1 in a leaf."""
 
     mode: str
     feature: int
@@ -38,7 +38,8 @@ class _Branch:
 
 @dataclass(frozen=True, slots=True)
 class _Forest:
-    """`steps` is the longest walk; `leaves` maps (tree id, node id) to a row of weights."""
+    """Nodes and roots for TREE_WALK. `steps` is the longest walk. `leaves` maps (tree id, node id)
+    to a row of the table of weights."""
 
     nodes: Array
     roots: Array
@@ -71,7 +72,7 @@ def _regressor(b: Builder, node: Source) -> list[Operand]:
 
 
 def _classifier(b: Builder, node: Source) -> list[Operand]:
-    """Label, scores; the cases of two classes as onnxruntime has them."""
+    """Emits label and scores. Cases of two classes are as in onnxruntime."""
     x = rows(b, node.exactly(1)[0])
     labels = classes(node, "classlabels_int64s")
     transform = node.text("post_transform", "NONE")
@@ -91,8 +92,12 @@ def _classifier(b: Builder, node: Source) -> list[Operand]:
 
 
 def _check_opposite(weights: Array, base: Array, labels: tuple[str, ...] | tuple[int, ...]) -> None:
-    """Of two classes with weights each: onnxruntime takes the second where its score is above zero,
-    calls integers 0 and 1 whatever the labels, and reads base values as it likes."""
+    """Refuses two classes with weights each, unless the weights are opposite, there are no base
+    values, and integer labels are 0 and 1.
+
+    Else results by onnxruntime have no agreed meaning: it takes the second class where its score is
+    above zero, gives 0 and 1 whatever the integer labels are, and adds base values in its own way.
+    """
     opposite = not (weights[:, 0] != -weights[:, 1]).any() and not base.any()
     if not opposite or labels not in ((0, 1), (str(labels[0]), str(labels[1]))):
         raise Outside(
@@ -111,8 +116,8 @@ def _one_column(
     transform: str,
     ids: set[int],
 ) -> list[Operand]:
-    """Two classes and one score s. Where no weight is negative, s is a probability, and the second
-    class wins above a half; else it is a margin, and the second class wins above zero."""
+    """Emits label and scores for two classes with one score s. Where no weight is negative, s is a
+    probability, and the second class wins above a half; else s is a margin, and it wins above 0."""
     if ids != {0}:
         raise Outside(
             f"two classes with weights for class ids {sorted(ids)}, which has no agreed meaning",
@@ -139,7 +144,8 @@ def _base(node: Source, count: int) -> Array:
 def _aggregated(
     b: Builder, op: Op, x: Operand, forest: _Forest, weights: Array, base: Array
 ) -> Operand:
-    """[N, C] from leaf weights [leaves, C]. The sum runs over neighbours: [C, N, trees]."""
+    """Emits [N, C] from leaf weights [leaves, C]. What is aggregated is laid out [C, N, trees], so
+    that the terms of a sum are neighbours."""
     nodes, roots = forest.nodes, forest.roots
     if base.size:
         last = np.zeros((1, WIDTH), np.int32)
@@ -158,7 +164,8 @@ def _aggregated(
 def _weights(
     b: Builder, node: Source, prefix: str, forest: _Forest, count: int
 ) -> tuple[Array, Array]:
-    """Leaf weights [leaves, count], zero where the file gives none, and where it gives one."""
+    """Reads leaf weights [leaves, count], zero where the file gives none, and says where it gives
+    one."""
     trees, nodes = node.integers(f"{prefix}_treeids"), node.integers(f"{prefix}_nodeids")
     ids, values = node.integers(f"{prefix}_ids"), canonical(node.reals(f"{prefix}_weights"))
     if not len(trees) == len(nodes) == len(ids) == values.size:
@@ -198,7 +205,7 @@ def _branches(node: Source, features: int) -> tuple[list[_Branch], list[tuple[in
     }
     missing = node.integers("nodes_missing_value_tracks_true", ()) or (0,) * len(modes)
     values = canonical(node.reals("nodes_values"))
-    node.reals("nodes_hitrates")  # says how often, not where
+    node.reals("nodes_hitrates")  # how often a branch is taken; changes no result
     lengths = {len(trees), len(numbers), len(modes), values.size, len(missing)}
     lengths |= {len(column) for column in columns.values()}
     if len(lengths) > 1:
@@ -230,7 +237,8 @@ def _branches(node: Source, features: int) -> tuple[list[_Branch], list[tuple[in
 
 
 def _roots(branches: Sequence[_Branch], keys: Sequence[tuple[int, int]]) -> list[int]:
-    """The one node of each tree that is nobody's child, in the order of the trees' first nodes."""
+    """Gives each tree's root, the one node that is no child, in the order of the trees' first
+    nodes. Raises Outside where a tree has none or two, or a node has two parents."""
     is_child = [False] * len(branches)
     for branch in branches:
         for child in (branch.then, branch.other) if branch.mode != "LEAF" else ():
@@ -256,7 +264,7 @@ def _roots(branches: Sequence[_Branch], keys: Sequence[tuple[int, int]]) -> list
 def _laid_out(
     branches: Sequence[_Branch], keys: Sequence[tuple[int, int]], roots: Sequence[int]
 ) -> _Forest:
-    """Nodes of TREE_WALK, each behind its parent; an EQ or NEQ takes two."""
+    """Lays nodes out for TREE_WALK, each behind its parent. An EQ or NEQ takes two."""
     order, depths = [], []
     stack = [(root, 0) for root in reversed(roots)]
     while stack:
@@ -290,7 +298,8 @@ def _comparisons(branch: _Branch) -> int:
 
 
 def _write(nodes: Array, row: int, branch: _Branch, then: int, other: int) -> None:
-    """The comparison as x ≤ t. x < t is x ≤ the float32 below t; NaN compares false, but for ≠."""
+    """Writes the comparison as x ≤ t. x < t is x ≤ the float32 below t. NaN compares false, except
+    by ≠."""
     nodes[row, FEATURE] = branch.feature
     false_for_nan = then if branch.mode == "BRANCH_NEQ" else other
     missing = then if branch.missing_is_true else false_for_nan
@@ -300,7 +309,7 @@ def _write(nodes: Array, row: int, branch: _Branch, then: int, other: int) -> No
     match branch.mode:
         case _ if np.isnan(t):
             _compare(nodes, row, np.float32(0), false_for_nan, false_for_nan, missing)
-            if _comparisons(branch) == 2:  # never come to
+            if _comparisons(branch) == 2:  # no walk comes here
                 _compare(nodes, row + 1, np.float32(0), then, other, missing)
         case "BRANCH_LEQ":
             _compare(nodes, row, t, then, other, missing)
@@ -325,7 +334,7 @@ def _compare(
 
 
 def _ensemble(b: Builder, node: Source) -> list[Operand]:
-    """TreeEnsemble, where inner nodes and leaves have lists of their own."""
+    """Lowers TreeEnsemble, where inner nodes and leaves have lists of their own."""
     x = rows(b, node.exactly(1)[0])
     targets = node.integer("n_targets")
     branches, keys, leaves = _listed(b, node, x.type.shape[1])
@@ -363,15 +372,15 @@ def _floats(b: Builder, node: Source, name: str) -> Array:
 def _listed(
     b: Builder, node: Source, features: int
 ) -> tuple[list[_Branch], list[tuple[int, int]], dict[tuple[int, int], int]]:
-    """Branches and keys as of the older ops, and which leaf each leaf's key stands for: one of its
-    own for each branch that leads to it."""
+    """Reads branches and keys in the form of the older ops, and a map from a leaf's key to its
+    place in the file. A leaf gets a key for each branch that leads to it."""
     splits = _floats(b, node, "nodes_splits")
     modes = tensor_array(node.tensor("nodes_modes"), b.limits.elements).reshape(-1).tolist()
     feature = node.integers("nodes_featureids")
     ways = [_way(node, way) for way in ("true", "false")]
     missing = node.integers("nodes_missing_value_tracks_true", ()) or (0,) * len(modes)
     if node.has("nodes_hitrates"):
-        node.tensor("nodes_hitrates")  # says how often, not where
+        node.tensor("nodes_hitrates")  # how often a branch is taken; changes no result
     count = len(modes)
     if {splits.size, len(feature), len(missing), *map(len, ways)} != {count} or not count:
         raise Outside("its nodes attributes have no or different lengths", "fix the file")
@@ -405,7 +414,7 @@ def _listed(
 
 
 def _way(node: Source, way: str) -> list[tuple[int, int]]:
-    """For each node, where it leads to, and whether that is a leaf."""
+    """Gives for each node the place that it leads to, and whether that is a leaf."""
     places, leafs = node.integers(f"nodes_{way}nodeids"), node.integers(f"nodes_{way}leafs")
     if len(places) != len(leafs):
         raise Outside(f"nodes_{way}nodeids and nodes_{way}leafs differ in length", "fix the file")
@@ -413,7 +422,7 @@ def _way(node: Source, way: str) -> list[tuple[int, int]]:
 
 
 def _members(roots: Sequence[int], children: Sequence[Sequence[int]]) -> list[int]:
-    """The tree of each inner node."""
+    """Gives the tree of each inner node. Raises Outside where that is none or two."""
     trees = [-1] * len(children)
     for tree, root in enumerate(roots):
         stack = [root]

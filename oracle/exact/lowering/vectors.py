@@ -22,7 +22,7 @@ _HIGHEST_DEGREE = 16
 
 
 def _kernels(b: Builder, node: Source, x: Operand, count: int) -> Operand:
-    """[N, vectors]: each dot or sum of squares exact, then step by step, each rounded."""
+    """Emits kernels [N, vectors]. Each dot or sum of squares is exact, later steps are rounded."""
     n, features = x.type.shape
     vectors = node.reals("support_vectors")
     if count < 1 or vectors.size != count * features:
@@ -54,7 +54,7 @@ def _kernels(b: Builder, node: Source, x: Operand, count: int) -> Operand:
 
 
 def _power(b: Builder, x: Operand, degree: float) -> Operand:
-    """x·x·…, from the left."""
+    """Emits x·x·…, multiplied from the left."""
     if not degree.is_integer() or not 1 <= degree <= _HIGHEST_DEGREE:
         raise Outside(f"degree {degree}", f"use a whole degree from 1 to {_HIGHEST_DEGREE}")
     out = x
@@ -64,7 +64,7 @@ def _power(b: Builder, x: Operand, degree: float) -> Operand:
 
 
 def _regressor(b: Builder, node: Source) -> list[Operand]:
-    """Σ coefficient · kernel + rho, one exact sum; of a single class ±1 by its sign."""
+    """Emits Σ coefficient · kernel + rho as one exact sum; for one class ±1, by its sign."""
     x = rows(b, node.exactly(1)[0])
     count = node.integer("n_supports", 0)
     coefficients, rho = node.reals("coefficients"), node.reals("rho")
@@ -87,8 +87,8 @@ def _regressor(b: Builder, node: Source) -> list[Operand]:
 
 
 def _classifier(b: Builder, node: Source) -> list[Operand]:
-    """Each pair of classes votes, and the first of those with the most votes wins. The scores are
-    those of the pairs (of two classes −s and s), or the classes' probabilities."""
+    """Emits label and scores. Each pair of classes votes, and the first class with the most votes
+    wins. The scores are those of the pairs (−s and s for two classes), or probabilities."""
     x = rows(b, node.exactly(1)[0])
     labels = classes(node, "classlabels_ints")
     if node.text("post_transform", "NONE") != "NONE":
@@ -113,7 +113,7 @@ def _classifier(b: Builder, node: Source) -> list[Operand]:
 
 
 def _pairs(b: Builder, node: Source, sizes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Weights [pairs, vectors] and rho [pairs]: of a class's vectors, those against the other."""
+    """Reads weights [pairs, vectors] and rho [pairs]. A pair weighs its two classes' vectors."""
     total, count = sum(sizes), len(sizes) * (len(sizes) - 1) // 2
     given, rho = node.reals("coefficients"), node.reals("rho")
     if given.size != total * (len(sizes) - 1) or rho.size != count:
@@ -131,7 +131,8 @@ def _pairs(b: Builder, node: Source, sizes: tuple[int, ...]) -> tuple[Array, Arr
 
 
 def _votes(b: Builder, scores: Operand, count: int) -> Operand:
-    """int32 [N, classes]: a pair votes for its first class where its score is above zero."""
+    """Counts votes, int32 [N, classes]. A pair votes for its first class where its score is above
+    0, else for its second."""
     pairs = list(combinations(range(count), 2))
     first = np.array([[i == c for i, _ in pairs] for c in range(count)], np.int32)
     second = np.array([[j == c for _, j in pairs] for c in range(count)], np.int32)

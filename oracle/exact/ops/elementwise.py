@@ -55,7 +55,7 @@ def mul(x: int, y: int) -> int:
 
 
 def div(x: int, y: int) -> int:
-    """x / 0 is ±∞ by the sign of x, for there is only one zero; 0 / 0 is NaN."""
+    """Divides. x / 0 is ±∞ by the sign of x, because there is only one zero; 0 / 0 is NaN."""
     if float32.is_nan(x) or float32.is_nan(y):
         return float32.NAN
     sign = (x ^ y) & float32.SIGN
@@ -110,7 +110,7 @@ def equal(x: int, y: int) -> int:
 
 
 def mod(x: int, y: int) -> int:
-    """What is left of x after taking y off as often as it fits, with the sign of x: exact."""
+    """Gives the exact remainder of x divided by y, with the sign of x."""
     if float32.is_nan(x) or float32.is_nan(y) or float32.is_inf(x) or y == 0:
         return float32.NAN
     if float32.is_inf(y):
@@ -121,12 +121,13 @@ def mod(x: int, y: int) -> int:
 
 
 def int_mod(x: int, y: int) -> int:
-    """x − y·(x / y); x where y is 0."""
+    """Gives x − y·(x / y), and x where y is 0."""
     return x - y * int_div(x, y)
 
 
 def int_div(x: int, y: int) -> int:
-    """Towards zero; x / 0 is 0. The lowest / −1 wraps to the lowest."""
+    """Divides towards zero; x / 0 is 0. The lowest integer / −1 is beyond the dtype, and wraps to
+    the lowest later."""
     if y == 0:
         return 0
     q = abs(x) // abs(y)
@@ -168,7 +169,7 @@ _INT_RULES: dict[Op, Rule] = {
 
 
 def wrap(value: int, dtype: DType) -> int:
-    """An integer as the dtype's two's complement holds it; a bool is whether it is not zero."""
+    """Wraps an integer to the dtype's two's complement. A bool says whether it is not zero."""
     if dtype is DType.BOOL:
         return int(value != 0)
     size = 1 << 8 * dtype.itemsize
@@ -178,7 +179,7 @@ def wrap(value: int, dtype: DType) -> int:
 
 
 def words(array: Array) -> list[int]:
-    """Elements as the plain rules take them: bits of float32, else the integers themselves."""
+    """Gives the elements as the plain rules take them: the bits of float32, or the integers."""
     if array.dtype == np.float32:
         return float32.bits(array)
     integers: list[int] = array.ravel().astype(object).tolist()
@@ -209,8 +210,9 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
 
 
 def cast(x: int, source: DType, target: DType) -> int:
-    """float → integer: towards zero, clamped to the target's range, NaN to 0; float → bool: not
-    zero, so NaN is true; integer → integer wraps; to float32 rounds once."""
+    """Converts an element. A float becomes an integer towards zero, clamped to the target's range,
+    NaN becomes 0; as a bool it says whether it is not zero, so NaN is true. Integers wrap to other
+    integers, and to float32 they are rounded once."""
     if target is source:
         return x
     if source is not FLOAT:

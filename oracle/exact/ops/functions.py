@@ -1,8 +1,8 @@
 """Log1p, Sin, Cos, Atan, Pow: correctly rounded by `intervals`.
 
-These end, too. Apart from the arguments answered without evaluation, log1p, sin, cos and arctan of
-a float32 are transcendental by Lindemann's theorem. A power is algebraic: where it is dyadic that
-is found in integers, and where it is not it is no midpoint.
+The search for bits ends for these, too. Apart from the arguments answered without evaluation,
+log1p, sin, cos and arctan of a float32 are transcendental by Lindemann's theorem. A power is
+algebraic: where it is dyadic that is found in integers, and where it is not it is no midpoint.
 """
 
 import math
@@ -74,7 +74,7 @@ def atan(x: int) -> int:
 
 
 def power(x: int, y: int) -> int:
-    """x^y; infinities, NaN and zero as C's pow has them, but that there is one zero."""
+    """Computes x^y. Infinities, NaN and zero give what C's pow gives, except that 0 has no sign."""
     if y == 0 or x == ONE:
         return ONE
     if float32.is_nan(x) or float32.is_nan(y):
@@ -93,7 +93,7 @@ def power(x: int, y: int) -> int:
 
 
 def _power(x: int, n: int, f: int) -> int:
-    """x^(n·2^f) for x > 0 and odd n."""
+    """Computes x^(n·2^f) for x > 0 and odd n."""
     m, e = _odd(x)
     if m != 1 or e != 0:
         scale = math.ldexp(n, f) * (math.log2(m) + e)  # of the result, in powers of two
@@ -110,10 +110,11 @@ def _power(x: int, n: int, f: int) -> int:
 
 
 def _dyadic_power(m: int, e: int, n: int, f: int) -> tuple[int, int] | None:
-    """(m·2^e)^(n·2^f) as an integer and a power of two, if it is such and short enough to be a
-    float32 or a midpoint; m and n are odd.
+    """Gives (m·2^e)^(n·2^f) as an integer and a power of two, or None where it is not dyadic or has
+    too many bits to be a float32 or a midpoint of two. m and n are odd.
 
-    A root of a dyadic number is dyadic where m and 2^e are such powers, an inverse where m = 1.
+    The square root of a dyadic number is dyadic where m and 2^e are squares, its inverse where
+    m = 1.
     """
     for _ in range(-f):
         root = isqrt(m)
@@ -129,14 +130,15 @@ def _dyadic_power(m: int, e: int, n: int, f: int) -> tuple[int, int] | None:
 
 
 def _odd(x: int) -> tuple[int, int]:
-    """(m, e) with x = m·2^e and odd m, of a finite number but zero."""
+    """Splits a finite number that is not zero into (m, e) with x = m·2^e and odd m."""
     m, e = float32.split(x)
     twos = (m & -m).bit_length() - 1
     return m >> twos, e + twos
 
 
 def _log1p_ratios(x: int, p: int) -> Interval:
-    """2·artanh(x / (2 + x)) for |x| ≤ 1/2, else log(1 + x), 1 + x having 129 bits at most."""
+    """Bounds log1p x: by 2·artanh(x / (2 + x)) for |x| ≤ 1/2, else by log(1 + x), where 1 + x has
+    at most 129 bits."""
     m, e = float32.split(x)
     if abs(approximate(x)) > 0.5:
         whole = (m << e) + 1 if e >= 0 else m + (1 << -e)
@@ -146,7 +148,7 @@ def _log1p_ratios(x: int, p: int) -> Interval:
 
 
 def _sin_ratios(x: int, quarters: int, p: int) -> Interval:
-    """sin(x + quarters·π/2), x > 0: ±sin r or ±cos r with x = q·π/2 + r.
+    """Bounds sin(x + quarters·π/2) for x > 0: it is ±sin r or ±cos r with x = q·π/2 + r.
 
     q < 2^129 and π/2 is known to a unit of 2^−(p + 160), so r is to 2^−(p + 31), and to 2 units of
     2^−(p + 16) in the end. As r < 1.6, each term has at most 8 more units, and those dropped are
@@ -170,8 +172,8 @@ def _sin_ratios(x: int, quarters: int, p: int) -> Interval:
 
 
 def _atan_ratios(x: int, p: int) -> Interval:
-    """For x > 0: arctan x, π/4 + arctan((x − 1) / (x + 1)), or π/2 − arctan 1/x, of a number of at
-    most 1/2 in size."""
+    """Bounds arctan x for x > 0. It is arctan x, π/4 + arctan((x − 1) / (x + 1)), or π/2 − arctan
+    1/x, whichever takes the arctan of a number of at most 1/2 in size."""
     pi_low, pi_high = pi(p)
     if x == INF:
         return (pi_low, 2 << p), (pi_high, 2 << p)
@@ -186,7 +188,7 @@ def _atan_ratios(x: int, p: int) -> Interval:
 
 
 def _arctan(n: int, d: int, p: int) -> tuple[int, int]:
-    """arctan(n / d)·2^p within its ends, for |n / d| ≤ 1/2: as `artanh`, signs alternating.
+    """Bounds arctan(n / d)·2^p for |n / d| ≤ 1/2, by the series of `artanh` with alternating signs.
 
     With z ≤ 1/2 a power misses less than 3 units, which are divided by 3 or more from the second
     on; so each term is within two units here too, and the terms dropped are within two more.
@@ -204,8 +206,8 @@ def _arctan(n: int, d: int, p: int) -> tuple[int, int]:
 
 
 def _power_ratios(m: int, e: int, n: int, f: int, p: int) -> Interval:
-    """e^(n·2^f · log(m·2^e)), an exponent of at most 2^7 in size; so |n·2^f| is below 2^32, and the
-    64 bits more of the logarithm leave less than a unit of the exponent open."""
+    """Bounds e^(n·2^f · log(m·2^e)), whose exponent is at most 2^7 in size. So |n·2^f| is below
+    2^32, and the logarithm's 64 more bits leave less than one unit of the exponent unknown."""
     ends = sorted(low * n << f if f >= 0 else low * n >> -f for low, _ in log_of(m, e, p + 64))
     low, _, k = exp_interval(ends[0] >> 64, p)
     _, high, j = exp_interval((ends[1] >> 64) + 1, p)
@@ -275,7 +277,8 @@ def _prepare_angle(node: Node, _constants: Sequence[Array | None]) -> Kernel:
 
 
 def _rounded(low: Array, high: Array, rule: Callable[..., int], *operands: Array) -> Array:
-    """What both ends round to; by the rule where they differ, and NaN where both are."""
+    """Gives what both ends round to. Where they differ the rule decides; where both are NaN it is
+    NaN."""
     out = np.asarray(low).astype(np.float32)
     undecided = np.flatnonzero((out != high.astype(np.float32)) & ~(np.isnan(low) & np.isnan(high)))
     out += np.float32(0)

@@ -27,7 +27,7 @@ from oracle.types import DType
 
 
 def _infer_transpose(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
-    """Output axis i is input axis attributes[i]."""
+    """Gives the transposed type: output axis i is input axis attributes[i]."""
     shape = types[0].shape
     if sorted(attributes) != list(range(len(shape))):
         raise Outside(f"perm {tuple(attributes)} does not permute {len(shape)} axes", "fix perm")
@@ -35,13 +35,13 @@ def _infer_transpose(types: Sequence[ValueType], attributes: Sequence[int]) -> V
 
 
 def _infer_concat(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
-    """Operands [outer, n_i] side by side."""
+    """Gives the type of operands [outer, n_i] side by side."""
     width = sum(type_.shape[1] for type_ in types)
     return ValueType(same_dtype(types, DTYPES), (types[0].shape[0], width))
 
 
 def _infer_gather(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
-    """Data [outer, n, inner] and indices [m] give [outer, m, inner]."""
+    """Gives [outer, m, inner] for data [outer, n, inner] and indices [m]."""
     same_dtype(types[1:], (DType.INT64, DType.INT32))
     outer, n, inner = types[0].shape
     (m,) = types[1].shape
@@ -83,7 +83,8 @@ def _plain_concat(node: Node, arrays: Sequence[Array]) -> Array:
 
 
 def clamped(index: int, n: int) -> int:
-    """The place that an index means: from the end where negative, and the nearest where beyond."""
+    """Gives the place that an index means: it counts from the end where it is negative, and is the
+    nearest place where it lies beyond either end."""
     return min(max(index + n if index < 0 else index, 0), n - 1)
 
 
@@ -102,7 +103,8 @@ def _plain_gather(node: Node, arrays: Sequence[Array]) -> Array:
     return from_words(out, node.output)
 
 
-# From so many elements on, and with rows and columns of so many, squares are faster than numpy.
+# From _LARGE elements on, in rows and columns of _LONG or more, the compiled transpose of squares
+# is faster than numpy.
 _LARGE, _LONG = 1 << 14, 16
 _WORDS = {1: np.uint8, 4: np.uint32, 8: np.uint64}
 
@@ -116,7 +118,7 @@ def _prepare_transpose(node: Node, _constants: Sequence[Array | None]) -> Kernel
 
 
 def _matrices(shape: Sequence[int], perm: Sequence[int]) -> tuple[int, int, int] | None:
-    """[n, rows, columns] where all that the perm does is to transpose n matrices."""
+    """Gives [n, rows, columns] where the permutation only transposes n matrices, else None."""
     axes = [axis for axis in perm if shape[axis] != 1]
     rising = sorted(axes)
     first = next((at for at, axis in enumerate(axes) if axis != rising[at]), len(axes))
@@ -161,7 +163,7 @@ def _prepare_gather(node: Node, constants: Sequence[Array | None]) -> Kernel:
 
 
 def _run(indices: Array, n: int) -> slice | None:
-    """The places as a slice, where they follow each other at one distance."""
+    """Gives the places as a slice where they follow each other at one distance, else None."""
     places = np.clip(np.where(indices < 0, indices + n, indices), 0, n - 1)
     if places.size < 2:
         return slice(int(places[0]), int(places[0]) + 1) if places.size else None
@@ -178,7 +180,7 @@ REPLACE, SUM, LARGEST, SMALLEST = range(4)
 
 
 def _infer_scatter(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
-    """Data [n, inner], indices [m], updates [m, inner] → [n, inner]."""
+    """Gives [n, inner] for data [n, inner], indices [m] and updates [m, inner]."""
     same_dtype(types[1:2], (DType.INT64, DType.INT32))
     dtype = same_dtype([types[0], types[2]], NUMBERS if attributes[0] else DTYPES)
     n, inner = types[0].shape
@@ -191,7 +193,7 @@ def _infer_scatter(types: Sequence[ValueType], attributes: Sequence[int]) -> Val
 
 
 def merged(values: Sequence[int], dtype: DType, mode: int) -> int:
-    """What is left of a place's own element and of those that are put there, in order."""
+    """Merges a place's own element and those that are put there, in order, into one."""
     match mode:
         case _ if mode == REPLACE:
             return values[-1]
@@ -237,7 +239,7 @@ def _prepare_scatter(node: Node, _constants: Sequence[Array | None]) -> Kernel:
 
 
 def _added(data: Array, places: Array, updates: Array) -> Array:
-    """Sums in float64 with their bound; each undecided one again, exactly."""
+    """Adds updates in float64 with an error bound, and exactly where the bound does not decide."""
     total, size = data.astype(np.float64), np.abs(data.astype(np.float64))
     np.add.at(total, places, updates.astype(np.float64))
     np.add.at(size, places, np.abs(updates.astype(np.float64)))

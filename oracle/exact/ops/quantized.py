@@ -25,7 +25,7 @@ SMALL = (DType.INT8, DType.UINT8)
 
 
 def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
-    """x and scale of float32 and a zero point, broadcast: of the zero point's dtype."""
+    """Gives the zero point's dtype and the broadcast shape. x and scale are float32."""
     if len(types) != 3:
         raise Outside(f"it quantizes with {len(types)} operands", "give x, scale and zero point")
     same_dtype(types[:2], (FLOAT,))
@@ -33,8 +33,8 @@ def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
 
 
 def quantized(x: int, scale: int, zero: int, dtype: DType) -> int:
-    """x / scale as float32, rounded to an integer (ties to even), + zero, clamped; NaN counts as 0.
-    On bits."""
+    """Divides x by scale as float32, rounds to an integer (ties to even), adds zero, and clamps.
+    NaN counts as 0. x and scale are bits."""
     low, high = limits(dtype)
     q = div(x, scale)
     if float32.is_nan(q):

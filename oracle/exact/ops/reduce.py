@@ -1,4 +1,4 @@
-"""Along K neighbours: exact sums and means, extrema, ArgMax, TopK, running sums.
+"""Reductions along K neighbours: exact sums and means, extrema, ArgMax, TopK, running sums.
 
 The input is read as [outer, K] and reduced over K; a lowering transposes what is not so laid out.
 """
@@ -65,7 +65,7 @@ def _outer(type_: ValueType) -> tuple[int]:
 
 
 def sum_of(row: Sequence[int], divisor: int = 1) -> int:
-    """Σ / divisor, rounded once; on bits."""
+    """Divides the sum of float32 bits by the divisor, and rounds once."""
     specials = {word for word in row if not float32.is_finite(word)}
     if specials:
         return special_sum(specials)
@@ -74,7 +74,7 @@ def sum_of(row: Sequence[int], divisor: int = 1) -> int:
 
 
 def extremum(row: Sequence[int], dtype: DType, largest: bool) -> int:
-    """Of no elements: the one that all others beat."""
+    """Gives the largest or smallest element; of no elements, the value that all others beat."""
     if dtype is FLOAT:
         best = float32.INF | float32.SIGN if largest else float32.INF
         for word in row:
@@ -85,14 +85,15 @@ def extremum(row: Sequence[int], dtype: DType, largest: bool) -> int:
 
 
 def arg_max(row: Sequence[int], dtype: DType, last: bool) -> int:
-    """The first (or last) place of the maximum; NaN is above +∞."""
+    """Gives the first (or last) place of the maximum; NaN is above +∞."""
     keys = [_rank(word) if dtype is FLOAT else word for word in row]
     best = max(keys)
     return len(keys) - 1 - keys[::-1].index(best) if last else keys.index(best)
 
 
 def top(row: Sequence[int], dtype: DType, count: int) -> list[int]:
-    """The places of the largest, in order; of equals the first; NaN is above +∞."""
+    """Gives the places of the `count` largest, the largest first. Of equal elements the first comes
+    first; NaN is above +∞."""
     keys = [_rank(word) if dtype is FLOAT else word for word in row]
     return sorted(range(len(keys)), key=lambda place: (-keys[place], place))[:count]
 
@@ -140,8 +141,11 @@ def _prepare_mean(node: Node, _constants: Sequence[Array | None]) -> Kernel:
 
 
 def _float_sums(node: Node, rounded: Callable[[Array], Array], divisor: int) -> Kernel:
-    """γ_{K−1}·Σ|x| bounds the error of the sums; the rest of the unit covers that of Σ|x|, K units
-    relatively, and the rounding of what is divided and of value ± error."""
+    """Makes the kernel of float32 sums, each divided by `divisor`.
+
+    γ_{K−1}·Σ|x| bounds the error of a sum. The rest of the unit covers the error of Σ|x|, which is
+    K units relatively, and the rounding of the quotient and of value ± error.
+    """
     from oracle.exact.kernels.reduce import sums  # numba takes its time to load
 
     outer, k = node.operands[0].type.shape
@@ -174,7 +178,7 @@ def _prepare_extremum(node: Node, _constants: Sequence[Array | None]) -> Kernel:
         return lambda x: ufunc.reduce(x, axis=1)
 
     def columns(x: Array) -> Array:
-        """numpy takes its time for each row."""
+        """Folds column by column, because numpy takes its time for each row."""
         out = x[:, 0].copy()
         for column in x.T[1:]:
             ufunc(out, column, out=out)
@@ -207,7 +211,7 @@ def _prepare_top(node: Node, _constants: Sequence[Array | None]) -> Kernel:
 
 
 def _keys(x: Array) -> Array:
-    """Integers in the order of the numbers, NaN on top."""
+    """Gives integers that sort as the numbers do, NaN on top."""
     if x.dtype != np.float32:
         return x
     words = np.ascontiguousarray(x).view(np.int32)

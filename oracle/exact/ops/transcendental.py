@@ -1,10 +1,10 @@
 """Exp, Log, Sigmoid, Tanh, Erf: correctly rounded, by `intervals` narrowed until they decide.
 
-They end. Apart from the arguments answered without evaluation below, the value at a float32 x is no
-rational number, hence no midpoint between two float32: for exp, log, and what is algebraic in exp
-(tanh, sigmoid) by Lindemann's theorem. For erf no theorem is at hand, but its arguments were swept:
-of all 1,082,130,431 positive ones below 4, float64 and its bound leave 986, and those end at
-p = 128.
+The narrowing ends. Apart from the arguments answered without evaluation below, the value at a
+float32 x is no rational number, hence no midpoint between two float32: for exp, log, and what is
+algebraic in exp (tanh, sigmoid) by Lindemann's theorem. For erf no theorem is at hand, but its
+arguments were swept: of all 1,082,130,431 positive ones below 4, float64 and its bound leave 986,
+and those end at p = 128.
 """
 
 from collections.abc import Callable, Sequence
@@ -95,13 +95,13 @@ def _exp_ratios(x: int, factor: int, p: int) -> Interval:
 
 
 def _sigmoid_ratios(x: int, p: int) -> Interval:
-    """E / (E + 1) with E = e^x, rising in E."""
+    """Bounds E / (E + 1) with E = e^x, which rises with E."""
     (low, d), (high, _) = _exp_ratios(x, 1, p)
     return (low, low + d), (high, high + d)
 
 
 def _tanh_ratios(x: int, p: int) -> Interval:
-    """(E − 1) / (E + 1) with E = e^2x, rising in E; for x > 0."""
+    """Bounds (E − 1) / (E + 1) with E = e^2x, which rises with E, for x > 0."""
     (low, d), (high, _) = _exp_ratios(x, 2, p)
     return (low - d, low + d), (high - d, high + d)
 
@@ -111,7 +111,8 @@ def _log_ratios(x: int, p: int) -> Interval:
 
 
 def _erf_ratios(x: int, p: int) -> Interval:
-    """(2/√π)·x·Σ (−1)^i t^i / (i!·(2i+1)), t = x² < 16; for x > 0 (Abramowitz and Stegun, 7.1.5).
+    """Bounds erf x = (2/√π)·x·Σ (−1)^i t^i / (i!·(2i+1)) with t = x² < 16, for x > 0 (Abramowitz
+    and Stegun, 7.1.5).
 
     a_i stands for t^i / i! and misses less than (a_{i−1} + its own miss · t)/i + 1 units, a missing
     unit of t included; a unit missed at one step is at most e^t by the end, and a_i ≤ e^t units per
@@ -157,7 +158,7 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
     return float32.array(out, node.output.shape)
 
 
-# Left to the rules is about one element in a million.
+# The kernels leave about one element in a million to the rules.
 def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     from oracle.exact.kernels import functions  # numba takes its time to load
 
@@ -180,14 +181,15 @@ def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
 
 
 def _log(x: Array, out: Array) -> int:
-    """By numpy's, which differs between CPUs by a few units of 2^−53; 2^−45 is 256."""
+    """Takes numpy's logarithm, which differs between CPUs by a few units of 2^−53. The bound,
+    2^−45, is 256 of them."""
     from oracle.exact.kernels.functions import rounded
 
     return rounded(np.log(x.astype(np.float64)), out)
 
 
 def _redo(rule: Callable[[int], int], x: Array, out: Array) -> None:
-    """Where `out` is −0."""
+    """Computes by the rule what the kernel left open, which is where `out` is −0."""
     left = np.flatnonzero(out.view(np.uint32) == SIGN)
     hard, places = np.unique(x[left], return_inverse=True)
     redone = [rule(word) for word in float32.bits(hard)]

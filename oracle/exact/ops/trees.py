@@ -26,8 +26,8 @@ FEATURE, THRESHOLD, BELOW, ABOVE, MISSING, LEAF, WIDTH = 0, 1, 2, 3, 4, 5, 8
 
 
 def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
-    """x [N, F], nodes int32 [M, 8], roots int32 [T] give int32 [N, T]. One attribute: the most
-    steps that a walk takes."""
+    """Gives int32 [N, T] for x [N, F], nodes int32 [M, 8] and roots int32 [T]. The one attribute is
+    the most steps that a walk takes."""
     same_dtype(types[:1], (FLOAT,))
     same_dtype(types[1:], (DType.INT32,))
     return ValueType(DType.INT32, (types[0].shape[0], types[2].shape[0]))
@@ -51,7 +51,7 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
 
 
 def walk(x: Sequence[int], nodes: Sequence[Sequence[int]], at: int) -> int:
-    """What the leaf gives that the row `x` (bits) comes to from node `at`."""
+    """Walks the row `x` (bits) from node `at` to a leaf, and gives what that leaf holds."""
     while nodes[at][BELOW] != at:
         value = x[nodes[at][FEATURE]]
         if float32.is_nan(value):
@@ -82,7 +82,7 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
 
 
 def _check(nodes: Array, roots: Array, features: int) -> None:
-    """No walk may leave the tables: compiled code does not look."""
+    """Raises IndexError where a walk could leave the tables: compiled code does not check."""
     places, feature = nodes[:, [BELOW, ABOVE, MISSING]], nodes[:, FEATURE]
     if (
         not _within(places, len(nodes))

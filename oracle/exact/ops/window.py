@@ -58,7 +58,7 @@ def _sixes(attributes: Sequence[int]) -> list[Sequence[int]]:
 
 
 def _infer_conv(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
-    """x [N, *size, C], weights [O, *kernel, C/group], bias [O] → [N, *windows, O]."""
+    """Gives [N, *windows, O] for x [N, *size, C], weights [O, *kernel, C/group] and a bias [O]."""
     dtype = same_dtype(types, (FLOAT, DType.INT32))
     x, w, group, axes = types[0].shape, types[1].shape, attributes[0], conv_axes(attributes)
     _check(x, axes)
@@ -94,14 +94,14 @@ def _check(x: tuple[int, ...], axes: Sequence[Axis]) -> None:
     for axis in axes:
         if min(axis.kernel, axis.stride, axis.dilation, axis.spacing) < 1 or axis.overhang < 0:
             raise Outside("a kernel, stride or dilation below 1", "fix its attributes")
-        # The referee reads no larger ones: of what does not matter, like the dilation of one tap,
-        # a publisher could else make a node that nobody can be convicted of.
+        # The referee reads no larger numbers. A publisher could put one where it does not matter,
+        # as in the dilation of a single tap, and nobody could be convicted of lying about the node.
         if not all(-(1 << 31) <= number < 1 << 31 for number in astuple(axis)):
             raise Outside("a number of its windows is beyond 32 bits", "fix its attributes")
 
 
 def _image(x: tuple[int, ...], axes: Sequence[Axis]) -> tuple[int, ...]:
-    """[N, *windows]; the spots that they cover must be few enough to be laid out in memory."""
+    """Gives [N, *windows]. Raises Outside where the padded image would take too much memory."""
     windows = [axis.windows(size) for axis, size in zip(axes, x[1:-1], strict=True)]
     spots = prod(axis.extent(count) for axis, count in zip(axes, windows, strict=True))
     if spots * x[0] * x[-1] > _MOST_SPOTS:
@@ -141,7 +141,8 @@ def _plain_conv(node: Node, arrays: Sequence[Array]) -> Array:
 
 
 def _windows(node: Node, axes: Sequence[Axis]) -> Iterator[list[tuple[int, int]]]:
-    """For each window of each image, (tap, pixel) in C order; pixels count over all images."""
+    """Yields for each window of each image its (tap, pixel) pairs in C order. Pixels count over all
+    images."""
     n, *size = node.operands[0].type.shape[:-1]
     for image, *window in product(range(n), *map(range, node.output.shape[1:-1])):
         pairs = [(0, image)]
@@ -176,7 +177,7 @@ def _plain_pool(node: Node, arrays: Sequence[Array]) -> Array:
 
 
 def _counts(node: Node, axes: Sequence[Axis]) -> list[int]:
-    """What each window of an image divides its sum by."""
+    """Gives for each window of an image the number by which its sum is divided."""
     sizes = node.operands[0].type.shape[1:-1]
     counts = [1]
     for axis, size, windows in zip(axes, sizes, node.output.shape[1:-1], strict=True):
@@ -239,7 +240,7 @@ def _convolution(
 
 
 def _along(image: Array, axes: Sequence[Axis], windows: Sequence[int], fold: np.ufunc) -> Array:
-    """Windows folded to one element each, one axis after another."""
+    """Folds each window to one element, one axis after another."""
     for at, (axis, count) in enumerate(zip(axes, windows, strict=True), start=1):
         before = (slice(None),) * at
         folded = image[(*before, spots(0, axis, count))]
@@ -262,7 +263,7 @@ def _prepare_max(node: Node, _constants: Sequence[Array | None]) -> Kernel:
 
 
 def _float_maxima(axes: tuple[Axis, ...], node: Node) -> Kernel:
-    """One axis after another."""
+    """Makes the kernel of maxima, which folds one axis after another."""
     from oracle.exact.kernels.reduce import maxima  # numba takes its time to load
 
     shape, passes = list(node.operands[0].type.shape), []
@@ -283,7 +284,8 @@ def _float_maxima(axes: tuple[Axis, ...], node: Node) -> Kernel:
 
 
 def _prepare_average(node: Node, _constants: Sequence[Array | None]) -> Kernel:
-    """Sums in float64: off by at most γ_K·Σ|x|, which is below γ_K·count·max|x|."""
+    """Makes the kernel of averages from float64 sums, whose error is at most γ_K·Σ|x|, which is
+    below γ_K·count·max|x|."""
     axes, windows = pool_axes(node.attributes), node.output.shape[1:-1]
     counts = np.array(_counts(node, axes), np.float64).reshape(*windows, 1)
     k = prod(axis.kernel for axis in axes)
