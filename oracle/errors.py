@@ -6,17 +6,21 @@ OracleError
 │   ├── ModelUnavailable      no URI gave the file
 │   │   └── CacheFull         there is no room for it
 │   ├── ModelMismatch         the bytes are not those of the id
+│   ├── Unwatched             a lie about it could not be proven, or not in time
 │   └── InferenceFailed       the run died, took too long, or ran out of memory
+│       └── InferenceTooSlow  it was stopped at its time limit
 ├── PayloadError              bytes or arrays that do not fit a signature
 │   ├── WrongPayloadLength    not as many bytes as the tensors take
 │   ├── WrongTensorCount      not as many arrays as the signature has tensors
 │   ├── WrongTensorShape
 │   └── WrongTensorType       an array's dtype is not the tensor's, or no payload may hold it
 ├── SecondOpinionDiffers      exact and onnxruntime disagree by more than float noise
+├── RunsDiffer                two runs of ours, or one and the plain rules: nothing is to be signed
 ├── ChainError
 │   ├── WrongChain            chain id, code hash or ABI is not what was expected
 │   ├── Reverted              a contract refused, with its error's name and values
 │   ├── RpcUnavailable
+│   ├── FeeAboveCap           gas costs more than we allowed ourselves to pay
 │   ├── Reorganised           a block that we had acted on is no longer in the chain
 │   ├── NotFound              a model, request or proposal that the chain does not know
 │   └── MalformedData         bytes that are not the values that they should be
@@ -71,7 +75,15 @@ class ModelMismatch(ModelError):
     pass
 
 
+class Unwatched(ModelError):
+    pass
+
+
 class InferenceFailed(ModelError):
+    pass
+
+
+class InferenceTooSlow(InferenceFailed):
     pass
 
 
@@ -107,6 +119,10 @@ class SecondOpinionDiffers(OracleError):
     pass
 
 
+class RunsDiffer(OracleError):
+    pass
+
+
 class ChainError(OracleError):
     pass
 
@@ -124,6 +140,10 @@ class Reverted(ChainError):
 
 
 class RpcUnavailable(ChainError):
+    pass
+
+
+class FeeAboveCap(ChainError):
     pass
 
 

@@ -225,11 +225,11 @@ def raw_call(queue: Queue, function: str, *arguments: object) -> Call:
 
 
 @contextmanager
-def embedded() -> Iterator[World]:
+def embedded(by: Parameters | None = None) -> Iterator[World]:
     chain = connect("embedded")
     rich = chain.web3.provider.ethereum_tester.backend.account_keys[0]
     with temporary() as folder:
-        yield populate(chain, folder, from_key(rich.to_bytes()))
+        yield populate(chain, folder, from_key(rich.to_bytes()), by)
 
 
 @contextmanager

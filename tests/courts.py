@@ -72,7 +72,7 @@ def onnx_file() -> bytes:
 
 @cache
 def engine() -> Exact:
-    return Exact(Runner(lower(onnx_file())), None)
+    return Exact(Runner(lower(onnx_file())))
 
 
 def payload(seed: int = 1) -> bytes:

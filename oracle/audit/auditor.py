@@ -256,7 +256,7 @@ class _Models:
         except OracleError as error:
             return Unchecked(reason(error))
         terms = (model.file_hash, model.program_root, model.signature, model.assurance)
-        return Job(path, *terms, payload, Infer(second_opinion=False))
+        return Job(path, *terms, payload, Infer())
 
     def _of(self, model_id: ModelId) -> ModelHistory:
         found = model_histories(self._events.get(model_id, []))

@@ -219,6 +219,12 @@ class Periods:
     extension: int
     tip: Wei
 
+    @property
+    def rounds(self) -> int:
+        """Counts the demands that fit one after another where the first comes in the last second of
+        the window, and each is answered in its last."""
+        return max(0, (self.extension - self.reaction) // self.reveal)
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:

@@ -54,6 +54,11 @@ class Fees:
     maximum: Wei
     priority: Wei | None
 
+    @property
+    def base(self) -> Wei:
+        """Gives what a transaction must offer to be mined now, of a node's own proposal."""
+        return self.maximum if self.priority is None else Wei((self.maximum - self.priority) // 2)
+
     def raised(self, percent: int) -> "Fees":
         def raise_(wei: Wei) -> Wei:
             return Wei(wei * (100 + percent) // 100 + 1)

@@ -14,7 +14,8 @@ import structlog
 
 from oracle.chain.keys import Signer
 from oracle.chain.node import Call, Chain, Fees, Receipt
-from oracle.errors import ChainError, Reverted, RpcUnavailable
+from oracle.errors import ChainError, FeeAboveCap, Reverted, RpcUnavailable
+from oracle.types import Wei
 
 log = structlog.get_logger()
 
@@ -23,6 +24,7 @@ MOST_GAS = 1 << 24  # of one transaction, since EIP-7825: no margin goes beyond 
 RAISE = 25  # percent; nodes want at least 10 to replace a transaction
 MAX_RAISE = 10  # times the going fee: what waits in spite of that waits for something else
 RECEIPT_TIMEOUT = 120.0  # seconds
+RESEND = 12.0  # seconds until a relay gets again what is not mined
 
 
 class Outcome(IntEnum):
@@ -64,21 +66,35 @@ class Sender:
     """Sends for one account. Nobody else may send for it meanwhile, or transactions are displaced
     (which costs time, never correctness)."""
 
-    def __init__(self, chain: Chain, signer: Signer, outbox: Outbox, patience: float = 30.0):
+    def __init__(
+        self,
+        chain: Chain,
+        signer: Signer,
+        outbox: Outbox,
+        patience: float = 30.0,
+        max_fee: Wei | None = None,
+        relay: Chain | None = None,
+    ):
         self.chain = chain
         self.signer = signer
         self.outbox = outbox
         self.patience = patience  # seconds before a waiting transaction's fee is raised
+        self.max_fee = max_fee  # a gas: no transaction ever offers more
+        self.relay = relay or chain  # where transactions go; what it keeps to itself, `chain` lacks
+        self._handed_over: dict[bytes, float] = {}  # by hash: when
+        self._said: set[bytes] = set()  # hashes of what waits at the cap
 
     def send(self, call: Call, duties: tuple[int, ...], now: float, spare: int = 0) -> Sent:
-        """Raises Reverted, and sends nothing, where the call would fail. `spare` is gas that the
-        call may need beyond what it takes in simulation."""
+        """Raises Reverted, and sends nothing, where the call would fail, and FeeAboveCap where gas
+        costs more than is allowed. `spare` is gas that the call may need beyond what it takes in
+        simulation."""
+        fees = self._capped(self.chain.fees())
         estimate = self.chain.estimate(call, self.signer.address)
         gas = max(estimate, min(estimate * GAS_MARGIN // 100 + spare, MOST_GAS))
         waiting = self.outbox.waiting()
         mined = self.chain.nonce(self.signer.address)
         nonce = max([mined, *(sent.nonce + 1 for sent in waiting)])
-        return self._send(call, duties, nonce, gas, self.chain.fees(), now)
+        return self._send(call, duties, nonce, gas, fees, now)
 
     def _send(
         self, call: Call, duties: tuple[int, ...], nonce: int, gas: int, fees: Fees, now: float
@@ -86,8 +102,16 @@ class Sender:
         raw, hash_ = self.signer.sign(_transaction(self.chain.id, call, nonce, gas, fees))
         sent = Sent(hash_, raw, nonce, gas, fees, call, duties, now)
         self.outbox.record(sent)
-        self._broadcast(sent)
+        self._broadcast(sent, now)
         return sent
+
+    def _capped(self, fees: Fees) -> Fees:
+        cap = self.max_fee
+        if cap is None or fees.maximum <= cap:
+            return fees
+        if fees.base > cap:
+            raise FeeAboveCap(f"Gas costs {fees.base} wei now, above the {cap} wei that we pay.")
+        return Fees(cap, None if fees.priority is None else min(fees.priority, cap))
 
     def follow(self, now: float) -> int:
         """Closes what is mined, sends again what the node forgot, raises the fee of what waits too
@@ -107,13 +131,28 @@ class Sender:
                 log.info("raised the fee", nonce=nonce, attempt=len(attempts) + 1)
                 fees = last.fees.raised(RAISE)
                 self._send(last.call, last.duties, nonce, last.gas, fees, now)
-            elif not self.chain.knows(last.hash):
-                self._broadcast(last)
+            elif self._is_forgotten(last, now):
+                self._broadcast(last, now)
         return left
+
+    def _is_forgotten(self, sent: Sent, now: float) -> bool:
+        """A relay shows nobody what it holds, so it gets a transaction again now and then."""
+        if self.chain.knows(sent.hash):
+            return False
+        return self.relay is self.chain or now - self._handed_over.get(sent.hash, 0.0) >= RESEND
 
     def _may_raise(self, sent: Sent) -> bool:
         """A chain that stands still, or an account without funds, must not cost us all we have."""
+        if self.max_fee is not None and sent.fees.raised(RAISE).maximum > self.max_fee:
+            self._say_capped(sent)
+            return False
         return sent.fees.maximum < MAX_RAISE * self.chain.fees().maximum
+
+    def _say_capped(self, sent: Sent) -> None:
+        """Says so once for each: what waits may miss its deadline, and only a person can pay."""
+        if sent.hash not in self._said:
+            self._said.add(sent.hash)
+            log.error("waits: its fee is at our cap", nonce=sent.nonce, maximum=sent.fees.maximum)
 
     def _close(self, nonce: int, attempts: Sequence[Sent]) -> None:
         for sent in attempts:
@@ -125,9 +164,10 @@ class Sender:
         log.warning("another transaction took our nonce", nonce=nonce)
         self.outbox.close(nonce, Outcome.DISPLACED, None, 0)
 
-    def _broadcast(self, sent: Sent) -> None:
+    def _broadcast(self, sent: Sent, now: float) -> None:
+        self._handed_over[sent.hash] = now
         try:
-            self.chain.broadcast(sent.raw)
+            self.relay.broadcast(sent.raw)
         except RpcUnavailable:
             raise
         except ChainError as error:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Event as Flag
@@ -20,7 +20,7 @@ from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
 from oracle.challenger import policy as challenger
 from oracle.challenger.policy import STEPS, Policy
-from oracle.errors import ChainError, OracleError, Reverted, RpcUnavailable
+from oracle.errors import ChainError, InferenceTooSlow, OracleError, Reverted, RpcUnavailable
 from oracle.exact.proofs.evidence import ClaimKind
 from oracle.inference import findings
 from oracle.inference.answers import Answers
@@ -72,6 +72,7 @@ class Setup:
     sender: Sender | None
     second_view: SecondView | None = None
     parallel: int = 2  # inferences at once
+    time_limit: float = 600.0  # seconds that any run may take
     clock: Callable[[], float] = time.time
 
 
@@ -89,6 +90,18 @@ class _Known:
         return self.dispute == dispute.key and not is_answered
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """`unwatched` has, by request, why nobody could be convicted of a lie. Money in wei; what is
+    hoped for, a liar that convicts itself first takes away, and so it is no income to count on."""
+
+    pursued: tuple[str, ...]
+    unwatched: Mapping[str, str]
+    certain_income: int
+    hoped_income: int
+    spent: int
+
+
 class Patrol:
     def __init__(self, setup: Setup):
         self._setup = setup
@@ -97,6 +110,7 @@ class Patrol:
         self._found: dict[bytes, _Known] = {}  # by request
         self._not_before: dict[int, float] = {}  # by duty: when to try again
         self._failures: Counter[int] = Counter()  # by duty
+        self._too_slow: Counter[int] = Counter()  # by duty: runs that were stopped
         self._reported: set[tuple[int, str]] = set()
         self._models: dict[int, Model] = {}  # by duty
         self._fetching: set[int] = set()  # duties that wait for a model's file
@@ -133,6 +147,20 @@ class Patrol:
         """Wrong results whose operators are not slashed yet."""
         return len(self._store.duties(State.OPEN, State.SENT, kind=DutyKind.PURSUE))
 
+    def summary(self) -> Summary:
+        """Says how things stand, by the state that is kept."""
+        store = self._store
+        wrong = store.duties(State.OPEN, State.SENT, kind=DutyKind.PURSUE)
+        requests = [store.request(RequestId(row.duty.subject)) for row in wrong]
+        found = [challenger.income(each, self._setup.policy) for each in requests if each]
+        return Summary(
+            pursued=tuple(row.duty.subject.hex() for row in wrong),
+            unwatched={"0x" + id_.hex(): reason for id_, reason in store.unwatched().items()},
+            certain_income=sum(each.certain for each in found),
+            hoped_income=sum(each.hoped for each in found),
+            spent=store.spent(),
+        )
+
     def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
         return challenger.decide(event, self._setup.policy, book.request_of, book.disputes_of)
 
@@ -149,14 +177,26 @@ class Patrol:
         # waits for the rest, or a few bad models could take up all the time there is.
         for kind in (DutyKind.PURSUE, DutyKind.CHECK):
             rows = self._store.duties(State.OPEN, kind=kind)
-            for row in sorted(rows, key=lambda row: self._failures[row.id]):
+            for row in sorted(rows, key=self._urgency):
                 if len(self._running) >= self._setup.parallel:
                     return
                 if row.id in self._running or self._not_before.get(row.id, 0) > now:
                     continue
+                if self._too_slow[row.id] and not self._has_room_for_slow():
+                    continue
                 is_wanted = kind is DutyKind.CHECK or self._finding(row) is None
                 if is_wanted and self._has_file(row):
-                    self._start(row)
+                    self._start(row, now)
+
+    def _urgency(self, row: Row) -> tuple[int, bool]:
+        request = self._store.request(RequestId(row.duty.subject))
+        is_ours = request is not None and request.refund_to in self._setup.policy.refund_to
+        return self._failures[row.id], not is_ours
+
+    def _has_room_for_slow(self) -> bool:
+        """Runs that take long leave a place to others, if there are two."""
+        slow = sum(1 for duty_id in self._running if self._too_slow[duty_id])
+        return slow < max(1, self._setup.parallel - 1)
 
     def _has_file(self, row: Row) -> bool:
         """Whether no fetch keeps it waiting: one may take as long as a stranger's server wants, so
@@ -191,7 +231,7 @@ class Patrol:
         for duty_id in self._models.keys() - {row.id for row in rows}:
             del self._models[duty_id]
 
-    def _start(self, row: Row) -> None:
+    def _start(self, row: Row, now: float) -> None:
         request_id = RequestId(row.duty.subject)
         subject, model = self._subject(request_id), self._model(request_id)
         if subject is None or model is None:
@@ -201,11 +241,13 @@ class Patrol:
         revealed = tuple(
             (event.part, event.data, event.siblings) for event in dispute.revealed.values()
         )
+        left = max(0.0, (row.duty.deadline or now) - now)
+        patience = challenger.patience(left, self._setup.time_limit, self._too_slow[row.id])
         future = self._setup.inference.ask(
             model,
             self._store.uris(subject.request.model),
             self._store.payload(request_id),
-            Pursue(subject.output, dispute.trace_root, revealed),
+            Pursue(subject.output, dispute.trace_root, revealed, patience),
         )
         self._running[row.id] = future, dispute.key
 
@@ -219,7 +261,9 @@ class Patrol:
         try:
             finding = findings.read_finding(future.result())
         except OracleError as error:
+            self._too_slow[duty_id] += isinstance(error, InferenceTooSlow)
             log.error("cannot be checked yet", request=request, why=str(error))
+            self._report_unwatched(row, request_id, f"it cannot be checked yet: {error}")
             self._fail(duty_id, now)
             return
         # A bug, which must not cost us the deadlines of the rest, nor let a liar go that found it.
@@ -232,8 +276,16 @@ class Patrol:
         ):
             self._not_before[duty_id] = now + RETRY
             return
+        self._report_unwatched(row, request_id, finding.unwatched)
         if not finding.is_right:
             self._found[request_id] = _Known(finding, dispute)
+
+    def _report_unwatched(self, row: Row, request_id: RequestId, reason: str) -> None:
+        """Says, and keeps, why nobody could be convicted about a result. Whoever relies on it must
+        not take our silence for consent."""
+        self._store.report(request_id, reason)
+        if reason:
+            self._report(row, "unwatched", why=reason)
 
     def _fail(self, duty_id: int, now: float) -> None:
         self._failures[duty_id] += 1
@@ -255,7 +307,14 @@ class Patrol:
             if objection is not None:
                 log.error("not pursued: our node may be wrong", request=request, why=objection)
                 return False
-        log.error("a result is wrong", request=request, operator=operator, doubt=finding.doubt)
+        income = challenger.income(subject.request, self._setup.policy)
+        log.error(
+            "a result is wrong",
+            request=request,
+            operator=operator,
+            certain_income=income.certain,
+            hoped_income=income.hoped,
+        )
         self._store.conclude(row.id, dispute, request_id, is_right=False)
         return True
 

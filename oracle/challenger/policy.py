@@ -35,6 +35,7 @@ REWARD_PERCENT = 30  # of a slashed bond, as in OperatorStaking
 # Of a whole pursuit of a network as large as ResNet-18: two or three demands, a commitment, a
 # proof, what is collected in the end. What was prepaid comes back.
 PURSUIT_GAS = 3_000_000
+TRANSACTIONS = 120.0  # seconds before a deadline that are for sending, and not for running
 # How much later than its demander, as a part of the reveal period, others end an open demand.
 COURTESY = 10
 
@@ -50,6 +51,17 @@ class Policy:
     models: frozenset[ModelId] | None = None  # None: all that are EXACT
     max_spend: Wei | None = None  # gas and what is prepaid, of all transactions ever
     even_at_a_loss: bool = False
+    # Whose results are checked first: what requests pay back to these is ours.
+    refund_to: frozenset[Address] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """What a conviction brings. The requester's share is `certain` where it is ours; a challenger's
+    is `hoped` for: a liar that sees that it was found out may convict itself first."""
+
+    certain: Wei
+    hoped: Wei
 
 
 def decide(
@@ -129,8 +141,14 @@ def timeouts(dispute: Dispute, me: Address) -> Iterator[tuple[Duty, Where]]:
 
 
 def reward(request: Request) -> Wei:
-    """What the challenger gets of the bond."""
+    """Works out what the challenger gets of the bond; the requester gets as much."""
     return Wei(request.bond * REWARD_PERCENT // 100)
+
+
+def income(request: Request, policy: Policy) -> Income:
+    """Works out what a conviction brings, of what the requester and the challenger get each."""
+    certain = reward(request) if request.refund_to in policy.refund_to else Wei(0)
+    return Income(certain, reward(request))
 
 
 def least_bond(gas_price: Wei) -> Wei:
@@ -139,11 +157,26 @@ def least_bond(gas_price: Wei) -> Wei:
 
 
 def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
-    """Why a wrong result is not pursued; None if it is."""
+    """Says why a wrong result is not pursued; None if it is.
+
+    Nobody would pursue at all who went by what is certain alone, and no lie would be found; so one
+    that is hoped for is enough, and both are never added up."""
     cost = PURSUIT_GAS * gas_price
-    if not policy.even_at_a_loss and reward(request) < cost:
-        return f"the reward of {reward(request)} wei is below the {cost} wei that gas may cost now"
+    found = income(request, policy)
+    if not policy.even_at_a_loss and max(found.certain, found.hoped) < cost:
+        return f"the reward of {found.hoped} wei is below the {cost} wei that gas may cost now"
     return None
+
+
+def patience(left: float, time_limit: float, too_slow: int) -> float:
+    """Says how many seconds a run may take that was too slow so often: twice as long each time, so
+    that one that never ends costs others little, up to the `left` that its deadline leaves, less
+    what transactions need."""
+    if not too_slow:
+        return 0.0  # as long as any
+    rest = left - min(TRANSACTIONS, left / 4)
+    wanted = time_limit * 2.0**too_slow
+    return rest if rest < 2 * wanted else wanted
 
 
 def _is_watched(request: Request, policy: Policy) -> bool:

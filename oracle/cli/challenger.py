@@ -1,6 +1,7 @@
 """`exactum challenger`: the watcher's program."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,12 +11,13 @@ from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Referee, Subject
 from oracle.chain.history import History
 from oracle.chain.keys import Signer
+from oracle.chain.node import Chain
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
 from oracle.challenger.patrol import Patrol, SecondView, Setup
 from oracle.challenger.policy import Policy
 from oracle.cli.daemon import Daemon, daemon_options
-from oracle.cli.options import MODEL, MONEY, key_options
+from oracle.cli.options import ACCOUNT, MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
 from oracle.errors import ChainError, WrongChain
 from oracle.inference.answers import Answers
@@ -52,6 +54,20 @@ PURSUED = 3  # exit code: something is wrong and its operator not slashed yet
     help="Pursue also where 30 % of the bond is less than the gas may cost.",
 )
 @click.option(
+    "--refund-to",
+    type=ACCOUNT,
+    multiple=True,
+    metavar="ADDRESS",
+    help="Yours, as the requests of your consumers name it: their results are checked first, and"
+    " the 30 % of a bond that a conviction pays there counts as certain. May be repeated.",
+)
+@click.option(
+    "--submit-rpc",
+    metavar="URL",
+    help="Send transactions to this endpoint alone, such as a private relay: who sees a proof"
+    " before it is mined could take its reward. Reads stay at --rpc.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="With no key: check, work out the next step, say what it would do, and send nothing.",
@@ -69,6 +85,8 @@ def challenger(
     check_rpc: str | None,
     max_spend: Wei | None,
     even_at_a_loss: bool,
+    refund_to: Sequence[Address],
+    submit_rpc: str | None,
     dry_run: bool,
     daemon: Daemon,
     session: Session,
@@ -79,9 +97,12 @@ def challenger(
 
     What differs from ours by one bit is pursued: the operator is made to show its trace, part by
     part, until one wrong element can be proven; or it falls silent, and is slashed for that. 30 %
-    of the bond is yours, and all that you prepaid comes back. Where the result was right after all,
-    what you prepaid is the operator's: so nothing is spent before two runs here agree, the second
-    node agrees, and the referee itself says that it would convict.
+    of the bond goes to whoever convicts, and all that you prepaid comes back. Where the result was
+    right after all, what you prepaid is the operator's: so nothing is spent before runs in two
+    processes agree, the second node agrees, and the referee itself says that it would convict.
+
+    That 30 % is no income to count on: a liar that sees itself found out may convict itself first,
+    and keep it. The requester's 30 % it cannot keep: with --refund-to that is yours, and certain.
 
     Kill it at any moment: it goes on where it stopped. It needs no stake, and several may work on
     the same dispute. Use another key than a worker's.
@@ -95,7 +116,13 @@ def challenger(
     log = structlog.get_logger()
     signer = None if dry_run else open_key(key, password_file)
     me = signer.address if signer else NOBODY
-    policy = Policy(me, frozenset(models) or None, max_spend, even_at_a_loss)
+    policy = Policy(
+        challenger=me,
+        models=frozenset(models) or None,
+        max_spend=max_spend,
+        even_at_a_loss=even_at_a_loss,
+        refund_to=frozenset(refund_to),
+    )
     second_view = None
     if check_rpc is not None:
         second_view = SecondNode(check_rpc, session)
@@ -111,10 +138,14 @@ def challenger(
             second_view,
             daemon.confirmations,
             daemon.processes,
+            daemon.max_fee_per_gas,
+            None if submit_rpc is None else same_chain(submit_rpc, session),
+            daemon.time_limit,
         )
         disputes = session.deployment.disputes
         log.info("challenger is up", account=me, chain=session.chain.id, disputes=disputes)
         daemon.run(patrol)
+        log.info("summary", **asdict(patrol.summary()))
         code = PURSUED if daemon.once and patrol.is_pursuing else 0
     click.get_current_context().exit(code)
 
@@ -128,7 +159,13 @@ def build(
     second_view: SecondView | None = None,
     confirmations: int = 0,
     parallel: int = 2,
+    max_fee: Wei | None = None,
+    relay: Chain | None = None,
+    time_limit: float = 600.0,
 ) -> Patrol:
+    sender = None
+    if signer is not None:
+        sender = Sender(session.chain, signer, store, max_fee=max_fee, relay=relay)
     return Patrol(
         Setup(
             chain=session.chain,
@@ -139,21 +176,27 @@ def build(
             store=store,
             inference=answers,
             policy=policy,
-            sender=None if signer is None else Sender(session.chain, signer, store),
+            sender=sender,
             second_view=second_view,
             parallel=parallel,
+            time_limit=time_limit,
         )
     )
+
+
+def same_chain(url: str, session: Session) -> Chain:
+    """Connects to another endpoint. Raises WrongChain where it is one of another chain."""
+    chain = connect(url)
+    if chain.id != session.chain.id:
+        raise WrongChain(f"{chain.name} is chain {chain.id}, not {session.chain.id}.")
+    return chain
 
 
 class SecondNode:
     """Another node, which must tell the same before anybody is accused."""
 
     def __init__(self, url: str, session: Session):
-        chain = connect(url)
-        if chain.id != session.chain.id:
-            raise WrongChain(f"{chain.name} is chain {chain.id}, not {session.chain.id}.")
-        self._history = History(chain, session.deployment)
+        self._history = History(same_chain(url, session), session.deployment)
 
     def objection(self, request_id: RequestId, payload: bytes, subject: Subject) -> str | None:
         """Why what we read is not what the chain says; None if it is."""

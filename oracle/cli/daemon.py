@@ -17,13 +17,15 @@ import structlog
 
 from oracle.cli import show
 from oracle.cli.files import model_files
-from oracle.cli.options import DURATION, SIZE
+from oracle.cli.options import DURATION, MONEY, SIZE
 from oracle.cli.session import Session
 from oracle.inference.answers import Answers
 from oracle.inference.executor import Executor
 from oracle.state.store import Store
-from oracle.types import Address
+from oracle.types import Address, Wei
 from oracle.visible import visible, visible_lines
+
+ADVICE_SHARE = 3  # the part of --time-limit that onnxruntime gets: it takes half of what we take
 
 
 class Program(Protocol):
@@ -47,33 +49,38 @@ class Daemon:
     time_limit: int
     memory_limit: int
     processes: int
+    max_fee_per_gas: Wei | None
     allow_local_files: bool
     cache_bytes: int | None
     once: bool
     json_logs: bool
 
     @contextmanager
-    def open(self, session: Session, account: Address, suffix: str = "") -> Iterator["Opened"]:
-        """State, which `suffix` tells from other programs' of the same account, and processes."""
+    def open(
+        self, session: Session, account: Address, suffix: str = "", *, is_advised: bool = False
+    ) -> Iterator["Opened"]:
+        """Opens the state, which `suffix` tells from other programs' of the same account, and
+        processes: with `is_advised`, as many again for onnxruntime's opinion."""
         url = self.state or f"sqlite:///{_state_file(session, account, suffix)}"
         store = Store(url, session.chain.id, session.deployment.queue, account)
-        executor = Executor(
-            processes=self.processes,
-            time_limit=self.time_limit,
-            memory_limit=self.memory_limit * 2**20,
-        )
         files = model_files(
             session.settings,
             self.allow_local_files,
             self.cache_bytes,
             _name(session, account, suffix),
         )
-        answers = Answers(files, executor, self.processes)
+        adviser = self._executor(self.time_limit / ADVICE_SHARE) if is_advised else None
+        rounds = None if session.disputes is None else session.disputes.periods().rounds
+        executor = self._executor(self.time_limit)
+        answers = Answers(files, executor, self.processes, adviser, rounds)
         try:
             yield Opened(store, answers)
         finally:
             answers.close()
             store.close_engine()
+
+    def _executor(self, time_limit: float) -> Executor:
+        return Executor(self.processes, time_limit, self.memory_limit * 2**20)
 
     def run(self, program: Program) -> None:
         """Until a signal comes or, with --once, nothing is left that can be done now."""
@@ -157,6 +164,12 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
             default=2,
             show_default=True,
             help="Child processes at once.",
+        ),
+        click.option(
+            "--max-fee-per-gas",
+            type=MONEY,
+            help="Never offer more for a unit of gas, such as 50gwei. What waits for that longer"
+            " than its deadline is lost, and the log says so in time. [default: no cap]",
         ),
         click.option(
             "--allow-local-files",

@@ -159,14 +159,16 @@ def chosen(found: RequestHistory, number: int | None) -> tuple[int, ResultPropos
 def rerun(
     path: Path, model: Model, payload: bytes, output: bytes, dispute: Dispute
 ) -> tuple[Finding, bytes]:
-    """What to do next about the result, and the result as we compute it."""
+    """Works out what to do next about the result, and computes it in another process."""
     parts = ((e.part, e.data, e.siblings) for e in dispute.revealed.values())
     task = Pursue(output, dispute.trace_root, tuple(parts))
     terms = (model.file_hash, model.program_root, model.signature, model.assurance)
     with Executor(processes=1, time_limit=_TIME_LIMIT) as executor:
-        finding = findings.read_finding(executor.infer(Job(path, *terms, payload, task)))
-        ours = executor.infer(Job(path, *terms, payload, Infer(second_opinion=False)))
-    return finding, ours
+        found = executor.run(Job(path, *terms, payload, task))
+        again = executor.run(Job(path, *terms, payload, Infer()), apart_from=found.pid)
+    finding = findings.read_finding(found.data)
+    findings.must_agree(finding, again.data, output)
+    return finding, again.data
 
 
 def state(dispute: Dispute, claim: ResultProposed) -> str:

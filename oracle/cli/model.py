@@ -16,11 +16,12 @@ from oracle.cli.files import model_files, read_file
 from oracle.cli.options import DIM, MODEL, MONEY, json_option
 from oracle.cli.session import Session, on_chain, signing
 from oracle.config import Settings
-from oracle.errors import ModelRefused
+from oracle.errors import ModelRefused, Reason
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
 from oracle.exact.proofs.inspect import Inspection, unprovable
 from oracle.exact.proofs.inspect import inspect as inspect_program
+from oracle.exact.proofs.pursuit import rounds
 from oracle.inference.onnxruntime import Native
 from oracle.types import Assurance, Model, ModelId, Wei
 
@@ -64,7 +65,8 @@ def model() -> None:
     "--even-if-unprovable",
     is_flag=True,
     help="Publish also what has elements whose proof is beyond 2^24 gas or 128 KiB, for a chain"
-    " that takes more in a transaction: on others a lie about them is safe.",
+    " that takes more in a transaction, or what takes more demands to prove than the times of"
+    " disputes leave room for: else a lie about it may be safe, and workers decline.",
 )
 @on_chain
 @signing
@@ -113,8 +115,10 @@ def publish(
         royalty=royalty,
     )
     must_be_provable = assurance == "exact" and not even_if_unprovable
-    if must_be_provable and (reasons := unprovable(program, model_preimage(what))):
-        raise ModelRefused(reasons)
+    if must_be_provable:
+        reasons = [*unprovable(program, model_preimage(what)), *_too_late(program, session)]
+        if reasons:
+            raise ModelRefused(reasons)
     receipt = session.transact(signer, session.registry.publish(what, uri))
     model_id = session.registry.id_of(what)
     model_files(session.settings).add(file)
@@ -127,6 +131,17 @@ def publish(
     show.out.print(f"and gives {show.signature(signature.outputs)}.")
     if not uri:
         show.err.print("Operators cannot fetch it yet: exactum model add-uri says where it is.")
+
+
+def _too_late(program: Program, session: Session) -> list[Reason]:
+    """Says where a lie about the program may take longer to prove than disputes may last."""
+    if session.disputes is None:
+        return []
+    needed, allowed = rounds(program), session.disputes.periods().rounds
+    if needed <= allowed:
+        return []
+    why = f"a lie may take {needed} demands to prove, one after another, and {allowed} have time"
+    return [Reason("", "", why, "use smaller tensors or fewer nodes, or --even-if-unprovable")]
 
 
 @model.command()

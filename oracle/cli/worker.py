@@ -88,9 +88,10 @@ def worker(
 ) -> None:
     """Answers requests: watches the queue, runs models, proposes, settles, withdraws.
 
-    Every result runs twice in a child process, exactly and on onnxruntime; where the two differ by
-    more than float noise nothing is posted. Kill it at any moment: it goes on where it stopped and
-    sends nothing twice. One worker for each key.
+    Every result runs twice in child processes, exactly and on onnxruntime; where the two differ by
+    more than float noise nothing is posted. Where onnxruntime has no opinion, a sample of each
+    layer is computed again by the plain rules instead. Kill it at any moment: it goes on where it
+    stopped and sends nothing twice. One worker for each key.
 
     \b
     Examples:
@@ -112,7 +113,7 @@ def worker(
         defence_rate=defence_rate,
     )
     log = structlog.get_logger()
-    with daemon.open(session, operator) as opened:
+    with daemon.open(session, operator, is_advised=True) as opened:
         service = build(
             session,
             opened.store,
@@ -122,6 +123,7 @@ def worker(
             daemon.confirmations,
             daemon.processes,
             daemon.time_limit,
+            daemon.max_fee_per_gas,
         )
         queue = session.deployment.queue
         log.info("worker is up", operator=operator, chain=session.chain.id, queue=queue)
@@ -137,6 +139,7 @@ def build(
     confirmations: int = 0,
     parallel: int = 2,
     time_limit: float = 60.0,
+    max_fee: Wei | None = None,
 ) -> Service:
     disputes = session.disputes
     return Service(
@@ -147,7 +150,7 @@ def build(
             store=store,
             inference=inference,
             policy=policy,
-            sender=None if signer is None else Sender(session.chain, signer, store),
+            sender=Sender(session.chain, signer, store, max_fee=max_fee) if signer else None,
             calibration=Calibration({}) if disputes is None else calibrate(),
             disputes=disputes,
             reveal_period=None if disputes is None else disputes.periods().reveal,

@@ -1,15 +1,44 @@
-"""From a model and a payload to the output, in the background: fetch the file, then run it."""
+"""From a model and a payload to the output, in the background: fetch the file, run it.
 
+Whoever posts an output, and whoever accuses by one, gets it from more than one process: a result of
+our own goes with a second opinion, a wrong one of another's with a second run.
+"""
+
+import hashlib
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
-from oracle.errors import ModelUnavailable
-from oracle.inference.engine import Infer, Open, Task
+import structlog
+
+from oracle import serialization
+from oracle.chain.codec import model_preimage
+from oracle.errors import (
+    InferenceFailed,
+    ModelUnavailable,
+    OracleError,
+    SecondOpinionDiffers,
+    Unwatched,
+)
+from oracle.inference import findings
+from oracle.inference.engine import Advise, Appraise, Infer, Open, Pursue, Sample, Task
 from oracle.inference.executor import Executor, Job, Ran
 from oracle.inference.fetches import Fetches
 from oracle.inference.files import ModelFiles
-from oracle.types import Model
+from oracle.inference.findings import Finding
+from oracle.types import Assurance, Model
+
+log = structlog.get_logger()
+
+# A sample of a run takes the time of an unfused run, and some of the plain rules.
+SAMPLE_PATIENCE = 600.0
+QUIET = 600.0  # seconds for which an adviser that gave no opinion on a model is not asked again
+MOST_KEPT = 1024  # models of which something is remembered
 
 T = TypeVar("T")
 
@@ -17,13 +46,34 @@ T = TypeVar("T")
 class Answers:
     """Runs models in child processes, so a bad one costs the child. A file is fetched before, by
     threads that do nothing else, since that may be as slow as a stranger's server. What a dispute
-    waits for has threads of its own, of both kinds."""
+    waits for has threads of its own, of both kinds.
 
-    def __init__(self, files: ModelFiles, executor: Executor, parallel: int = 2):
+    With an `adviser`, which runs onnxruntime in processes of its own, every exact output is held
+    against its opinion. Where it has none (it cannot load the model, died of it, was too slow), a
+    sample by the plain rules stands in: nobody may keep us from answering by what kills it.
+
+    With `rounds`, the demands that fit one after another, each model is appraised: a result of one
+    about which a lie could not be proven is not answered for, and pursued as far as it goes."""
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        executor: Executor,
+        parallel: int = 2,
+        adviser: Executor | None = None,
+        rounds: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._files = files
         self._executor = executor
         self._fetches = Fetches(files)
         self._urgent_fetches = Fetches(files)
+        self._adviser = adviser
+        self._rounds = rounds
+        self._flaws: OrderedDict[bytes, str] = OrderedDict()  # by program
+        self._clock = clock
+        self._quiet: OrderedDict[bytes, float] = OrderedDict()  # by file: until when
+        self._lock = Lock()
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="answers")
         self._urgent = ThreadPoolExecutor(parallel, thread_name_prefix="disputes")
 
@@ -36,8 +86,8 @@ class Answers:
         return fetches.ready(model, uris)
 
     def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]":
-        """The output payload, and what the run took. Fails with a ModelError, a PayloadError or
-        SecondOpinionDiffers."""
+        """Gives the output payload, and what the run took. Fails with a ModelError, a PayloadError,
+        SecondOpinionDiffers or RunsDiffer."""
         return self._begin(self._run, model, uris, payload, Infer())
 
     def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
@@ -72,17 +122,87 @@ class Answers:
     def _run(self, fetches: Fetches, model: Model, payload: bytes, task: Task) -> Ran:
         fetches.check(model.file_hash)
         with self._files.held(model.file_hash) as path:
-            return self._executor.run(
-                Job(
-                    path=path,
-                    file_hash=model.file_hash,
-                    program_root=model.program_root,
-                    signature=model.signature,
-                    assurance=model.assurance,
-                    payload=payload,
-                    task=task,
-                )
-            )
+            return self._done(path, model, payload, task)
+
+    def _done(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
+        job = Job(
+            path=path,
+            file_hash=model.file_hash,
+            program_root=model.program_root,
+            signature=model.signature,
+            assurance=model.assurance,
+            payload=payload,
+            task=task,
+        )
+        match task:
+            case Infer() if model.assurance is Assurance.VANILLA:
+                return (self._adviser or self._executor).run(job)
+            case Infer() if self._adviser is not None:
+                if flaw := self._flaw(job, model):
+                    raise Unwatched(f"Nobody could be convicted of a lie about it: {flaw}.")
+                return self._advised(job, self._adviser)
+            case Pursue():
+                ran, finding = self._confirmed(job, task)
+                finding = replace(finding, unwatched=self._flaw(job, model))
+                return replace(ran, data=serialization.dump(finding))
+        return self._executor.run(job)
+
+    def _flaw(self, job: Job, model: Model) -> str:
+        """Says why a lie about a model could not be proven; what was found out once is kept."""
+        if self._rounds is None:
+            return ""
+        with self._lock:
+            if job.program_root in self._flaws:
+                return self._flaws[job.program_root]
+        try:
+            task = Appraise(self._rounds, model_preimage(model))
+            flaw = self._executor.infer(replace(job, task=task)).decode(errors="replace")
+        except InferenceFailed as error:
+            return f"it could not be found out whether a lie about it can be proven ({error})"
+        with self._lock:
+            self._flaws[job.program_root] = flaw
+            if len(self._flaws) > MOST_KEPT:
+                self._flaws.popitem(last=False)
+        return flaw
+
+    def _advised(self, job: Job, adviser: Executor) -> Ran:
+        """Gives our output, where nothing speaks against it."""
+        ran = self._executor.run(job)
+        if not self._is_quiet(job.file_hash):
+            try:
+                adviser.infer(replace(job, task=Advise(ran.data)))
+                return ran
+            except SecondOpinionDiffers:
+                raise
+            except OracleError as error:
+                log.warning("no second opinion", model=job.file_hash.hex(), why=str(error))
+                self._let_rest(job.file_hash)
+        seed = hashlib.sha256(job.payload + ran.data).digest()
+        self._executor.infer(replace(job, task=Sample(ran.data, seed, SAMPLE_PATIENCE)))
+        return ran
+
+    def _is_quiet(self, file_hash: bytes) -> bool:
+        with self._lock:
+            return self._quiet.get(file_hash, 0.0) > self._clock()
+
+    def _let_rest(self, file_hash: bytes) -> None:
+        """Each try may cost the adviser's process, and all the time that it has."""
+        with self._lock:
+            self._quiet[file_hash] = self._clock() + QUIET
+            self._quiet.move_to_end(file_hash)
+            if len(self._quiet) > MOST_KEPT:
+                self._quiet.popitem(last=False)
+
+    def _confirmed(self, job: Job, task: Pursue) -> tuple[Ran, Finding]:
+        """Gives the finding, if it is that all is right, or a run in another process comes to the
+        same output. Raises RunsDiffer where it does not: then nobody is to be accused."""
+        ran = self._executor.run(job)
+        finding = findings.read_finding(ran.data)
+        if not finding.is_right:
+            job = replace(job, task=Infer(task.patience))
+            again = self._executor.run(job, apart_from=ran.pid).data
+            findings.must_agree(finding, again, task.output)
+        return ran, finding
 
     def close(self) -> None:
         for fetches in (self._fetches, self._urgent_fetches):
@@ -90,3 +210,5 @@ class Answers:
         for threads in (self._threads, self._urgent):
             threads.shutdown(wait=False, cancel_futures=True)
         self._executor.close()
+        if self._adviser is not None:
+            self._adviser.close()

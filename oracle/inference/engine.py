@@ -3,9 +3,9 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import ModelProto
@@ -16,19 +16,23 @@ from oracle.errors import (
     ModelMismatch,
     ModelRefused,
     ModelUnavailable,
-    SecondOpinionDiffers,
+    RunsDiffer,
 )
-from oracle.exact.lowering.graph import lower
+from oracle.exact.lowering.graph import gives_text, lower, real_inputs, symbols
+from oracle.exact.program import Program
+from oracle.exact.proofs import pursuit, sample
 from oracle.exact.proofs.cost import trace_work
+from oracle.exact.proofs.inspect import unprovable
 from oracle.exact.proofs.pursuit import output_of
 from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace, trace
 from oracle.exact.run import Runner
 from oracle.inference import findings, testimony
 from oracle.inference.findings import MAX_FINDING, Finding
-from oracle.inference.onnxruntime import Native, SecondOpinion, real_inputs, symbols
 from oracle.tensor import decode, encode
-from oracle.types import Assurance, Part, Signature, TensorType
+from oracle.types import Assurance, DType, Part, Signature, TensorType
+
+MAX_REASON = 1000  # bytes: of what a child says in words
 
 MAX_SIBLINGS = 64  # of a part: a value's tree and the tree of values are 32 high at most
 MAX_PRICE = 1 << 16  # bytes
@@ -49,9 +53,38 @@ class ModelIdentity(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Infer:
-    """The output's payload. Who posts it wants the second opinion; who audits does not need it."""
+    """Asks for the output's payload, by the law alone. It may take `patience` seconds, if not
+    more."""
 
-    second_opinion: bool = True
+    patience: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Advise:
+    """Asks whether onnxruntime agrees with an output of ours; the answer is empty where it does."""
+
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appraise:
+    """Asks why a lie about the model could not be proven where so many demands fit one after
+    another; the answer is empty where it could. `model` is what its id is the hash of, which goes
+    with each proof."""
+
+    rounds: int
+    model: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Asks whether the plain rules agree with an output of ours, at elements of each node that the
+    seed chooses; the answer is empty where they do. It takes longer than the run: it may take
+    `patience` seconds, if not more."""
+
+    output: bytes
+    seed: bytes
+    patience: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +112,15 @@ class Open:
 @dataclass(frozen=True, slots=True)
 class Pursue:
     """What to do about an output that another proposed: a `Finding`, as JSON. Parts of its trace
-    were revealed, each with its data and siblings."""
+    were revealed, each with its data and siblings. It may take `patience` seconds, if not more."""
 
     output: bytes
     trace_root: bytes | None = None
     revealed: tuple[tuple[Part, bytes, tuple[bytes, ...]], ...] = ()
+    patience: float = 0.0
 
 
-Task = Infer | Testify | Price | Open | Pursue
+Task = Infer | Advise | Appraise | Sample | Testify | Price | Open | Pursue
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +136,9 @@ class Job:
     task: Task = Infer()
 
     @property
-    def second_opinion(self) -> bool:
-        match self.task:
-            case Infer(second_opinion=wanted):
-                return wanted
-            case Pursue():
-                return True
-            case _:
-                return False
-
-    @property
     def patience(self) -> float:
         """Seconds that it must be given."""
-        return self.task.patience if isinstance(self.task, Open) else 0.0
+        return getattr(self.task, "patience", 0.0)
 
     @property
     def longest(self) -> int:
@@ -122,6 +146,10 @@ class Job:
         match self.task:
             case Infer():
                 return self.signature.output_length
+            case Advise() | Sample():
+                return 0
+            case Appraise():
+                return MAX_REASON
             case Testify():
                 return testimony.most_bytes(self.signature)
             case Open(parts=parts):
@@ -143,16 +171,16 @@ class Engine(Protocol):
     """A model, loaded and checked."""
 
     def infer(self, payload: bytes) -> bytes:
-        """The output's payload. Raises PayloadError, InferenceFailed or SecondOpinionDiffers."""
+        """Computes the output's payload. Raises PayloadError or InferenceFailed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """The law's result; with a second opinion, only where onnxruntime agrees."""
+    """The law's result, and what accuses by it. onnxruntime has no part in either: a stranger's
+    model can kill or stall it, and nobody may be silent for that."""
 
     runner: Runner
-    opinion: SecondOpinion | None
     # Of the last trace, by its payload: a dispute asks for parts of one again and again. Its values
     # are not kept, since the next run needs their memory.
     _roots: dict[bytes, list[bytes]] = field(default_factory=dict, repr=False)
@@ -163,6 +191,12 @@ class Exact:
                 return self.infer(payload)
             case Price():
                 return serialization.dump(trace_work(self.runner.program))
+            case Appraise(rounds=rounds, model=model):
+                return appraise(self.runner.program, rounds, model).encode()
+            case Sample(output=output, seed=seed):
+                inputs = decode(payload, self.runner.program.signature.inputs)
+                sample.check(self.runner, inputs, output, seed)
+                return b""
             case Testify(output):
                 return self.testify(payload, output)
             case Open(parts=parts):
@@ -170,28 +204,25 @@ class Exact:
                 return serialization.dump([data + b"".join(rest) for data, rest in opened])
             case Pursue():
                 return serialization.dump(self.pursue(task, payload))
+            case Advise():
+                raise InferenceFailed("The law gives no second opinion.")
 
     def pursue(self, task: Pursue, payload: bytes) -> Finding:
-        """Raises InferenceFailed where two runs of ours differ: then nobody is to be accused."""
+        """Raises RunsDiffer where two runs of ours differ, or the plain rules do not say what the
+        run says of the accused element: then nobody is to be accused."""
         signature = self.runner.program.signature
         inputs = decode(payload, signature.inputs)
-        outputs = self.runner.run(inputs)
-        if encode(outputs, signature.outputs) == task.output:
+        ours = encode(self.runner.run(inputs), signature.outputs)
+        if ours == task.output:
             return Finding(is_right=True)
         revealed = RevealedTrace(self.trace(payload), task.trace_root)
-        if output_of(revealed) != encode(outputs, signature.outputs):
-            raise InferenceFailed(
-                "Two runs here give different outputs; this machine is not sound."
-            )
+        if output_of(revealed) != ours:
+            raise RunsDiffer("Two runs here give different outputs: this machine is not sound.")
         for part, data, siblings in task.revealed:
             revealed.add(part, data, siblings)
-        doubt = None
-        if self.opinion is not None:
-            try:
-                self.opinion.check(inputs, outputs)
-            except (SecondOpinionDiffers, InferenceFailed) as error:
-                doubt = str(error)
-        return findings.find(revealed, inputs, task.output, doubt)
+        finding = findings.find(revealed, inputs, task.output)
+        finding = findings.by_plain_rules(finding, revealed, inputs)
+        return replace(finding, ours=hashlib.sha256(ours).digest())
 
     def trace(self, payload: bytes) -> Trace:
         if payload not in self._roots:
@@ -201,13 +232,7 @@ class Exact:
         return trace(self.runner, inputs, self._roots[payload])
 
     def infer(self, payload: bytes) -> bytes:
-        if self.opinion is None:
-            return self.runner.infer(payload)
-        signature = self.runner.program.signature
-        inputs = decode(payload, signature.inputs)
-        outputs = self.runner.run(inputs)
-        self.opinion.check(inputs, outputs)
-        return encode(outputs, signature.outputs)
+        return self.runner.infer(payload)
 
     def testify(self, payload: bytes, output: bytes) -> bytes:
         """What `Testify` asks for."""
@@ -218,21 +243,22 @@ class Exact:
         )
 
 
-def load_engine(data: bytes, model: ModelIdentity, *, second_opinion: bool = False) -> Engine:
-    """The engine of `model`, whose file is `data`. Raises ModelMismatch where they do not belong
-    together, and ModelRefused.
+class Adviser(Protocol):
+    """A model that onnxruntime has loaded, to be compared with the law's results."""
 
-    Who posts results wants the second opinion, and a child process: a hostile model can kill the
-    process that onnxruntime runs in. Who audits needs neither, for the law needs no second.
-    """
-    file_hash = hashlib.sha256(data).digest()
-    if file_hash != model.file_hash:
-        raise ModelMismatch(
-            f"The model's file has SHA-256 {file_hash.hex()}; the model's id says"
-            f" {model.file_hash.hex()}."
-        )
-    dims = dims_of(data, model.signature)
+    def advise(self, payload: bytes, output: bytes) -> None:
+        """Raises SecondOpinionDiffers, or InferenceFailed where it has no opinion."""
+        ...
+
+
+def load_engine(data: bytes, model: ModelIdentity) -> Engine:
+    """Loads the engine of `model`, whose file is `data`. Raises ModelMismatch where they do not
+    belong together, and ModelRefused. A hostile VANILLA model can kill the process."""
+    dims = _checked_dims(data, model)
     if model.assurance is Assurance.VANILLA:
+        # Of no use to an exact model: neither its memory nor its faults.
+        from oracle.inference.onnxruntime import Native
+
         native = Native(data, dims)
         _check_signature(native.signature, model.signature)
         return native
@@ -244,67 +270,91 @@ def load_engine(data: bytes, model: ModelIdentity, *, second_opinion: bool = Fal
             f"The file's program has root 0x{program.root.hex()}; the model's id says"
             f" 0x{model.program_root.hex()}."
         )
-    opinion = None
-    if second_opinion:
-        try:
-            opinion = SecondOpinion(data, program.signature, dims, program.labels)
-        except ModelRefused as error:
-            raise InferenceFailed(f"There is no second opinion to be had: {error}") from error
-    return Exact(Runner(program), opinion)
+    return Exact(Runner(program))
+
+
+def load_adviser(data: bytes, model: ModelIdentity) -> Adviser:
+    """Loads the second opinion on an EXACT model. A hostile one can kill the process."""
+    from oracle.inference.onnxruntime import SecondOpinion
+
+    dims = _checked_dims(data, model)
+    labels = lower(data, dims).labels if gives_text(data) else ()
+    try:
+        return SecondOpinion(data, model.signature, dims, labels)
+    except ModelRefused as error:
+        raise InferenceFailed(f"There is no second opinion to be had: {error}") from error
+
+
+def appraise(program: Program, rounds: int, model: bytes) -> str:
+    """Says why a lie about the program could not be proven; nothing where it could."""
+    needed = pursuit.rounds(program)
+    if needed > rounds:
+        return (
+            f"a lie about it may take {needed} demands to prove, one after another, and the times"
+            f" of the disputes contract leave room for {rounds}"
+        )
+    reasons = unprovable(program, model)
+    if not reasons:
+        return ""
+    more = f"; and {len(reasons) - 1} more like it" if len(reasons) > 1 else ""
+    return f"{reasons[0].why}{more}"[:MAX_REASON]
 
 
 def dims_of(data: bytes, signature: Signature) -> dict[str, int]:
-    """What the symbolic dims of a file were frozen to when it was published."""
+    """Finds what the symbolic dims of a file were frozen to when it was published. Inputs are told
+    apart by their places: what an id calls them is nobody's to compare."""
     proto = ModelProto()
     try:
         proto.ParseFromString(data)
     except DecodeError:
         return {}  # the loader says what is wrong with it
-    shapes = {tensor.name: tensor.shape for tensor in signature.inputs}
     return {
-        name: shapes[info.name][axis]
-        for info in real_inputs(proto.graph)
+        name: tensor.shape[axis]
+        for info, tensor in zip(real_inputs(proto.graph), signature.inputs, strict=False)
         for axis, name in symbols(info)
-        if axis < len(shapes.get(info.name, ()))
+        if axis < len(tensor.shape)
     }
 
 
-def do(engine: Engine, job: Job) -> bytes:
-    """Computes what the job asks for. Raises what engines raise."""
-    if isinstance(engine, Exact):
-        return engine.do(job.task, job.payload)
+def _checked_dims(data: bytes, model: ModelIdentity) -> dict[str, int]:
+    file_hash = hashlib.sha256(data).digest()
+    if file_hash != model.file_hash:
+        raise ModelMismatch(
+            f"The model's file has SHA-256 {file_hash.hex()}; the model's id says"
+            f" {model.file_hash.hex()}."
+        )
+    return dims_of(data, model.signature)
+
+
+def do(loaded: Engine | Adviser, job: Job) -> bytes:
+    """Computes what the job asks for. Raises what engines and advisers raise."""
+    if isinstance(loaded, Exact):
+        return loaded.do(job.task, job.payload)
+    if isinstance(job.task, Advise):
+        cast(Adviser, loaded).advise(job.payload, job.task.output)
+        return b""
     if isinstance(job.task, Infer):
-        return engine.infer(job.payload)
+        return cast(Engine, loaded).infer(job.payload)
     raise InferenceFailed("A VANILLA model has no trace.")
 
 
 class Engines:
-    """The engines used last, ready to infer again."""
+    """The engines and advisers used last, ready to be used again."""
 
     def __init__(self, keep: int):
         self._keep = keep
-        self._engines: OrderedDict[tuple[object, ...], Engine] = OrderedDict()
+        self._loaded: OrderedDict[tuple[object, ...], Engine | Adviser] = OrderedDict()
 
-    def of(self, job: Job) -> Engine:
-        """Gives the job's engine, loaded anew where it is not kept. Raises as loading does."""
-        try:
-            return self._engine(job, job.second_opinion)
-        except InferenceFailed:
-            # Who doubts another's result can do without it; who posts one cannot.
-            if not isinstance(job.task, Pursue):
-                raise
-            return self._engine(job, second_opinion=False)
-
-    def _engine(self, job: Job, second_opinion: bool) -> Engine:
-        key = (job.file_hash, job.program_root, job.signature, job.assurance, second_opinion)
-        engine = self._engines.get(key)
-        if engine is None:
-            engine = load_engine(_read(job.path), job, second_opinion=second_opinion)
-            self._engines[key] = engine
-            if len(self._engines) > self._keep:
-                self._engines.popitem(last=False)
-        self._engines.move_to_end(key)
-        return engine
+    def of(self, job: Job) -> Engine | Adviser:
+        """Gives what the job needs, loaded anew where it is not kept. Raises as loading does."""
+        load = load_adviser if isinstance(job.task, Advise) else load_engine
+        key = (load, job.file_hash, job.program_root, job.signature, job.assurance)
+        if key not in self._loaded:
+            self._loaded[key] = load(_read(job.path), job)
+            if len(self._loaded) > self._keep:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(key)
+        return self._loaded[key]
 
 
 def _read(path: Path) -> bytes:
@@ -315,11 +365,17 @@ def _read(path: Path) -> bytes:
 
 
 def _check_signature(actual: Signature, needed: Signature) -> None:
-    if actual != needed:
+    """Names are left out: they bind nothing, and a publisher could silence all by a wrong one."""
+    if _types(actual) != _types(needed):
         raise ModelMismatch(
             f"The file takes {_list(actual.inputs)} and gives {_list(actual.outputs)}; the model's"
             f" id says {_list(needed.inputs)} and {_list(needed.outputs)}."
         )
+
+
+def _types(signature: Signature) -> list[list[tuple[DType, tuple[int, ...]]]]:
+    tensors = signature.inputs, signature.outputs
+    return [[(tensor.dtype, tensor.shape) for tensor in each] for each in tensors]
 
 
 def _list(tensors: Sequence[TensorType]) -> str:

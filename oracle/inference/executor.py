@@ -17,7 +17,7 @@ from threading import Condition
 from types import TracebackType
 from typing import IO, Protocol
 
-from oracle.errors import InferenceFailed
+from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.inference.child import Outcome, unpacked
 from oracle.inference.engine import Job
 from oracle.visible import visible
@@ -48,17 +48,19 @@ _ONE_THREAD = (
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a job gave, and the seconds that it ran, without what had to be prepared."""
+    """What a job gave, the seconds that it ran, without what had to be prepared, and the process
+    that it ran in."""
 
     data: bytes
     seconds: float
+    pid: int = 0
 
 
 class Infers(Protocol):
     """What runs jobs, here or on a cluster."""
 
     def infer(self, job: Job) -> bytes:
-        """The output's payload. Raises ModelError, PayloadError or SecondOpinionDiffers."""
+        """Gives what the job asks for. Raises ModelError, PayloadError or SecondOpinionDiffers."""
         ...
 
     def submit(self, job: Job) -> "Future[bytes]": ...
@@ -97,13 +99,13 @@ class Executor:
         return self._threads.submit(self.infer, job)
 
     def infer(self, job: Job) -> bytes:
-        """The output's payload; waits for a free child. Raises ModelError, PayloadError or
-        SecondOpinionDiffers."""
+        """Gives what the job asks for; waits for a free child. Raises ModelError, PayloadError,
+        SecondOpinionDiffers or RunsDiffer."""
         return self.run(job).data
 
-    def run(self, job: Job) -> Ran:
-        """The same, with what it took."""
-        child = self._take(job)
+    def run(self, job: Job, apart_from: int | None = None) -> Ran:
+        """As `infer`, and not in the process `apart_from`: where no other is free, in a new one."""
+        child = self._take(job, apart_from)
         limits = {
             Outcome.PREPARING: self._prepare_limit,
             Outcome.RUNNING: max(self._time_limit, job.patience),
@@ -155,14 +157,15 @@ class Executor:
     def _child(self) -> "_Child":
         return _Child(self._memory_limit, self._models)
 
-    def _take(self, job: Job) -> "_Child":
-        """An idle child, one that has the model loaded if there is one."""
+    def _take(self, job: Job, apart_from: int | None = None) -> "_Child":
+        """Takes an idle child, one that has the model loaded if there is one."""
         with self._changed:
             self._changed.wait_for(lambda: self._idle or self._is_closed)
             self._fail_if_closed()
-            child = next((c for c in self._idle if job.file_hash in c.models), self._idle[-1])
+            idle = [child for child in self._idle if child.pid != apart_from] or self._idle
+            child = next((each for each in idle if job.file_hash in each.models), idle[-1])
             self._idle.remove(child)
-            return child
+        return self._replaced(child) if child.pid == apart_from else child
 
     def _give_back(self, child: "_Child") -> None:
         with self._changed:
@@ -235,7 +238,7 @@ class _Child:
         match outcome:
             case Outcome.OUTPUT if job.fits(len(data)):
                 self.has_answered = True
-                return Ran(data, seconds)
+                return Ran(data, seconds, self.pid)
             case Outcome.ERROR:
                 self.has_answered = True
                 raise unpacked(data)
@@ -275,7 +278,7 @@ class _Child:
                 self.kill()
                 what = "Loading the model" if phase is Outcome.PREPARING else "The inference"
                 limit = f"{limits[phase]:g} s"
-                raise InferenceFailed(f"{what} took more than {limit}, and was stopped.")
+                raise InferenceTooSlow(f"{what} took more than {limit}, and was stopped.")
             left[phase] -= time.monotonic() - began
             outcome, data = self._receive(most)
             if outcome not in limits:

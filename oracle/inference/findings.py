@@ -3,17 +3,19 @@
 It is found in a child process and travels as JSON: what a child says is never unpickled.
 """
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oracle import merkle, serialization
-from oracle.errors import InferenceFailed
+from oracle.errors import InferenceFailed, RunsDiffer
 from oracle.exact.program import OperandKind
-from oracle.exact.proofs.evidence import ClaimKind, build, descriptors
+from oracle.exact.proofs.element import plain_element
+from oracle.exact.proofs.evidence import ClaimKind, WholeTrace, build, descriptors
 from oracle.exact.proofs.pursuit import Accusation, next_move
 from oracle.exact.proofs.revealed import RevealedTrace, Sources
 from oracle.serialization import Unreadable
-from oracle.tensor import Array
+from oracle.tensor import Array, to_bytes
 from oracle.types import VALUE_TREE, Part
 
 MAX_FINDING = 1 << 20  # bytes; no transaction holds a longer proof
@@ -47,24 +49,52 @@ class Fraud:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`doubt` is why onnxruntime does not confirm our result, where it does not."""
+    """`ours` is the SHA-256 of the output that we computed, where it is another than theirs: a run
+    in a second process must come to the same before anybody is accused. `unwatched` says why a lie
+    about the model could not be proven, where that is so."""
 
     is_right: bool
     question: Question | None = None
     fraud: Fraud | None = None
-    doubt: str | None = None
+    ours: bytes = b""
+    unwatched: str = ""
 
 
-def find(
-    revealed: RevealedTrace, inputs: Sequence[Array], output: bytes, doubt: str | None = None
-) -> Finding:
-    """What to do next about `output`, from what is revealed of its operator's trace."""
+def find(revealed: RevealedTrace, inputs: Sequence[Array], output: bytes) -> Finding:
+    """Works out what to do next about `output`, from what is revealed of its operator's trace."""
     move = next_move(revealed, output)
     if move is None:
         return Finding(is_right=True)
     if isinstance(move, Part):
-        return Finding(False, question=_question(revealed, move), doubt=doubt)
-    return Finding(False, fraud=_fraud(revealed, inputs, move, output), doubt=doubt)
+        return Finding(False, question=_question(revealed, move))
+    return Finding(False, fraud=_fraud(revealed, inputs, move, output))
+
+
+def by_plain_rules(finding: Finding, revealed: RevealedTrace, inputs: Sequence[Array]) -> Finding:
+    """Computes the accused element again by the plain rules, from operands that are agreed on.
+    Raises RunsDiffer where they say that the operator is right."""
+    fraud = finding.fraud
+    if fraud is None:
+        return finding
+    ours, node = WholeTrace(revealed.ours, inputs), revealed.ours.program.nodes[fraud.node]
+    operands = [ours.array(operand.kind, operand.index) for operand in node.operands]
+    plain = to_bytes(plain_element(node, fraud.element, operands))
+    if plain == fraud.claimed:
+        raise RunsDiffer(
+            f"Element {fraud.element} of node {fraud.node} ({fraud.op}) is 0x{plain.hex()} by the"
+            f" plain rules, as the operator has it, and 0x{fraud.expected.hex()} by our kernels."
+        )
+    return replace(finding, fraud=replace(fraud, expected=plain))
+
+
+def must_agree(finding: Finding, ours: bytes, theirs: bytes) -> None:
+    """Raises RunsDiffer where the output of a run in a second process does not bear the finding
+    out."""
+    agrees = ours == theirs if finding.is_right else finding.ours == hashlib.sha256(ours).digest()
+    if not agrees or (ours == theirs) is not finding.is_right:
+        raise RunsDiffer(
+            "Runs in two processes here give different outputs: this machine is not sound."
+        )
 
 
 def read_finding(data: bytes) -> Finding:

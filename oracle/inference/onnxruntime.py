@@ -13,7 +13,6 @@ from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
-    ValueInfoProto,
     helper,
 )
 from onnxruntime.capi import (  # type: ignore[import-untyped, unused-ignore]
@@ -28,6 +27,7 @@ from oracle.errors import (
     SecondOpinionDiffers,
     WrongTensorCount,
 )
+from oracle.exact.lowering.graph import real_inputs, symbols
 from oracle.tensor import Array, decode, encode
 from oracle.types import DType, Signature, TensorType
 
@@ -112,6 +112,11 @@ class SecondOpinion:
         self._relative = QUANTIZED_NOISE if any(map(_quantizes, _nodes(proto))) else RELATIVE_NOISE
         self._signature = signature
         self._places = {label: place for place, label in enumerate(labels)}
+
+    def advise(self, payload: bytes, output: bytes) -> None:
+        """Raises SecondOpinionDiffers, or InferenceFailed where onnxruntime has no opinion."""
+        signature = self._signature
+        self.check(decode(payload, signature.inputs), decode(output, signature.outputs))
 
     def check(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Raises SecondOpinionDiffers, or InferenceFailed where onnxruntime has no opinion."""
@@ -357,21 +362,6 @@ def _quantizes(node: NodeProto) -> bool:
     """Whether it rounds what it computes to a few steps: QuantizeLinear, QLinearConv, QGemm,
     DynamicQuantizeLSTM …"""
     return "Quantize" in node.op_type or node.op_type.startswith(("QLinear", "QGemm"))
-
-
-def symbols(info: ValueInfoProto) -> Iterator[tuple[int, str]]:
-    """Axis and name of each dim without a value; one without a name is called INPUT.AXIS. What has
-    no letter in it ('?') is no name, and −1 is no value."""
-    for axis, dim in enumerate(info.type.tensor_type.shape.dim):
-        if dim.WhichOneof("value") != "dim_value" or dim.dim_value == -1:
-            named = any(map(str.isalpha, dim.dim_param))
-            yield axis, dim.dim_param if named else f"{info.name}.{axis}"
-
-
-def real_inputs(graph: GraphProto) -> list[ValueInfoProto]:
-    """Without initializers, which old files list among the inputs."""
-    initializers = {tensor.name for tensor in graph.initializer}
-    return [info for info in graph.input if info.name not in initializers]
 
 
 def _freeze(graph: GraphProto, dims: Mapping[str, int]) -> None:

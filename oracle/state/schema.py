@@ -119,6 +119,13 @@ CHECKS = Table(
     Column("request_id", LargeBinary, nullable=False, index=True),
     Column("is_right", Boolean, nullable=False),
 )
+# Results of others about which we could not have convicted anybody, and why.
+UNWATCHED = Table(
+    "unwatched",
+    METADATA,
+    Column("request_id", LargeBinary, primary_key=True),
+    Column("reason", Text, nullable=False),
+)
 STUCK = Table(
     "stuck",
     METADATA,

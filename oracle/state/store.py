@@ -6,7 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Table, create_engine, event, func, inspect, select, update
+from sqlalchemy import (
+    Connection,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -57,6 +67,7 @@ from oracle.state.schema import (
     REQUESTS,
     STUCK,
     TRANSACTIONS,
+    UNWATCHED,
     URIS,
 )
 from oracle.types import (
@@ -354,6 +365,19 @@ class Store:
         query = select(func.count()).select_from(CHECKS).where(CHECKS.c.is_right.is_(False))
         with self._begin() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def report(self, request_id: RequestId, reason: str) -> None:
+        """Keeps why nobody could be convicted about a result; an empty reason forgets it."""
+        with self._begin() as connection:
+            connection.execute(delete(UNWATCHED).where(UNWATCHED.c.request_id == request_id))
+            if reason:
+                self._insert(connection, UNWATCHED, request_id=request_id, reason=reason)
+
+    def unwatched(self) -> dict[RequestId, str]:
+        """Lists the results about which nobody could be convicted, with the reasons."""
+        with self._begin() as connection:
+            rows = connection.execute(select(UNWATCHED)).all()
+        return {RequestId(row.request_id): row.reason for row in rows}
 
     def spent(self) -> Wei:
         """At most: gas of all that was mined, at the highest price that it might have paid, and

@@ -177,7 +177,7 @@ def test_audit_fetches_a_model_once_and_asks_for_no_second_opinion(desk: Desk) -
     desk.audit()
 
     assert desk.fetched == [model]
-    assert [job.task for job in desk.executor.jobs] == [Infer(second_opinion=False)] * 4
+    assert [job.task for job in desk.executor.jobs] == [Infer()] * 4
 
 
 def test_audit_says_why_it_could_not_check(desk: Desk, executor: Executor) -> None:

@@ -1,15 +1,17 @@
 """Disputes as the programs fight them: liars are slashed, the honest are not and lose nothing."""
 
+import hashlib
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from oracle import serialization
 from oracle.chain.contracts import Disputes
 from oracle.chain.events import (
     DemandTimedOut,
@@ -21,13 +23,26 @@ from oracle.chain.events import (
     RequestCreated,
 )
 from oracle.chain.node import Call, Chain
-from oracle.errors import InferenceFailed, Reverted
+from oracle.challenger.policy import TRANSACTIONS
+from oracle.errors import InferenceFailed, InferenceTooSlow, ModelUnavailable, Reverted
+from oracle.exact.lowering.graph import lower
+from oracle.exact.run import Runner
 from oracle.inference.answers import Answers
-from oracle.inference.engine import Pursue, Task
+from oracle.inference.engine import Job, Pursue, Task, load_engine
 from oracle.inference.executor import Executor
 from oracle.inference.files import ModelFiles
+from oracle.inference.findings import read_finding
 from oracle.state.duties import DutyKind, State
-from oracle.types import LEAVES, Part, Status
+from oracle.types import (
+    LEAVES,
+    Assurance,
+    ModelId,
+    Part,
+    RequestId,
+    Signature,
+    Status,
+    Wei,
+)
 from oracle.worker.budget import PASSES
 from oracle.worker.service import MAX_WAITING, RETRY
 from tests import chains, courts
@@ -36,6 +51,7 @@ from tests.courts import Challenger, Honest, Liar
 from tests.integration import workers
 from tests.liars import Lie, accuse
 from tests.networks import network
+from tests.silencers import SILENCERS
 
 
 @pytest.fixture(scope="session")
@@ -468,3 +484,200 @@ def test_a_model_whose_name_is_no_text_hides_no_lie(court: World, tmp_path: Path
 
     assert "\ufffd" in published.model.name
     assert len(court.all(FraudProven)) == 1
+
+
+# What would silence a challenger
+
+
+def real(folder: Path, data: bytes, rounds: int | None = None) -> Answers:
+    """What the programs run: processes of their own, which have the model's file."""
+    files = ModelFiles(folder / "models")
+    files.add(data)
+    return Answers(files, Executor(processes=1, time_limit=30), 1, rounds=rounds)
+
+
+def publish_file(court: World, data: bytes, **changes: object) -> ModelId:
+    program = lower(data)
+    terms = {
+        "program_root": program.root,
+        "file_hash": hashlib.sha256(data).digest(),
+        "signature": program.signature,
+        "royalty": Wei(0),
+    }
+    return court.publish(name="silencer", **terms | changes)
+
+
+@pytest.mark.parametrize("silencer", SILENCERS)
+def test_what_silences_onnxruntime_hides_no_lie(
+    court: World, tmp_path: Path, silencer: str
+) -> None:
+    """It dies of −2³¹ / −1, runs nodes that the law drops, and does not load everything."""
+    data, payload = SILENCERS[silencer]
+    court.stake()
+    bond = Wei(ETHER // 2)
+    asked = court.ask(publish_file(court, data), payload=payload, bond=bond, window=3000)
+    right = Runner(lower(data)).infer(payload)
+    court.propose(asked, output=right[:-1] + bytes([right[-1] ^ 1]))
+    answers = real(tmp_path, data)
+    challenger = courts.hire(court, tmp_path, inference=answers)  # type: ignore[arg-type]
+    try:
+        for _ in range(200):
+            if court.all(FraudProven) or court.all(PartDemanded):
+                break
+            challenger.tick()
+            time.sleep(0.1)
+    finally:
+        answers.close()
+
+    assert challenger.store.wrong() == 1
+    assert len(court.all(FraudProven)) + len(court.all(PartDemanded)) == 1
+
+
+def test_a_wrong_name_hides_no_lie(court: World, tmp_path: Path) -> None:
+    """An id's names are in no program and no root: who compared them would refuse a model that the
+    referee judges."""
+    signature = courts.engine().runner.program.signature
+    renamed = Signature(signature.inputs, (replace(signature.outputs[0], name="probabilities"),))
+    court.stake()
+    courts.ask(court, court.publish(name="renamed", **courts.terms() | {"signature": renamed}))
+    liar = workers.hire(court, tmp_path, answers=Liar())
+    liar.work()
+    job = Job(
+        **{"path": tmp_path / "m.onnx", "assurance": Assurance.EXACT, "payload": courts.payload()},
+        **{k: v for k, v in courts.terms().items() if k in ("program_root", "file_hash")},
+        signature=renamed,  # type: ignore[arg-type]
+    )
+    assert load_engine(courts.onnx_file(), job).infer(courts.payload())
+
+    fight(courts.hire(court, tmp_path), liar)
+
+    assert len(court.all(FraudProven)) == 1
+
+
+@dataclass
+class Slow(Honest):
+    """Each pursuit needs so many seconds; one that is not given them is stopped."""
+
+    seconds: float = 0.0
+    given: list[float] = field(default_factory=list)
+
+    def ask(self, model, uris, payload, task):
+        self.given.append(task.patience)
+        if max(task.patience, 600) >= self.seconds:
+            return super().ask(model, uris, payload, task)
+        failed: Future[bytes] = Future()
+        failed.set_exception(InferenceTooSlow("It took more than that."))
+        return failed
+
+
+def test_a_trace_that_takes_long_hides_no_lie(court: World, tmp_path: Path) -> None:
+    """A pursuit gets twice the time each time, up to what is left of the window."""
+    court.stake()
+    courts.ask(court, courts.publish(court), window=3600)
+    workers.hire(court, tmp_path, answers=Liar()).work()
+    slow = Slow(seconds=2500)
+    challenger = courts.hire(court, tmp_path, inference=slow)
+
+    for _ in range(4):
+        challenger.tick(2)
+        challenger.clock[0] += RETRY
+
+    assert challenger.store.wrong() == 1
+    assert slow.given[0] == 0 and slow.given[1] == 1200
+    assert 2500 < slow.given[2] < 3600 - TRANSACTIONS
+
+
+def test_slow_runs_leave_a_place_to_others(court: World, tmp_path: Path) -> None:
+    class Endless(Slow):
+        def ask(self, model, uris, payload, task):
+            if payload == courts.payload(1):
+                return super().ask(model, uris, payload, task)
+            if task.patience:
+                self.given.append(task.patience)
+                return Future()  # as long as it may, and it may long
+            return Slow.ask(replace(self, seconds=1e9), model, uris, payload, task)
+
+    court.stake(amount=9 * ETHER)
+    model_id = courts.publish(court)
+    for seed in range(2, 6):
+        courts.ask(court, model_id, seed=seed, window=3000)
+    liar = workers.hire(court, tmp_path, answers=Liar())
+    liar.work()
+    challenger = courts.hire(court, tmp_path, inference=Endless())
+    for _ in range(8):
+        challenger.tick()
+        challenger.clock[0] += RETRY
+    courts.ask(court, model_id, window=3600)
+    liar.work()
+
+    challenger.tick(3)
+
+    assert challenger.store.wrong() == 1
+
+
+def test_what_nobody_could_be_convicted_of_is_reported(court: World, tmp_path: Path) -> None:
+    """A result that cannot be checked, or about which a lie could not be proven, is no result that
+    somebody watches: silence must not be taken for consent."""
+
+    class Flawed(Honest):
+        def answer(self, payload, task):
+            if payload == courts.payload(2):
+                raise ModelUnavailable("no URI gave it")
+            found = read_finding(super().answer(payload, task))
+            return serialization.dump(replace(found, unwatched="its proof fits nowhere"))
+
+        def ask(self, model, uris, payload, task):
+            try:
+                return super().ask(model, uris, payload, task)
+            except ModelUnavailable as error:
+                failed: Future[bytes] = Future()
+                failed.set_exception(error)
+                return failed
+
+    court.stake(amount=3 * ETHER)
+    model_id = courts.publish(court)
+    asked = [courts.ask(court, model_id, seed=seed) for seed in (1, 2)]
+    workers.hire(court, tmp_path, answers=Honest()).work()
+    challenger = courts.hire(court, tmp_path, inference=Flawed())
+    challenger.tick(3)
+
+    assert challenger.patrol.summary().unwatched == {
+        "0x" + asked[0].request_id.hex(): "its proof fits nowhere",
+        "0x" + asked[1].request_id.hex(): "it cannot be checked yet: no URI gave it",
+    }
+
+    challenger.patrol._setup.inference.__class__ = Honest  # now it can be checked
+    challenger.clock[0] += RETRY
+    challenger.tick(3)
+    assert "0x" + asked[1].request_id.hex() not in challenger.patrol.summary().unwatched
+
+
+def test_what_would_cost_more_than_max_spend_is_held_back(court: World, tmp_path: Path) -> None:
+    _, liar = disputed(court, tmp_path, Liar())
+    challenger = courts.hire(court, tmp_path, max_spend=Wei(1))
+
+    fight(challenger, liar)
+
+    assert challenger.patrol.open_pursuits == 1
+    assert court.chain.nonce(address("challenger")) == 0
+    assert challenger.patrol.summary().spent == 0
+
+
+def test_results_whose_refund_is_ours_are_checked_first(court: World, tmp_path: Path) -> None:
+    court.stake(amount=5 * ETHER)
+    model_id = courts.publish(court)
+    for seed in range(2, 5):
+        courts.ask(court, model_id, seed=seed, window=60)
+    ours = address("second")
+    courts.ask(court, model_id, window=3000, refund_to=ours)
+    workers.hire(court, tmp_path, answers=Liar()).work()
+    inference = Honest()
+    challenger = courts.hire(court, tmp_path, inference=inference, refund_to=frozenset([ours]))
+
+    challenger.tick(2)
+
+    first = challenger.rows(DutyKind.PURSUE)[0]
+    request = challenger.store.request(RequestId(first.duty.subject))
+    assert request is not None and request.refund_to == ours
+    share = ETHER // 2 * 30 // 100
+    assert challenger.patrol.summary().certain_income == share

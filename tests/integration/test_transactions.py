@@ -1,16 +1,22 @@
 """Recorded before it leaves, sent until it is mined, mined once: against a real node."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
+from eth_utils import keccak
 
 from oracle.chain.connection import connect
 from oracle.chain.node import Call, Chain
-from oracle.chain.transactions import GAS_MARGIN, MAX_RAISE, Outcome, Sender, Sent, transact
-from oracle.errors import ChainError, Reverted, RpcUnavailable
+from oracle.chain.transactions import GAS_MARGIN, MAX_RAISE, RESEND, Outcome, Sender, Sent, transact
+from oracle.errors import ChainError, FeeAboveCap, Reverted, RpcUnavailable
 from oracle.state.store import Store
 from oracle.types import Wei
 from tests.chains import PEOPLE, STAKE, World, address, variant
@@ -26,8 +32,8 @@ def outbox(tmp_path: Path) -> Iterator[Store]:
     store.close_engine()
 
 
-def sender(world: World, outbox: object, chain: Chain | None = None) -> Sender:
-    return Sender(chain or world.chain, ME, outbox, PATIENCE)
+def sender(world: World, outbox: object, chain: Chain | None = None, **options: Any) -> Sender:
+    return Sender(chain or world.chain, ME, outbox, PATIENCE, **options)
 
 
 def stake(world: World, amount: int = 5) -> Call:
@@ -350,6 +356,118 @@ def test_send_works_on_a_chain_without_eip_1559(anvil: World, outbox: Store) -> 
 
 
 # Commands that a person runs.
+
+
+# A cap on fees
+
+
+def test_send_offers_no_more_than_the_cap(anvil: World, outbox: Store) -> None:
+    going = anvil.chain.fees()
+    cap = Wei(going.base + 1)
+    assert going.maximum > cap
+
+    sent = sender(anvil, outbox, max_fee=cap).send(stake(anvil), (), 0.0)
+
+    assert (sent.fees.maximum, sent.fees.priority) == (cap, min(cap, going.priority or 0))
+
+
+def test_send_sends_nothing_where_gas_costs_more_than_the_cap(anvil: World, outbox: Store) -> None:
+    base = anvil.chain.fees().base
+    us = sender(anvil, outbox, max_fee=Wei(base - 1))
+
+    with pytest.raises(FeeAboveCap, match=f"costs {base} wei now, above the {base - 1} wei"):
+        us.send(stake(anvil), (), 0.0)
+
+    assert outbox.waiting() == []
+
+
+def test_follow_raises_no_fee_beyond_the_cap(
+    anvil: World, outbox: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold(anvil)
+    us = sender(anvil, outbox, max_fee=Wei(anvil.chain.fees().maximum * 11 // 10))
+    first = us.send(stake(anvil), (), 0.0)
+
+    for times in (1, 2, 3):
+        us.follow(times * (PATIENCE + 1))
+
+    assert [each.hash for each in outbox.waiting()] == [first.hash]
+    assert capsys.readouterr().out.count("waits: its fee is at our cap") == 1
+
+
+# A relay
+
+
+class Relay:
+    """An endpoint that takes transactions and shows nobody what it holds, on a port of its own."""
+
+    def __init__(self, chain: Chain):
+        self.chain = chain
+        self.methods: list[str] = []
+        self.held: list[str] = []
+        relay = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                relay.methods.append(request["method"])
+                answer = json.dumps(
+                    {"jsonrpc": "2.0", "id": request["id"], **relay.answer(request)}
+                )
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(answer.encode())
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://user:secret@127.0.0.1:{self.server.server_port}/key"
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["method"] == "eth_chainId":
+            return {"result": hex(self.chain.id)}
+        if request["method"] == "eth_sendRawTransaction":
+            self.held += request["params"]
+            return {"result": "0x" + keccak(hexstr=request["params"][0]).hex()}
+        return {"error": {"code": -32601, "message": "we do not say"}}
+
+    def publish(self) -> None:
+        """As a builder includes it."""
+        for raw in self.held:
+            self.chain.broadcast(bytes.fromhex(raw[2:]))
+
+
+@contextmanager
+def relaying(chain: Chain) -> Iterator[Relay]:
+    relay = Relay(chain)
+    try:
+        yield relay
+    finally:
+        relay.server.shutdown()
+        relay.server.server_close()
+
+
+def test_send_hands_what_it_sends_to_the_relay_alone(anvil: World, outbox: Store) -> None:
+    with relaying(anvil.chain) as relay:
+        us = sender(anvil, outbox, relay=connect(relay.url))
+        sent = us.send(stake(anvil), (), 0.0)
+
+        assert not anvil.chain.knows(sent.hash) and staked(anvil) == 0
+        for now in (1.0, 2.0, RESEND + 1):
+            assert us.follow(now) == 1
+        assert relay.methods == ["eth_chainId", *["eth_sendRawTransaction"] * 2]
+
+        relay.held = relay.held[:1]
+        relay.publish()
+        assert finish(us, RESEND + 2) == 0
+        assert staked(anvil) == 5
+
+
+def test_connect_shows_no_secret_of_a_relay(anvil: World) -> None:
+    with relaying(anvil.chain) as relay:
+        name = connect(relay.url).name
+    assert "127.0.0.1" in name and "secret" not in name and "key" not in name
 
 
 def test_transact_waits_for_its_receipt(world: World) -> None:

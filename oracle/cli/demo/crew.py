@@ -108,7 +108,7 @@ def all_confirmed(session: Session, challenger: Signer, disputes: Sequence[bytes
 @contextmanager
 def _worker_here(session: Session, signer: Signer) -> Iterator[Program]:
     with (
-        _answers(session) as answers,
+        _answers(session, is_advised=True) as answers,
         working(session, "operator", signer, answers) as service,
     ):
         yield Here("operator", service.tick)
@@ -141,8 +141,9 @@ def working(session: Session, name: str, signer: Signer, inference: Inference) -
 
 
 @contextmanager
-def _answers(session: Session) -> Iterator[Answers]:
-    answers = Answers(model_files(session.settings), Executor(processes=1))
+def _answers(session: Session, *, is_advised: bool = False) -> Iterator[Answers]:
+    adviser = Executor(processes=1) if is_advised else None
+    answers = Answers(model_files(session.settings), Executor(processes=1), adviser=adviser)
     try:
         yield answers
     finally:

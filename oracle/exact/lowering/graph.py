@@ -212,16 +212,16 @@ class _Lowering:
 
     def _frozen(self, infos: Sequence[ValueInfoProto]) -> dict[str, int]:
         """Gives symbolic dims by name: those given, and 1 for a leading one that is not given."""
-        symbols = {name: axis for info in infos for axis, name in _symbols(info)}
+        axes = {name: axis for info in infos for axis, name in symbols(info)}
         for info in infos:
-            symbols |= {name: axis for axis, name in _symbols(info) if axis == 0}
+            axes |= {name: axis for axis, name in symbols(info) if axis == 0}
         for name, value in self.dims.items():
-            if name not in symbols:
-                names = ", ".join(map(repr, symbols)) or "none"
+            if name not in axes:
+                names = ", ".join(map(repr, axes)) or "none"
                 self._refuse(f"no symbolic dim is named {name!r}", f"its symbolic dims: {names}")
             elif not 0 < value < 1 << 31:
                 self._refuse(f"dim {name!r} is given as {value}", "give a positive number")
-        return {name: 1 for name, axis in symbols.items() if axis == 0} | dict(self.dims)
+        return {name: 1 for name, axis in axes.items() if axis == 0} | dict(self.dims)
 
     def _input(self, info: ValueInfoProto, known: Mapping[str, int]) -> TensorType | None:
         if info.type.WhichOneof("value") != "tensor_type":
@@ -235,7 +235,7 @@ class _Lowering:
         if not tensor.HasField("shape"):
             self._refuse(f"input {info.name!r} has no shape", "export it with a shape")
             return None
-        names = dict(_symbols(info))
+        names = dict(symbols(info))
         shape = []
         for axis, dim in enumerate(tensor.shape.dim):
             if axis not in names:
@@ -541,9 +541,22 @@ def _is_tensor(type_: TypeProto) -> bool:
     return bool(type_.WhichOneof("value") == "tensor_type")
 
 
-def _symbols(info: ValueInfoProto) -> Iterator[tuple[int, str]]:
-    """Yields (axis, name) of each dim without a value. −1 is no value, and what has no letter in
-    it, such as '?', is no name: it is named INPUT.AXIS."""
+def real_inputs(graph: GraphProto) -> list[ValueInfoProto]:
+    """Lists the inputs without initializers, which old files list among them."""
+    initializers = {tensor.name for tensor in graph.initializer}
+    return [info for info in graph.input if info.name not in initializers]
+
+
+def gives_text(model: bytes) -> bool:
+    """Tells whether a file may give strings, which the law reads as places in a list of labels."""
+    outputs = ModelProto.FromString(model).graph.output
+    kinds = {info.type.tensor_type.elem_type for info in outputs}
+    return not kinds.isdisjoint((TensorProto.STRING, TensorProto.UNDEFINED))
+
+
+def symbols(info: ValueInfoProto) -> Iterator[tuple[int, str]]:
+    """Yields axis and name of each dim without a value; one without a name is called INPUT.AXIS.
+    What has no letter in it ('?') is no name, and −1 is no value."""
     for axis, dim in enumerate(info.type.tensor_type.shape.dim):
         if dim.WhichOneof("value") != "dim_value" or dim.dim_value == -1:
             named = any(map(str.isalpha, dim.dim_param))

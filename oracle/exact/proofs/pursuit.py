@@ -11,7 +11,8 @@ of 4,096 elements take two demands, 2^14 nodes and a tensor of half a gigabyte f
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from oracle.exact.program import OperandKind
+from oracle import merkle
+from oracle.exact.program import OperandKind, Program
 from oracle.exact.proofs.evidence import ClaimKind
 from oracle.exact.proofs.revealed import RevealedTrace, Tree
 from oracle.merkle import LEAF
@@ -105,6 +106,24 @@ def _into(revealed: RevealedTrace, value: int) -> Move:
     return Accusation(ClaimKind.VALUE, value, 0, element)
 
 
+def rounds(program: Program) -> int:
+    """Counts the demands that a pursuit may take, one after another's answer."""
+    longest = max(merkle.leaf_count(node.output.nbytes) for node in program.nodes)
+    return _rounds(merkle.depth_of(len(program.nodes)), 0) + _rounds(merkle.depth_of(longest), RUN)
+
+
+def _rounds(height: int, lowest: int) -> int:
+    count = 1  # for the lowest nodes of a tree of values, or for leaves
+    while height > lowest + (0 if lowest else STEP):
+        height, count = _lower(height, lowest), count + 1
+    return count
+
+
+def _lower(height: int, lowest: int) -> int:
+    """Gives the height at which to ask for what is below a node."""
+    return lowest + STEP * max(0, (height - lowest - 1) // STEP)
+
+
 def _below(value: int, tree: Tree, height: int, index: int) -> Part:
     """What to ask for below a node: always of the same few heights, so that all who ask for it
     ask for the same."""
@@ -112,7 +131,6 @@ def _below(value: int, tree: Tree, height: int, index: int) -> Part:
         first = index << height
         return Part(value, LEAVES, first, min(1 << height, tree.count - first))
     lowest = 0 if value == VALUE_TREE else RUN
-    lower = lowest + STEP * max(0, (height - lowest - 1) // STEP)
-    lower = min(lower, tree.top)
+    lower = min(_lower(height, lowest), tree.top)
     first = index << (height - lower)
     return Part(value, lower, first, min(1 << (height - lower), tree.width(lower) - first))

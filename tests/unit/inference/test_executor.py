@@ -31,10 +31,10 @@ from oracle.exact.lowering.graph import lower
 from oracle.inference import engine as tasks
 from oracle.inference import executor as executors
 from oracle.inference.child import packed, unpacked
-from oracle.inference.engine import Open, dims_of, load_engine
+from oracle.inference.engine import Advise, Infer, Open, Pursue, dims_of, load_engine
 from oracle.inference.executor import Executor, Job
 from oracle.inference.onnxruntime import Native
-from oracle.types import LEAVES, VALUE_TREE, Assurance, Part
+from oracle.types import LEAVES, VALUE_TREE, Assurance, Part, Signature
 
 MIN_INT = -(2**31)
 
@@ -295,15 +295,17 @@ def test_infer_fits_a_real_model_into_a_realistic_memory_limit(tmp_path):
         assert executor.infer(vanilla(tmp_path, zeros(), ints(2**24))) == floats(0)  # 64 MiB
 
 
-@pytest.mark.parametrize("assurance", list(Assurance))
-def test_infer_survives_min_int_divided_by_minus_one(tmp_path, assurance):
+@pytest.mark.parametrize("task", [Infer(), Advise(ints(MIN_INT, dtype=">i4"))])
+def test_infer_survives_what_kills_onnxruntime(tmp_path, task):
     data = binary("Div", T.INT32)
+    assurance = Assurance.VANILLA if task == Infer() else Assurance.EXACT
     deadly = job(tmp_path, data, ints(MIN_INT, -1, dtype=">i4"), assurance)
+    deadly = changed(deadly, task=task)
     with Executor(processes=1) as executor:
         (pid,) = executor.pids
         with pytest.raises(InferenceFailed, match="was killed by SIGFPE"):
             executor.infer(deadly)
-        harmless = changed(deadly, payload=ints(6, 3, dtype=">i4"))
+        harmless = changed(deadly, payload=ints(6, 3, dtype=">i4"), task=Infer())
         assert executor.infer(harmless) == ints(2, dtype=">i4")
         assert executor.pids != (pid,)
 
@@ -514,7 +516,42 @@ def test_load_refuses_another_signature(tmp_path):
         load_engine(add.path.read_bytes(), changed(add, signature=other.signature))
 
 
+@pytest.mark.parametrize("assurance", list(Assurance))
+def test_load_compares_no_names(tmp_path, assurance):
+    """They are in the id's preimage and nowhere else: one wrong name would silence everybody."""
+    dims = {"rows": 2, "width": 1}
+    data = binary("Add", shape=("rows", "width"))
+    add = job(tmp_path, data, floats(1, 2, 3, 4), assurance, dims)
+    tensors = (add.signature.inputs, add.signature.outputs)
+    renamed = Signature(*(tuple(replace(t, name=f"no {t.name}") for t in each) for each in tensors))
+    assert load_engine(data, changed(add, signature=renamed)).infer(add.payload) == floats(4, 6)
+
+
+def test_run_goes_to_another_process_where_it_is_told_to(tmp_path):
+    add = one_plus_two(tmp_path)
+    for processes in (1, 2):
+        with Executor(processes=processes) as executor:
+            first = executor.run(add)
+            second = executor.run(add, apart_from=first.pid)
+            assert first.data == second.data == floats(3)
+            assert first.pid != second.pid and len(set(executor.pids)) == processes
+
+
+def test_a_child_that_runs_the_law_has_no_onnxruntime(tmp_path):
+    add = one_plus_two(tmp_path)
+    with Executor(processes=1) as executor:
+        executor.infer(changed(add, task=Pursue(floats(4))))
+        assert not has_onnxruntime(executor.pids)
+        executor.infer(changed(add, task=Advise(floats(3))))
+        assert has_onnxruntime(executor.pids)
+
+
+def has_onnxruntime(pids):
+    (pid,) = pids
+    return "onnxruntime" in Path(f"/proc/{pid}/maps").read_text()
+
+
 def test_load_needs_a_payload_that_fits(tmp_path):
     add = one_plus_two(tmp_path)
     with pytest.raises(PayloadError):
-        load_engine(add.path.read_bytes(), add, second_opinion=True).infer(b"")
+        load_engine(add.path.read_bytes(), add).infer(b"")

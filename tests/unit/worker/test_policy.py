@@ -8,22 +8,39 @@ from oracle.chain.disputes import demand_id, replay
 from oracle.chain.events import (
     CallbackFailed,
     CallbackRetried,
+    DemandTimedOut,
     Event,
+    FraudCommitted,
+    FraudProven,
     ModelDeprecated,
     ModelPublished,
     ModelUriAdded,
     OperatorSlashed,
     PartDemanded,
+    PartRevealed,
+    PrepaidCollected,
     RequestCreated,
     RequestExpired,
     RequestReopened,
     RequestSettled,
     StakeAdded,
+    TraceRevealed,
     UnstakeStarted,
+    WindowMoved,
     Withdrawn,
 )
-from oracle.state.duties import Close, Decline, Duty, DutyKind, State
-from oracle.types import VALUE_TREE, Demand, ModelId, Part, Request, RequestId, Wei
+from oracle.state.duties import Close, Decline, Duty, DutyKind, Finish, State
+from oracle.types import (
+    VALUE_TREE,
+    Address,
+    Demand,
+    ModelId,
+    Part,
+    Request,
+    RequestId,
+    Verdict,
+    Wei,
+)
 from oracle.worker.policy import (
     ANSWER_GAS,
     GAS_PER_OUTPUT_BYTE,
@@ -184,9 +201,65 @@ def test_decide_collects_what_was_prepaid_however_the_request_ends(end: Event) -
     assert Duty(DutyKind.COLLECT, demand_id(bytes(32), part), not_before=end.where.time) in found
 
 
+PART = Part(VALUE_TREE, 0, 0, 1)
+KEY = bytes(32)
+
+
+def demanded(operator: Address = ME) -> PartDemanded:
+    demand = Demand(KEY, PART, bytes(32), 1, 0, 0, STRANGER, Wei(7), 100)
+    return PartDemanded(where(8), ID, operator, demand)
+
+
+def test_decide_settles_later_when_the_window_moved() -> None:
+    moved = replace(proposed(ASKED).proposal, settle_at=12345)
+
+    assert decided(WindowMoved(where(), ID, ME, moved)) == [
+        Close(DutyKind.SETTLE, ID, State.SUPERSEDED, "a dispute moved the window"),
+        Duty(DutyKind.SETTLE, ID, not_before=12345),
+    ]
+
+
+def test_decide_answers_a_demand_until_its_deadline() -> None:
+    """Known request or not, void or not: who does not answer is slashed."""
+    assert decided(demanded()) == [Duty(DutyKind.REVEAL, demand_id(KEY, PART), deadline=100)]
+
+
+def test_decide_has_answered_when_a_part_is_revealed_by_anybody() -> None:
+    event = PartRevealed(where(), ID, KEY, PART, b"", ())
+
+    assert decided(event) == [Close(DutyKind.REVEAL, demand_id(KEY, PART), State.DONE)]
+
+
 @pytest.mark.parametrize(
     "event",
     [
+        FraudProven(where(), ID, KEY, STRANGER, Verdict(0, 0, 1, 2)),
+        DemandTimedOut(where(), ID, KEY, PART),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_decide_answers_nothing_more_when_we_were_convicted(event: Event) -> None:
+    ours = [replay(KEY, [demanded()])]
+    found = list(decide(event, policy(), GAS_PRICE, lambda _: None, lambda _: ours))
+    assert found == [
+        Close(DutyKind.REVEAL, demand_id(KEY, PART), State.SUPERSEDED, "we were convicted")
+    ]
+
+
+def test_decide_has_collected_when_we_were_paid_back() -> None:
+    assert decided(PrepaidCollected(where(), KEY, ME, Wei(7))) == [
+        Finish(DutyKind.COLLECT, where().transaction)
+    ]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        WindowMoved(where(), ID, STRANGER, proposed(ASKED, who="rival").proposal),
+        demanded(STRANGER),
+        PrepaidCollected(where(), KEY, STRANGER, Wei(7)),
+        FraudCommitted(where(), KEY, STRANGER),
+        TraceRevealed(where(), ID, KEY, KEY),
         ModelPublished(where(), MODEL, model(ME), URI, b""),
         ModelUriAdded(where(), MODEL, URI),
         ModelDeprecated(where(), MODEL, None),
@@ -251,6 +324,13 @@ def test_objection_refuses_a_bond_above_the_maximum_alone() -> None:
 def test_objection_refuses_a_bond_above_all_that_we_put_at_risk() -> None:
     assert objects(request(bond=Wei(8)), policy(max_exposure=Wei(8))) == ""
     assert "exposure of 8" in objects(request(bond=Wei(9)), policy(max_exposure=Wei(8)))
+
+
+def test_objection_refuses_a_window_above_the_maximum_alone() -> None:
+    assert objects(request(window=60), policy(max_window=60)) == ""
+    assert (
+        objects(request(window=61), policy(max_window=60)) == "its window of 61 s is above our 60 s"
+    )
 
 
 def test_shortfall_counts_royalty_gas_callback_and_margin_to_the_wei() -> None:

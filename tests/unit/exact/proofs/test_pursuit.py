@@ -2,20 +2,24 @@
 
 import random
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from oracle.exact.program import OperandKind
+from oracle.chain.contracts import Periods
+from oracle.chain.presets import preset
+from oracle.exact.program import Node, Op, OperandKind, ValueType
+from oracle.exact.proofs import pursuit
 from oracle.exact.proofs.evidence import ClaimKind
-from oracle.exact.proofs.pursuit import Accusation, next_move, output_of
+from oracle.exact.proofs.pursuit import Accusation, next_move, output_of, rounds
 from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace, trace
 from oracle.exact.run import Runner
 from oracle.tensor import decode, to_bytes
-from oracle.types import LEAVES, VALUE_TREE, Part
+from oracle.types import LEAVES, VALUE_TREE, DType, Part
 from tests.liars import Lie, leaves, lying_trace, revealed
 from tests.unit.exact.files import file, node, tensor
 from tests.unit.exact.programs import Run, runs
@@ -195,6 +199,40 @@ def chain(count: int, width: int) -> Run:
     ops = [node("Neg", [names[at]], [names[at + 1]]) for at in range(count)]
     program = lower(file(ops, [tensor("x", [width])], [names[-1]]))
     return Run(program, np.linspace(-2, 2, width, dtype=">f4").tobytes())
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 128, 129, 16_384, 16_385, 1 << 17])
+@pytest.mark.parametrize("leaves", [1, 32, 33, 4096, 4097, 1 << 22])
+def test_rounds_counts_the_demands_that_narrow_down_to_a_leaf(nodes: int, leaves: int) -> None:
+    """As they are asked: of the tree of values, and then of the longest value's."""
+    type_ = ValueType(DType.FLOAT, (leaves * 32,))
+    program = SimpleNamespace(nodes=[Node(Op.NEG, (), type_)] * nodes)
+
+    assert rounds(program) == demands(VALUE_TREE, nodes) + demands(0, leaves)  # type: ignore[arg-type]
+
+
+def demands(value: int, count: int) -> int:
+    def width(height: int) -> int:
+        return (count + (1 << height) - 1) >> height
+
+    tree = SimpleNamespace(count=count, top=(count - 1).bit_length(), width=width)
+    height, asked = tree.top, 0
+    while True:
+        part, asked = pursuit._below(value, tree, height, 0), asked + 1  # type: ignore[arg-type]
+        if part.height == LEAVES or (value == VALUE_TREE and part.height == 0):
+            return asked
+        height = part.height
+
+
+def test_the_largest_programs_leave_no_time_on_an_l2() -> None:
+    """2^17 nodes and a value of half a gigabyte take seven demands, and six have time."""
+    assert demands(VALUE_TREE, 1 << 17) + demands(0, 1 << 22) == 7
+    allowed = {}
+    for name in ("l1", "l2"):
+        by = preset(name)
+        periods = Periods(by.reveal_period, by.reaction_period, by.extension_limit, by.reveal_tip)
+        allowed[name] = periods.rounds
+    assert allowed["l2"] == 6 and allowed["l1"] >= 7
 
 
 @pytest.mark.parametrize("lie", [0, 5, 130])

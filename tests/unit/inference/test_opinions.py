@@ -1,0 +1,129 @@
+"""What is posted goes with an opinion of three answers, and what accuses with a second run."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oracle.errors import RunsDiffer, SecondOpinionDiffers, Unwatched
+from oracle.exact.lowering.graph import lower
+from oracle.exact.run import Runner
+from oracle.inference import findings
+from oracle.inference.answers import Answers
+from oracle.inference.engine import Infer, Pursue
+from oracle.inference.executor import Executor as Real
+from oracle.inference.executor import Job, Ran
+from oracle.inference.files import ModelFiles
+from oracle.types import Model
+from tests import chains
+from tests.silencers import INTS, SILENCERS, divide
+from tests.unit.exact.files import file, node, tensor
+
+
+@contextmanager
+def answering(
+    folder: Path, data: bytes, is_advised: bool = False, rounds: int | None = None
+) -> Iterator[tuple[Answers, Model]]:
+    """Answers about one model as it is published."""
+    program = lower(data)
+    files = ModelFiles(folder)
+    files.add(data)
+    model = replace(
+        chains.model(chains.address("publisher")),
+        program_root=program.root,
+        file_hash=hashlib.sha256(data).digest(),
+        signature=program.signature,
+    )
+    adviser = Real(processes=1, time_limit=4) if is_advised else None
+    answers = Answers(files, Real(processes=1), adviser=adviser, rounds=rounds)
+    try:
+        yield answers, model
+    finally:
+        answers.close()
+
+
+@pytest.mark.parametrize("silencer", SILENCERS)
+def test_submit_answers_what_silences_onnxruntime(tmp_path: Path, silencer: str) -> None:
+    data, payload = SILENCERS[silencer]
+    with answering(tmp_path, data, is_advised=True) as (answers, model):
+        assert answers._adviser is not None
+        before = (*answers._executor.pids, *answers._adviser.pids)
+        for _ in range(2):
+            found = answers.submit(model, [], payload).result(60)
+            assert found == Runner(lower(data)).infer(payload)
+        after = (*answers._executor.pids, *answers._adviser.pids)
+        # The process that runs the law lives on, whatever became of the other.
+        assert before[0] == after[0]
+        assert (before[1] == after[1]) == (silencer == "one that does not load")
+
+
+@pytest.mark.parametrize("silencer", SILENCERS)
+def test_ask_finds_a_lie_about_what_silences_onnxruntime(tmp_path: Path, silencer: str) -> None:
+    data, payload = SILENCERS[silencer]
+    lie = Runner(lower(data)).infer(payload)[:-1] + b"\x77"
+    with answering(tmp_path, data) as (answers, model):
+        finding = findings.read_finding(answers.ask(model, [], payload, Pursue(lie)).result(60))
+    assert not finding.is_right and (finding.fraud or finding.question)
+
+
+def test_submit_refuses_where_the_second_opinion_differs(tmp_path: Path) -> None:
+    class Mistaken(Real):
+        """It runs the law, and gets it wrong."""
+
+        def infer(self, job: Job) -> bytes:
+            return np.array([4], INTS).tobytes() if job.task == Infer() else super().infer(job)
+
+    data, payload = divide(), np.array([7, 2], INTS).tobytes()
+    with answering(tmp_path, data, is_advised=True) as (answers, model):
+        answers._executor.close()
+        answers._executor = Mistaken(processes=1)
+        with pytest.raises(SecondOpinionDiffers, match="4 by the law, 3 by onnxruntime"):
+            answers.submit(model, [], payload).result(60)
+
+
+class Unsound(Real):
+    """Its first process runs the law; any other does not."""
+
+    def run(self, job: Job, apart_from: int | None = None) -> Ran:
+        ran = super().run(job, apart_from)
+        return ran if apart_from is None else replace(ran, data=bytes(len(ran.data)))
+
+
+def test_ask_accuses_nobody_where_two_processes_differ(tmp_path: Path) -> None:
+    data, payload = divide(), np.array([7, 2], INTS).tobytes()
+    with answering(tmp_path, data) as (answers, model):
+        answers._executor.close()
+        answers._executor = Unsound(processes=1)
+        right = answers.ask(model, [], payload, Pursue(np.array([3], INTS).tobytes()))
+        assert findings.read_finding(right.result(60)).is_right
+        wrong = answers.ask(model, [], payload, Pursue(np.array([5], INTS).tobytes()))
+        with pytest.raises(RunsDiffer, match="two processes"):
+            wrong.result(60)
+
+
+# What nobody could be convicted of
+
+
+def test_submit_declines_what_nobody_could_be_convicted_of(tmp_path: Path) -> None:
+    data, payload = divide(), np.array([7, 2], INTS).tobytes()
+    with answering(tmp_path, data, is_advised=True, rounds=1) as (answers, model):
+        with pytest.raises(Unwatched, match="take 2 demands to prove.* leave room for 1"):
+            answers.submit(model, [], payload).result(60)
+        # The dispute goes as far as it can, and says so.
+        lie = answers.ask(model, [], payload, Pursue(np.array([5], INTS).tobytes()))
+        finding = findings.read_finding(lie.result(60))
+        assert "leave room for 1" in finding.unwatched and finding.fraud is not None
+
+
+def test_submit_declines_an_element_without_a_fitting_proof(tmp_path: Path) -> None:
+    data = file([node("ReduceSum", ["x"], ["y"])], [tensor("x", [1, 60_000])], ["y"])
+    with answering(tmp_path, data, is_advised=True, rounds=9) as (answers, model):
+        with pytest.raises(Unwatched, match=r"to prove an element of node \d+ wrong takes"):
+            answers.submit(model, [], bytes(240_000)).result(60)
+        right = answers.ask(model, [], bytes(240_000), Pursue(bytes(4)))
+        finding = findings.read_finding(right.result(60))
+        assert finding.is_right and "to prove an element" in finding.unwatched
