@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 /// @notice What binds one run of a model.
 /// @param programRoot Of the program that should have been run (`oracle/exact/program.py`).
-/// @param traceRoot Of the values that the operator says it gave (`oracle/exact/trace.py`); zero where none was
+/// @param traceRoot Of the values that the operator says it gave (`oracle/exact/proofs/trace.py`); zero where none was
 /// revealed, and then nothing that lies in a trace can be opened.
 /// @param inputHash keccak256 of the input payload.
 /// @param outputHash keccak256 of the output payload.
@@ -39,7 +39,7 @@ struct Verdict {
 ///     claimed     only for VALUE: the value's root and its path in the value tree, depth(nodes) siblings; then a run
 ///                 of one leaf
 ///     operands    for each operand of kind VALUE, in order: the value's root and its path in the value tree
-///     runs        what the op reads of its operands, in the order in which it reads (`oracle/exact/reads.py`): for
+///     runs        what the op reads of its operands, in the order in which it reads (`oracle/exact/proofs/reads.py`): for
 ///                 operands of kind VALUE and CONSTANT the leaves, four words each, and the siblings of their common
 ///                 path (`oracle/merkle.py`); nothing for operands of kind INPUT, which are read from the payload
 ///

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {IReferee} from "../interfaces/IReferee.sol";
 import {Merkle} from "./Merkle.sol";
 import {Reader} from "./Reader.sol";
 import {TensorType} from "./TensorType.sol";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {TensorType, TensorTypeLibrary} from "./TensorType.sol";
+import {TensorType} from "./TensorType.sol";
 
 /// @dev Sums of integers that lie packed in memory, before wrapping: what they are modulo 2^64 is right, which is all that
 /// a dtype keeps. So signs need no care.

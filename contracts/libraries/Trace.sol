@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {Merkle} from "./Merkle.sol";
 import {Part, PartLibrary} from "./Part.sol";
 
-/// @dev From a part of a trace to the root of its value tree (`oracle/exact/trace.py`).
+/// @dev From a part of a trace to the root of its value tree (`oracle/exact/proofs/trace.py`).
 library Trace {
     error WrongSize(uint256 size, uint256 needed);
     error WrongSiblings(uint256 given, uint256 needed);

@@ -3,7 +3,6 @@ pragma solidity 0.8.30;
 
 import {Arithmetic} from "../libraries/Arithmetic.sol";
 import {Elements} from "../libraries/Elements.sol";
-import {Float32} from "../libraries/Float32.sol";
 import {Task} from "../libraries/Task.sol";
 import {TensorType, TensorTypeLibrary} from "../libraries/TensorType.sol";
 import {Operation} from "./Operation.sol";

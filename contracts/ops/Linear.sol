@@ -5,7 +5,7 @@ import {Elements} from "../libraries/Elements.sol";
 import {ExactSum} from "../libraries/ExactSum.sol";
 import {Products} from "../libraries/Products.sol";
 import {Task} from "../libraries/Task.sol";
-import {TensorType, TensorTypeLibrary} from "../libraries/TensorType.sol";
+import {TensorType} from "../libraries/TensorType.sol";
 import {Operation} from "./Operation.sol";
 
 /// @title DOT: rows of A times rows of B, with a bias in the same exact sum; of integers, wrapped

@@ -16,7 +16,7 @@ import {TensorType} from "../libraries/TensorType.sol";
 ///
 /// `_compute` mirrors the plain kernel, for the one element `task.element` (its place in C order). It reads operands by
 /// `task.read(operand, first, count)`, which takes the next run of the proof, or by `task.float` and `task.integer`,
-/// which read one element; `oracle/exact/reads.py` lists the same reads in the same order. What is read next may
+/// which read one element; `oracle/exact/proofs/reads.py` lists the same reads in the same order. What is read next may
 /// depend on what was read before. A read of no elements takes nothing from the proof.
 ///
 /// Memory that `read` gives has the bits as they lie in the leaf: −0 and odd NaNs are possible, and are read in their
