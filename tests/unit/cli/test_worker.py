@@ -71,7 +71,7 @@ def test_worker_takes_each_option_into_its_policy(
 
 
 def test_worker_tells_the_service_of_processes_and_time(built: list[Any]) -> None:
-    assert run(built, "--processes", "5", "--time-limit", "90s")[-2:] == (5, 90)
+    assert run(built, "--processes", "5", "--time-limit", "90s")[-3:] == (5, 90, None)
 
 
 def test_default_rate_is_what_the_manual_says() -> None:
