@@ -296,6 +296,19 @@ def test_nodes_root_refuses_what_fits_no_tree_of_that_count():
     assert [merkle.nodes_root(5, each) for each in bent] == [None] * len(bent)
 
 
+def test_nodes_root_takes_no_padding_and_no_place_that_is_counted_from_elsewhere():
+    """Of both the siblings would lead to the root."""
+    leaves = [leaf(place) for place in range(5)]
+    padded = merkle.open_nodes([*leaves, bytes(128)], 0, 4, 2)
+    assert merkle.nodes_root(6, padded) == merkle.root(leaves)
+    nodes = merkle.open_nodes(leaves, 0, 3, 2)
+    for bent in (padded, replace(nodes, first=3 - 8), replace(nodes, first=3 + 8)):
+        assert merkle.nodes_root(5, bent) is None
+    run = merkle.open_run(leaves, 3, 2)
+    for first in (3 - 8, 3 + 8):
+        assert merkle.run_root(5 * 128, replace(run, first=first)) is None
+
+
 def test_trees_open_nothing_beyond_their_nodes():
     leaves = [leaf(place) for place in range(5)]
     for first, many in ((0, 0), (-1, 1), (5, 1), (4, 2)):
