@@ -90,6 +90,15 @@ def exact_dot(a: Sequence[float], b: Sequence[float], bias: float = 0.0) -> int:
     return rounded(sum((Fraction(x) * Fraction(y) for x, y in pairs), Fraction(bias)))
 
 
+def lossy_terms(lost: int, missing: int, sign: int = 1) -> list[float]:
+    """Terms that a loop which adds one after another in float64 does not sum: it loses `lost` times
+    2^−53, of which `missing`, an even number, are missing between the sum in float64 and a midpoint
+    of float32 numbers. So a bound of less than `missing` units, of which the sum is about one,
+    decides wrongly. They are float32 numbers, and all but the first two are tiny."""
+    middle = [1, 2.0**-24] if sign > 0 else [1, 3 * 2.0**-24]
+    return [*middle, -sign * missing * 2.0**-53, *[sign * 2.0**-53] * lost]
+
+
 def binary(op: Op) -> Callable[[float, float], int]:
     """The bits of an arithmetic op on two float32, infinities and NaN by IEEE's table."""
 

@@ -40,7 +40,8 @@ class Channelwise:
         self._bands = bands = Bands(x, axes, windows)
         taps = bands.taps(axes)
         self._taps = np.array([(at, 1) for at in taps], np.int64)
-        # As for contractions; `sizes` are off by K + 1 units relatively.
+        # As for contractions, of whose 16 rows need as little; `sizes` are off by K + 1 units
+        # relatively.
         self._unit = (len(taps) + 17) * UNIT * (1 + 2.0**-10)
         self._numbers = (*bands.numbers, x[-1], outputs // x[-1])
 

@@ -79,7 +79,8 @@ class Contraction:
         self._pieces, self._panels = _cut(taps, channels, max(1, -(-terms // panels)))
         # A term goes through `panel + panels` additions or fewer, with the bias's. The rest of the
         # 16 covers the rounding of s ± error, at most 2·(Σ|terms| + |bias|) units; the factor
-        # covers that of the norms, K + 3 units relatively, and of the products in the bound.
+        # covers that of the norms, K + 3 units relatively, and of the products in the bound. There
+        # are rows that need the additions, but none that needs all of the 16 or of the factor.
         self._unit = (-(-terms // panels) + panels + 16) * UNIT * (1 + 2.0**-10)
         self._numbers = (*bands.numbers, groups, channels, outputs, int(own_weights))
 

@@ -3,9 +3,9 @@
 Terms are float32 numbers or products of two, so each is a multiple of 2^−298 below 2^256: no sum,
 difference or error term in this file overflows or underflows.
 
-Sources: TwoSum is Knuth's, TAOCP 2, 4.2.2; TwoProduct is Dekker's with Veltkamp's splitting, 1971;
-the error of a sum in any order, γ_n·Σ|x|, is Higham, *Accuracy and Stability*, 4.2; rounding to odd
-before rounding to nearest is Boldo and Melquiond, *Emulation of FMA*, 2008.
+Sources: TwoSum is Knuth's, TAOCP 2, 4.2.2; the error of a sum in any order, γ_n·Σ|x|, is Higham,
+*Accuracy and Stability*, 4.2; rounding to odd before rounding to nearest is Boldo and Melquiond,
+*Emulation of FMA*, 2008.
 """
 
 import math
@@ -20,7 +20,8 @@ UNIT = 2.0**-53
 # Rows are worked off in blocks of about this many terms, to bound memory.
 BLOCK = 1 << 21
 # Added to every bound of the compiled kernels: a little more than half of the distance from 0 to
-# the first midpoint, 2^−150.
+# the first midpoint, 2^−150. The half is needed; no row shows the little, since a bound has another
+# part, which is 0 only for a sum of zeros.
 FLOOR = 2.0**-151 * (1 + 2.0**-20)
 # The bits of an element that a compiled kernel leaves open: no canonical float32 has them.
 OPEN = np.uint32(0x7FFFFFFF)
@@ -95,10 +96,9 @@ def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _summed(terms: Array) -> tuple[Array, Array, Array]:
-    """Gives (s, e, bound): each row's exact sum is s + e within bound, or s where bound is 0."""
+    """Gives (s, e, bound): each row's exact sum, of one term or more, is s + e within bound, or s
+    where bound is 0."""
     n, k = terms.shape
-    if k == 0:
-        return np.zeros(n), np.zeros(n), np.zeros(n)
     s, error, size = terms, np.zeros(n), np.zeros(n)
     while s.shape[1] > 1:
         half = s.shape[1] // 2
@@ -107,11 +107,13 @@ def _summed(terms: Array) -> tuple[Array, Array, Array]:
         size += np.abs(errors).sum(axis=1)
         s = np.concatenate([pairs, s[:, 2 * half :]], axis=1)
     # Fewer than K error terms, added in some order: γ_K·Σ|e|, doubled to cover `size`'s own error.
+    # numpy adds them pairwise and loses a few units of them at most; it does not promise to.
     return s[:, 0], error, size * (2 * (k + 64) * UNIT)
 
 
 def _size(terms: Array) -> Array:
-    """Gives an upper bound of Σ|terms| for each row."""
+    """Gives an upper bound of Σ|terms| for each row. The 2^−50 covers the product's rounding, by
+    which it could not fall short of a power of two; `_extracted` needs no more."""
     largest: Array = np.maximum(terms.max(axis=1, initial=0), -terms.min(axis=1, initial=0))
     largest *= terms.shape[1] * (1 + 2.0**-50)
     return largest
@@ -124,7 +126,8 @@ def _extracted(terms: Array, size: Array) -> tuple[Array, Array]:
     are multiples of UNIT·σ; high = fl(t + σ) − σ is exact, a multiple of UNIT·σ within UNIT·σ of t,
     and low = t − high is exact (Rump, Ogita and Oishi, *Accurate floating-point summation I*, 2008,
     3.2). All partial sums of the highs are multiples of UNIT·σ and, as K·UNIT ≤ 1/4, below σ; so
-    their sum is exact in any order. That of the lows is within γ_K·K·UNIT·σ.
+    their sum is exact in any order. That of the lows is within γ_K·K·UNIT·σ; as numpy adds them,
+    pairwise, within a fifth of that: no row shows a bound that is only a little too small.
     """
     k = terms.shape[1]
     # frexp: size < 2^e
@@ -135,7 +138,8 @@ def _extracted(terms: Array, size: Array) -> tuple[Array, Array]:
     low = np.subtract(terms, high, out=high)
     bound = sigma[:, 0] * ((k + 16) * k * (1 + 2.0**-10) * UNIT * UNIT)
     s, error = _two_sum(total, np.add.reduce(low, axis=1))
-    # The exact number is s + error ± bound, and the bound is short of s's neighbours.
+    # The exact number is s + error ± bound, and the bound is short of s's neighbours: these are at
+    # least |s|·UNIT away, and the error takes half of that at most.
     rounded: Array = to_odd(s, error - bound).astype(np.float32)
     sure = (to_odd(s, error + bound).astype(np.float32) == rounded) & (
         bound < np.abs(s) * (UNIT / 8)
@@ -155,7 +159,8 @@ def _rounded_block(terms: Array) -> Array:
     total, error, bound = _summed(terms)
     s, error = _two_sum(total, error)
     # The exact number is s + error ± bound. Where nothing is missing, or the side on which it lies
-    # is known, rounding to odd decides, provided that it lies short of s's neighbour.
+    # is known, rounding to odd decides, provided that it lies short of s's neighbour. It does where
+    # the side is known, since twice the error does; that the bound is small is asked all the same.
     sure = (bound == 0) | ((np.abs(error) > bound) & (bound < np.abs(s) * (UNIT / 8)))
     # Finite terms cannot overflow: a sum that is not finite has an infinity or NaN among its terms,
     # and IEEE addition of those does not depend on the order.
@@ -174,7 +179,7 @@ def rounded_row(terms: list[float]) -> np.float32:
     except ValueError:  # both infinities
         return np.float32(np.nan)
     # What fsum drops can change the result only where its sum is a midpoint between two float32.
-    # Subnormal numbers have other midpoints, so they take the long way too.
+    # What may round to −0 takes the long way too, and with it all subnormal numbers.
     if not (abs(total) < 2.0**-125 or _ends_like_a_midpoint(total)) or not math.isfinite(total):
         return np.float32(total)
     missing = math.fsum([*terms, -total])  # correctly rounded, so its sign is right
@@ -184,41 +189,26 @@ def rounded_row(terms: list[float]) -> np.float32:
 
 
 def _ends_like_a_midpoint(x: float) -> bool:
-    """Says whether x, which is not subnormal as a float32, fits into 25 significant bits."""
+    """Says whether x fits into 25 significant bits, as all midpoints between float32 do."""
     scaled = math.frexp(x)[0] * 2.0**25
     return scaled.is_integer()
 
 
 def _mean_block(terms: Array, k: Array) -> Array:
     total, _, bound = _summed(terms)
-    q = total / k
-    # The remainder of a correctly rounded quotient is a double, and total and q·k are within a
-    # factor of two, so both subtractions are exact.
-    product, rest = _two_product(q, k)
+    # Rounding twice does no harm. Say that q, the first quotient, is a float32 or halfway between
+    # two: it has 25 bits or fewer, and k 26, so that q·k is a double. Any other total is away from
+    # that by more than k halves of a unit in q's last place, and would have given another q.
+    out: Array = (total / k).astype(np.float32)
     finite = np.isfinite(total)
-    out: Array = np.where(finite, to_odd(q, (total - product) - rest), total).astype(np.float32)
-    for row in np.flatnonzero(finite & (bound != 0)):
+    for row in np.flatnonzero(finite & (bound != 0) & (k != 0)):
         out[row] = _mean_row(terms[row], int(k[row]))
     out[k == 0] = np.nan
     out += np.float32(0)  # −2^−149 / 2 rounds to −0
     return out
 
 
-def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """Gives p = fl(a·b) and e such that a·b = p + e exactly."""
-    p = a * b
-    c = a * 134217729.0
-    a_high = c - (c - a)
-    a_low = a - a_high
-    d = b * 134217729.0
-    b_high = d - (d - b)
-    b_low = b - b_high
-    return p, a_low * b_low - (((p - a_high * b_high) - a_low * b_high) - a_high * b_low)
-
-
 def _mean_row(terms: Array, k: int) -> np.float32:
-    if k == 0:
-        return np.float32(np.nan)
     numerator = sum(_scaled(term) for term in terms.tolist())
     word = float32.of_ratio(numerator, k << -_SCALE)
     return np.uint32(word).view(np.float32)

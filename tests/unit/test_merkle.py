@@ -187,3 +187,177 @@ def test_a_root_takes_no_copy_of_its_tensor():
     finally:
         tracemalloc.stop()
     assert most < array.nbytes // 4
+
+
+def whole_tree(leaves: list[bytes]) -> list[list[bytes]]:
+    """All levels by the specification, padding and all: the lowest first."""
+    depth = merkle.depth_of(len(leaves))
+    padded = [*leaves, *[bytes(128)] * (2**depth - len(leaves))]
+    levels = [[keccak256(each) for each in padded]]
+    for _ in range(depth):
+        below = levels[-1]
+        levels.append([keccak256(below[at] + below[at + 1]) for at in range(0, len(below), 2)])
+    return levels
+
+
+def beside(levels: list[list[bytes]], height: int, first: int, last: int) -> tuple[bytes, ...]:
+    found = []
+    for level in levels[height:-1]:
+        found += [level[first - 1]] if first % 2 else []
+        found += [level[last + 1]] if last % 2 == 0 else []
+        first, last = first // 2, last // 2
+    return tuple(found)
+
+
+def ranges(count: int) -> list[tuple[int, int]]:
+    """First and how many, of all that lie among so many."""
+    return [(first, many) for first in range(count) for many in range(1, count - first + 1)]
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 23])
+def test_nodes_of_every_height_open_as_the_specification_says_and_lead_to_the_root(count):
+    leaves = [leaf(place) for place in range(count)]
+    tree, zero = whole_tree(leaves), keccak256(bytes(128))
+    levels = merkle.Levels([keccak256(each) for each in leaves], zero)
+    tensor = merkle.TensorTree(np.frombuffer(b"".join(leaves), np.uint8))
+    assert levels.height == tensor.height == merkle.depth_of(count)
+    assert levels.root == tensor.root == merkle.root(leaves) == tree[-1][0]
+    for height in range(merkle.depth_of(count) + 1):
+        real = -(-count // 2**height)
+        assert levels.width(height) == tensor.width(height) == real
+        for each in (levels, tensor):
+            assert [each.node(height, at) for at in range(len(tree[height]))] == tree[height]
+        for first, many in ranges(real):
+            hashes = tuple(tree[height][first : first + many])
+            siblings = beside(tree, height, first, first + many - 1)
+            wanted = merkle.Nodes(height, first, hashes, siblings)
+            assert levels.nodes(height, first, many) == tensor.nodes(height, first, many) == wanted
+            assert merkle.nodes_root(count, wanted) == levels.root
+        assert merkle.open_nodes(leaves, height, 0, real) == levels.nodes(height, 0, real)
+
+
+def test_levels_may_be_higher_than_their_nodes_need():
+    leaves = [leaf(place) for place in range(3)]
+    levels = merkle.Levels([keccak256(each) for each in leaves], keccak256(bytes(128)), 4)
+    assert levels.height == 4
+    assert levels.root == merkle.subtree_root(b"".join(leaves), 4)
+    assert merkle.Levels([keccak256(each) for each in leaves], bytes(32), 1).height == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+def test_runs_open_as_the_specification_says_and_verify(count):
+    leaves = [leaf(place) for place in range(count)]
+    tree, length = whole_tree(leaves), count * 128 - 5
+    for first, many in ranges(count):
+        run = merkle.open_run(leaves, first, many)
+        siblings = beside(tree, 0, first, first + many - 1)
+        assert run == merkle.Run(first, tuple(leaves[first : first + many]), siblings)
+        assert merkle.run_root(length, run) == tree[-1][0]
+        assert merkle.verify_run(tree[-1][0], length, run)
+        assert not merkle.verify_run(bytes(32), length, run)
+
+
+def test_run_root_refuses_what_fits_no_tensor_of_that_length():
+    leaves = [leaf(place) for place in range(5)]
+    run, length = merkle.open_run(leaves, 3, 2), 128 * 5
+    bent = [
+        replace(run, first=4),
+        replace(run, first=-1),
+        replace(run, leaves=()),
+        replace(run, leaves=(run.leaves[0], run.leaves[1][:-1])),
+        replace(run, leaves=(run.leaves[0], run.leaves[1] + b"\0")),
+        replace(run, siblings=run.siblings[:-1]),
+        replace(run, siblings=(*run.siblings, bytes(32))),
+        replace(run, siblings=(*run.siblings[:-1], bytes(31))),
+    ]
+    assert merkle.run_root(length, run) == merkle.root(leaves)
+    assert [merkle.run_root(length, each) for each in bent] == [None] * len(bent)
+    assert merkle.run_root(128 * 4, run) is None
+    assert not merkle.verify_run(merkle.root(leaves), length, replace(run, first=2))
+
+
+def test_nodes_root_refuses_what_fits_no_tree_of_that_count():
+    leaves = [leaf(place) for place in range(5)]
+    nodes, top = merkle.open_nodes(leaves, 1, 1, 2), merkle.open_nodes(leaves, 3, 0, 1)
+    bent = [
+        replace(nodes, first=2),
+        replace(nodes, first=-1),
+        replace(nodes, hashes=()),
+        replace(nodes, hashes=(nodes.hashes[0], nodes.hashes[1][:-1])),
+        replace(nodes, hashes=(nodes.hashes[0], nodes.hashes[1] + b"\0")),
+        replace(nodes, siblings=nodes.siblings[1:]),
+        replace(nodes, siblings=(nodes.siblings[0] + b"\0", *nodes.siblings[1:])),
+        replace(top, height=4),
+        replace(top, height=-1),
+        replace(top, siblings=(bytes(32),)),
+    ]
+    assert merkle.nodes_root(5, nodes) == merkle.nodes_root(5, top) == merkle.root(leaves)
+    assert [merkle.nodes_root(5, each) for each in bent] == [None] * len(bent)
+
+
+def test_nodes_root_takes_no_padding_and_no_place_that_is_counted_from_elsewhere():
+    """Of both the siblings would lead to the root."""
+    leaves = [leaf(place) for place in range(5)]
+    padded = merkle.open_nodes([*leaves, bytes(128)], 0, 4, 2)
+    assert merkle.nodes_root(6, padded) == merkle.root(leaves)
+    nodes = merkle.open_nodes(leaves, 0, 3, 2)
+    for bent in (padded, replace(nodes, first=3 - 8), replace(nodes, first=3 + 8)):
+        assert merkle.nodes_root(5, bent) is None
+    run = merkle.open_run(leaves, 3, 2)
+    for first in (3 - 8, 3 + 8):
+        assert merkle.run_root(5 * 128, replace(run, first=first)) is None
+
+
+def test_trees_open_nothing_beyond_their_nodes():
+    leaves = [leaf(place) for place in range(5)]
+    for first, many in ((0, 0), (-1, 1), (5, 1), (4, 2)):
+        with pytest.raises(AssertionError):
+            merkle.open_run(leaves, first, many)
+        with pytest.raises(AssertionError):
+            merkle.open_nodes(leaves, 0, first, many)
+        with pytest.raises(AssertionError):
+            merkle.TensorTree(np.zeros(5 * 128, np.uint8)).leaves(first, many)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 64])
+def test_subtree_root_is_the_first_node_of_that_height_and_has_room(count):
+    data, height = bytes([7]) * (128 * count - 1), merkle.depth_of(count)
+    root, padding = merkle.root(merkle.leaves_of(data)), keccak256(bytes(128))
+    for level in range(height + 3):
+        if level < height:
+            with pytest.raises(AssertionError):
+                merkle.subtree_root(data, level)
+        else:
+            assert merkle.subtree_root(data, level) == root
+            root = keccak256(root + padding)
+        padding = keccak256(padding + padding)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_record_levels_are_the_records_tree(count):
+    records = [bytes([place + 1]) * 160 for place in range(count)]
+    hashes = [keccak256(record) for record in records]
+    levels, root = merkle.record_levels(records), merkle.records_root(records)
+    assert [levels.node(0, at) for at in range(count)] == hashes
+    assert levels.root == merkle.combined_root(hashes, bytes(32)) == root
+    for first, many in ranges(count):
+        nodes = levels.nodes(0, first, many)
+        assert nodes == merkle.nodes_of(hashes, bytes(32), 0, first, many)
+        assert merkle.nodes_root(count, nodes) == root
+
+
+@pytest.mark.parametrize("size", [0, 32, 128, 159, 161, 176])
+def test_records_are_whole_words_and_longer_than_leaves(size):
+    with pytest.raises(AssertionError):
+        merkle.records_root([bytes(size)])
+    bent = merkle.Opening(0, bytes(size), ())
+    assert not merkle.verify_record(keccak256(bytes(size)), 1, bent)
+
+
+def test_run_padding_is_zero_only_when_it_is():
+    ones = (bytes([1]) * 128, b"\1" + bytes(127))
+    assert merkle.run_padding_is_zero(128 * 3 + 1, merkle.Run(2, ones, ()))
+    assert not merkle.run_padding_is_zero(128 * 3, merkle.Run(2, ones, ()))
+    assert not merkle.run_padding_is_zero(128 * 3 + 1, merkle.Run(2, (ones[0], ones[0]), ()))
+    assert not merkle.run_padding_is_zero(0, merkle.Run(0, (b"\1" + bytes(127),), ()))

@@ -81,7 +81,8 @@ def rounded_parts(total: float, small: float, rest: float) -> np.uint32:
     if rest == 0:
         return _to_odd(value, beyond)
     rest *= 1 + 2.0**-10
-    # The exact number is value + beyond ± rest, short of value's neighbours.
+    # The exact number is value + beyond ± rest, short of value's neighbours. As `beyond` takes half
+    # of the way at most, |value|·UNIT / 2 would do for the rest, and no row needs the 1/8.
     if not rest < abs(value) * (UNIT / 8):
         return OPEN
     low = _to_odd(value, beyond - rest)

@@ -9,7 +9,16 @@ from oracle.exact.patches import Axis
 from oracle.exact.program import Op
 from oracle.exact.sums import OPEN
 from oracle.tensor import Array, canonical
-from tests.oracles import bits, exact_dot, fast, floats, plain, random_floats, same
+from tests.oracles import (
+    bits,
+    exact_dot,
+    fast,
+    floats,
+    lossy_terms,
+    plain,
+    random_floats,
+    same,
+)
 
 LENGTHS = [1, 255, 256, 257, 511, 512, 513, 4608, 14336]
 
@@ -133,3 +142,55 @@ def test_dot_is_plus_zero_where_a_negative_sum_rounds_to_zero(k):
     a[0, [0, 1, k - 1]] = [1, 1, 2.0**-100]
     b[0, [0, 1, k - 1]] = [1, -1, -(2.0**-100)]
     assert bits(fast(Op.DOT, [a, b])) == bits(plain(Op.DOT, [a, b])) == [0]
+
+
+def factors(terms: list[float]) -> tuple[list[float], list[float]]:
+    """Two vectors whose products these are, each about as large as the other, so that the product
+    of their lengths is little more than Σ|terms|."""
+    halves = [2.0 ** (np.frexp(term)[1] // 2) if term else 0.0 for term in terms]
+    return halves, [term / half if half else 0.0 for term, half in zip(terms, halves, strict=True)]
+
+
+def agree(terms: list[float], bias: float = 0.0) -> None:
+    """At all heights and widths of a tile."""
+    x, y = factors(terms)
+    wanted = exact_dot(x, y, bias)
+    for m in (1, 2, 4, 8, 9):
+        for n in (1, 9, 17, 25):
+            a, b = (np.array([row] * many, np.float32) for row, many in ((x, m), (y, n)))
+            arrays = [a, b] if bias == 0 else [a, b, np.full(n, bias, np.float32)]
+            assert set(bits(fast(Op.DOT, arrays))) == {wanted}
+
+
+@pytest.mark.parametrize("terms", [10, 50, 256, 509])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_dot_leaves_undecided_what_each_addition_of_a_panel_may_lose(terms, sign):
+    agree(lossy_terms(terms, terms - 2, sign))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_dot_leaves_undecided_what_each_addition_of_a_panels_sum_may_lose(sign):
+    """56 panels: all of the first is lost, and of each other the sum."""
+    first = lossy_terms(253, 306, sign)
+    agree([*first, *[sign * 2.0**-53, *[0.0] * 255] * 55])
+
+
+def test_dot_leaves_undecided_what_the_addition_of_the_bias_loses():
+    agree([2.0**-24, 2.0**-60], 1.0)
+    agree([2.0**-24, -(2.0**-60)], 1.0)
+    agree([-(2.0**-24), -(2.0**-60)], -1.0)
+
+
+@pytest.mark.parametrize("value", [2.0**-151, 3 * 2.0**-153])
+def test_dot_is_plus_zero_where_half_of_the_way_to_the_first_midpoint_is_not_left(value):
+    """Of these negative numbers the upper end would round to −0 if FLOOR were less than 2^−151."""
+    agree([-value])
+
+
+def test_dot_decides_by_the_sizes_of_what_was_lost():
+    """As in `test_sums`: without the part of that size that its own sum loses, a wrong end; and the
+    sum in float64 is odd and next to a midpoint, of which what was lost leads beyond."""
+    big = 2.0**100
+    agree([big, 1, 2.0**-60, 2.0**-120, -1, -(2.0**-60), -big, 1, 2.0**-24])
+    tail = [2 - 2.0**-23, 2.0**-24, -(2.0**-52)]
+    agree([big, 1, 2.0**-53, 2.0**-54, 2.0**-70, -1, 2.0**-54, -big, *tail])

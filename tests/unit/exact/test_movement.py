@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from oracle.exact.ops.movement import LARGEST, REPLACE, SMALLEST, SUM
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op
-from tests.oracles import bits, exact_sum, fast, floats, node_of, plain, random_floats, same
+from tests.oracles import (
+    bits,
+    exact_sum,
+    fast,
+    floats,
+    lossy_terms,
+    node_of,
+    plain,
+    random_floats,
+    same,
+)
 from tests.unit.exact.strategies import float_arrays
 
 DTYPES = [np.float32, np.int64, np.int32, np.int8, np.uint8, np.bool_]
@@ -108,6 +118,15 @@ def test_scatter_sums_as_the_law_says_when_sums_cancel():
     slow = plain(Op.SCATTER, [x, places, updates], SUM)
     assert same(slow, fast(Op.SCATTER, [x, places, updates], SUM))
     assert not slow.any()
+
+
+@pytest.mark.parametrize("count", [10, 50, 300])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_scatter_leaves_undecided_what_each_addition_may_lose(count, sign):
+    terms = np.array(lossy_terms(count, count - 2, sign), np.float32).reshape(-1, 1)
+    arrays = [terms[:1], np.zeros(len(terms) - 1, np.int64), terms[1:]]
+    wanted = [exact_sum(terms[:, 0].tolist())]
+    assert bits(plain(Op.SCATTER, arrays, SUM)) == bits(fast(Op.SCATTER, arrays, SUM)) == wanted
 
 
 @pytest.mark.parametrize("mode", [REPLACE, SUM, LARGEST, SMALLEST])

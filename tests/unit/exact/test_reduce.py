@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op
 from oracle.tensor import Array, canonical
-from tests.oracles import bits, exact_sum, fast, floats, nasty, node_of, plain, random_floats, same
+from tests.oracles import (
+    bits,
+    exact_sum,
+    fast,
+    floats,
+    lossy_terms,
+    nasty,
+    node_of,
+    plain,
+    random_floats,
+    same,
+)
 from tests.unit.exact.strategies import float_arrays
 
 tables = float_arrays(st.tuples(st.integers(1, 3), st.integers(0, 9)))
@@ -115,6 +126,36 @@ def test_reductions_agree_when_rows_hold_every_kind_of_number():
 def test_reduce_mean_is_plus_zero_where_a_negative_mean_rounds_to_zero():
     x = floats([0, 0x80000001, 0x80000001, 0]).reshape(2, 2)
     assert bits(agree(Op.REDUCE_MEAN, x)) == [0, 0]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32])
+@pytest.mark.parametrize("count", [8, 32, 100])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_reduce_sum_and_mean_leave_undecided_what_each_addition_may_lose(lanes, count, sign):
+    """Wherever the loop adds one term in so many to the same part. Rows of a power of two, by which
+    a mean is divided without an error."""
+    terms = lossy_terms(count - 3, count - 6, sign)
+    length = 2 ** (lanes * count - 1).bit_length()
+    for size in (length, lanes * count):
+        x = np.zeros((1, size), np.float32)
+        x[0, : lanes * count : lanes] = terms
+        assert bits(agree(Op.REDUCE_SUM, x)) == [exact_sum(terms)]
+        assert bits(agree(Op.REDUCE_MEAN, x)) == [exact_sum(terms, size)]
+
+
+@pytest.mark.parametrize(("part", "k"), [(1, 4), (3, 16)])
+def test_reduce_mean_is_plus_zero_where_half_of_the_way_to_the_first_midpoint_is_not_left(part, k):
+    x = np.zeros((1, k), np.float32)
+    x[0, 0] = -part * 2.0**-149
+    assert bits(agree(Op.REDUCE_MEAN, x)) == [0]
+
+
+@pytest.mark.parametrize("count", [8, 32, 300])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_cum_sum_leaves_undecided_what_each_addition_may_lose(count, sign):
+    terms = lossy_terms(count, count - 2, sign)
+    wanted = [exact_sum(terms[: at + 1]) for at in range(len(terms))]
+    assert bits(agree(Op.CUM_SUM, np.array([terms], np.float32))) == wanted
 
 
 @pytest.mark.long

@@ -17,6 +17,7 @@ from tests.oracles import (
     exact_sum,
     fast,
     floats,
+    lossy_terms,
     nasty,
     node_of,
     plain,
@@ -194,6 +195,37 @@ def test_conv_rounds_to_even_when_sums_are_ties_or_next_to_one(group, channels):
     w[..., 1:] = 0
     out = agree_on_conv(x, w, np.zeros(4, np.float32), group, [(3, 1, 1, 1, 1, 1)])
     assert 0x3F800002 in bits(out)
+
+
+@pytest.mark.parametrize("taps", [10, 50, 300])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_conv_leaves_undecided_what_each_addition_of_a_channel_may_lose(taps, sign):
+    terms = lossy_terms(taps, taps - 2, sign)
+    x = np.array([terms, terms, terms], np.float32).T[None]
+    w = np.ones((3, len(terms), 1), np.float32)
+    agree_on_conv(x, w, np.zeros(3, np.float32), 3, [(len(terms), 1, 1, 0, 0, 1)])
+
+
+def test_conv_leaves_undecided_what_the_addition_of_a_channels_bias_loses():
+    x = np.array([[[2.0**-24] * 2, [2.0**-60] * 2]], np.float32)
+    w = np.array([[[1], [1]], [[1], [-1]]], np.float32)
+    agree_on_conv(x, w, np.ones(2, np.float32), 2, [(2, 1, 1, 0, 0, 1)])
+
+
+@pytest.mark.parametrize("value", [2.0**-151, 3 * 2.0**-153])
+def test_conv_is_plus_zero_where_half_of_the_way_to_the_first_midpoint_is_not_left(value):
+    x, w = np.full((1, 1, 2), -value * 2.0**20, np.float32), np.full((2, 1, 1), 2.0**-20)
+    agree_on_conv(x, w.astype(np.float32), np.zeros(2, np.float32), 2, [(1, 1, 1, 0, 0, 1)])
+
+
+@pytest.mark.parametrize("taps", [10, 64, 400])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_average_pool_leaves_undecided_what_each_addition_may_lose(taps, sign):
+    """Padded to a power of two, by which a mean is divided without an error."""
+    terms = lossy_terms(taps, taps - 2, sign)
+    terms += [0.0] * (2 ** (len(terms) - 1).bit_length() - len(terms))
+    x = np.array(terms, np.float32).reshape(1, -1, 1)
+    agree_on_pool(Op.AVERAGE_POOL, x, 0, [(len(terms), 1, 1, 0, 0, 0)])
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 40, 3), (3, 9, 17, 16)])

@@ -12,20 +12,29 @@ import sqlalchemy
 from sqlalchemy.exc import IntegrityError
 
 from oracle.chain.codec import model_preimage
+from oracle.chain.disputes import Dispute, key_of, replay
 from oracle.chain.events import (
+    DemandTimedOut,
+    DisputeEvent,
     Event,
+    FraudCommitted,
+    FraudProven,
     ModelPublished,
     ModelUriAdded,
+    PartDemanded,
+    PartRevealed,
     RequestExpired,
     StakeAdded,
+    TraceRevealed,
+    WindowMoved,
 )
 from oracle.chain.node import Call, Fees
 from oracle.chain.transactions import Outcome, Sent
 from oracle.chain.watcher import Cursor
 from oracle.errors import ConfigError
-from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, State
+from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, Finish, Postpone, State
 from oracle.state.store import Handled, Store
-from oracle.types import Address, Model, ModelId, RequestId, Wei
+from oracle.types import Address, Demand, Model, ModelId, Part, RequestId, Verdict, Wei
 from tests.chains import (
     FEE,
     OUTPUT,
@@ -408,6 +417,103 @@ def test_output_is_kept_when_the_request_is_read_again(store: Store) -> None:
     assert store.output(ID) == OUTPUT
 
 
+def test_each_request_has_its_own_answers(store: Store) -> None:
+    """What is kept of one is read of no other."""
+    other = created(2, where(2), fee=Wei(7))
+    moved = replace(proposed(other).proposal, settle_at=5)
+    for event in (replace(ASKED, payload=b"first"), other, proposed(ASKED), proposed(other)):
+        advance(store, event)
+    advance(store, WindowMoved(where(101), other.request_id, ME, moved))
+    advance(store, other, Decline(other.request_id, "too cheap"))
+    store.keep_output(other.request_id, b"ours")
+
+    assert (store.request(ID), store.payload(ID)) == (ASKED.request, b"first")
+    assert (store.request(other.request_id), store.payload(other.request_id)) == (
+        other.request,
+        PAYLOAD,
+    )
+    assert store.proposal(ID) == (proposed(ASKED).proposal, OUTPUT)
+    assert store.proposal(other.request_id) == (moved, OUTPUT)
+    assert [store.declined(each) for each in (ID, other.request_id)] == [None, "too cheap"]
+    assert [store.output(each) for each in (ID, other.request_id)] == [None, b"ours"]
+
+
+def test_proposal_replaces_no_other_requests(store: Store) -> None:
+    other = created(2)
+    advance(store, proposed(other))
+    advance(store, proposed(ASKED))
+
+    assert store.proposal(other.request_id) == (proposed(other).proposal, OUTPUT)
+
+
+def test_each_model_has_its_own_words_and_uris(store: Store) -> None:
+    other, second = ModelId(b"\x44" * 32), model(ME, name="other")
+    advance(store, published(model(ME), "a"))
+    advance(store, ModelPublished(where(2), other, second, "b", model_preimage(second)))
+
+    assert (store.model(MODEL), store.model(other)) == (model(ME), second)
+    assert (store.uris(MODEL), store.uris(other)) == (["a"], ["b"])
+    assert store.preimage(other) == model_preimage(second)
+
+
+def test_committed_is_the_block_of_the_first_such_commitment(store: Store) -> None:
+    for block, commitment in ((5, b"one"), (6, b"two"), (7, b"one")):
+        advance(store, FraudCommitted(where(block), commitment, ME))
+
+    assert [store.committed(each) for each in (b"one", b"two", b"three")] == [5, 6, None]
+
+
+def dispute_events(dispute: bytes, block: int, request_id: RequestId = ID) -> list[DisputeEvent]:
+    """One of each."""
+    part = Part(1, 2, 0, 3)
+    demand = Demand(dispute, part, b"\x11" * 32, 4, 5, 0, ME, Wei(6), 7)
+    end = where(block + 3), request_id, dispute
+    return [
+        PartDemanded(where(block), request_id, ME, demand),
+        TraceRevealed(where(block + 1), request_id, dispute, b"\x22" * 32),
+        PartRevealed(where(block + 2), request_id, dispute, part, b"data", (b"\x33" * 32,)),
+        FraudProven(*end, ME, Verdict(1, 2, 3, 4)) if block % 2 else DemandTimedOut(*end, part),
+    ]
+
+
+def test_disputes_are_a_requests_own_as_their_events_tell_them_the_oldest_first(
+    open_store: Open,
+) -> None:
+    store = open_store()
+    keys = [b"\x03" * 32, b"\x01" * 32, b"\x02" * 32]
+    lists = [dispute_events(keys[0], 10), dispute_events(keys[1], 21)]
+    lists.append(dispute_events(keys[2], 30, created(2).request_id))
+    for event in (each for events in reversed(lists) for each in reversed(events)):
+        advance(store, event)
+        advance(store, event)
+    store = open_store()
+    told = [replay(key, events) for key, events in zip(keys, lists, strict=True)]
+
+    assert store.disputes(ID) == told[:2]
+    assert [store.dispute(key) for key in keys] == told
+    assert all(key_of(event) == keys[0] for event in lists[0])
+    assert (store.dispute(b"unknown"), store.disputes(RequestId(bytes(32)))) == (
+        Dispute(b"unknown"),
+        [],
+    )
+
+
+def test_conclude_ends_the_check_and_pursues_what_is_wrong(store: Store) -> None:
+    for block, subject in ((1, b"right"), (2, b"wrong")):
+        check = Duty(DutyKind.CHECK, subject, deadline=100 + block)
+        advance(store, replace(created(block), where=where(block, 3)), check)
+    store.conclude(1, b"d1", RequestId(b"right"), True)
+    store.conclude(2, b"d2", RequestId(b"wrong"), False)
+    store.conclude(2, b"d2", RequestId(b"wrong"), False)
+
+    assert [store.is_right(each) for each in (b"d1", b"d2", b"d3")] == [True, False, None]
+    assert store.wrong() == 1
+    assert states(store) == [State.DONE, State.DONE, State.OPEN]
+    [row] = store.duties(State.OPEN)
+    assert row.duty == Duty(DutyKind.PURSUE, b"wrong", deadline=102)
+    assert store.place(row.id) == (2, 3)
+
+
 def test_events_about_nothing_that_is_kept_leave_no_trace(store: Store) -> None:
     advance(store, RequestExpired(where(), ID, ME, FEE))
     advance(store, StakeAdded(where(), ME, Wei(1), Wei(1)))
@@ -416,6 +522,59 @@ def test_events_about_nothing_that_is_kept_leave_no_trace(store: Store) -> None:
 
 
 # Duties.
+
+
+@pytest.mark.parametrize("state", [State.OPEN, State.SENT, State.MISSED])
+def test_advance_postpones_open_duties_of_the_kind_and_subject(store: Store, state: State) -> None:
+    others = [propose(subject=b"other"), Duty(DutyKind.PROVE, ID, 1, 2)]
+    advance(store, ASKED, propose(), *others)
+    if state is State.SENT:
+        store.record(sent(duties=[1]))
+    elif state is State.MISSED:
+        store.end(1, state, "")
+
+    advance(store, proposed(ASKED), Postpone(DutyKind.PROPOSE, ID, 50, 60))
+
+    found = {row.id: row.duty for row in store.duties(*State)}
+    moved = propose() if state is State.MISSED else Duty(DutyKind.PROPOSE, ID, 50, 60)
+    assert [found[place] for place in (1, 2, 3)] == [moved, *others]
+
+
+def test_advance_finishes_what_was_sent_in_the_transaction(store: Store) -> None:
+    advance(store, ASKED, propose(), Duty(DutyKind.SETTLE, ID), propose(subject=b"other"))
+    advance(store, created(2), propose(subject=b"ended"))
+    store.end(4, State.MISSED, "")
+    store.record(sent(0, duties=[1, 2, 4]))
+    store.record(sent(1, duties=[3]))
+
+    advance(store, proposed(ASKED), Finish(DutyKind.PROPOSE, b"0 "))
+
+    assert states(store) == [State.DONE, State.SENT, State.SENT, State.MISSED]
+
+
+def test_take_is_once_and_opens_again_what_was_given_up(store: Store) -> None:
+    rival = replace(propose(), kind=DutyKind.SETTLE)
+    for duty, at in ((propose(), where(1)), (rival, where(1)), (propose(), where(2))):
+        store.take(duty, at)
+        store.take(duty, at)
+    for place in (1, 2, 3):
+        store.end(place, State.SUPERSEDED, "")
+    store.take(propose(), where(1))
+
+    assert states(store) == [State.OPEN, State.SUPERSEDED, State.SUPERSEDED]
+    assert [store.place(each) for each in (1, 2, 3)] == [(1, 0), (1, 0), (2, 0)]
+
+
+@pytest.mark.parametrize("state", [State.OPEN, State.SENT, State.DONE, State.MISSED])
+def test_take_changes_nothing_else(store: Store, state: State) -> None:
+    store.take(propose(), where(1))
+    if state is State.SENT:
+        store.record(sent(duties=[1]))
+    elif state is not State.OPEN:
+        store.end(1, state, "")
+    store.take(propose(), where(1))
+
+    assert states(store) == [state]
 
 
 def test_duties_come_by_deadline_and_those_without_one_last(store: Store) -> None:
@@ -557,6 +716,38 @@ def test_close_is_harmless_when_repeated(store: Store) -> None:
     store.close(0, Outcome.DISPLACED, None, 0)
 
     assert states(store) == [State.SENT]
+
+
+def test_spent_is_what_was_mined_and_what_may_be(store: Store) -> None:
+    """Of each nonce what was mined, at its highest price; what waits, with all of its gas. What
+    failed has cost its gas alone, what was displaced nothing."""
+    assert store.spent() == 0
+
+    price = Fees(Wei(10), None)
+    values = {"fees": price, "call": Call(QUEUE, b"", Wei(7)), "gas": 100}
+    for nonce in range(4):
+        store.record(sent(nonce, **values))
+    store.record(sent(1, name="raised", **{**values, "fees": Fees(Wei(20), None)}))
+    store.close(0, Outcome.SUCCEEDED, b"0 ", 30)
+    assert store.spent() == (30 * 10 + 7) + 3 * (100 * 10 + 7) + (100 * 20 + 7)
+
+    store.close(1, Outcome.FAILED, b"1 raised", 40)
+    assert store.spent() == (30 * 10 + 7) + 40 * 20 + 2 * (100 * 10 + 7)
+
+    store.close(2, Outcome.DISPLACED, None, 0)
+    assert store.spent() == (30 * 10 + 7) + 40 * 20 + (100 * 10 + 7)
+
+
+def test_sqlite_keeps_what_was_committed_when_the_power_fails(store: Store) -> None:
+    if store._engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL does unless told otherwise")
+    with store._engine.connect() as connection:
+        found = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous")
+        ]
+
+    assert found == ["wal", 2]  # 2 is FULL
 
 
 def test_store_takes_the_largest_numbers_that_a_chain_may_send(store: Store) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from oracle.exact.program import Op
 from oracle.exact.proofs.inspect import unprovable
@@ -40,6 +40,16 @@ def test_dequantize_reads_int32_as_numbers():
 def test_wide_quantization_is_refused():
     constants = {"s": np.float32(1), "z": np.array(0, np.int16)}
     assert "int16" in refusal("QuantizeLinear", X, constants)
+
+
+def test_quantization_in_other_precisions_is_refused():
+    constants, half = {"s": np.float32(1), "z": np.array(0, U8)}, TensorProto.FLOAT16
+    refused = refusal("QuantizeLinear", X, constants, opset=23, precision=half)
+    assert "another precision" in refused
+    refused = refusal("DequantizeLinear", {"q": small(3)}, constants, opset=23, output_dtype=half)
+    assert "another dtype" in refused
+    same = {"precision": TensorProto.FLOAT, "output_dtype": TensorProto.UINT8}
+    check("QuantizeLinear", X, {"s": np.float32(1)}, opset=23, **same)
 
 
 @pytest.mark.parametrize("x", [numbers(3, 4), np.abs(numbers(5)), np.zeros((2, 2), np.float32)])
