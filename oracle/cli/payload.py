@@ -1,6 +1,7 @@
 """Payloads as a person writes and reads them: JSON arrays in, tables of elements out."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,23 @@ def parse(text: str, signature: Signature) -> bytes:
             raise PayloadError("The input begins with 0x but is not hexadecimal.") from None
         decode(payload, signature.inputs)
         return payload
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise PayloadError(f"The input is no JSON: {error}.") from error
+    values = _values(text)
     return encode(
         [_array(values, tensor, signature) for tensor in signature.inputs], signature.inputs
     )
+
+
+def _values(text: str) -> Any:
+    """Reads JSON. Not by orjson, which knows no NaN; and with Python's usual limit of recursion,
+    which py-evm raises so far that lists in lists overflow the stack."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(usual, 1000))
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise PayloadError(f"The input is no JSON: {error}.") from None
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def _array(values: Any, tensor: TensorType, signature: Signature) -> Array:

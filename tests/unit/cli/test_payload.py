@@ -44,6 +44,8 @@ def test_parse_takes_the_payload_itself() -> None:
     ("text", "signature", "why"),
     [
         ("[[1, 2", ONE, "no JSON"),
+        ("[" * 100_000 + "]" * 100_000, ONE, "no JSON"),
+        ("[" * 500 + "1" + "]" * 500, ONE, "does not hold"),
         ("[[1, 2, 3]]", ONE, "3 elements"),
         ('[["a", "b"]]', ONE, "does not hold"),
         ("[[1], [2, 3]]", ONE, "does not hold"),
