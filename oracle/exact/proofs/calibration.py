@@ -81,7 +81,7 @@ def calibrate() -> Calibration:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    """Of the fastest of a few; the first may compile."""
+    """Measures the seconds of the fastest of a few calls, after one that may compile."""
     call()
     times = []
     for _ in range(_RUNS):
@@ -181,8 +181,9 @@ def _order() -> float:
 
 
 def _step() -> float:
-    """Each waits for the one before, since there is one row; in a table of 32 MiB, each node's
-    successor anywhere behind it."""
+    """Measures the seconds of one step of a walk through a tree. Each step waits for the one
+    before, since there is one row. The table has 32 MiB, and each node's successor is anywhere
+    behind it."""
     count, steps = 1 << 20, 64
     nodes = np.zeros((count, 8), np.int32)
     own = np.arange(count)
@@ -194,7 +195,7 @@ def _step() -> float:
 
 
 def _rule() -> float:
-    """The longest series: erf just below 4."""
+    """Measures the seconds of the rule with the longest series, which is erf just below 4."""
     word = int(np.float32(3.99).view(np.uint32))
     return _seconds(lambda: [erf(word + at) for at in range(50)]) / 50
 
