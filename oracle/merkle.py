@@ -201,12 +201,12 @@ def keccak256(data: bytes) -> bytes:
 
 
 def leaf_count(length: int) -> int:
-    """Leaves of a tensor of `length` bytes."""
+    """Counts the leaves of a tensor of `length` bytes."""
     return max(1, -(-length // LEAF))
 
 
 def depth_of(count: int) -> int:
-    """Levels above `count` ≥ 1 leaves or records."""
+    """Counts the levels above `count` ≥ 1 leaves or records."""
     return (count - 1).bit_length()
 
 

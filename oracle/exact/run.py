@@ -56,9 +56,9 @@ class Runner:
     def each(
         self, inputs: Sequence[Array], wanted: Collection[int] | None = None
     ) -> Iterator[tuple[int, Array]]:
-        """Nodes and their values, in order: of all nodes or of those wanted, for which no more is
-        computed than they need. It holds no value that nobody reads again, and makes no copy: NaNs
-        may have any payload."""
+        """Yields nodes and their values, in order: of all nodes, or of those in `wanted`, for which
+        no more is computed than they need. It holds no value that nobody reads again, and makes no
+        copy. NaNs may have any payload."""
         self._refuse_flushing()
         self._check(inputs)
         read = [np.asarray(canonical(array), order="C") for array in inputs]

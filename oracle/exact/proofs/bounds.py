@@ -130,7 +130,7 @@ class Proof:
 
     @property
     def size(self) -> int:
-        """Bytes of the transaction."""
+        """The bytes of the transaction."""
         return self.zeros + self.others
 
 
@@ -246,7 +246,7 @@ def _memory_gas(passed: int, held: int) -> int:
 
 
 def _held(node: Node, reads: Sequence[Reads]) -> int:
-    """Words that were read of inputs, and SCATTER's hits."""
+    """Counts the words that were read of inputs, and the updates that SCATTER may find."""
     types = [(node.operands[each.operand], each.count) for each in reads]
     copied = sum(
         count * operand.type.dtype.itemsize // WORD

@@ -92,7 +92,8 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _kernel(op: Op, arrays: Sequence[Array], attributes: Sequence[int] = ()) -> float:
-    """Seconds of one node; tables of trees are constants, as nothing else may be."""
+    """Measures the seconds of one node. Tables of trees are given as constants, since they can be
+    nothing else."""
     types = [ValueType(dtype_of(array), array.shape) for array in arrays]
     operands = [Operand(OperandKind.INPUT, at, type_) for at, type_ in enumerate(types)]
     output = PRIMITIVES[op].infer(types, attributes)
@@ -103,7 +104,7 @@ def _kernel(op: Op, arrays: Sequence[Array], attributes: Sequence[int] = ()) -> 
 
 
 def _large(dtype: type[np.generic], low: int, high: int) -> Array:
-    """Numbers that no cache holds."""
+    """Draws more numbers than any cache holds."""
     return np.random.default_rng(0).integers(low, high, _LARGE).astype(dtype)
 
 
@@ -212,7 +213,7 @@ def _wide() -> float:
 
 
 def _far_apart() -> Array:
-    """Rows of which all but a little cancels out."""
+    """Makes rows of numbers that cancel out but for a small rest."""
     rng = np.random.default_rng(0)
     terms = np.ldexp(rng.random((64, 512)) + 1, rng.integers(-290, 250, (64, 512)))
     terms[:, 256:] = -terms[:, :256]

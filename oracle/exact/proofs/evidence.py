@@ -36,7 +36,7 @@ class Sources(Protocol):
         """Gives one leaf of the operator's value, as it claims it."""
 
     def operand_run(self, operand: Operand, first: int, count: int) -> Run:
-        """Leaves of a constant, or of a value; the operator's, on which all agree."""
+        """Gives leaves of a constant, or of a value of the operator's on which both sides agree."""
 
     def element(self, operand: Operand, place: int) -> int:
         """Gives one element of any operand in canonical form: the bits of a float, else a

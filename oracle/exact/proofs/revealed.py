@@ -47,13 +47,14 @@ class Tree:
         return self._our(height, index) if is_inside else self._padding[height]
 
     def revealed(self, height: int, index: int) -> bytes | None:
-        """Theirs, if it was added, follows upwards from what was, or is padding."""
+        """Gives their node if it was added, if it follows from added nodes below it, or if it is
+        padding."""
         if index >= self.width(height):
             return self._padding[height]
         return self._theirs.get((height, index))
 
     def node(self, height: int, index: int) -> bytes | None:
-        """Theirs, if it is known."""
+        """Gives their node, if it is known."""
         found = self.revealed(height, index)
         if found is not None:
             return found

@@ -79,8 +79,8 @@ class Rerun:
         self._held: dict[int, Array] = {}
 
     def __getitem__(self, node: int, /) -> Array:
-        """NaNs in it may have any payload. Its operands are held with it until another is looked
-        at, because a proof reads them, and a run has them at once too."""
+        """Computes one value; NaNs in it may have any payload. Its operands are held with it until
+        another value is looked at, because a proof reads them, and a run has them at once too."""
         if node not in self._held:
             self._held.clear()
             operands = self._runner.program.nodes[node].operands
@@ -164,7 +164,7 @@ class Trace:
                 return
 
     def open_parts(self, parts: Sequence[Part]) -> list[tuple[bytes, tuple[bytes, ...]]]:
-        """Answers demands, in one pass: with each part's data, and the siblings up to the trace
+        """Answers demands in one pass, each with its part's data and the siblings up to the trace
         root."""
         wanted = {part.value for part in parts} - {VALUE_TREE}
         of_tensors: dict[Part, tuple[bytes, tuple[bytes, ...]]] = {}
