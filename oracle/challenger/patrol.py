@@ -134,12 +134,12 @@ class Patrol:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs, no file is fetched and no transaction waits."""
+        """Says whether nothing runs, no file is fetched and no transaction waits."""
         return not self._running and not self._fetching and not self._store.waiting()
 
     @property
     def is_pursuing(self) -> bool:
-        """Whether a result is wrong, or may be, and its operator not slashed yet."""
+        """Says whether a result is wrong, or may be, and its operator not slashed yet."""
         waiting = self._store.duties(State.OPEN, kind=DutyKind.CHECK)
         return bool(waiting or self.open_pursuits)
 

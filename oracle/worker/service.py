@@ -137,7 +137,7 @@ class Service:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs, no file is fetched and no transaction waits."""
+        """Says whether nothing runs, no file is fetched and no transaction waits."""
         is_running = self._running or self._prices.waiting or not self._defence.is_idle
         return not is_running and not self._fetching and not self._store.waiting()
 

@@ -131,9 +131,9 @@ class RevealedTrace:
 
     @property
     def divergence(self) -> tuple[int, int] | None:
-        """Height and index, in the value tree, of the deepest known node that holds their first
-        difference from us, or None where everything agrees. It computes our trace up to that place.
-        Their root must be known."""
+        """Finds height and index, in the value tree, of the deepest known node that holds their
+        first difference from us, or None where everything agrees. It computes our trace up to that
+        place. Their root must be known."""
         if self._divergence is None:
             self._divergence = [*self._first_divergence()]
         return self._divergence[0] if self._divergence else None
