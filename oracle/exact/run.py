@@ -50,7 +50,7 @@ class Runner:
 
     def values(self, inputs: Sequence[Array]) -> Iterator[Array]:
         """Yields every node's value in order and in canonical form, which is what a trace commits
-        to. It reads its inputs as `run` does."""
+        to. It reads its inputs as `run` does, and raises PayloadError as `run` does."""
         return (canonical(value) for _, value in self.each(inputs))
 
     def each(
