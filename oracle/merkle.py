@@ -84,22 +84,23 @@ class Tree(Protocol):
     @property
     @abstractmethod
     def height(self) -> int:
-        """Of the root."""
+        """The height of the root."""
 
     @abstractmethod
     def width(self, height: int) -> int:
-        """How many nodes of that height have a lowest node below them."""
+        """Gives how many nodes of that height have a lowest node below them."""
 
     @abstractmethod
     def node(self, height: int, index: int) -> bytes:
-        """Any of that height, padding too."""
+        """Gives any node of that height, also one of the padding."""
 
     @property
     def root(self) -> bytes:
         return self.node(self.height, 0)
 
     def nodes(self, height: int, first: int, count: int) -> Nodes:
-        """`count` ≥ 1 nodes of that height and what is beside their common path."""
+        """Gives `count` ≥ 1 nodes of that height, and the siblings beside their common path to the
+        root."""
         assert 0 <= first < first + count <= self.width(height), (height, first, count)
         siblings: list[bytes] = []
         left, right = first, first + count - 1
@@ -169,14 +170,14 @@ class TensorTree(Tree):
         return self._block(block).node(height, inside)
 
     def leaves(self, first: int, count: int) -> tuple[bytes, ...]:
-        """The data of so many leaves from `first` on."""
+        """Gives the data of `count` leaves from `first` on."""
         assert 0 <= first < first + count <= self._leaves, (first, count, self._leaves)
         size = self._array.itemsize
         some = elements(self._array, first * LEAF // size, count * LEAF // size)
         return leaves_of(to_bytes(some).ljust(count * LEAF, b"\0"))
 
     def run(self, first: int, count: int) -> Run:
-        """The proof of `count` ≥ 1 leaves from `first` on."""
+        """Proves `count` ≥ 1 leaves from `first` on."""
         return Run(first, self.leaves(first, count), self.nodes(0, first, count).siblings)
 
     def _block(self, index: int) -> Levels:
@@ -200,28 +201,29 @@ def keccak256(data: bytes) -> bytes:
 
 
 def leaf_count(length: int) -> int:
-    """Leaves of a tensor of `length` bytes."""
+    """Counts the leaves of a tensor of `length` bytes."""
     return max(1, -(-length // LEAF))
 
 
 def depth_of(count: int) -> int:
-    """Levels above `count` ≥ 1 leaves or records."""
+    """Counts the levels above `count` ≥ 1 leaves or records."""
     return (count - 1).bit_length()
 
 
 def leaves_of(data: bytes) -> tuple[bytes, ...]:
-    """`data` in pieces of 128 bytes, the last padded with zeros; never none."""
+    """Cuts `data` into pieces of 128 bytes, the last padded with zeros. There is always at least
+    one."""
     padded = data.ljust(leaf_count(len(data)) * LEAF, b"\0")
     return tuple(padded[at : at + LEAF] for at in range(0, len(padded), LEAF))
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """The root over 128-byte leaves."""
+    """Computes the root over 128-byte leaves."""
     return combined_root(_leaf_hashes(leaves), keccak256(ZERO_LEAF))
 
 
 def tensor_root(array: Array) -> bytes:
-    """The root that commits to every bit of a tensor whose type the verifier knows."""
+    """Computes the root that commits to every bit of a tensor whose type the verifier knows."""
     height = depth_of(leaf_count(array.nbytes))
     of_block = min(height, _BLOCK_HEIGHT)
     blocks = b"".join(_block_roots(array, of_block))
@@ -229,64 +231,66 @@ def tensor_root(array: Array) -> bytes:
 
 
 def subtree_root(data: bytes, height: int) -> bytes:
-    """The node at `height` above the leaves of `data`, which must be no more than 2^height."""
+    """Computes the node at `height` above the leaves of `data`, which must be no more than
+    2^height."""
     count = leaf_count(len(data))
     assert count <= 1 << height, (count, height)
     return _top(_hashed_leaves(data), keccak256(ZERO_LEAF), height)
 
 
 def combined_root(nodes: Sequence[bytes], padding: bytes, height: int | None = None) -> bytes:
-    """The root above `nodes`, all of one height, or the node so much higher; beyond them stands
-    `padding`."""
+    """Computes the root above `nodes`, which are all of one height, or the node `height` levels
+    above them where that is given. The places beyond them hold `padding`."""
     level = b"".join(nodes) or padding
     return _top(level, padding, depth_of(len(nodes)) if height is None else height)
 
 
 def records_root(records: Sequence[bytes]) -> bytes:
-    """The root over a program's records."""
+    """Computes the root over a program's records."""
     return combined_root([_record_hash(record) for record in records], bytes(32))
 
 
 def open(leaves: Sequence[bytes], index: int) -> Opening:
-    """The proof that `leaves[index]` is at that place under `root(leaves)`."""
+    """Proves that `leaves[index]` is at that place under `root(leaves)`."""
     return Opening(index, leaves[index], open_nodes(leaves, 0, index, 1).siblings)
 
 
 def open_run(leaves: Sequence[bytes], first: int, count: int) -> Run:
-    """The proof that `count` ≥ 1 leaves from `first` on are at their places."""
+    """Proves that `count` ≥ 1 leaves from `first` on are at their places."""
     assert 0 <= first < first + count <= len(leaves), (first, count, len(leaves))
     found = open_nodes(leaves, 0, first, count)
     return Run(first, tuple(leaves[first : first + count]), found.siblings)
 
 
 def open_nodes(leaves: Sequence[bytes], height: int, first: int, count: int) -> Nodes:
-    """The proof of `count` ≥ 1 nodes of that height, each the root of 2^height leaves."""
+    """Proves `count` ≥ 1 nodes of that height, each the root of 2^height leaves."""
     return nodes_of(_leaf_hashes(leaves), keccak256(ZERO_LEAF), height, first, count)
 
 
 def nodes_of(hashes: list[bytes], padding: bytes, height: int, first: int, count: int) -> Nodes:
-    """`open_nodes` in any tree, by its lowest nodes and what stands beyond them."""
+    """Proves nodes as `open_nodes` does, in any tree that is given by its lowest nodes and by the
+    padding beyond them."""
     return Levels(hashes, padding).nodes(height, first, count)
 
 
 def record_levels(records: Sequence[bytes]) -> Levels:
-    """The tree of a program's records."""
+    """Builds the tree of a program's records."""
     return Levels([_record_hash(record) for record in records], bytes(32))
 
 
 def open_record(records: Sequence[bytes], index: int) -> Opening:
-    """The proof that `records[index]` is at that place under `records_root(records)`."""
+    """Proves that `records[index]` is at that place under `records_root(records)`."""
     return Opening(index, records[index], record_levels(records).nodes(0, index, 1).siblings)
 
 
 def verify_opening(root: bytes, length: int, opening: Opening) -> bool:
-    """Whether `opening` is a leaf of the tensor of `length` bytes whose root is `root`."""
+    """Says whether `opening` is a leaf of the tensor of `length` bytes whose root is `root`."""
     return len(opening.leaf) == LEAF and _leads_to(root, leaf_count(length), opening)
 
 
 def run_root(length: int, run: Run) -> bytes | None:
-    """The root of the tensor of `length` bytes that has the run, or None where it fits no such
-    tensor: leaves beyond its end, none at all, or siblings too few or too many."""
+    """Computes the root of the tensor of `length` bytes that has the run. Gives None where the run
+    fits no such tensor: leaves beyond its end, none at all, or siblings too few or too many."""
     count = leaf_count(length)
     if not run.leaves or not 0 <= run.first <= run.first + len(run.leaves) <= count:
         return None
@@ -297,8 +301,8 @@ def run_root(length: int, run: Run) -> bytes | None:
 
 
 def nodes_root(count: int, nodes: Nodes) -> bytes | None:
-    """The root of the tree of `count` lowest nodes that has these, or None where they fit no such
-    tree."""
+    """Computes the root of the tree of `count` lowest nodes that has these nodes, or None where
+    they fit no such tree."""
     top = depth_of(count)
     if not 0 <= nodes.height <= top or not nodes.hashes:
         return None
@@ -320,22 +324,22 @@ def nodes_root(count: int, nodes: Nodes) -> bytes | None:
 
 
 def verify_run(root: bytes, length: int, run: Run) -> bool:
-    """Whether `run` is of the tensor of `length` bytes whose root is `root`."""
+    """Says whether `run` is of the tensor of `length` bytes whose root is `root`."""
     return run_root(length, run) == root
 
 
 def run_padding_is_zero(length: int, run: Run) -> bool:
-    """Whether what the run has beyond the tensor's `length` is zero."""
+    """Says whether all bytes of the run beyond the tensor's `length` are zero."""
     return not any(b"".join(run.leaves)[max(0, length - run.first * LEAF) :])
 
 
 def verify_record(root: bytes, count: int, opening: Opening) -> bool:
-    """Whether `opening` is one of the `count` records under `root`."""
+    """Says whether `opening` is one of the `count` records under `root`."""
     return _is_record(opening.leaf) and _leads_to(root, count, opening)
 
 
 def padding_is_zero(length: int, opening: Opening) -> bool:
-    """Whether the bytes of the leaf beyond the tensor's `length` are zero."""
+    """Says whether the bytes of the leaf beyond the tensor's `length` are zero."""
     return not any(opening.leaf[max(0, length - opening.index * LEAF) :])
 
 
@@ -349,7 +353,8 @@ def _record_hash(record: bytes) -> bytes:
 
 
 def _block_roots(array: Array, height: int) -> Iterator[bytes]:
-    """The nodes at that height of the tensor's tree, one block of its data after another."""
+    """Yields the nodes at that height of the tensor's tree, reading one block of its data after
+    another."""
     block, piece = (LEAF << height) // array.itemsize, _PIECE // array.itemsize
     for first in range(0, max(1, array.size), block):
         past = min(first + block, array.size)
@@ -365,7 +370,7 @@ def _hashed_leaves(data: bytes) -> bytes:
 
 
 def _zeros(height: int) -> bytes:
-    """The node at that height above zero leaves."""
+    """Computes the node at that height above leaves of zeros."""
     node = keccak256(ZERO_LEAF)
     for _ in range(height):
         node = keccak256(node + node)
@@ -373,8 +378,8 @@ def _zeros(height: int) -> bytes:
 
 
 def _top(level: bytes, padding: bytes, height: int) -> bytes:
-    """The node at `height` above the nodes of `level`, the first of 2^height places of which they
-    take."""
+    """Computes the node at `height` above the nodes of `level`, which take the first of its
+    2^height places; `padding` takes the rest."""
     for _ in range(height):
         if len(level) % 64:
             level += padding
@@ -388,7 +393,7 @@ def _leaf_hashes(leaves: Sequence[bytes]) -> list[bytes]:
 
 
 def _digests(data: bytes, length: int) -> bytes:
-    """The hash of each `length` bytes of `data`, one after another."""
+    """Hashes each `length` bytes of `data`, one after another."""
     many = _MANY_ONCE_LOADED if "oracle.keccak" in sys.modules else _MANY
     if len(data) < many * length:
         pieces = range(0, len(data), length)

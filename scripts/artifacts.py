@@ -120,7 +120,7 @@ def read(name: str) -> str:
 
 
 def closure(name: str, seen: dict[str, str] | None = None) -> dict[str, str]:
-    """The text of `name` and of all it imports, by source name."""
+    """Reads the text of `name` and of all it imports, by source name."""
     seen = {} if seen is None else seen
     if name not in seen:
         seen[name] = read(name)
@@ -177,7 +177,8 @@ def names_by_id(tree: object) -> Iterator[tuple[int, str]]:
 
 
 def without_ids(tree: Any) -> Any:
-    """The compiler numbers its syntax tree; those numbers would move with every edit elsewhere."""
+    """Removes the numbers that the compiler gives to its syntax tree, because they would move with
+    every edit elsewhere."""
     if isinstance(tree, list):
         return [without_ids(branch) for branch in tree]
     if isinstance(tree, dict):
@@ -198,7 +199,8 @@ def oversized(texts: dict[str, str]) -> list[str]:
 
 
 def differences(fresh: dict[str, str], folder: Path) -> list[str]:
-    """Names of the files in `folder` that are not what `fresh` says, or are too many."""
+    """Lists the names of files in `folder` that differ from `fresh`, or that should not be
+    there."""
     found = {path.name: path.read_bytes() for path in folder.glob("*.json")}
     wanted = {name: text.encode() for name, text in fresh.items()}
     return sorted(n for n in found.keys() | wanted.keys() if found.get(n) != wanted.get(n))

@@ -31,7 +31,7 @@ def by_op(outcomes: Iterable[Outcome]) -> dict[str, Counter[str]]:
 
 
 def reasons(outcomes: Iterable[Outcome], op: str) -> str:
-    """Why those of one op do not pass, the most frequent first."""
+    """Says why the refused cases of one op do not pass, the two most frequent reasons first."""
     whys = Counter(each.why for each in outcomes if each.op == op and each.result == REFUSED)
     return "; ".join(f"{why} ({count})" for why, count in whys.most_common(2))
 
@@ -43,7 +43,7 @@ ALIGN_CORNERS = (
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """The page in docs."""
+    """Writes the text of the page in docs."""
     counts = by_op(outcomes)
     total = Counter(each.result for each in outcomes)
     covered = [op for op, count in counts.items() if count[PASSED]]

@@ -153,7 +153,7 @@ class Case:
         return b"".join(map(to_bytes, self.inputs))
 
     def lying_trace(self, lie: Lie) -> Trace:
-        """The run of an operator that tells the lie."""
+        """Makes the trace of an operator that tells the lie."""
 
         def tamper(node: int, value: Array) -> Array:
             return off(value, lie) if node == lie.node else value
@@ -201,7 +201,7 @@ class Court:
         return self._models[case.onnx]
 
     def propose(self, case: Case, output: bytes) -> Subject:
-        """A request, and the output that the liar answers it with."""
+        """Requests an inference and proposes `output` as the liar's answer."""
         model_id: ModelId = self.registry.id_of(self.model(case))
         options = Options(bond=Wei(ETHER), window=WINDOW, timeout=WINDOW)
         call = self.queue.request(model_id, case.payload, Wei(ETHER // 100), options)
@@ -232,7 +232,7 @@ class Court:
     def convict(
         self, case: Case, subject: Subject, proof: bytes, needs_input: bool, needs_output: bool
     ) -> tuple[Step, Step]:
-        """Announcement and proof."""
+        """Announces a proof and proves fraud with it."""
         salt = secrets.token_bytes(32)
         key = self.key_of(subject)
         commit = self.disputes.commit(commitment(self.challenger.address, key, proof, salt))
@@ -246,7 +246,7 @@ class Court:
         return Step.of("commit", committed, commit), Step.of("prove", proven, prove)
 
     def silence(self, case: Case) -> Conviction:
-        """The first demand of a pursuit, which nobody answers, and the timeout."""
+        """Makes the first demand of a pursuit, which nobody answers, and the timeout."""
         output = output_of(worst(case)[1])
         subject = self.propose(case, output)
         asked = next_step(case, RevealedTrace(case.honest), output)
@@ -259,7 +259,8 @@ class Court:
         return Conviction(case.name, "", (first, Step.of("timeout", receipt, call)))
 
     def pursue(self, case: Case) -> Conviction:
-        """All that the challenger does about a lie in the middle, and what it is answered."""
+        """Does all that the challenger does about a lie in the middle, and gives it the liar's
+        answers."""
         lie, lying = worst(case)
         output = output_of(lying)
         subject = self.propose(case, output)
@@ -278,7 +279,7 @@ class Court:
         return Conviction(case.name, label(case, found.node), tuple(steps))
 
     def prove(self, case: Case, name: str, at: int) -> Proof:
-        """Against a lie of one unit in the last place."""
+        """Proves a lie of one unit in the last place."""
         record = case.program.nodes[at]
         lie = Lie(at, elements(case, at)[0])
         lying = case.lying_trace(lie)
@@ -293,7 +294,7 @@ class Court:
         return Proof(name, length_of(case, lie), proven, len(proof))
 
     def moved(self, subject: Subject, receipt: Receipt) -> Subject:
-        """The subject as it stands after the transaction."""
+        """Gives the subject as it stands after the transaction."""
         for event in self.events(receipt, WindowMoved):
             subject = replace(subject, proposal=event.proposal)
         return subject
@@ -308,7 +309,7 @@ class Court:
 
 
 def next_step(case: Case, known: RevealedTrace, output: bytes) -> Question | Fraud:
-    """What the challenger does next about a wrong output."""
+    """Gives what the challenger does next about a wrong output."""
     finding = findings.find(known, case.inputs, output)
     found = finding.question or finding.fraud
     assert found is not None, "the output is right"
@@ -320,8 +321,8 @@ def next_step(case: Case, known: RevealedTrace, output: bytes) -> Question | Fra
 
 @cache
 def worst(case: Case) -> tuple[Lie, Trace]:
-    """Of the nodes whose proof opens most leaves the one nearest to the middle, and a lie there
-    that is seen in the output."""
+    """Finds the node whose proof opens most leaves, of several the one nearest to the middle, and a
+    lie there that changes the output."""
     middle = len(case.program.nodes) / 2
     right = output_of(case.honest)
 
@@ -339,7 +340,8 @@ def worst(case: Case) -> tuple[Lie, Trace]:
 
 @cache
 def elements(case: Case, at: int) -> list[int]:
-    """Up to 64 of a node's, evenly spread, those first whose proofs open most leaves."""
+    """Picks up to 64 elements of a node, evenly spread, those first whose proofs open most
+    leaves."""
     count = case.program.nodes[at].output.elements
     spread = sorted({count * (2 * n + 1) // 128 for n in range(64)})
     return sorted(spread, key=lambda element: -leaves_of(case, Lie(at, element)))
@@ -351,7 +353,7 @@ def leaves_of(case: Case, lie: Lie) -> int:
 
 
 def off(value: Array, lie: Lie) -> Array:
-    """The value with the lie in it."""
+    """Gives the value with the lie in it."""
     data = bytearray(to_bytes(value))
     size = value.dtype.itemsize
     place = slice(lie.element * size, (lie.element + 1) * size)
@@ -366,7 +368,7 @@ def reads_input(node: Node) -> bool:
 
 
 def length_of(case: Case, lie: Lie) -> int:
-    """How many products or terms the element is the sum of; 1 if it is none."""
+    """Counts the products or terms that the element is the sum of; 1 if it is no sum."""
     node = case.program.nodes[lie.node]
 
     def look(operand: int, place: int) -> int:
@@ -379,7 +381,7 @@ def length_of(case: Case, lie: Lie) -> int:
 
 
 def models(quick: bool) -> Iterator[Case]:
-    """What is disputed, and in it the ops whose proofs are measured."""
+    """Yields what is disputed, each with the ops whose proofs are measured."""
     sample = samples.breast_cancer()
     first = (sample.rows[:1],)
     logistic = RealModel("logistic", "", lambda: sample.onnx, lambda: first)
@@ -400,7 +402,8 @@ def models(quick: bool) -> Iterator[Case]:
 
 
 def perceptron() -> bytes:
-    """784 → 128 → 10, with random weights: a proof costs the same for trained ones."""
+    """Builds a network 784 → 128 → 10 with random weights. A proof costs the same for trained
+    ones."""
     nodes = [
         node("Gemm", ["x", "w", "b"], ["h"]),
         node("Relu", ["h"], ["r"]),
@@ -417,7 +420,7 @@ def image() -> tuple[Array, ...]:
 
 
 def rows_of(length: int) -> Case:
-    """One product of two rows, of which one is a value and one are weights."""
+    """Makes a case with one product of two rows, one a value and one weights."""
     nodes = [node("Mul", ["x", "s"], ["v"]), node("MatMul", ["v", "w"], ["y"])]
     weights = {"s": numbers(1, length), "w": numbers(2, length, 4)}
     made: bytes = file(nodes, [tensor("x", (1, length))], [tensor("y", (1, 4))], **weights)
@@ -426,14 +429,15 @@ def rows_of(length: int) -> Case:
 
 
 def numbers(seed: int, *shape: int) -> Array:
-    """About as large as weights are, all their bits in use."""
+    """Draws numbers about as large as weights are, with all their bits in use."""
     found = np.random.default_rng(seed).standard_normal(shape, np.float32)
     return np.asarray(found / np.float32(8), np.float32)
 
 
 def chosen(case: Case) -> Iterator[tuple[str, int]]:
-    """The node of each op whose elements are the longest sums; where there are products of values
-    by values too, as in attention, the longest of those as well; of quotients a Softmax's."""
+    """Yields for each op the node whose elements are the longest sums. Where there are also
+    products of values by values, as in attention, it yields the longest of those as well. Of
+    quotients it takes a Softmax's."""
     nodes = case.program.nodes
 
     def length(at: int) -> int:
@@ -484,7 +488,7 @@ def court_on(url: str) -> Court:
 
 
 def measure(url: str, quick: bool) -> tuple[list[Proof], list[Conviction], list[Conviction]]:
-    """Proofs, convictions, and operators that were silent."""
+    """Measures proofs, convictions, and operators that were silent."""
     court = court_on(url)
     proofs: list[Proof] = []
     convictions, silent = [], []
@@ -586,7 +590,7 @@ def main() -> int:
 
 
 def write(tables: Sequence[tuple[str, Sequence[str], Sequence[tuple[str, ...]]]]) -> None:
-    """Ours is the last section of the page."""
+    """Writes our section, which is the last one of the page."""
     before = PAGE.read_text().partition(HEADING)[0].rstrip()
     intro = (
         "Written by `./dev bench dispute --write`: gas of whole transactions on anvil by Prague's"

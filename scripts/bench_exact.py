@@ -112,7 +112,8 @@ def measured(model: RealModel, seconds: float) -> Result:
 
 
 def _each_alone(models: Models, seconds: float) -> list[Result]:
-    """Each in a process of its own: what one has left in memory and caches slows down another."""
+    """Measures each in a process of its own, because what one has left in memory and caches slows
+    down another."""
     count = len(models())
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as process:
         return list(process.map(_alone, [models] * count, range(count), [seconds] * count))
@@ -126,7 +127,7 @@ def _alone(models: Models, place: int, seconds: float) -> Result:
 
 
 def _grouped(refused: ModelRefused) -> tuple[str, ...]:
-    """What they have in common once, with how many nodes say it."""
+    """Groups the reasons: each op and reason once, with how many nodes it is about."""
     counts = Counter((reason.op, reason.why) for reason in refused.reasons)
     return tuple(f"{op}{' × ' if op else ''}{count}: {why}" for (op, why), count in counts.items())
 
@@ -140,7 +141,8 @@ def _session(file: bytes) -> Any:
 
 
 def _medians(calls: Sequence[Callable[[], object]], seconds: float) -> list[float]:
-    """The calls take turns, in blocks long enough for the clock."""
+    """Measures the median seconds of each call. The calls take turns, in blocks long enough for the
+    clock."""
     blocks = []
     for call in calls:
         call()
@@ -170,7 +172,8 @@ def _memory_ratio(program: Program, inputs: Sequence[Array]) -> float:
 
 
 def hashing() -> dict[str, float]:
-    """MB/s of value roots, on one core; 32 MB in values of many sizes. More: ./dev bench hash."""
+    """Measures the MB/s of value roots on one core, over 32 MB in values of many sizes. `./dev
+    bench hash` tells more."""
     rng = np.random.default_rng(0)
     values = [rng.standard_normal(size, np.float32) for size in (1 << 22, *[1 << 16] * 64)]
     size = sum(value.nbytes for value in values) / MEGABYTE
@@ -302,7 +305,7 @@ def main() -> int:
 def _misses(
     nets: Sequence[Result], ones: Sequence[Result], many: Sequence[Result], geomean: float | None
 ) -> bool:
-    """Whether a bar is missed; a network that is refused misses it."""
+    """Says whether a bar is missed. A network that is refused misses it."""
     if geomean is None or geomean > GEOMEAN_BAR or any(each.refused for each in nets):
         return True
     slow = any(each.ratio > RATIO_BAR or each.memory > MEMORY_BAR for each in nets)

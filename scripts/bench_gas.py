@@ -97,7 +97,7 @@ class Bench:
         return transact(self.chain, self.operator, self.queue.settle(results)).gas_used
 
     def single(self, size: int) -> dict[str, int]:
-        """Gas of each transaction of the second request."""
+        """Measures the gas of each transaction of the second request."""
         consumer = self.consumer(size)
         gas: dict[str, int] = {}
         for _ in range(2):
@@ -107,7 +107,7 @@ class Bench:
         return gas | {"total": sum(gas.values())}
 
     def batch(self, count: int, size: int = 32) -> int:
-        """Gas of propose and settle for one inference of `count`."""
+        """Measures the gas of propose and settle for one inference of `count`."""
         consumer = self.consumer(size)
         asked = [self.request(consumer, size)[1] for _ in range(count)]
         gas, proposed = self.propose(asked, size)
@@ -119,7 +119,7 @@ class Bench:
 
 
 def payload(size: int) -> bytes:
-    """Random finite float32s, no byte of them zero."""
+    """Draws finite float32s, with no byte of them zero."""
     return bytes(1 + secrets.randbelow(126) for _ in range(size))
 
 

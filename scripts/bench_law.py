@@ -32,14 +32,15 @@ PAIRS = 100_000
 
 
 def checks(quick: bool, start: int) -> dict[str, Callable[[Report], Tally]]:
-    """By name: the primitive, and what of it."""
+    """Gives the checks by name, each name a primitive and what of it is checked."""
     part = QUICK if quick else 1
     sweeps = {each.name: partial(each.run, start=start, stride=part) for each in SWEEPS}
     return {**sweeps, **{each.name: partial(each.run, part=part) for each in CHECKS}}
 
 
 def confirmed(name: str, quick: bool) -> dict[str, object]:
-    """What mpmath says of the bound of a function's reference; raises where it does not hold."""
+    """Checks the bound of a function's reference with mpmath. Raises ArithmeticError where it does
+    not hold."""
     op = next((op for op in VALUES if op.name == name), None)
     if op is None:
         return {}

@@ -68,7 +68,8 @@ def made(name: str, emit: Emit, *inputs: Array) -> Case:
 
 
 def repeated(op: Op, many: int, attributes: tuple[int, ...] = ()) -> Emit:
-    """Each node reads the one before, and the last input if it has two operands."""
+    """Emits nodes that each read the one before, and the last input too if the op has two
+    operands."""
 
     def emit(builder: Builder, x: list[Operand]) -> Operand:
         value = x[0]
@@ -80,7 +81,7 @@ def repeated(op: Op, many: int, attributes: tuple[int, ...] = ()) -> Emit:
 
 
 def slices(many: int) -> Emit:
-    """Views in a run, whole tensors in a trace."""
+    """Emits nodes that are views in a run and whole tensors in a trace."""
 
     def emit(builder: Builder, x: list[Operand]) -> Operand:
         value = builder.reshape(x[0], (1, 256, x[0].type.elements // 256))
@@ -93,7 +94,7 @@ def slices(many: int) -> Emit:
 
 
 def walk(builder: Builder, x: list[Operand]) -> Operand:
-    """256 trees of depth 16 in 4 MiB."""
+    """Emits a walk through 256 trees of depth 16 in 4 MiB."""
     count, trees, depth = 1 << 17, 256, 16
     nodes = np.zeros((count, 8), np.int32)
     onward = np.arange(count) + np.random.default_rng(0).integers(1, count // depth, count)
@@ -116,7 +117,7 @@ def window(op: Op) -> Emit:
 
 
 def far_apart(rows: int, columns: int) -> Array:
-    """Rows of numbers most of which cancel out, the rest far below."""
+    """Makes rows of numbers that mostly cancel out, with the rest far below."""
     rng = np.random.default_rng(0)
     half = columns // 2
     x = np.ldexp(rng.random((rows, columns)) + 1, rng.integers(-120, 120, (rows, columns)))

@@ -502,7 +502,7 @@ def limits(files: list[str], covered: dict[str, list[str]], folder: Path) -> dic
 
 
 def drawn(files: list[str], seed: int) -> list[Mutant]:
-    """All mutants of the files in an order by the seed, of which the first are taken."""
+    """Shuffles all mutants of the files by the seed. The first of them are the ones taken."""
     found = [mutant for file in sorted(files) for mutant in mutants_of(file)]
     random.Random(seed).shuffle(found)
     return found

@@ -17,7 +17,7 @@ WORD = 32
 
 
 def decoded(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
-    """The values of `types` in `data`. Raises MalformedData."""
+    """Reads the values of `types` in `data`. Raises MalformedData."""
     check(types, data)
     try:
         return tuple(decode(types, data))
@@ -96,7 +96,7 @@ class _Walk:
 
 
 def _words(type_: ABIType) -> int:
-    """Of a type whose length is fixed."""
+    """Counts the words of a type whose length is fixed."""
     if type_.is_array:
         return int(type_.arrlist[-1][0]) * _words(type_.item_type)
     if isinstance(type_, TupleType):

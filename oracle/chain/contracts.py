@@ -118,7 +118,8 @@ class Queue:
         return self._call("withdraw", account)
 
     def propose(self, answers: Sequence[tuple[Request, bytes]]) -> Call:
-        """One transaction for all; one that is no longer open does not stop the others."""
+        """Makes one transaction that proposes all answers. One whose request is no longer open does
+        not stop the others."""
         if len(answers) == 1:
             [(request, output)] = answers
             return self._call("propose", request_words(request), output)
@@ -166,13 +167,14 @@ class Queue:
         return Wei(self._number("quote", model, callback_gas, gas_price))
 
     def status_of(self, request: RequestId) -> tuple[Status, bool]:
-        """The status, and whether a callback is still owed."""
+        """Gives the status, and whether a callback is still owed."""
         data = self.chain.call(self._call("statusOf", request))
         status, is_callback_owed = decoded(["uint8", "bool"], data)
         return Status(status), is_callback_owed
 
     def is_final(self, request: Request, proposal: Proposal, output: bytes) -> bool:
-        """As `requireFinal` says it: settled, or the window is over and no slash voided it."""
+        """Says whether a result is final as `requireFinal` does: it is settled, or the window is
+        over and no slash voided it."""
         words = request_words(request), proposal_words(proposal)
         try:
             self.chain.call(self._call("requireFinal", *words, output))
@@ -248,7 +250,7 @@ class Disputes:
     def demand(
         self, subject: Subject, part: Part, model: bytes, descriptors: bytes, prepaid: Wei
     ) -> Call:
-        """`model` is what the model's id is the hash of."""
+        """Makes the call that demands a part. `model` is the preimage of the model's id."""
         arguments = subject.words, part_words(part), model, descriptors
         return self._call("demand", *arguments, value=prepaid)
 
@@ -272,7 +274,7 @@ class Disputes:
         output: bytes,
         salt: bytes,
     ) -> Call:
-        """`model` is what the model's id is the hash of."""
+        """Makes the call that proves fraud. `model` is the preimage of the model's id."""
         arguments = subject.words, model, proof, payload, output, salt
         return self._call("proveFraud", *arguments)
 
@@ -280,7 +282,7 @@ class Disputes:
         return self._call("collect", demand_words(demand))
 
     def price_of(self, part: Part, values: int, leaves: int) -> Wei:
-        """What a demand costs at the current base fee, if it turns out to have been wrong."""
+        """Gives what a demand costs at the current base fee, if it turns out to have been wrong."""
         call = self._call("priceOf", part_words(part), values, leaves)
         return Wei(int.from_bytes(self.chain.call(call), "big"))
 
@@ -310,7 +312,8 @@ class Referee:
         payload: bytes,
         output: bytes,
     ) -> Verdict:
-        """What Disputes would be told. Raises ChainError where the referee would not convict."""
+        """Asks the referee for the verdict that Disputes would get. Raises ChainError where the
+        referee would not convict."""
         claim = (
             program_root,
             trace_root or bytes(32),
@@ -337,7 +340,7 @@ class Consumer:
         return _encode(self._contract, self.address, "ask", (payload,), fee)
 
     def benign_probability(self, request: RequestId) -> int:
-        """What DiagnosisConsumer keeps, in units of 1e-18."""
+        """Gives the probability that DiagnosisConsumer keeps, in units of 1e-18."""
         call = _encode(self._contract, self.address, "benignProbability", (request,))
         return int.from_bytes(self.chain.call(call), "big", signed=True)
 

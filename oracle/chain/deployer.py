@@ -184,7 +184,7 @@ class _Earlier:
         return self._first, None
 
     def _is_mined(self, known: Deployed) -> bool:
-        """Whether the file speaks of this chain, and not of a devnet before it."""
+        """Says whether the file speaks of this chain, and not of an earlier devnet."""
         receipt = self._chain.receipt(bytes.fromhex((known.transaction or "")[2:]))
         return receipt is not None and receipt.block == known.block
 

@@ -99,7 +99,7 @@ def _deployed(fields: dict[str, Any]) -> Deployed:
 
 
 def _tuples(value: Any) -> Any:
-    """JSON has lists where we have tuples."""
+    """Turns lists, which JSON has, into tuples, which we have."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 

@@ -56,8 +56,8 @@ class EmbeddedChain(Chain):
 
 
 def _reverted(error: TransactionFailed) -> Reverted:
-    """web3 makes text of what eth-tester raised, and that holds the bytes: as they are, inside
-    another error, or printed."""
+    """Recovers the revert data from what web3 makes of eth-tester's error: a text that holds the
+    bytes as they are, inside another error, or printed."""
     first = error.__context__ if isinstance(error.__context__, TransactionFailed) else error
     raised = first.args[0] if first.args else b""
     if isinstance(raised, Exception):

@@ -94,7 +94,7 @@ class Chain:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Around every use of web3: its errors become ours."""
+        """Turns the errors of web3 into ours, around every use of it."""
         try:
             yield
         except (ContractCustomError, ContractLogicError) as error:
@@ -120,7 +120,7 @@ class Chain:
             ) from error
 
     def rpc(self, method: str, parameters: list[Any]) -> Any:
-        """A method of this kind of node alone, such as `evm_mine`."""
+        """Calls a method that only this kind of node has, such as `evm_mine`."""
         with self.guarded():
             response = self.web3.provider.make_request(RPCEndpoint(method), parameters)
         if "error" in response:
@@ -137,8 +137,8 @@ class Chain:
     def logs(
         self, addresses: Sequence[Address], first: int, last: int, subject: bytes | None = None
     ) -> Sequence[LogReceipt]:
-        """All logs of `addresses` in blocks `first` to `last`, both included; with `subject`, those
-        whose first indexed argument it is."""
+        """Gives all logs of `addresses` in blocks `first` to `last`, both included. With `subject`
+        it gives only those that have it as their first indexed argument."""
         query: dict[str, Any] = {"address": list(addresses), "fromBlock": first, "toBlock": last}
         if subject is not None:
             query["topics"] = [None, "0x" + subject.rjust(32, b"\0").hex()]
@@ -150,7 +150,7 @@ class Chain:
             return bytes(self.web3.eth.call(_fields(call, sender)))  # type: ignore[arg-type]
 
     def estimate(self, call: Call, sender: Address) -> int:
-        """Gas; raises Reverted where the call would fail in the next block."""
+        """Estimates the gas. Raises Reverted where the call would fail in the next block."""
         fields = _fields(call, sender)
         with self.guarded():
             return self.web3.eth.estimate_gas(fields, self.estimation_block)  # type: ignore[arg-type]
@@ -160,7 +160,7 @@ class Chain:
             self.web3.eth.send_raw_transaction(raw)
 
     def knows(self, transaction: bytes) -> bool:
-        """Whether the node has the transaction, mined or waiting."""
+        """Says whether the node has the transaction, mined or waiting."""
         try:
             with self.guarded():
                 self.web3.eth.get_transaction(HexBytes(transaction))
@@ -186,7 +186,7 @@ class Chain:
         )
 
     def transactions(self, number: int) -> Sequence[bytes]:
-        """The hashes of all in a block."""
+        """Gives the hashes of all transactions in a block."""
         with self.guarded():
             return [bytes(each) for each in self.web3.eth.get_block(number)["transactions"]]  # type: ignore[arg-type]
 
@@ -195,12 +195,12 @@ class Chain:
             return Address(self.web3.eth.get_transaction(HexBytes(transaction))["from"])
 
     def nonce(self, account: Address) -> int:
-        """How many transactions of `account` are mined."""
+        """Counts the transactions of `account` that are mined."""
         with self.guarded():
             return self.web3.eth.get_transaction_count(account, "latest")  # type: ignore[arg-type]
 
     def gas_price(self) -> Wei:
-        """What a transaction pays now, per gas."""
+        """Gives what a transaction pays now, per gas."""
         with self.guarded():
             return Wei(self.web3.eth.gas_price)
 
@@ -263,7 +263,7 @@ def _bounded_session() -> Session:
 
 
 def mask(url: str) -> str:
-    """The URL without what may be a secret: user, password, path and query."""
+    """Gives the URL without what may be a secret: user, password, path and query."""
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}"
@@ -294,7 +294,8 @@ def _revert_data(data: object) -> bytes:
 
 
 def _error_data(error: Web3RPCError) -> bytes | None:
-    """A node that calls a revert an error like any other still sends what was reverted with."""
+    """Finds what was reverted with in the error of a node that reports a revert like any other
+    error."""
     response = error.rpc_response
     detail = response.get("error") if response else None
     if isinstance(detail, Mapping) and isinstance(detail.get("data"), str):

@@ -54,7 +54,8 @@ class Outbox(Protocol):
     def record(self, sent: Sent) -> None: ...
 
     def waiting(self) -> Sequence[Sent]:
-        """All that are not closed, by nonce, the last sent of each nonce last."""
+        """Gives all transactions that are not closed, by nonce, and of each nonce the last sent one
+        last."""
         ...
 
     def close(self, nonce: int, outcome: Outcome, mined: bytes | None, gas_used: int) -> None:
@@ -136,13 +137,15 @@ class Sender:
         return left
 
     def _is_forgotten(self, sent: Sent, now: float) -> bool:
-        """A relay shows nobody what it holds, so it gets a transaction again now and then."""
+        """Says whether a transaction is to be handed over again. A relay shows nobody what it
+        holds, so it gets each one again now and then."""
         if self.chain.knows(sent.hash):
             return False
         return self.relay is self.chain or now - self._handed_over.get(sent.hash, 0.0) >= RESEND
 
     def _may_raise(self, sent: Sent) -> bool:
-        """A chain that stands still, or an account without funds, must not cost us all we have."""
+        """Says whether the fees may rise once more. A chain that stands still, or an account
+        without funds, must not cost us all we have."""
         if self.max_fee is not None and sent.fees.raised(RAISE).maximum > self.max_fee:
             self._say_capped(sent)
             return False

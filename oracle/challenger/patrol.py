@@ -53,7 +53,7 @@ class SecondView(Protocol):
     """A second view of the chain."""
 
     def objection(self, request_id: RequestId, payload: bytes, subject: Subject) -> str | None:
-        """Why what we read is not what the chain says; None if it is."""
+        """Says why what we read is not what the chain says. Gives None if it is."""
         ...
 
 
@@ -119,7 +119,8 @@ class Patrol:
         rounds.run(self.tick, stop, pause)
 
     def tick(self) -> None:
-        """One round. Whatever it was doing when the process died, the next round does again."""
+        """Works one round. Whatever it was doing when the process died, the next round does
+        again."""
         now = self._setup.clock()
         rounds.read(self._setup.chain, self._setup.watcher, self._store, self._decide)
         chain_time = max(now, self._setup.chain.block("latest").time)
@@ -133,18 +134,18 @@ class Patrol:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs, no file is fetched and no transaction waits."""
+        """Says whether nothing runs, no file is fetched and no transaction waits."""
         return not self._running and not self._fetching and not self._store.waiting()
 
     @property
     def is_pursuing(self) -> bool:
-        """Whether a result is wrong, or may be, and its operator not slashed yet."""
+        """Says whether a result is wrong, or may be, and its operator not slashed yet."""
         waiting = self._store.duties(State.OPEN, kind=DutyKind.CHECK)
         return bool(waiting or self.open_pursuits)
 
     @property
     def open_pursuits(self) -> int:
-        """Wrong results whose operators are not slashed yet."""
+        """The number of wrong results whose operators are not slashed yet."""
         return len(self._store.duties(State.OPEN, State.SENT, kind=DutyKind.PURSUE))
 
     def summary(self) -> Summary:
@@ -199,8 +200,8 @@ class Patrol:
         return slow < max(1, self._setup.parallel - 1)
 
     def _has_file(self, row: Row) -> bool:
-        """Whether no fetch keeps it waiting: one may take as long as a stranger's server wants, so
-        it holds no run's place."""
+        """Says whether a duty need not wait for its model's file. While a file is fetched, it holds
+        no run's place, since the fetch may take as long as a stranger's server wants."""
         model = self._model_of(row)
         if model is None:
             return True
@@ -224,7 +225,8 @@ class Patrol:
         return self._models[row.id]
 
     def _keep_files(self) -> None:
-        """A liar must not end a pursuit by serving its model's file no more."""
+        """Keeps the files of models whose results are pursued. A liar must not end a pursuit by no
+        longer serving its model's file."""
         rows = self._store.duties(State.OPEN, State.SENT)
         pursued = [self._model_of(row) for row in rows if row.duty.kind is DutyKind.PURSUE]
         self._setup.inference.keep({model.file_hash for model in pursued if model is not None})
@@ -292,7 +294,8 @@ class Patrol:
         self._not_before[duty_id] = now + RETRY
 
     def _conclude(self, row: Row, request_id: RequestId, finding: Finding, dispute: bytes) -> bool:
-        """Whether the check is over: nobody is accused on the word of one node alone."""
+        """Takes on a finding, and says whether the check is over. It accuses nobody on the word of
+        one node alone."""
         request = "0x" + request_id.hex()
         if finding.is_right:
             log.info("reproduced", request=request)
@@ -319,7 +322,7 @@ class Patrol:
         return True
 
     def _finding(self, row: Row) -> Finding | None:
-        """What to do next about a wrong result, if we have worked that out."""
+        """Gives what to do next about a wrong result, if we have worked that out."""
         request_id = RequestId(row.duty.subject)
         known, subject = self._found.get(request_id), self._subject(request_id)
         if known is None or subject is None:
@@ -368,7 +371,7 @@ class Patrol:
         return commitment(me, dispute, fraud.proof, self._salt(dispute))
 
     def _salt(self, dispute: bytes) -> bytes:
-        """Found again after a crash, and by nobody else."""
+        """Gives the salt of our proof. We can find it again after a crash, and nobody else can."""
         sender = self._setup.sender
         return bytes(32) if sender is None else sender.signer.secret(dispute)
 
@@ -421,7 +424,7 @@ class Patrol:
         return needed <= limit
 
     def _call(self, row: Row) -> Call | None:
-        """None where there is nothing to send yet, or any more."""
+        """Makes the call of a duty. Gives None where there is nothing to send yet, or no longer."""
         disputes = self._setup.disputes
         match row.duty.kind:
             case DutyKind.WITHDRAW:
@@ -464,7 +467,7 @@ class Patrol:
         return disputes.prove(subject, model, fraud.proof, payload, output, self._salt(key))
 
     def _refused(self, row: Row, error: ChainError, now: float) -> None:
-        """What a revert in simulation means for a duty. Nothing was sent."""
+        """Deals with a duty whose transaction reverted in simulation. Nothing was sent."""
         subject = row.duty.subject.hex()
         name = error.name if isinstance(error, Reverted) else ""
         if name in _DONE_BY_ANOTHER:
@@ -480,7 +483,7 @@ class Patrol:
             self._not_before[row.id] = now + RETRY
 
     def _report(self, row: Row, sentence: str, **fields: object) -> None:
-        """Once."""
+        """Logs a sentence about a duty, once."""
         if (row.id, sentence) not in self._reported:
             self._reported.add((row.id, sentence))
             log.warning(sentence, kind=row.duty.kind, subject=row.duty.subject.hex(), **fields)

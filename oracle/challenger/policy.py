@@ -67,7 +67,7 @@ class Income:
 def decide(
     event: Event, policy: Policy, request_of: RequestOf, disputes_of: DisputesOf
 ) -> Iterator[Decision]:
-    """What `event` obliges the challenger to do, and which duties it ends."""
+    """Decides what `event` obliges the challenger to do, and which duties it ends."""
     me = policy.challenger
     match event:
         case ResultProposed(request_id=request_id, proposal=proposal) if proposal.operator != me:
@@ -117,8 +117,8 @@ def decide(
 def next_duty(
     request_id: RequestId, deadline: int | None, dispute: Dispute, finding: Finding, committed: bool
 ) -> Duty | None:
-    """The next step against a wrong result; None where it is another's turn. `committed`: whether
-    we announced the proof that was found, in a block that we have read."""
+    """Gives the next step against a wrong result, or None where it is another's turn. `committed`
+    says whether we announced the proof that was found, in a block that we have read."""
     if dispute.conviction is not None:
         return None
     if finding.question is not None:
@@ -131,8 +131,8 @@ def next_duty(
 
 
 def timeouts(dispute: Dispute, me: Address) -> Iterator[tuple[Duty, Where]]:
-    """What to do should the operator not answer, each with the demand's place. Whoever demanded
-    gets the reward, so others leave it a while to end its own demand."""
+    """Yields what to do if the operator does not answer, each with the demand's place on the chain.
+    Whoever demanded gets the reward, so others leave it some time to end its own demand."""
     for demand in dispute.open:
         asked = dispute.demanded[demand.part].where
         wait = 0 if demand.demander == me else 1 + (demand.deadline - asked.time) // COURTESY

@@ -178,7 +178,8 @@ def _check_usage(
     has_range: bool,
     files: int,
 ) -> None:
-    """Three commands in one: a range, one REQUEST, or one file to verify."""
+    """Checks which of three commands is meant: a range, one REQUEST, or one file to verify. Raises
+    UsageError where the options do not go together."""
     if request_id is not None and evidence is not None:
         raise click.UsageError("--verify reads a file: it takes no REQUEST.")
     if (request_id or evidence) and has_range:
@@ -248,7 +249,7 @@ def _one(
 
 
 def rerun(path: Path, model: Model, payload: bytes) -> bytes:
-    """The output as we compute it."""
+    """Computes the output here."""
     if model.assurance is Assurance.EXACT:
         return load_engine(path.read_bytes(), model).infer(payload)
     # A hostile file can kill the process that onnxruntime runs in.

@@ -199,7 +199,7 @@ class SecondNode:
         self._history = History(same_chain(url, session), session.deployment)
 
     def objection(self, request_id: RequestId, payload: bytes, subject: Subject) -> str | None:
-        """Why what we read is not what the chain says; None if it is."""
+        """Says why what we read is not what the chain says. Gives None if it is."""
         try:
             found = self._history.request(request_id)
         except ChainError as error:

@@ -83,7 +83,7 @@ class Daemon:
         return Executor(self.processes, time_limit, self.memory_limit * 2**20)
 
     def run(self, program: Program) -> None:
-        """Until a signal comes or, with --once, nothing is left that can be done now."""
+        """Runs until a signal comes or, with --once, until nothing is left that can be done now."""
         stop = Flag()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
@@ -196,13 +196,13 @@ def _state_file(session: Session, account: Address, suffix: str) -> Path:
 
 
 def _name(session: Session, account: Address, suffix: str) -> str:
-    """Of a program, the same over all of its runs, and no other's."""
+    """Names a program. The name is the same over all of its runs, and no other program has it."""
     queue = session.deployment.queue[2:10].lower()
     return f"{session.chain.id}-{queue}-{account[2:10].lower()}{suffix}"
 
 
 def configure_logs(as_json: bool) -> None:
-    """A sentence and fields: for a person on a terminal, as JSON for a machine."""
+    """Sets up logs of a sentence and fields: as text on a terminal, as JSON for a machine."""
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -227,8 +227,8 @@ def _machine(value: Any) -> Any:
 
 
 def _shown(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Whatever a stranger, a server or a node wrote into a field; values that are no strings are
-    shown as Python writes them, which hides nothing."""
+    """Makes visible whatever a stranger, a server or a node wrote into a field. Values that are no
+    strings stay, because Python's own way of writing them hides nothing."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = visible_lines(value) if name == "exception" else visible(value)

@@ -140,7 +140,8 @@ def show_(
 
 
 def chosen(found: RequestHistory, number: int | None) -> tuple[int, ResultProposed, Dispute]:
-    """Of all proposals for a request the `number`th, or that which is asked about most likely."""
+    """Gives the proposal of that number, of all proposals for a request. Without a number, it gives
+    the last one that is disputed, or else the last one."""
     if not found.claims:
         raise NotFound("There is nothing to dispute: no result was proposed for this request.")
     if number is not None and number > len(found.claims):
@@ -180,7 +181,7 @@ def state(dispute: Dispute, claim: ResultProposed) -> str:
 
 
 def slashed(request: Request, dispute: Dispute) -> Slashed | None:
-    """What a conviction led to; None where there was none."""
+    """Says what a conviction led to. Gives None where there was none."""
     match dispute.conviction:
         case FraudProven(challenger=challenger):
             return Slashed(request.bond, reward(request), challenger)
@@ -228,7 +229,7 @@ def _what(event: DisputeEvent) -> str:
 
 
 def part_name(part: Part) -> str:
-    """A part in words."""
+    """Describes a part in words."""
     places = f"{part.first}…{part.first + part.count - 1}" if part.count > 1 else f"{part.first}"
     if part.value == VALUE_TREE:
         return f"values' roots {places}" if part.height == 0 else f"height {part.height}: {places}"

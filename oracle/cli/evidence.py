@@ -41,7 +41,7 @@ def gather(
     limits: Limits,
     with_file: bool,
 ) -> Bundle:
-    """The evidence about `claim`, right or wrong; the model's file is at `path`."""
+    """Gathers the evidence about `claim`, right or wrong. The model's file is at `path`."""
     if model.model.assurance is Assurance.VANILLA:
         raise EvidenceError("There is no evidence about a result of a VANILLA model.")
     what = model.model
@@ -121,7 +121,8 @@ def verify(path: Path, file: Path | None, rpc: str | None, limits: Limits, as_js
 
 @contextmanager
 def _model_file(bundle: Bundle, file: Path | None) -> Iterator[Path | None]:
-    """The bundle's own, the one that is given, or one in the cache."""
+    """Gives the path of the model's file: the bundle's own, the one that is given, or one in the
+    cache."""
     if bundle.onnx is None:
         needed = preimage.model_of(bundle.model).file_hash
         if file is not None and sha256(file) != needed:
@@ -139,7 +140,8 @@ def _reference(where: Where) -> Reference:
 
 
 def _preimage(session: Session, model: ModelHistory) -> bytes:
-    """From the log as it stands: what was decoded may not be what was hashed."""
+    """Reads the preimage of the model's id from the log as it stands, because what was decoded may
+    not be what was hashed."""
     where = model.published.where
     registry = (session.deployment.registry,)
     for log in session.chain.logs(registry, where.block, where.block, model.model_id):

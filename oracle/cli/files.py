@@ -28,7 +28,8 @@ def model_files(
 
 
 def model_path(found: ModelHistory, file: Path | None, settings: Settings) -> Path:
-    """Where the model's file is, checked against its hash: `file`, the cache, or its URIs."""
+    """Gives the path of the model's file, checked against its hash: `file`, or one from the cache
+    or from the model's URIs."""
     if file is None:
         return model_files(settings).fetch(found.model.file_hash, found.uris)
     actual = sha256(file)
@@ -41,7 +42,8 @@ def model_path(found: ModelHistory, file: Path | None, settings: Settings) -> Pa
 
 
 def read_file(path: Path, most: int = MAX_MODEL) -> bytes:
-    """A file that somebody may have sent: no more than `most` bytes of it are read."""
+    """Reads a file that a stranger may have sent. It reads no more than `most` bytes, and raises
+    ConfigError where the file is longer."""
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)

@@ -86,5 +86,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _print_bug(*error: Any) -> None:
-    """As Python would, but for what a stranger wrote into the error."""
+    """Prints an error as Python would, but makes visible what a stranger wrote into it."""
     sys.stderr.write(visible_lines("".join(traceback.format_exception(*error))) + "\n")

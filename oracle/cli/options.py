@@ -123,7 +123,7 @@ MODEL_OR_FILE = ModelOrFile()
 
 
 def chain_options(command: F) -> F:
-    """--rpc and --deployments: which chain, and where its contracts are."""
+    """Adds --rpc and --deployments, which say which chain is meant, and where its contracts are."""
     for option in (
         click.option("--rpc", metavar="URL", help="The node. [default: $EXACTUM_RPC]"),
         click.option(
@@ -138,7 +138,7 @@ def chain_options(command: F) -> F:
 
 
 def key_options(command: F) -> F:
-    """--key and --password-file: who signs."""
+    """Adds --key and --password-file, which say who signs."""
     for option in (
         click.option(
             "--key",

@@ -20,9 +20,11 @@ SHOWN = 20  # elements of a tensor in a table
 
 
 def parse(text: str, signature: Signature) -> bytes:
-    """The input payload of `text`: JSON, @FILE with JSON, or the payload itself as 0x….
+    """Reads the input payload from `text`, which is JSON, @FILE with JSON, or the payload itself as
+    0x….
 
-    One input: nested lists. Several: an object with a value for each name."""
+    One input is given as nested lists, several as an object with a value for each name.
+    """
     if text.startswith("@"):
         try:
             text = read_file(Path(text[1:]), MAX_TEXT).decode()
@@ -79,7 +81,7 @@ def _array(values: Any, tensor: TensorType, signature: Signature) -> Array:
 
 
 def elements(payload: bytes, tensors: Sequence[TensorType]) -> dict[str, Any]:
-    """For JSON: each tensor by name, as nested lists."""
+    """Gives each tensor by name, as nested lists for JSON."""
     arrays = decode(payload, tensors)
     return {tensor.name: array.tolist() for tensor, array in zip(tensors, arrays, strict=True)}
 

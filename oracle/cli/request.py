@@ -227,7 +227,8 @@ def _is_over(session: Session, found: RequestHistory) -> bool:
 
 
 def _is_final(session: Session, found: RequestHistory) -> bool:
-    """Settled, or the window is over: finality needs no transaction."""
+    """Says whether a result is final: it is settled, or its window is over, since finality needs no
+    transaction."""
     if found.status is Status.SETTLED:
         return True
     proposed = found.proposed
@@ -245,7 +246,7 @@ def _state(session: Session, found: RequestHistory) -> Text:
 
 
 def _sentence(session: Session, found: RequestHistory) -> str:
-    """How the request stands, with markup."""
+    """Says how the request stands, with markup."""
     now = session.chain.block("latest").time
     asked = found.created.request
     match found.status:

@@ -40,7 +40,7 @@ class Session:
 
     @property
     def disputes(self) -> Disputes | None:
-        """None where another contract than ours may slash."""
+        """The Disputes contract, or None where a contract that is not ours may slash."""
         if not self.deployment.has_disputes:
             return None
         return Disputes(self.chain, self.deployment)
@@ -67,7 +67,7 @@ def deployment_path(settings: Settings, chain: Chain, folder: Path | None) -> Pa
 
 
 def keystore_path(settings: Settings, name: str) -> Path:
-    """`name` is a name of ours, or the path of a keystore file."""
+    """Gives the path of a keystore. `name` is one of our keys' names, or the path itself."""
     if "/" in name or name.endswith(".json"):
         return Path(name)
     return settings.keys / f"{name}.json"

@@ -32,7 +32,8 @@ err = _Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji
 
 
 def styled(markup: str, *values: object) -> Text:
-    """Our own markup, with `values` in place of each {}: these are shown, whatever they hold."""
+    """Renders our own markup with `values` in place of each {}. The values are shown as they are,
+    whatever markup they hold."""
     # Not by rich's `escape`, which loses backslashes: the markup is read before the values come.
     template = Text.from_markup(markup.replace("{}", _PLACE), emoji=False)
     places = [at for at, letter in enumerate(template.plain) if letter == _PLACE]
@@ -48,12 +49,12 @@ def _filled(place: Text, value: object) -> Text:
 
 
 def lines(texts: Iterable[str]) -> Text:
-    """Each on a line of its own."""
+    """Puts each text on a line of its own."""
     return Text("\n".join(map(visible, texts)))
 
 
 def ether(wei: int) -> str:
-    """Exactly, in the unit that reads best."""
+    """Gives the exact amount, in the unit that reads best."""
     for unit, size in (("ether", 10**18), ("gwei", 10**9)):
         if abs(wei) >= size // 1000:
             return f"{(Decimal(wei) / size).normalize():f} {unit}"
@@ -61,12 +62,12 @@ def ether(wei: int) -> str:
 
 
 def rounded(wei: int) -> str:
-    """In ether, to three digits: for a table, next to others."""
+    """Gives the amount in ether to three digits, for a table."""
     return f"{wei / 10**18:.3g} ether"
 
 
 def short(value: bytes | str) -> str:
-    """An id or an address for a table: enough to tell it from the next."""
+    """Shortens an id or an address for a table, to what tells it from the next."""
     text = "0x" + value.hex() if isinstance(value, bytes) else value
     return f"{text[:10]}…{text[-4:]}"
 
@@ -84,7 +85,8 @@ def signature(tensors: Sequence[TensorType]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """For JSON: bytes as hex, enums by name, integers beyond 2^53 as decimal strings."""
+    """Makes a value fit for JSON: bytes as hex, enums by name, integers beyond 2^53 as decimal
+    strings."""
     if isinstance(value, bytes):
         return hex_(value)
     if isinstance(value, Enum):
@@ -107,7 +109,7 @@ def print_json(value: Any) -> None:
 
 
 def print_fields(title: str, rows: Mapping[str, object]) -> None:
-    """Names and values, one a line."""
+    """Prints names and values, one pair a line."""
     table = Table(
         title=title,
         title_justify="left",

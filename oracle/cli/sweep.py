@@ -72,7 +72,7 @@ def scope(
     models: Iterable[bytes],
     operators: Iterable[str],
 ) -> Scope:
-    """The range that is meant, checked against the chain."""
+    """Makes the range that is meant, and checks it against the chain."""
     head = session.chain.block("latest").number
     first = session.deployment.first_block if from_block is None else from_block
     last = head if to_block is None else to_block
@@ -97,7 +97,7 @@ def _fetching(
 
 @contextmanager
 def _shown(scope: Scope, hidden: bool) -> Iterator[Callable[[auditor.Progress], None]]:
-    """A bar on standard error while it works."""
+    """Shows a bar on standard error while the audit works."""
     columns = (
         TextColumn("Auditing"),
         BarColumn(),

@@ -35,7 +35,7 @@ class Weights:
 
 
 def flat(x: Array) -> Array:
-    """In the one layout that the kernels are compiled for."""
+    """Lays an array out in the one way that the kernels are compiled for."""
     x = np.ascontiguousarray(x).reshape(-1)
     return x if x.flags.writeable and x.flags.aligned else x.copy()
 
@@ -66,7 +66,8 @@ class Contraction:
         outputs: int,
         own_weights: bool = False,
     ):
-        """`own_weights`: each image has weights of its own."""
+        """Plans the sums over the windows of an image of shape `x`. With `own_weights` each image
+        has weights of its own."""
         from oracle.exact.kernels.contraction import contract
 
         self._contract = contract
@@ -85,7 +86,7 @@ class Contraction:
         self._numbers = (*bands.numbers, groups, channels, outputs, int(own_weights))
 
     def rounded(self, x: Array, weights: Weights, bias: Bias = NO_BIAS) -> tuple[Array, int]:
-        """float32 of the exact sums, and how many are OPEN."""
+        """Gives the exact sums rounded to float32, and how many are left OPEN."""
         bands = self._bands
         out = np.empty(self._shape, np.float32)
         left = self._contract(
@@ -108,8 +109,9 @@ class Contraction:
 
 
 def _cut(taps: Sequence[int], channels: int, panel: int) -> tuple[Array, Array]:
-    """The terms as pieces [·, 2] of neighbours, (start, length), cut where a panel of so many terms
-    ends; and of each panel the first piece, the last but one, and the first term."""
+    """Cuts the terms into pieces [·, 2] of neighbours, (start, length), and ends a piece wherever a
+    panel of `panel` terms ends. Gives also for each panel its first piece, the place after its last
+    one, and its first term."""
     runs: list[list[int]] = []
     for at in taps:
         if runs and sum(runs[-1]) == at:

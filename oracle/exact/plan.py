@@ -38,19 +38,20 @@ class Plan:
 
 
 def planned(program: Program, kernels: Kernels, *, fusing: bool) -> Plan:
-    """With a step for every node, or for every fusion where `fusing`. What is prepared is added to
-    `kernels`, for other plans of the program."""
+    """Makes a plan with a step for every node, or for every fusion where `fusing`. The kernels that
+    it prepares are added to `kernels`, for other plans of the program."""
     return _Planner(program, kernels).plan(fusions(program) if fusing else {})
 
 
 def planned_for(program: Program, kernels: Kernels | None, wanted: Collection[int]) -> Plan:
-    """With a step for every node that is wanted or that one of those needs; no value is kept beyond
-    the step that reads it last. Without `kernels`, with those that are the law."""
+    """Makes a plan with a step for every node that is wanted or that one of those needs. It keeps
+    no value beyond the step that reads it last. Without `kernels` it takes the plain kernels, which
+    define the law."""
     return _Planner(program, kernels).plan_for(wanted)
 
 
 def planned_plainly(program: Program) -> Plan:
-    """With the kernels that are the law."""
+    """Makes a plan with the plain kernels, which define the law."""
     return _Planner(program, None).plan({})
 
 
@@ -80,8 +81,9 @@ class _Planner:
         return Plan(self._freeing(outputs), tuple(self._start), outputs)
 
     def plan_for(self, wanted: Collection[int]) -> Plan:
-        """Each step reads its operands in their own shapes by itself: what lies askew in memory is
-        copied for that, and such a copy would live as long as anybody reads the same shape."""
+        """Plans the steps that lead to the nodes in `wanted`. Each step brings its operands into
+        their own shapes by itself. An operand that is not contiguous is copied for that, and a copy
+        that were kept in a slot would live as long as any step reads the same shape."""
         nodes = self._program.nodes
         needed = needed_by(nodes, wanted)
         for index in sorted(needed):
@@ -105,8 +107,8 @@ class _Planner:
         )
 
     def _kernel(self, node: Node) -> Kernel:
-        """One for all nodes of an op that have the same constants and types: what is prepared of a
-        recurrence's weights is prepared once, not once a step."""
+        """Gives the kernel of a node. Nodes of one op with the same constants and types share it,
+        so that the weights of a recurrence are prepared once, not once a step."""
         primitive = PRIMITIVES[node.op]
         if self._kernels is None:
             return lambda *arrays: primitive.plain(node, arrays)
@@ -122,7 +124,7 @@ class _Planner:
         return self._kernels[key]
 
     def _slot(self, operand: Operand) -> int:
-        """Where the operand is, in its own shape."""
+        """Gives the slot that has the operand in its own shape."""
         if operand.kind is OperandKind.CONSTANT:
             return self._constant(operand.index, operand.type.shape)
         if operand.kind is OperandKind.INPUT:
@@ -133,7 +135,7 @@ class _Planner:
         return slot if shape == operand.type.shape else self._view(slot, operand.type.shape)
 
     def _given(self, given: Given) -> int:
-        """Where it is, in whatever shape."""
+        """Gives the slot that has the operand, in whatever shape."""
         match given.kind:
             case OperandKind.INPUT:
                 return given.index
@@ -158,7 +160,7 @@ class _Planner:
 
 
 def needed_by(nodes: Sequence[Node], wanted: Collection[int]) -> set[int]:
-    """Those wanted, and all whose values go into theirs."""
+    """Finds the nodes that are wanted, and all whose values they need."""
     needed: set[int] = set()
     left = [*wanted]
     while left:

@@ -32,7 +32,7 @@ class Runner:
         self._after_inputs = self._plan.start[len(self._signature.inputs) :]
 
     def infer(self, payload: bytes) -> bytes:
-        """The outputs' payload for the inputs' payload. Raises PayloadError."""
+        """Computes the outputs' payload for the inputs' payload. Raises PayloadError."""
         self._refuse_flushing()
         read = decode(payload, self._signature.inputs)
         with np.errstate(all="ignore"):
@@ -40,9 +40,8 @@ class Runner:
         return encode(arrays, self._signature.outputs)
 
     def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """The canonical outputs for arrays of the signature's shapes and dtypes, which are read in
-        their canonical form. Raises PayloadError where they do not fit.
-        """
+        """Computes the canonical outputs for arrays of the signature's shapes and dtypes, which are
+        read in their canonical form. Raises PayloadError where they do not fit."""
         self._refuse_flushing()
         self._check(inputs)
         # Infinities, NaNs and wrapped integers are results like others.
@@ -50,15 +49,16 @@ class Runner:
             return self._run([np.asarray(_canonical(array), order="C") for array in inputs])
 
     def values(self, inputs: Sequence[Array]) -> Iterator[Array]:
-        """Every node's value in order, canonical: what a trace commits to. As `run` otherwise."""
+        """Yields every node's value in order and in canonical form, which is what a trace commits
+        to. It reads its inputs as `run` does, and raises PayloadError as `run` does."""
         return (canonical(value) for _, value in self.each(inputs))
 
     def each(
         self, inputs: Sequence[Array], wanted: Collection[int] | None = None
     ) -> Iterator[tuple[int, Array]]:
-        """Nodes and their values, in order: of all nodes or of those wanted, for which no more is
-        computed than they need. It holds no value that nobody reads again, and makes no copy: NaNs
-        may have any payload."""
+        """Yields nodes and their values, in order: of all nodes, or of those in `wanted`, for which
+        no more is computed than they need. It holds no value that nobody reads again, and makes no
+        copy. NaNs may have any payload."""
         self._refuse_flushing()
         self._check(inputs)
         read = [np.asarray(canonical(array), order="C") for array in inputs]
@@ -100,25 +100,27 @@ class Runner:
 
 
 def run(program: Program, inputs: Sequence[Array], *, plain: bool = False) -> tuple[Array, ...]:
-    """One run; make a Runner for more than one."""
+    """Runs a program once. For more than one run, make a Runner."""
     return Runner(program, plain=plain).run(inputs)
 
 
 def infer(program: Program, payload: bytes) -> bytes:
-    """One run on a payload; make a Runner for more than one."""
+    """Runs a program once on a payload. For more than one run, make a Runner."""
     return Runner(program).infer(payload)
 
 
 def _owned(array: Array | None) -> Array:
-    """The canonical array, which is neither an input's memory nor a constant's."""
+    """Gives the canonical array in memory of its own, which is neither an input's nor a
+    constant's."""
     assert array is not None, "an output was freed"
     clean = _canonical(array)
     return clean.copy() if clean is array else clean
 
 
 def _canonical(array: Array) -> Array:
-    """As `tensor.canonical`, where numpy's warnings are off already: what a small model would feel.
-    A float32 array is copied."""
+    """Makes an array canonical as `tensor.canonical` does, but expects numpy's warnings to be off
+    already, because turning them off takes a noticeable time in a small model. A float32 array is
+    copied."""
     if array.dtype.num != _FLOAT32:
         return array
     clean: Array = np.asarray(np.add(array, _ZERO))

@@ -80,8 +80,8 @@ class Answers:
     def ready(
         self, model: Model, uris: Callable[[], Sequence[str]], is_urgent: bool = False
     ) -> bool:
-        """Whether `ask` has what it needs: the file is here, or could not be had, which `ask` then
-        says. Else has it fetched."""
+        """Says whether `ask` need not wait for the file. That is so if the file is here, or if it
+        could not be had, which `ask` then reports. Otherwise it starts to fetch the file."""
         fetches = self._urgent_fetches if is_urgent else self._fetches
         return fetches.ready(model, uris)
 
@@ -91,8 +91,8 @@ class Answers:
         return self._begin(self._run, model, uris, payload, Infer())
 
     def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
-        """What the task asks for. Fails as `submit` does; also while the file is being fetched, for
-        nothing waits here."""
+        """Computes what the task asks for. It fails as `submit` does. It also fails while the file
+        is being fetched, because nothing waits here."""
         return self._begin(self._answer, model, uris, payload, task)
 
     def keep(self, files: Set[bytes]) -> None:
@@ -186,7 +186,8 @@ class Answers:
             return self._quiet.get(file_hash, 0.0) > self._clock()
 
     def _let_rest(self, file_hash: bytes) -> None:
-        """Each try may cost the adviser's process, and all the time that it has."""
+        """Keeps the adviser from this model for a while, since each try may cost its process and
+        all the time that it has."""
         with self._lock:
             self._quiet[file_hash] = self._clock() + QUIET
             self._quiet.move_to_end(file_hash)

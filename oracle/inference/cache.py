@@ -54,11 +54,12 @@ class Cache:
         self._last_kept: Set[bytes] | None = None
 
     def has(self, file_hash: bytes) -> bool:
-        """Whether there is a file of that name, unchecked: a look that costs nothing."""
+        """Says whether there is a file of that name. It does not check the file, so it costs
+        nothing."""
         return any(path.exists() for path in self._places(file_hash))
 
     def path(self, file_hash: bytes) -> Path | None:
-        """Where the file is, if it is here. One whose bytes changed is removed."""
+        """Finds the file, if it is here. A file whose bytes changed is removed."""
         for path in self._places(file_hash):
             try:
                 if self._is_whole(path, file_hash):
@@ -70,8 +71,8 @@ class Cache:
 
     @contextmanager
     def held(self, file_hash: bytes) -> Iterator[Path]:
-        """Where the file is, which nobody evicts until the block ends. Raises ModelUnavailable
-        where it is not, or not any more: it can be fetched again."""
+        """Gives the path of the file and keeps it from being evicted until the block ends. Raises
+        ModelUnavailable where the file is not here, or no longer; it can be fetched again."""
         path = self.path(file_hash)
         file = None if path is None else _opened(path)
         if path is None or file is None:
@@ -84,7 +85,8 @@ class Cache:
 
     @contextmanager
     def incoming(self, is_own: bool = False) -> Iterator["Incoming"]:
-        """A file in the making; what is not kept by the end of the block is removed."""
+        """Opens a new file to be filled. If it is not kept by the end of the block, it is
+        removed."""
         self._fetched.mkdir(parents=True, exist_ok=True)
         with self._locked():  # or another process takes it for the leftover of a killed one
             number, name = tempfile.mkstemp(dir=self._fetched, prefix=".", suffix=_PART)
@@ -169,7 +171,7 @@ class Cache:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One thread of one process at a time."""
+        """Lets one thread of one process in at a time."""
         with (self._root / ".lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -247,7 +249,7 @@ class Incoming:
 
 
 def _opened(path: Path) -> BinaryIO | None:
-    """The file, locked against eviction until it is closed; None if it is gone."""
+    """Opens the file and locks it against eviction until it is closed. Gives None if it is gone."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -260,7 +262,7 @@ def _opened(path: Path) -> BinaryIO | None:
 
 
 def _evict(path: Path) -> bool:
-    """Whether the file is gone. One that somebody holds locked stays."""
+    """Removes a file unless somebody holds it locked, and says whether it is gone."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -91,13 +91,13 @@ def serve(
 
 
 def packed(error: OracleError) -> bytes:
-    """The error with its values, as JSON."""
+    """Writes the error with its values as JSON."""
     fields = {"type": type(error).__name__, "message": str(error), "values": vars(error)}
     return orjson.dumps(fields, default=str)
 
 
 def unpacked(data: bytes) -> OracleError:
-    """The error that was packed; InferenceFailed where `data` is none."""
+    """Reads the error that was packed. Gives InferenceFailed where `data` holds none."""
     try:
         fields = orjson.loads(data)
         kind, message, values = fields["type"], str(fields["message"]), fields["values"]
@@ -119,8 +119,8 @@ def _send(answers: "Connection[object, object]", outcome: Outcome, data: bytes) 
 
 
 def _end_with_parent(jobs: int) -> None:
-    """The parent alone holds the other end of `jobs`; when it is gone, so is the parent, killed
-    perhaps while this process computes."""
+    """Ends this process when the parent is gone. The parent alone holds the other end of `jobs`,
+    and it may be killed while this process computes."""
     poll = select.poll()
     poll.register(jobs, 0)  # hang-up is always told
     poll.poll()

@@ -26,8 +26,8 @@ class Element:
 
 
 def compare(claimed: bytes, recomputed: bytes, tensors: Sequence[TensorType]) -> list[Element]:
-    """All elements, by the bits as they stand in the payload: the claim is not made canonical
-    first, for a negative zero is a wrong result, and so is a bool of 2."""
+    """Compares all elements by the bits as they stand in the payload. The claim is not made
+    canonical first, because a negative zero is a wrong result, and so is a bool of 2."""
     return [
         _element(claimed, recomputed, offset, index, tensor)
         for offset, tensor in _placed(tensors)
@@ -38,7 +38,7 @@ def compare(claimed: bytes, recomputed: bytes, tensors: Sequence[TensorType]) ->
 def first_differences(
     claimed: bytes, recomputed: bytes, tensors: Sequence[TensorType]
 ) -> list[int]:
-    """Of each tensor, the first element that differs; -1 where none does."""
+    """Finds the first element of each tensor that differs; -1 where none does."""
     found = []
     for offset, tensor in _placed(tensors):
         places = _differing(claimed, recomputed, offset, tensor)
@@ -49,7 +49,7 @@ def first_differences(
 def first_difference(
     claimed: bytes, recomputed: bytes, tensors: Sequence[TensorType]
 ) -> tuple[Element, int] | None:
-    """The first element that differs, and how many do; None where none does."""
+    """Finds the first element that differs, and how many do, or None where none does."""
     first, count = None, 0
     for offset, tensor in _placed(tensors):
         places = _differing(claimed, recomputed, offset, tensor)
@@ -88,7 +88,8 @@ def _element(
 
 
 def _value(bits: bytes, dtype: DType) -> str:
-    """As a person reads it. A bool is shown as its byte where it is none, a −0 with its sign."""
+    """Shows an element as a person reads it: a bool other than 0 and 1 as its byte, a −0 with its
+    sign."""
     if dtype is DType.BOOL:
         return {0: "False", 1: "True"}.get(bits[0], str(bits[0]))
     if dtype is DType.BFLOAT16:

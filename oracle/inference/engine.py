@@ -137,12 +137,12 @@ class Job:
 
     @property
     def patience(self) -> float:
-        """Seconds that it must be given."""
+        """The seconds that it must be given."""
         return getattr(self.task, "patience", 0.0)
 
     @property
     def longest(self) -> int:
-        """Bytes that an answer may have."""
+        """The most bytes that an answer may have."""
         match self.task:
             case Infer():
                 return self.signature.output_length
@@ -161,7 +161,7 @@ class Job:
                 return MAX_FINDING
 
     def fits(self, length: int) -> bool:
-        """Whether an answer may have that length."""
+        """Says whether an answer may have that length."""
         if isinstance(self.task, Infer):
             return length == self.longest
         return 0 <= length <= self.longest
@@ -235,7 +235,7 @@ class Exact:
         return self.runner.infer(payload)
 
     def testify(self, payload: bytes, output: bytes) -> bytes:
-        """What `Testify` asks for."""
+        """Computes what `Testify` asks for."""
         inputs = decode(payload, self.runner.program.signature.inputs)
         ours = self.runner.infer(payload)
         return serialization.dump(
@@ -365,7 +365,8 @@ def _read(path: Path) -> bytes:
 
 
 def _check_signature(actual: Signature, needed: Signature) -> None:
-    """Names are left out: they bind nothing, and a publisher could silence all by a wrong one."""
+    """Checks that the file has the types of the published signature. Names are not compared: they
+    have no effect, and with a wrong one a publisher could keep everybody from running the model."""
     if _types(actual) != _types(needed):
         raise ModelMismatch(
             f"The file takes {_list(actual.inputs)} and gives {_list(actual.outputs)}; the model's"

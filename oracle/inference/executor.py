@@ -95,7 +95,7 @@ class Executor:
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="executor")
 
     def submit(self, job: Job) -> "Future[bytes]":
-        """`infer` in the background."""
+        """Runs `infer` in the background."""
         return self._threads.submit(self.infer, job)
 
     def infer(self, job: Job) -> bytes:
@@ -104,7 +104,8 @@ class Executor:
         return self.run(job).data
 
     def run(self, job: Job, apart_from: int | None = None) -> Ran:
-        """As `infer`, and not in the process `apart_from`: where no other is free, in a new one."""
+        """Runs a job as `infer` does, but not in the process `apart_from`. If no other process is
+        free, it starts a new one."""
         child = self._take(job, apart_from)
         limits = {
             Outcome.PREPARING: self._prepare_limit,
@@ -127,7 +128,7 @@ class Executor:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Of the children."""
+        """The process ids of the children."""
         with self._changed:
             return tuple(child.pid for child in self._children)
 
@@ -293,7 +294,7 @@ class _Child:
         return message[0], message[1:]
 
     def _ending(self) -> str:
-        """How the process ended."""
+        """Says how the process ended."""
         try:
             code = self._process.wait(END_LIMIT)
         except subprocess.TimeoutExpired:

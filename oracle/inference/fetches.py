@@ -27,8 +27,8 @@ class Fetches:
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="fetches")
 
     def ready(self, model: Model, uris: Callable[[], Sequence[str]]) -> bool:
-        """Whether there is nothing to wait for: the file is here, or cannot be had. Else begins to
-        fetch it, if it is its turn."""
+        """Says whether there is nothing to wait for, because the file is here or cannot be had.
+        Otherwise it begins to fetch the file, if it is its turn."""
         file_hash = model.file_hash
         with self._lock:
             if file_hash in self._running:

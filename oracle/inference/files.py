@@ -56,15 +56,17 @@ class ModelFiles:
             raise ConfigError(f"The file cannot be kept in {self._root}: {error}.") from error
 
     def has(self, file_hash: bytes) -> bool:
-        """Whether there is a file of that name: a look that costs nothing."""
+        """Says whether there is a file of that name. It does not check the file, so it costs
+        nothing."""
         return self._cache.has(file_hash)
 
     def path(self, file_hash: bytes) -> Path | None:
-        """Where the file is, if it is here. One whose bytes changed is removed."""
+        """Finds the file, if it is here. A file whose bytes changed is removed."""
         return self._cache.path(file_hash)
 
     def held(self, file_hash: bytes) -> AbstractContextManager[Path]:
-        """Where the file is, which is not evicted until the block ends. Raises ModelUnavailable."""
+        """Gives the path of the file and keeps it from being evicted until the block ends. Raises
+        ModelUnavailable."""
         return self._cache.held(file_hash)
 
     def keep(self, hashes: Set[bytes]) -> None:
@@ -72,7 +74,7 @@ class ModelFiles:
         self._cache.keep(hashes)
 
     def fetch(self, file_hash: bytes, uris: Sequence[str]) -> Path:
-        """Where the file is kept, after fetching it from the first URI that gives it.
+        """Fetches the file from the first URI that gives it, unless it is here, and gives its path.
 
         Raises ModelMismatch if every URI gives other bytes, CacheFull if there is no room, else
         ModelUnavailable with the reason of each.

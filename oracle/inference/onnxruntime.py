@@ -83,11 +83,12 @@ class Native:
         self.signature = _signature(self._session)
 
     def run(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
-        """The outputs as onnxruntime gives them. Raises InferenceFailed."""
+        """Computes the outputs, as onnxruntime gives them. Raises InferenceFailed."""
         return _run(self._session, arrays)
 
     def infer(self, payload: bytes) -> bytes:
-        """The outputs' payload, canonical. Raises PayloadError where `payload` does not fit."""
+        """Computes the outputs' payload, in canonical form. Raises PayloadError where `payload`
+        does not fit."""
         outputs = self.run(decode(payload, self.signature.inputs))
         try:
             return encode(outputs, self.signature.outputs)
@@ -138,14 +139,13 @@ def differs(
     signature: Signature,
     relative: float = RELATIVE_NOISE,
 ) -> str | None:
-    """Where and by how much the two differ beyond noise; None where they agree.
+    """Says where and by how much the two differ beyond noise, or gives None where they agree.
 
     Floats may differ by `relative` of the largest finite element of their output, and must agree on
-    which are NaN or infinite. Anything else must be equal, but for two cases: a row's label may
+    which are NaN or infinite. Anything else must be equal, but for two cases. A row's label may
     differ if the signature also gives scores [rows, classes] whose two best in that row are within
-    noise of each other, or one score [rows, 1] within noise of zero, for then either label is as
-    good; and 8-bit integers are numbers like
-    floats where the network quantizes.
+    noise of each other, or one score [rows, 1] within noise of zero, because then either label is
+    as good. And 8-bit integers are compared like floats where the network quantizes.
     """
     if len(native) != len(exact):
         return f"The exact run gave {len(exact)} outputs, onnxruntime {len(native)}."
@@ -165,7 +165,7 @@ def differs(
 
 
 def _is_noisy(array: Array, relative: float) -> bool:
-    """Whether its elements are numbers that noise may change, and not places or choices."""
+    """Says whether the elements are numbers that noise may change, and not places or choices."""
     small = array.dtype in (np.int8, np.uint8) and relative > RELATIVE_NOISE
     return small or np.issubdtype(array.dtype, np.floating)
 
@@ -185,8 +185,8 @@ def _beyond_noise(ours: Array, theirs: Array, relative: float) -> Array:
 
 
 def _unexcused(wrong: Array, exact: Sequence[Array], relative: float) -> Array:
-    """`wrong` without the rows whose two best scores are within noise, or whose one score is within
-    it of zero."""
+    """Gives `wrong` without the rows whose two best scores are within noise, or whose one score is
+    within noise of zero."""
     if wrong.ndim not in (1, 2) or not wrong.any() or wrong.size != wrong.shape[0]:
         return np.asarray(wrong)
     excused = np.zeros(wrong.shape[0], np.bool_)
@@ -246,14 +246,14 @@ def _run(session: Any, arrays: Sequence[Array]) -> tuple[Array, ...]:
 
 
 def _end_if_out_of_memory(error: Exception) -> None:
-    """onnxruntime has no error of its own for it."""
+    """Raises MemoryError where memory ran out, since onnxruntime has no error of its own for it."""
     text = str(error)
     if "bad_alloc" in text or "bad allocation" in text or "Failed to allocate memory" in text:
         raise MemoryError(_line(error)) from error
 
 
 def _line(error: Exception) -> str:
-    """onnxruntime's message on one line, cut to a length that a log can bear."""
+    """Gives onnxruntime's message on one line, cut to a length that a log can bear."""
     return " ".join(str(error).split())[:400]
 
 
@@ -293,7 +293,7 @@ def _refused(why: str, advice: str) -> ModelRefused:
 
 
 def _parsed(model: bytes) -> ModelProto:
-    """The file, with nothing in it that makes onnxruntime read another one."""
+    """Reads the file, and refuses or removes what would make onnxruntime read another one."""
     proto = ModelProto()
     try:
         if len(model) > MAX_FILE:
@@ -344,7 +344,7 @@ def _attribute_tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
 
 
 def _nodes(proto: ModelProto) -> Iterator[NodeProto]:
-    """All of them, branches and functions included."""
+    """Yields all nodes, also those of branches and functions."""
     yield from _graph_nodes(proto.graph)
     for function in proto.functions:
         yield from function.node
@@ -359,8 +359,8 @@ def _graph_nodes(graph: GraphProto) -> Iterator[NodeProto]:
 
 
 def _quantizes(node: NodeProto) -> bool:
-    """Whether it rounds what it computes to a few steps: QuantizeLinear, QLinearConv, QGemm,
-    DynamicQuantizeLSTM …"""
+    """Says whether a node rounds what it computes to a few steps: QuantizeLinear, QLinearConv,
+    QGemm, DynamicQuantizeLSTM …"""
     return "Quantize" in node.op_type or node.op_type.startswith(("QLinear", "QGemm"))
 
 
@@ -395,7 +395,7 @@ def _freeze(graph: GraphProto, dims: Mapping[str, int]) -> None:
 
 
 def _without_zip_maps(proto: ModelProto) -> None:
-    """Each ZipMap passes its tensor through, as the law reads it."""
+    """Lets each ZipMap pass its tensor through, as the lowering reads it."""
     dropped: set[str] = set()
     for node in proto.graph.node:
         if node.domain == "ai.onnx.ml" and node.op_type == "ZipMap":

@@ -113,7 +113,8 @@ class Sources:
                 await file.close()
 
     async def _hurried(self, step: Coroutine[Any, Any, T], otherwise: str) -> T:
-        """A server that is slow on purpose gives up its place soon, long before `limit`."""
+        """Waits for one step, and raises Unreadable when it takes longer than `patience`. So a
+        server that is slow on purpose gives up its place long before `limit`."""
         try:
             async with asyncio.timeout(self._patience) as timeout:
                 return await step
@@ -149,7 +150,8 @@ class _Bounded:
 
 
 def _inline(uri: str) -> Iterator[bytes]:
-    """The bytes of a data URI, decoded piece by piece: it may be as long as a node lets it be."""
+    """Decodes a data URI and yields its bytes piece by piece, since it may be as long as a node
+    allows."""
     head, comma, _ = uri[:CHUNK].partition(",")
     if not comma:
         raise Unreadable("it cannot be read: a data URI has a comma")
@@ -170,7 +172,8 @@ def _inline(uri: str) -> Iterator[bytes]:
 
 
 def _copy(uri: str, sink: Sink) -> None:
-    """By the one filesystem named: `fsspec.open` would follow chains such as zip://…::file://…"""
+    """Copies a file through the one filesystem named, because `fsspec.open` would follow chains
+    such as zip://…::file://…"""
     try:
         file = fsspec.filesystem("file").open(uri, "rb")
     except (OSError, ValueError) as error:
@@ -181,7 +184,7 @@ def _copy(uri: str, sink: Sink) -> None:
 
 
 def masked(uri: str) -> str:
-    """`uri` fit for logs: no password, no query, and not the whole of a data URI."""
+    """Makes `uri` fit for logs: no password, no query, and not the whole of a data URI."""
     if len(uri) > _LONGEST:  # a data URI, or none that is read
         return f"{uri[:_LONGEST_SCHEME].partition(':')[0]}:…"
     try:
@@ -213,7 +216,7 @@ class _Guard:
 
 
 def is_public(address: str) -> bool:
-    """Whether the whole internet means the same machine by it."""
+    """Says whether the address means the same machine to the whole internet."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
@@ -226,7 +229,7 @@ def is_public(address: str) -> bool:
 
 
 def _endpoints(url: str) -> frozenset[Endpoint]:
-    """The addresses that a URL's host has."""
+    """Resolves the addresses of a URL's host."""
     parts = urlsplit(url)
     try:
         port = parts.port or (80 if parts.scheme == "http" else 443)

@@ -46,7 +46,8 @@ class Testimony:
 
 
 def testify(trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes) -> Testimony:
-    """About `theirs`, from our trace; `ours` is the output of a run without one."""
+    """Compares `theirs` with our trace and tells what is wrong in it. `ours` is the output of a run
+    without a trace."""
     program = trace.program
     if trace.output != ours:
         raise InferenceFailed("Two runs here give different outputs: this machine is not sound.")
@@ -81,7 +82,7 @@ def _wrong_element(
 
 
 def most_bytes(signature: Signature) -> int:
-    """No answer of a child is longer."""
+    """Gives the most bytes that the answer of a child has."""
     return 2 * (signature.output_length + MAX_PROOFS)
 
 

@@ -38,7 +38,7 @@ class Book:
         return self._store.request(request_id)
 
     def disputes_of(self, request_id: RequestId) -> list[Dispute]:
-        """Each with all that happened in it."""
+        """Gives the disputes about a request, each with all that happened in it."""
         fresh = [
             event
             for event in self._fresh
@@ -54,8 +54,8 @@ Decide = Callable[[Event, Book], Iterator[Decision]]
 
 
 def run(tick: Callable[[], None], stop: Flag, pause: float) -> None:
-    """Rounds until `stop` is set. A node that does not answer, or with an error of its own, is
-    waited for."""
+    """Works in rounds until `stop` is set. If a node does not answer, or answers with an error of
+    its own, it waits and tries again."""
     wait = pause
     while not stop.is_set():
         try:

@@ -258,7 +258,8 @@ class Store:
         )
 
     def _insert(self, connection: Connection, table: Table, **values: object) -> None:
-        """Or nothing, where the row is there already: events may be read twice."""
+        """Inserts a row, or does nothing where the row is there already, because events may be read
+        twice."""
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         connection.execute(dialect.insert(table).values(values).on_conflict_do_nothing())
 
@@ -269,7 +270,7 @@ class Store:
         return None if found is None else model_of(found)
 
     def preimage(self, model_id: ModelId) -> bytes | None:
-        """What the model's id is the hash of."""
+        """Gives the preimage of the model's id."""
         with self._begin() as connection:
             query = select(MODELS.c.preimage).where(MODELS.c.model_id == model_id)
             return connection.execute(query).scalar_one_or_none()
@@ -291,7 +292,7 @@ class Store:
             return bytes(connection.execute(query).scalar_one())
 
     def proposal(self, request_id: RequestId) -> tuple[Proposal, bytes] | None:
-        """The last proposal and its output."""
+        """Gives the last proposal and its output."""
         with self._begin() as connection:
             query = select(PROPOSALS).where(PROPOSALS.c.request_id == request_id)
             row = connection.execute(query).one_or_none()
@@ -306,7 +307,7 @@ class Store:
             return connection.execute(query).scalar_one_or_none()
 
     def output(self, request_id: RequestId) -> bytes | None:
-        """What we computed, if we have."""
+        """Gives the output that we computed, if we have."""
         with self._begin() as connection:
             query = select(REQUESTS.c.output).where(REQUESTS.c.request_id == request_id)
             return connection.execute(query).scalar_one_or_none()
@@ -320,13 +321,13 @@ class Store:
             )
 
     def took(self, request_id: RequestId) -> float | None:
-        """The seconds that our run took; None where we know of none."""
+        """Gives the seconds that our run took, or None where they are not known."""
         with self._begin() as connection:
             query = select(REQUESTS.c.seconds).where(REQUESTS.c.request_id == request_id)
             return connection.execute(query).scalar_one_or_none()
 
     def dispute(self, key: bytes) -> Dispute:
-        """The dispute with that key as far as we have read."""
+        """Gives the dispute with that key as far as its events are read."""
         query = (
             select(DISPUTE_EVENTS.c.event)
             .where(DISPUTE_EVENTS.c.dispute == key)
@@ -337,7 +338,7 @@ class Store:
         return replay(key, map(load_event, rows))
 
     def disputes(self, request_id: RequestId) -> list[Dispute]:
-        """All disputes about a request: one for each of its proposals that was disputed."""
+        """Lists the disputes about a request, one for each of its proposals that was disputed."""
         query = (
             select(DISPUTE_EVENTS.c.dispute)
             .where(DISPUTE_EVENTS.c.request_id == request_id)
@@ -349,19 +350,20 @@ class Store:
         return [self.dispute(key) for key in keys]
 
     def committed(self, commitment: bytes) -> int | None:
-        """The block of a commitment; None where there is none."""
+        """Gives the block of a commitment, or None where there is none."""
         query = select(COMMITMENTS.c.block).where(COMMITMENTS.c.commitment == commitment)
         with self._begin() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     def is_right(self, dispute: bytes) -> bool | None:
-        """What we found when we ran a proposal again; None where we have not yet."""
+        """Says whether a proposal was right when we ran it again. Gives None where we have not
+        yet."""
         query = select(CHECKS.c.is_right).where(CHECKS.c.dispute == dispute)
         with self._begin() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     def wrong(self) -> int:
-        """How many proposals we ever found to be wrong."""
+        """Counts the proposals that we ever found to be wrong."""
         query = select(func.count()).select_from(CHECKS).where(CHECKS.c.is_right.is_(False))
         with self._begin() as connection:
             return int(connection.execute(query).scalar_one())
@@ -380,8 +382,8 @@ class Store:
         return {RequestId(row.request_id): row.reason for row in rows}
 
     def spent(self) -> Wei:
-        """At most: gas of all that was mined, at the highest price that it might have paid, and
-        what was sent with it; and all that waits."""
+        """Adds up the most that may have been spent: the gas of all that was mined, at the highest
+        price that it might have paid, the value sent with it, and all that still waits."""
         columns = TRANSACTIONS.c
         query = select(
             columns.maximum, columns.value, columns.gas, columns.gas_used, columns.outcome
@@ -437,7 +439,7 @@ class Store:
             _set_declined(connection, row.duty.subject, None)
 
     def place(self, duty: int) -> tuple[int, int]:
-        """The block and the log that gave rise to it."""
+        """Gives the block and the index of the log that gave rise to a duty."""
         query = select(DUTIES.c.block, DUTIES.c.log_index).where(DUTIES.c.id == duty)
         with self._begin() as connection:
             row = connection.execute(query).one()
@@ -446,8 +448,8 @@ class Store:
     def duties(
         self, *states: State, kind: DutyKind | None = None, due_after: float | None = None
     ) -> list[Row]:
-        """The nearest deadline first; with `due_after`, in seconds, none whose deadline is by
-        then."""
+        """Lists duties, the nearest deadline first. With `due_after`, in seconds, it lists only
+        those whose deadline is later."""
         query = select(DUTIES).where(DUTIES.c.state.in_(states))
         if kind is not None:
             query = query.where(DUTIES.c.kind == kind)
@@ -492,7 +494,7 @@ class Store:
     # Transactions: the sender's Outbox.
 
     def record(self, sent: Sent) -> None:
-        """The transaction and its duties' new state, both or neither."""
+        """Stores the transaction together with its duties' new state: both or neither."""
         priority = sent.fees.priority
         with self._begin() as connection:
             connection.execute(
@@ -544,8 +546,8 @@ class Store:
         ]
 
     def close(self, nonce: int, outcome: Outcome, mined: bytes | None, gas_used: int) -> None:
-        """A duty whose transaction succeeded stays SENT until its event is read; any other is
-        open again."""
+        """Closes all transactions of a nonce. A duty whose transaction succeeded stays SENT until
+        its event is read; any other is open again."""
         open_ones = (TRANSACTIONS.c.nonce == nonce) & (TRANSACTIONS.c.outcome == Outcome.WAITING)
         with self._begin() as connection:
             lists = connection.execute(select(TRANSACTIONS.c.duties).where(open_ones)).scalars()
@@ -614,7 +616,8 @@ def _open(url: str) -> Engine:
 
 
 def _check_tables(connection: Connection) -> None:
-    """All that is kept follows from the chain, so that another version's state is not taken on."""
+    """Refuses the state of another version. It can be given up, since all that is kept follows from
+    the chain."""
     tables = inspect(connection)
     for name, table in METADATA.tables.items():
         if {column["name"] for column in tables.get_columns(name)} != set(table.columns.keys()):

@@ -59,22 +59,24 @@ class Budget:
 
     @property
     def seconds(self) -> float:
-        """What the processes may spend on defence within REVEAL_PERIOD."""
+        """The seconds that the processes may spend on defence within REVEAL_PERIOD."""
         return self.processes * (self.reveal_period or 0) / 2
 
     @property
     def pause(self) -> float:
-        """Seconds from the start of one pass over a result's trace to the start of the next."""
+        """The seconds from the start of one pass over a result's trace to the start of the next."""
         return (self.reveal_period or 0) / PASSES
 
     def cost(self, price: float, window: int) -> Wei:
-        """What the fee must pay for the defence of a result, over all periods of its window."""
+        """Gives what the fee must pay for the defence of a result, over all periods of its
+        window."""
         if self.reveal_period is None:
             return Wei(0)
         return Wei(ceil(price * self.rate * max(1.0, window / self.reveal_period)))
 
     def objection(self, result: Liability, load: Load) -> str | None:
-        """Why `result` cannot be defended beside those that make up `load`; None if it can."""
+        """Says why `result` cannot be defended beside those that make up `load`. Gives None if it
+        can."""
         return self._of_bonds(result, load) or self._of_time(result, load)
 
     def _of_bonds(self, result: Liability, load: Load) -> str | None:

@@ -68,8 +68,8 @@ class Defence:
         now: float,
         chain_time: float,
     ) -> None:
-        """One round. `rows` are all demands that are open or whose answer was sent, the nearest
-        deadline first."""
+        """Works one round. `rows` are all demands that are open or whose answer was sent, the
+        nearest deadline first."""
         for dispute, done in list(self._running.items()):
             if done.future.done():
                 del self._running[dispute]
@@ -89,7 +89,8 @@ class Defence:
     def _may_begin(
         self, dispute: bytes, first: Row, is_short: bool, now: float, chain_time: float
     ) -> bool:
-        """A long pass leaves a slot to those who want answers, unless its time is running out."""
+        """Says whether a pass may begin. A long one leaves a slot to short ones, unless its time is
+        running out."""
         past = self._past[dispute]
         if dispute in self._running or now < past.not_before:
             return False
@@ -111,7 +112,9 @@ class Defence:
             self._running[dispute] = _Pass(rows, is_short, future)
 
     def _take(self, dispute: bytes, done: _Pass, now: float) -> None:
-        """Who does not answer in time is slashed: there is no giving up before that."""
+        """Takes the answers of a pass, or notes its failure, after which the pass is tried again.
+        It is never given up before the deadline, because whoever does not answer in time is
+        slashed."""
         error = done.future.exception()
         if error is None:
             found = serialization.load(done.future.result(), tuple[bytes, ...])
@@ -128,5 +131,5 @@ class Defence:
 
 
 def _left(row: Row, chain_time: float) -> float:
-    """Seconds until its deadline."""
+    """Gives the seconds until a demand's deadline."""
     return max(0.0, (row.duty.deadline or chain_time) - chain_time)

@@ -41,22 +41,23 @@ class Ledger:
         self._took[model] = seconds
 
     def is_short(self, model: ModelId, most: float) -> bool:
-        """Whether a run takes `most` seconds at most: by the last one, or else by a pass over a
-        trace, which takes longer than its run."""
+        """Says whether a run takes `most` seconds at most. It goes by the last run, or else by a
+        pass over a trace, which takes longer than a run."""
         took, known = self._took.get(model), self._prices.known(model)
         if took is not None:
             return took <= most
         return known is not None and known.after(self._run_limit) <= most
 
     def has_short_trace(self, request_id: RequestId, model: ModelId, most: float) -> bool:
-        """Whether a pass over the trace of a result takes `most` seconds at most."""
+        """Says whether a pass over the trace of a result takes `most` seconds at most."""
         known = self._prices.known(model)
         return known is not None and known.after(self._run_of_open(request_id)) <= most
 
     def weigh(
         self, request_id: RequestId, request: Request, load: Load, gas_price: Wei, now: float
     ) -> Weighed:
-        """Whether a result of `request` can be defended, and pays, beside those of `load`."""
+        """Weighs whether a result of `request` can be defended, and pays, beside those of
+        `load`."""
         reason = shortfall(request, self._policy, gas_price)
         if reason is not None:
             return reason  # and nothing of a stranger's was fetched to find it out
@@ -71,8 +72,9 @@ class Ledger:
         return reason or self._budget.objection(found, load) or found
 
     def load(self, read_until: int, undecided: Sequence[RequestId], now: float) -> Load | None:
-        """All results that are open by what was read until that time, those that are on their way,
-        and those that are `undecided`. None until all of them are priced."""
+        """Adds up all results that were still open at the time `read_until`, those that were sent
+        and are not yet on the chain, and those that are `undecided`. Gives None until all of them
+        are priced."""
         settle = self._store.duties(State.OPEN, State.SENT, kind=DutyKind.SETTLE)
         rows = [row for row in settle if row.duty.not_before > read_until]
         rows += self._store.duties(State.SENT, kind=DutyKind.PROPOSE)
@@ -107,14 +109,16 @@ class Ledger:
         return Liability(request.model, request.bond, 0.0, names_us=False)
 
     def _run_of_open(self, request_id: RequestId) -> float:
-        """Where the state was lost, a run may have taken all its time."""
+        """Gives the seconds that the run of an open result took, or the limit on a run where the
+        state was lost, because it may have taken that long."""
         took = self._store.took(request_id)
         return self._run_limit if took is None else took
 
     def _liability(
         self, request: Request, run: float, now: float
     ) -> Liability | BaseException | None:
-        """Of a result whose run takes so many seconds."""
+        """Gives what we are liable for by a result whose run takes `run` seconds. Gives an error
+        where its pass cannot be priced, and None while that is being done."""
         names_us = request.operator == self._policy.operator
         price = 0.0
         if request.terms.is_exact and self._budget.reveal_period is not None:

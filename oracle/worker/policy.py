@@ -60,8 +60,8 @@ def decide(
     request_of: RequestOf,
     disputes_of: DisputesOf = undisputed,
 ) -> Iterator[Decision]:
-    """What `event` obliges the operator to do, and which duties it ends. What was disputed before
-    the event is told by `disputes_of`."""
+    """Decides what `event` obliges the operator to do, and which duties it ends. `disputes_of`
+    tells what was disputed before the event."""
     me = policy.operator
     match event:
         case RequestCreated(request_id=request_id, request=request):
@@ -128,7 +128,8 @@ def decide(
 
 
 def _demands(request_id: RequestId, me: Address, disputes_of: DisputesOf) -> Iterator[bytes]:
-    """What was asked of us about a request, unless we were convicted of it."""
+    """Yields the ids of demands made to us about a request, except in disputes that convicted
+    us."""
     for dispute in disputes_of(request_id):
         for part, event in dispute.demanded.items():
             if event.operator == me and dispute.conviction is None:
@@ -148,13 +149,14 @@ def _answer(
 
 
 def answer_gas(request: Request) -> int:
-    """What propose and settle take together, the callback included; each alone takes less."""
+    """Gives the gas that propose and settle take together, the callback included. Each alone takes
+    less."""
     output = GAS_PER_OUTPUT_BYTE * request.terms.output_length
     return ANSWER_GAS + output + request.callback_gas
 
 
 def objection(request: Request, policy: Policy) -> str | None:
-    """Why the operator never answers `request`; None if it may."""
+    """Says why the operator never answers `request`. Gives None if it may."""
     if request.operator not in (None, policy.operator):
         return f"it is for {request.operator}"
     if policy.models is not None and request.model not in policy.models:
@@ -175,8 +177,8 @@ def objection(request: Request, policy: Policy) -> str | None:
 def shortfall(
     request: Request, policy: Policy, gas_price: Wei, defence: Wei = NOTHING
 ) -> str | None:
-    """Why `request` does not pay at this price of gas, if to defend its result costs `defence`;
-    None if it does."""
+    """Says why `request` does not pay at this price of gas, if the defence of its result costs
+    `defence`. Gives None if it does."""
     earned = request.fee - request.terms.royalty
     gas = answer_gas(request) * gas_price * (100 + policy.margin) // 100
     if earned >= gas + defence:

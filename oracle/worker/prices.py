@@ -23,7 +23,8 @@ class PassTime:
     hard: float
 
     def after(self, run: float) -> float:
-        """Of a result whose run took so many seconds: what is hard in a pass was so in the run."""
+        """Gives the seconds of a pass over a result whose run took `run` seconds: what is hard in a
+        pass was hard in the run too."""
         return self.usual + min(self.hard, run)
 
 
@@ -47,12 +48,12 @@ class Prices:
 
     @property
     def waiting(self) -> int:
-        """How many were asked for and are not known yet."""
+        """The number of models whose price was asked for and is not known yet."""
         return len(self._asked)
 
     def of(self, model: ModelId, now: float) -> PassTime | BaseException | None:
-        """What a pass takes here; what kept us from finding out; or None while that is being
-        done."""
+        """Gives what a pass takes here, or what kept us from finding out, or None while that is
+        being done."""
         if model in self._known:
             return self._known[model]
         if model not in self._asked:
@@ -71,7 +72,7 @@ class Prices:
             self._take(model, now)
 
     def known(self, model: ModelId) -> PassTime | None:
-        """What a pass takes, where that is known already."""
+        """Gives what a pass takes, where that is known already."""
         return self._known.get(model)
 
     def _take(self, model: ModelId, now: float) -> PassTime | BaseException | None:

@@ -121,7 +121,8 @@ class Service:
         rounds.run(self.tick, stop, pause)
 
     def tick(self) -> None:
-        """One round. Whatever it was doing when the process died, the next round does again."""
+        """Works one round. Whatever it was doing when the process died, the next round does
+        again."""
         now = self._setup.clock()
         rounds.read(self._setup.chain, self._setup.watcher, self._store, self._decide)
         chain_time = max(now, self._setup.chain.block("latest").time)
@@ -136,7 +137,7 @@ class Service:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs, no file is fetched and no transaction waits."""
+        """Says whether nothing runs, no file is fetched and no transaction waits."""
         is_running = self._running or self._prices.waiting or not self._defence.is_idle
         return not is_running and not self._fetching and not self._store.waiting()
 
@@ -184,8 +185,8 @@ class Service:
         return self._setup.inference.ask(model, self._store.uris(model_id), payload, task)
 
     def _has_file(self, model_id: ModelId, is_urgent: bool = False) -> bool:
-        """Whether no fetch keeps it waiting: one may take as long as a stranger's server wants, so
-        it holds no inference's place."""
+        """Says whether a model's file needs no more waiting. While a file is fetched, it holds no
+        inference's place, since the fetch may take as long as a stranger's server wants."""
         model = self._model(model_id)
         assert model is not None
         if self._setup.inference.ready(model, lambda: self._store.uris(model_id), is_urgent):
@@ -194,8 +195,8 @@ class Service:
         return False
 
     def _keep_files(self) -> None:
-        """Whoever cannot show the trace of an open result is slashed, and the model's publisher may
-        serve its file no more."""
+        """Keeps the files of models whose results are open. Whoever cannot show the trace of an
+        open result is slashed, and the model's publisher may no longer serve its file."""
         needed = {
             self._request_id(row)
             for row in self._store.duties(State.OPEN, State.SENT)
@@ -207,7 +208,8 @@ class Service:
         self._setup.inference.keep({model.file_hash for model in models if model is not None})
 
     def _is_known(self, row: Row) -> bool:
-        """Whether what the duty is about can be run; if not, it ends."""
+        """Says whether the duty's request and model are known, so that it can be run. If they are
+        not, it ends the duty."""
         request = self._request(self._request_id(row))
         if request is not None and self._model(request.model) is not None:
             return True
@@ -251,7 +253,8 @@ class Service:
         return self._not_before.get(row.id, 0) <= now and self._is_known(row)
 
     def _declined(self, now: float, chain_time: float) -> list[Row]:
-        """What is to be looked at again: budget may be free by now, or gas cheaper."""
+        """Gives the declined answers to be looked at again, because budget may be free by now, or
+        gas cheaper."""
         if now < self._look_again:
             return []
         self._look_again = now + RETRY
@@ -286,7 +289,8 @@ class Service:
         return Run(row.id, model, self._is_short(model), self._failures[row.id])
 
     def _is_short(self, model: ModelId) -> bool:
-        """Who answers for one model has nobody to keep a slot for."""
+        """Says whether a model's run is short. An operator who answers for one model alone has
+        nobody to keep a slot for, so all its runs count as short."""
         return self._setup.policy.models == frozenset((model,)) or self._ledger.is_short(
             model, SHORT
         )
@@ -314,7 +318,7 @@ class Service:
         log.info("computed", request="0x" + row.duty.subject.hex(), output_bytes=len(found.data))
 
     def _failed(self, row: Row, error: BaseException, now: float) -> None:
-        """What it means for an answer that its model cannot be had or run."""
+        """Deals with an answer whose model cannot be had or run."""
         request = "0x" + row.duty.subject.hex()
         match error:
             case ModelUnavailable():
@@ -337,7 +341,8 @@ class Service:
         self._not_before[duty_id] = now + RETRY
 
     def _load(self, undecided: Sequence[Row], now: float) -> Load | None:
-        """What we must be able to defend, with answers that are `undecided`; None until we know."""
+        """Gives what we must be able to defend, together with answers that are `undecided`. Gives
+        None until that is known."""
         cursor = self._store.cursor()
         read_until = 0 if cursor is None else self._setup.chain.block(cursor.number).time
         ids = [RequestId(row.duty.subject) for row in undecided]
@@ -350,9 +355,9 @@ class Service:
         return self._ledger.weigh(request_id, request, load, gas_price, now)
 
     def _affordable(self, rows: Sequence[Row], now: float) -> list[Row]:
-        """Those of `rows`, which are computed, that we still want to answer, each beside the ones
-        before it: several may have been begun at once, and a run may have taken longer than others
-        of its model."""
+        """Gives those of the computed `rows` that we still want to answer, each judged beside the
+        ones before it. Several may have been begun at once, and a run may have taken longer than
+        others of its model."""
         load = self._load((), now) if rows else None
         if load is None:
             return []
@@ -360,7 +365,7 @@ class Service:
         return [row for row in rows if self._take_on(row, load, gas_price, now)]
 
     def _take_on(self, row: Row, load: Load, gas_price: Wei, now: float) -> bool:
-        """Whether we want to answer now. If so, it adds to `load`."""
+        """Says whether we want to answer now. If so, it adds the answer to `load`."""
         match self._weigh(row, load, gas_price, now):
             case Liability() as liability:
                 load.add(liability)
@@ -431,7 +436,8 @@ class Service:
                 return True
 
     def _send_batch(self, kind: DutyKind, rows: Sequence[Row], now: float) -> None:
-        """All in one transaction; where that would revert, one by one, to find out which does."""
+        """Sends all in one transaction. Where that would revert, it sends them one by one, to find
+        out which reverts."""
         sender = self._setup.sender
         if sender is None:
             self._report(kind, rows)
@@ -458,8 +464,8 @@ class Service:
             log.warning("what was prepaid may not cover our answer", prepaid=prepaid, cost=cost)
 
     def _spare(self, kind: DutyKind, rows: Sequence[Row]) -> int:
-        """Gas that callbacks may burn although they did not in simulation, which would then lack
-        for the callbacks after them. The last one's is in the estimate."""
+        """Gives the gas that callbacks may burn although they did not in simulation, and that the
+        callbacks after them would then lack. The last callback's gas is in the estimate."""
         if kind is not DutyKind.SETTLE:
             return 0
         requests = [self._store.request(RequestId(row.duty.subject)) for row in rows[:-1]]
@@ -503,7 +509,7 @@ class Service:
         return self._setup.disputes.reveal(subject, event.demand, found[:size], siblings)
 
     def _refused(self, row: Row, error: ChainError, now: float) -> None:
-        """What a revert in simulation means for a duty. Nothing was sent."""
+        """Deals with a duty whose transaction reverted in simulation. Nothing was sent."""
         subject = row.duty.subject.hex()
         if not isinstance(error, Reverted):
             log.error("cannot be sent yet", kind=row.duty.kind, subject=subject, why=str(error))
@@ -552,5 +558,5 @@ class Service:
             log.warning("a slash voided our result: reopening", request=request_id.hex())
 
     def _is_early(self, row: Row) -> bool:
-        """By the chain's clock."""
+        """Says whether a duty's time has not come yet, by the chain's clock."""
         return self._setup.chain.block("latest").time < row.duty.not_before

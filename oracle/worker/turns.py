@@ -20,9 +20,9 @@ class Run:
 
 
 def has_room(is_short: bool, running: Sequence[bool], slots: int) -> bool:
-    """Whether one more may begin beside those that run, which are short or not: one slot is for
-    short ones, so that long ones, of one model or of many, keep nobody waiting for longer than a
-    short one takes."""
+    """Says whether one more run may begin beside those that run, which are short or not. One slot
+    is kept for short ones, so that long ones, of one model or of many, keep nobody waiting for
+    longer than a short one takes."""
     if len(running) >= slots:
         return False
     return is_short or running.count(False) < max(1, slots - 1)
@@ -31,12 +31,13 @@ def has_room(is_short: bool, running: Sequence[bool], slots: int) -> bool:
 def in_turn(
     waiting: Sequence[Run], running: Iterable[Run], last: Mapping[ModelId, int]
 ) -> list[Run]:
-    """`waiting`, the nearest deadline first, in the order in which they are to begin. `last` says
-    which turn each model had last.
+    """Puts `waiting`, which has the nearest deadline first, in the order in which the runs are to
+    begin. `last` says which turn each model had last.
 
-    What failed before waits for the rest. Then each model has its turn, first the one that has the
-    fewest running, and of those the one whose last turn is the longest ago: however many requests
-    one model has, another's first waits for one of them at most."""
+    Runs that failed before wait for the rest. Then each model has its turn: first the model that
+    has the fewest running, and of those the one whose last turn is the longest ago. However many
+    requests one model has, another's first request waits for one of them at most.
+    """
     having = Counter(run.model for run in running)
     places: dict[int, tuple[int, int, int]] = {}
     for run in waiting:

@@ -84,7 +84,8 @@ def settings_of(folder: Path) -> Settings:
 
 
 def perform(chain: Chain, settings: Settings) -> RequestId:
-    """Both acts, on a chain that holds funded accounts. Returns the request that is lied about."""
+    """Performs both acts, on a chain that holds funded accounts. Returns the request that is lied
+    about."""
     stage = Stage.set_up(chain, settings)
     with crew.challenger(stage.session, stage.cast.challenger) as challenger:
         sample, consumer = FirstAct(stage, challenger).run()

@@ -97,7 +97,8 @@ def challenger(session: Session, signer: Signer) -> AbstractContextManager[Progr
 
 
 def all_confirmed(session: Session, challenger: Signer, disputes: Sequence[bytes]) -> bool:
-    """Whether it has re-run these results and found all right, by its own books."""
+    """Says whether the challenger has re-run these results and found all right, by its own
+    state."""
     with _store(session, "challenger", challenger) as store:
         return all(store.is_right(each) for each in disputes)
 
@@ -134,7 +135,7 @@ def _challenger_here(session: Session, signer: Signer) -> Iterator[Program]:
 
 @contextmanager
 def working(session: Session, name: str, signer: Signer, inference: Inference) -> Iterator[Service]:
-    """A worker with its state, and what it runs."""
+    """Builds a worker with its state, and closes the state at the end."""
     with _store(session, name, signer) as store:
         policy = workers.Policy(signer.address)
         yield worker_command.build(session, store, inference, policy, signer)
@@ -200,7 +201,7 @@ def environment(session: Session, key: str = "") -> dict[str, str]:
 
 
 def narrate() -> None:
-    """What a program in this process logs becomes a line of the play."""
+    """Turns what a program in this process logs into lines of the play."""
     structlog.configure(processors=[merge_contextvars, _sentence], logger_factory=_Narrator)
 
 

@@ -29,7 +29,7 @@ class FirstAct:
     challenger: Program
 
     def run(self) -> tuple[Sample, Consumer]:
-        """The model and the contract that asks it, for the second act."""
+        """Performs the act. Gives the model and the contract that asks it, for the second act."""
         stage = self.stage
         act("Act one: everybody is honest")
         ledger = Ledger(stage)
@@ -159,5 +159,5 @@ class FirstAct:
 
 
 def rows_of_both_classes(sample: Sample) -> list[int]:
-    """The first row of each class."""
+    """Gives the first row of each class."""
     return [list(sample.targets).index(target) for target in range(len(sample.classes))]

@@ -61,7 +61,7 @@ def false_trace(runner: Runner, payload: bytes) -> Trace:
 
 
 def with_neighbour(value: Array) -> Array:
-    """With another last bit in the last element: the next float above or below."""
+    """Changes the last bit of the last element, which makes it the next float above or below."""
     data = bytearray(to_bytes(value))
     data[-1] ^= 1
     read = np.frombuffer(bytes(data), value.dtype.newbyteorder(">"))
@@ -69,7 +69,8 @@ def with_neighbour(value: Array) -> Array:
 
 
 def traced(runner: Runner, inputs: Sequence[Array], tamper: Tamper) -> Trace:
-    """As `oracle.exact.proofs.trace.trace`, each value as `tamper` leaves it."""
+    """Makes the trace as `oracle.exact.proofs.trace.trace` does, but with each value as `tamper`
+    leaves it."""
     program = runner.program
     values: list[Array] = []
 
@@ -94,12 +95,12 @@ def traced(runner: Runner, inputs: Sequence[Array], tamper: Tamper) -> Trace:
 
 
 def output_of(trace: Trace) -> bytes:
-    """The payload that goes with the trace."""
+    """Gives the payload that goes with the trace."""
     return b"".join(to_bytes(trace.values[output.index]) for output in trace.program.outputs)
 
 
 def answer(trace: Trace, output: bytes, task: Task) -> bytes:
-    """What an operator says that has that trace and says that this is the output."""
+    """Gives the answer of an operator that has that trace and claims that output."""
     match task:
         case Infer():
             return output

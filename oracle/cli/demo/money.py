@@ -58,7 +58,8 @@ class Ledger:
             raise ChainError("Wei came from nowhere, or went there.")
 
     def _holdings(self) -> dict[str, int]:
-        """By name. What the queue has beyond what it owes to people is escrow."""
+        """Gives what everybody holds, by name. What the queue holds beyond what it owes to people
+        is escrow."""
         chain, queue = self._stage.chain, self._stage.session.queue
         found, owed = dict[str, int](), 0
         for name, account in self._stage.cast.people():
@@ -78,7 +79,8 @@ class Ledger:
         return contracts.get(account) or self._stage.name_of(account)
 
     def _payments(self) -> Iterator[Payment]:
-        """All since the act began, alike ones together."""
+        """Yields all payments since the act began, with those of one kind between the same two
+        added up."""
         events = self._stage.events(self.opened)
         amounts: dict[tuple[str, Address, Address], int] = defaultdict(int)
         for what, payer, payee, wei in self._moves(events):
@@ -94,7 +96,8 @@ class Ledger:
                 yield Payment(what, name, NETWORK, fees[account])
 
     def _moves(self, events: Iterable[Event]) -> Iterator[tuple[str, Address, Address, Wei]]:
-        """What, from, to, wei. Escrow is the queue's, and what is prepaid is Disputes'."""
+        """Yields (what, from, to, wei). Escrow goes to the queue, and what is prepaid goes to
+        Disputes."""
         stage = self._stage
         queue, disputes = stage.session.queue.address, stage.disputes.address
         requests: dict[RequestId, Request] = {}
@@ -145,7 +148,8 @@ def share(part: int, bond: int, what: str) -> str:
 
 
 def gas_paid(chain: Chain, first: int, last: int) -> tuple[dict[Address, Wei], Counter[Address]]:
-    """In these blocks: wei by sender, failed transactions too, and how many they sent."""
+    """Gives the wei that each sender paid for gas in these blocks, failed transactions included,
+    and how many transactions it sent."""
     fees: dict[Address, Wei] = defaultdict(lambda: Wei(0))
     count: Counter[Address] = Counter()
     for number in range(first, last + 1):

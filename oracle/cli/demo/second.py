@@ -42,7 +42,7 @@ class SecondAct:
     consumer: Consumer
 
     def run(self) -> RequestId:
-        """The request that is lied about."""
+        """Performs the act. Returns the request that is lied about."""
         act("Act two: an operator lies")
         ledger = Ledger(self.stage)
         request_id = self.ask()
@@ -138,7 +138,7 @@ class SecondAct:
 
 
 def sentence(event: Event) -> str | None:
-    """What was done; None of what only follows from it."""
+    """Says what was done. Gives None for an event that only follows from another."""
     match event:
         case StakeAdded(amount=amount):
             return f"stakes {show.ether(amount)}"
@@ -163,10 +163,10 @@ def sentence(event: Event) -> str | None:
 
 
 def number(bits: int) -> str:
-    """A float32: the shortest decimal that stands for no other, and its bits."""
+    """Shows a float32: the shortest decimal that stands for no other, and its bits."""
     return f"{np.uint32(bits).view(np.float32)!s}  0x{bits:08x}"
 
 
 def distance(verdict: Verdict) -> int:
-    """In units in the last place, of two floats of one sign."""
+    """Gives the distance of two floats of one sign, in units in the last place."""
     return abs(verdict.claimed - verdict.expected)

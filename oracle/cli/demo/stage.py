@@ -106,7 +106,7 @@ class Stage:
         return self.session.transact(signer, call)
 
     def ask(self, consumer: Consumer, sample: Sample, row: int) -> RequestCreated:
-        """A patient asks through the contract."""
+        """Lets a patient ask through the contract."""
         receipt = self.transact(self.cast.patient, consumer.ask(sample.payload(row), FEE))
         created = created_by(receipt)
         show.out.print(
@@ -120,7 +120,8 @@ class Stage:
         show.out.print(f"  {who} staked {show.ether(STAKE)}, {receipt.gas_used:,} gas")
 
     def propose(self, requests: Sequence[RequestId], crew: Sequence[Program]) -> None:
-        """Until all are answered, and the challenger has found nothing wrong in the answers."""
+        """Lets the programs work until all requests are answered, and the challenger has found
+        nothing wrong in the answers."""
         self.until(crew, lambda: self._have_reached(requests, Status.PROPOSED), "all is answered")
         keys = [self._dispute_of(each) for each in requests]
         challenger = self.cast.challenger
@@ -131,14 +132,14 @@ class Stage:
         self.until(crew, are_confirmed, "the challenger has re-run it")
 
     def settle(self, requests: Sequence[RequestId], crew: Sequence[Program]) -> None:
-        """Until the window is over and all are settled."""
+        """Lets the programs work until the window is over and all requests are settled."""
         self.pass_time(self.window)
         self.until(crew, lambda: self._have_reached(requests, Status.SETTLED), "all is settled")
 
     def show_diagnosis(
         self, consumer: Consumer, request_id: RequestId, sample: Sample, row: int
     ) -> None:
-        """What the callback wrote."""
+        """Shows what the callback wrote."""
         probability = consumer.benign_probability(request_id)
         said = sample.classes[int(probability > ETHER // 2)]
         show.out.print(
@@ -187,7 +188,7 @@ class Stage:
         return [event for step in watcher.steps(since) for event in step.events]
 
     def _dispute_of(self, request_id: RequestId) -> bytes:
-        """The key of a dispute about the result that stands."""
+        """Gives the key of a dispute about the result that stands."""
         proposed = self.session.history.request(request_id).proposed
         assert proposed is not None
         return dispute_key(request_id, proposed.proposal, proposed.output)
@@ -216,7 +217,7 @@ class Stage:
 
 
 def _can_skip_time(chain: Chain) -> bool:
-    """Whether this devnet's clock can be moved: by a second, to find out."""
+    """Says whether this devnet's clock can be moved, and moves it by a second to find out."""
     try:
         skip_time(chain, 1)
     except ChainError:

@@ -31,13 +31,13 @@ def packed_size(groups: int, outputs: int, terms: int) -> int:
 
 @compiled
 def _panels(outputs: int) -> int:
-    """Into so many panels of nearly equal width the vectors of columns are divided."""
+    """Gives how many panels of nearly equal width the vectors of columns are divided into."""
     return (outputs + _WIDTH - 1) // _WIDTH
 
 
 @compiled
 def _panel(outputs: int, panel: int) -> tuple[int, int]:
-    """Its first vector and how many it has."""
+    """Gives the first vector of a panel and how many vectors it has."""
     panels = _panels(outputs)
     vectors = (outputs + LANES - 1) // LANES
     least, more = vectors // panels, vectors % panels
@@ -46,8 +46,9 @@ def _panel(outputs: int, panel: int) -> tuple[int, int]:
 
 @compiled
 def pack(w: Array, packed: Array, norms: Array) -> None:
-    """w [groups, outputs, terms] as tiles read it, column panel by column panel, zeros where there
-    is no column; and the columns' lengths [groups, outputs]."""
+    """Packs w [groups, outputs, terms] in the order in which tiles read it, one panel of columns
+    after another, with zeros where there is no column; and writes the columns' lengths into `norms`
+    [groups, outputs]."""
     groups, outputs, terms = w.shape
     vectors = (outputs + LANES - 1) // LANES
     for g in range(groups):
@@ -165,7 +166,7 @@ def contract(
 
 @compiled
 def _terms(pieces: Array) -> int:
-    """Of one window."""
+    """Counts the terms of one window."""
     total = 0
     for n in range(len(pieces)):
         total += pieces[n, 1]
@@ -187,7 +188,7 @@ def _sum(
     sums: Array,
     more: Array,
 ) -> None:
-    """A tile's sums, one panel of terms after another."""
+    """Computes the sums of a tile, one panel of terms after another."""
     rows = ROWS if tall > _HALF else (_HALF if tall > 1 else 1)
     if len(panels) == 0:
         sums[:] = 0
@@ -206,7 +207,8 @@ def _sum(
 def _add(
     bias: Array, at: int, step: int, width: int, many: int, unit: float, added: Array, size: Array
 ) -> None:
-    """What is added to a row of sums, and what that and zero add to its bounds."""
+    """Writes the bias that is added to each sum of a row, and how far it widens the sum's bounds. A
+    bias of zero widens them by FLOOR."""
     for i in range(many * LANES):
         value = bias[at + i * step] if i < width else 0.0
         added[i] = value

@@ -28,7 +28,8 @@ _ROWS = Axis(1, 1, 1, 0, 0)
 
 
 def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
-    """A [*batch, M, K], B [*batch, N, K], bias that broadcasts to [*batch, M, N]."""
+    """Infers the type of A·Bᵀ + bias for A [*batch, M, K], B [*batch, N, K] and a bias that
+    broadcasts to [*batch, M, N]."""
     dtype = same_dtype(types, (FLOAT, DType.INT64, DType.INT32))
     a, b = types[0].shape, types[1].shape
     if a[-1] != b[-1]:
@@ -63,7 +64,7 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
 
 
 def dot(pairs: "zip[tuple[int, int]]", bias: int) -> int:
-    """Σ x·y + bias, rounded once; on bits."""
+    """Computes Σ x·y + bias on float32 bits, rounded once."""
     total = 0  # in units of 2^−298
     specials = set()
     for x, y in pairs:
@@ -81,17 +82,17 @@ def dot(pairs: "zip[tuple[int, int]]", bias: int) -> int:
 
 
 def int_dot(pairs: "zip[tuple[int, int]]", bias: int) -> int:
-    """Σ x·y + bias, before wrapping."""
+    """Computes Σ x·y + bias of integers, not yet wrapped."""
     return sum(x * y for x, y in pairs) + bias
 
 
 def special_sum(specials: set[int]) -> int:
-    """The sum of infinities and NaNs: both infinities make NaN."""
+    """Adds infinities and NaNs: both infinities together make NaN."""
     return specials.pop() if len(specials) == 1 else float32.NAN
 
 
 def _rows(operand: Operand, m: int, n: int) -> Operand:
-    """The operand with each row of K as one element, laid out as [*batch, m, n]."""
+    """Gives the operand with each row of K as one element, laid out as [*batch, m, n]."""
     type_ = ValueType(operand.type.dtype, (*operand.type.shape[:-2], m, n))
     return Operand(operand.kind, operand.index, type_)
 
@@ -139,7 +140,7 @@ def _bias(bias: Array | None, shape: tuple[int, ...]) -> Bias:
 
 
 def _redo(out: Array, a: Array, b: Array, bias: Bias) -> None:
-    """What is still open, [G, M, N]."""
+    """Computes exactly the sums that are still open in `out` [G, M, N]."""
     groups, rows, columns = np.nonzero(out.view(np.uint32) == OPEN)
     step = max(1, BLOCK // (a.shape[2] + 1))
     for at in range(0, groups.size, step):

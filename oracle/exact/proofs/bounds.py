@@ -124,20 +124,20 @@ class Proof:
 
     @property
     def gas(self) -> int:
-        """Of the whole transaction."""
+        """The gas of the whole transaction."""
         units, work = self.zeros + 4 * self.others, self.judging + self.convicting
         return TRANSACTION_GAS + max(WORK_ZERO_GAS * units + work, FLOOR_ZERO_GAS * units)
 
     @property
     def size(self) -> int:
-        """Bytes of the transaction."""
+        """The bytes of the transaction."""
         return self.zeros + self.others
 
 
 def bounds(program: Program, index: int, model: bytes = b"") -> list[Proof]:
-    """A bound for every kind of proof about an element of node `index`: of its value in the trace,
-    and of the outputs that it is, which go whole with the proof. `model` is what the model's id is
-    the hash of, which goes with it too."""
+    """Gives a bound for every kind of proof about an element of node `index`: of its value in the
+    trace and, where the program outputs it, of that output. A proof about an output carries all
+    outputs. `model` is the preimage of the model's id, which goes with the proof too."""
     numbers = [at for at, output in enumerate(program.outputs) if output.index == index]
     claims = [None, *numbers[-1:]]
     return [
@@ -148,13 +148,13 @@ def bounds(program: Program, index: int, model: bytes = b"") -> list[Proof]:
 
 
 def dearest(program: Program, index: int, model: bytes = b"") -> Proof:
-    """Of the bounds of a node the one that takes most gas."""
+    """Gives the bound that takes most gas, of all bounds of a node."""
     return max(bounds(program, index, model), key=lambda found: (found.gas, found.judging))
 
 
 def run_bound(type_: ValueType, count: int, step: int, within: int) -> tuple[int, int]:
-    """The most leaves and siblings that a run of `count` elements opens, if it begins at a multiple
-    of `step` elements and lies between two multiples of `within`."""
+    """Gives the most leaves and the most siblings that a run of `count` elements opens, if it
+    begins at a multiple of `step` elements and lies between two multiples of `within`."""
     if count == 0:
         return 0, 0
     size = type_.dtype.itemsize
@@ -177,13 +177,14 @@ def run_bound(type_: ValueType, count: int, step: int, within: int) -> tuple[int
 
 
 def _leaves(length: int, step: int) -> int:
-    """The most that so many bytes lie in, which begin at a multiple of `step` bytes."""
+    """Gives the most leaves that `length` bytes lie in, if they begin at a multiple of `step`
+    bytes."""
     into = merkle.LEAF - gcd(step, merkle.LEAF)
     return (into + length - 1) // merkle.LEAF + 1
 
 
 def _beside(leaves: int) -> int:
-    """The siblings of all leaves of a tree: what is empty."""
+    """Counts the siblings beside all leaves of a tree, which are the padding."""
     return sum((leaves - 1 >> height) % 2 == 0 for height in range(merkle.depth_of(leaves)))
 
 
@@ -239,13 +240,13 @@ def _opened_by(node: Node, reads: Reads) -> tuple[int, int]:
 
 
 def _memory_gas(passed: int, held: int) -> int:
-    """What memory costs the more there is of it: the referee holds all words that are passed on,
-    and the op's family payloads, leaves with their hashes, and what it makes of them."""
+    """Gives the gas for memory above its linear price. The referee holds all words that are passed
+    on; and the family of the op holds payloads, leaves with their hashes, and its own results."""
     return (passed * passed + held * held) // 512
 
 
 def _held(node: Node, reads: Sequence[Reads]) -> int:
-    """Words that were read of inputs, and SCATTER's hits."""
+    """Counts the words that were read of inputs, and the updates that SCATTER may find."""
     types = [(node.operands[each.operand], each.count) for each in reads]
     copied = sum(
         count * operand.type.dtype.itemsize // WORD
@@ -256,7 +257,8 @@ def _held(node: Node, reads: Sequence[Reads]) -> int:
 
 
 def _passing_gas(program: Program, node: Node, output: int | None) -> int:
-    """Of finding inputs behind others, each of which is passed over once, and an output."""
+    """Gives the gas for finding inputs and an output, since each one before them is passed over
+    once."""
     last = max((o.index for o in node.operands if o.kind is OperandKind.INPUT), default=0)
     passed: list[Sequence[int]] = [t.shape for t in program.signature.inputs[:last]]
     past = 0 if output is None else output + 1
@@ -265,19 +267,19 @@ def _passing_gas(program: Program, node: Node, output: int | None) -> int:
 
 
 def _operand_gas(operand: Operand) -> int:
-    """Of opening what the record says of it."""
+    """Gives the gas for reading what the record says of an operand."""
     if operand.kind is not OperandKind.INPUT:
         return _OPERAND_GAS
     return _OPERAND_GAS + _INPUT_GAS + _INPUT_AXIS_GAS * len(operand.type.shape)
 
 
 def _axes(node: Node) -> int:
-    """Of all its types."""
+    """Counts the axes of all types of a node."""
     return sum(len(operand.type.shape) for operand in node.operands) + len(node.output.shape)
 
 
 def _reads_gas(node: Node, reads: Reads) -> int:
-    """Of the reads, and of what is made of the elements."""
+    """Gives the gas for the reads, and for computing with the elements that they bring."""
     operand = node.operands[reads.operand]
     each = _READ_GAS + (_OPENED_GAS if operand.kind is not OperandKind.INPUT else 0)
     of_floats, of_integers = _ELEMENT_GAS.get(node.op, (0, 0))
@@ -304,7 +306,7 @@ def _reads_gas(node: Node, reads: Reads) -> int:
 
 
 def _worst(program: Program, node: Node) -> list[tuple[Reads, ...]]:
-    """All that may be the worst reads of one element."""
+    """Gives all combinations of reads that may be the worst ones of one element."""
     if not node.output.elements:
         return [()]
     match node.op:
@@ -332,7 +334,7 @@ def _worst(program: Program, node: Node) -> list[tuple[Reads, ...]]:
 
 
 def _each(node: Node, first: int = 0) -> tuple[Reads, ...]:
-    """One element of every operand from `first` on."""
+    """Reads one element of every operand from `first` on."""
     return tuple(Reads(at, 1) for at in range(first, len(node.operands)))
 
 
@@ -356,7 +358,8 @@ def _scattered(program: Program, node: Node) -> list[tuple[Reads, ...]]:
 
 
 def _most_updates(program: Program, node: Node) -> int:
-    """Put on one row: all of them, unless the indices are known."""
+    """Gives the most updates that one row takes. Unless the indices are constants, that is all of
+    them."""
     indices = node.operands[1]
     if indices.kind is not OperandKind.CONSTANT or not indices.type.elements:
         return indices.type.elements
@@ -378,8 +381,8 @@ def _pooled(node: Node) -> tuple[Reads, ...]:
 
 
 def _taps(node: Node, axes: Sequence[Axis], channels: int, joins: bool) -> tuple[Reads, ...]:
-    """What the most taps of a window stand on: neighbours along the last axis are one read if
-    `joins`."""
+    """Gives the reads of the window with the most taps that stand on elements. With `joins`,
+    neighbours along the last axis are one read."""
     sizes, windows = node.operands[0].type.shape[1:-1], node.output.shape[1:-1]
     counts = [most_taps(*each) for each in zip(axes, sizes, windows, strict=True)]
     rounds = sum(prod(counts[:axis]) for axis in range(1, len(counts)))
@@ -394,7 +397,7 @@ _MANY = 1 << 16
 
 
 def most_taps(axis: Axis, size: int, windows: int) -> int:
-    """The most taps of one window that stand on elements, along one axis."""
+    """Gives the most taps of one window that stand on elements, along one axis."""
     shared = gcd(axis.spacing, axis.dilation)
     # Of so many neighbouring taps one stands on an element, or none of the window's does.
     step = axis.spacing // shared
@@ -417,8 +420,8 @@ def most_taps(axis: Axis, size: int, windows: int) -> int:
 
 
 def _longest_walk(program: Program, node: Node) -> int:
-    """The most comparisons from a root to a leaf: of what cannot be walked in one transaction, one
-    that is too long."""
+    """Gives the most comparisons from a root to a leaf. Where the tables are not known, or a walk
+    is too long for one transaction, it gives the op's own limit."""
     (steps,) = node.attributes
     nodes, roots = node.operands[1], node.operands[2]
     if nodes.kind is not OperandKind.CONSTANT or roots.kind is not OperandKind.CONSTANT:

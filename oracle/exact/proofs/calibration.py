@@ -81,7 +81,7 @@ def calibrate() -> Calibration:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    """Of the fastest of a few; the first may compile."""
+    """Measures the seconds of the fastest of a few calls, after one that may compile."""
     call()
     times = []
     for _ in range(_RUNS):
@@ -92,7 +92,8 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _kernel(op: Op, arrays: Sequence[Array], attributes: Sequence[int] = ()) -> float:
-    """Seconds of one node; tables of trees are constants, as nothing else may be."""
+    """Measures the seconds of one node. Tables of trees are given as constants, since they can be
+    nothing else."""
     types = [ValueType(dtype_of(array), array.shape) for array in arrays]
     operands = [Operand(OperandKind.INPUT, at, type_) for at, type_ in enumerate(types)]
     output = PRIMITIVES[op].infer(types, attributes)
@@ -103,7 +104,7 @@ def _kernel(op: Op, arrays: Sequence[Array], attributes: Sequence[int] = ()) -> 
 
 
 def _large(dtype: type[np.generic], low: int, high: int) -> Array:
-    """Numbers that no cache holds."""
+    """Draws more numbers than any cache holds."""
     return np.random.default_rng(0).integers(low, high, _LARGE).astype(dtype)
 
 
@@ -181,8 +182,9 @@ def _order() -> float:
 
 
 def _step() -> float:
-    """Each waits for the one before, since there is one row; in a table of 32 MiB, each node's
-    successor anywhere behind it."""
+    """Measures the seconds of one step of a walk through a tree. Each step waits for the one
+    before, since there is one row. The table has 32 MiB, and each node's successor is anywhere
+    behind it."""
     count, steps = 1 << 20, 64
     nodes = np.zeros((count, 8), np.int32)
     own = np.arange(count)
@@ -194,7 +196,7 @@ def _step() -> float:
 
 
 def _rule() -> float:
-    """The longest series: erf just below 4."""
+    """Measures the seconds of the rule with the longest series, which is erf just below 4."""
     word = int(np.float32(3.99).view(np.uint32))
     return _seconds(lambda: [erf(word + at) for at in range(50)]) / 50
 
@@ -211,7 +213,7 @@ def _wide() -> float:
 
 
 def _far_apart() -> Array:
-    """Rows of which all but a little cancels out."""
+    """Makes rows of numbers that cancel out but for a small rest."""
     rng = np.random.default_rng(0)
     terms = np.ldexp(rng.random((64, 512)) + 1, rng.integers(-290, 250, (64, 512)))
     terms[:, 256:] = -terms[:, :256]

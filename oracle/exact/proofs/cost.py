@@ -183,7 +183,7 @@ def _convolution(node: Node) -> Iterator[tuple[Unit, int]]:
 
 
 def _spots(node: Node) -> int:
-    """Places that its windows cover, padding included."""
+    """Counts the places that its windows cover, padding included."""
     axes = (conv_axes if node.op is Op.CONV else pool_axes)(node.attributes)
     images, *_, channels = node.operands[0].type.shape
     windows = node.output.shape[1:-1]

@@ -27,19 +27,20 @@ class Sources(Protocol):
     """What lies under the operator's trace root, as far as it is known."""
 
     def value_root(self, value: int) -> bytes:
-        """In the operator's value tree."""
+        """Gives the root of a value, as it stands in the operator's value tree."""
 
     def value_path(self, value: int) -> Sequence[bytes]:
-        """From there to the value tree's top."""
+        """Gives the siblings beside the path from a value's root to the top of the value tree."""
 
     def claimed_run(self, value: int, leaf: int) -> Run:
-        """One leaf of the operator's value, as it claims it."""
+        """Gives one leaf of the operator's value, as it claims it."""
 
     def operand_run(self, operand: Operand, first: int, count: int) -> Run:
-        """Leaves of a constant, or of a value; the operator's, on which all agree."""
+        """Gives leaves of a constant, or of a value of the operator's on which both sides agree."""
 
     def element(self, operand: Operand, place: int) -> int:
-        """One element of any operand, canonical: bits of a float, else a number."""
+        """Gives one element of any operand in canonical form: the bits of a float, else a
+        number."""
 
 
 class WholeTrace:
@@ -90,8 +91,8 @@ def build(
     kind: ClaimKind = ClaimKind.VALUE,
     output: int = 0,
 ) -> bytes:
-    """The proof for one element of a node's value; where `kind` is OUTPUT, that node's value must
-    be the program's output of that number."""
+    """Builds the proof for one element of a node's value. Where `kind` is OUTPUT, that node's value
+    must be the program's output number `output`."""
     claim = (kind, 8), (node, 32), (output, 32), (element, 64), (0, 120)
     parts = [b"".join(number.to_bytes(bits // 8, "big") for number, bits in claim)]
     parts.append(descriptors(program, node))
@@ -109,7 +110,8 @@ def build(
 
 
 def descriptors(program: Program, node: int | None = None) -> bytes:
-    """The program's header and its path, and those of a node: what `IDisputes.demand` takes."""
+    """Gives the program's header and its path, and those of a node: what `IDisputes.demand`
+    takes."""
     records = [0] if node is None else [0, node + 1]
     return b"".join(
         program.records[at] + b"".join(program.record_levels.nodes(0, at, 1).siblings)
@@ -118,7 +120,8 @@ def descriptors(program: Program, node: int | None = None) -> bytes:
 
 
 def runs(node: Node, element: int, sources: Sources) -> Iterator[tuple[Operand, int, int]]:
-    """(operand, first leaf, leaves) of what a proof of the element opens, in order."""
+    """Yields (operand, first leaf, leaves) for each run that a proof of the element opens, in
+    order."""
 
     def look(operand: int, place: int) -> int:
         return sources.element(node.operands[operand], place)
@@ -130,7 +133,7 @@ def runs(node: Node, element: int, sources: Sources) -> Iterator[tuple[Operand, 
 
 
 def leaves_of(type_: ValueType, read: Read) -> tuple[int, int]:
-    """(first leaf, leaves) that have what is read of a tensor."""
+    """Gives (first leaf, leaves): those of a tensor that have the elements of `read`."""
     size = type_.dtype.itemsize
     first = read.first * size // merkle.LEAF
     last = ((read.first + read.count) * size - 1) // merkle.LEAF

@@ -50,8 +50,8 @@ class Inspection:
 
 
 def inspect(file: bytes, program: Program, model: bytes = b"") -> Inspection:
-    """What the program is made of; `file` is what it was lowered from, and `model` what the model's
-    id is the hash of."""
+    """Describes what the program is made of and costs. `file` is what it was lowered from, and
+    `model` is the preimage of the model's id."""
     shares = _shares(program)
     return Inspection(
         shares,
@@ -84,12 +84,12 @@ def unprovable(program: Program, model: bytes = b"") -> list[Reason]:
 
 
 def weight_bytes(program: Program) -> int:
-    """Of all constants."""
+    """Counts the bytes of all constants."""
     return sum(constant.type.nbytes for constant in program.constants)
 
 
 def live_bytes(program: Program) -> int:
-    """The most bytes of inputs and values that a run in order holds at once."""
+    """Gives the most bytes of inputs and values that a run in order holds at once."""
     last = {
         operand.index: at
         for at, node in enumerate(program.nodes)

@@ -58,12 +58,13 @@ def wrong_elements(
 
 
 def output_of(revealed: RevealedTrace) -> bytes:
-    """Our output's payload."""
+    """Gives the payload of our output."""
     return revealed.ours.output
 
 
 def next_move(revealed: RevealedTrace, output: bytes) -> Move | None:
-    """What to do about their `output`; None where it is ours, and there is nothing to do."""
+    """Says what to do about their `output`. Gives None where it equals ours, and there is nothing
+    to do."""
     signature = revealed.ours.program.signature
     wrong = list(wrong_elements(output, output_of(revealed), signature))
     if not wrong:
@@ -92,7 +93,7 @@ def _operands_agree(revealed: RevealedTrace, node: int) -> bool:
 
 
 def _into(revealed: RevealedTrace, value: int) -> Move:
-    """Within the first value that is not ours."""
+    """Gives the next move within the first value that differs from ours."""
     tree = revealed.tensor(value)
     place = tree.first_divergence()
     assert place is not None, "a value's root differs, and its tree does not"
@@ -125,8 +126,8 @@ def _lower(height: int, lowest: int) -> int:
 
 
 def _below(value: int, tree: Tree, height: int, index: int) -> Part:
-    """What to ask for below a node: always of the same few heights, so that all who ask for it
-    ask for the same."""
+    """Gives the part to ask for below a node. It always lies at one of the same few heights, so
+    that all who ask about this node ask for the same part."""
     if value != VALUE_TREE and height <= RUN:
         first = index << height
         return Part(value, LEAVES, first, min(1 << height, tree.count - first))

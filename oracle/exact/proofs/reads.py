@@ -31,12 +31,12 @@ class Read:
 
 
 def reads(node: Node, element: int, look: Look) -> Iterator[Read]:
-    """All reads of one element that have something to read, in order."""
+    """Gives all reads of one element that are not empty, in order."""
     return (read for read in _FAMILIES[node.op >> 8](node, element, look) if read.count)
 
 
 def place(shape: Sequence[int], operand: Operand, element: int) -> int:
-    """The place in a broadcast operand of what is at place `element` of `shape`."""
+    """Gives the place in a broadcast operand that belongs to place `element` of `shape`."""
     at, stride = 0, 1
     dims = operand.type.shape
     for size, own in zip(shape[::-1], dims[::-1], strict=False):
@@ -60,7 +60,7 @@ def _linear(node: Node, element: int, _look: Look) -> Iterator[Read]:
 
 
 def _matrices(operand: Operand) -> Operand:
-    """The operand with each matrix as one element."""
+    """Gives the operand with each matrix as one element."""
     type_ = ValueType(operand.type.dtype, operand.type.shape[:-2])
     return Operand(operand.kind, operand.index, type_)
 
@@ -126,8 +126,8 @@ def _gathered(node: Node, element: int, look: Look) -> Iterator[Read]:
 
 
 def _scattered(node: Node, element: int, look: Look) -> Iterator[Read]:
-    """All indices; then the element's own place and what is put there, or, where the last one
-    stays, that alone."""
+    """Yields the read of all indices. Then it yields the element's own place and the updates put
+    there, or, where the last update replaces the others, that one alone."""
     n, inner = node.output.shape
     (m,) = node.operands[1].type.shape
     row, column = divmod(element, inner)
@@ -141,7 +141,8 @@ def _scattered(node: Node, element: int, look: Look) -> Iterator[Read]:
 
 
 def _window(node: Node, element: int, _look: Look) -> Iterator[Read]:
-    """Of CONV the weights of the output channel and its bias; then what the taps stand on."""
+    """Yields for CONV the weights of the output channel and its bias, and for every op the elements
+    that the window's taps stand on."""
     if node.op is not Op.CONV:
         channels = node.output.shape[-1]
         window, channel = divmod(element, channels)
@@ -161,8 +162,8 @@ def _window(node: Node, element: int, _look: Look) -> Iterator[Read]:
 
 
 def _spans(node: Node, axes: Sequence[Axis], window: int, joins: bool) -> Iterator[tuple[int, int]]:
-    """(pixel, how many): what a window's taps stand on, in C order. Neighbours along the last axis
-    are one if `joins`: where a pixel is read as a whole."""
+    """Yields (pixel, how many): the pixels that a window's taps stand on, in C order. With `joins`,
+    which is for pixels that are read whole, neighbours along the last axis are one run."""
     windows = node.output.shape[1:-1]
     sizes = node.operands[0].type.shape[1:-1]
     along = []
@@ -181,7 +182,8 @@ def _spans(node: Node, axes: Sequence[Axis], window: int, joins: bool) -> Iterat
 
 
 def _trees(node: Node, element: int, look: Look) -> Iterator[Read]:
-    """A root; then node by node the node, and the feature that it asks for."""
+    """Yields a root, and then for each node on the way the node and the feature that it asks
+    for."""
     row, tree = divmod(element, node.output.shape[1])
     features = node.operands[0].type.shape[1]
     yield Read(2, tree, 1)

@@ -34,7 +34,7 @@ class Tree:
         self._theirs: dict[tuple[int, int], bytes] = {}
 
     def width(self, height: int) -> int:
-        """How many nodes of that height have something below them."""
+        """Gives how many nodes of that height have a lowest node below them."""
         return -(-self.count // (1 << height))
 
     def add(self, height: int, first: int, hashes: Sequence[bytes]) -> None:
@@ -47,40 +47,43 @@ class Tree:
         return self._our(height, index) if is_inside else self._padding[height]
 
     def revealed(self, height: int, index: int) -> bytes | None:
-        """Theirs, if it was added, follows upwards from what was, or is padding."""
+        """Gives their node if it was added, if it follows from added nodes below it, or if it is
+        padding."""
         if index >= self.width(height):
             return self._padding[height]
         return self._theirs.get((height, index))
 
     def node(self, height: int, index: int) -> bytes | None:
-        """Theirs, if it is known."""
+        """Gives their node, if it is known."""
         found = self.revealed(height, index)
         if found is not None:
             return found
         return self.our(height, index) if self._is_below_an_equal(height, index) else None
 
     def agrees(self, height: int, index: int) -> bool:
-        """Whether theirs is known to be ours."""
+        """Says whether their node is known to equal ours."""
         return self.node(height, index) == self.our(height, index)
 
     def path(self, index: int) -> tuple[bytes, ...] | None:
-        """The hashes beside the path of a lowest node, lowest first; None if one is unknown."""
+        """Gives the siblings beside the path of a lowest node, lowest first, or None if one is
+        unknown."""
         found = [self.node(height, (index >> height) ^ 1) for height in range(self.top)]
         known = tuple(hash_ for hash_ in found if hash_ is not None)
         return known if len(known) == self.top else None
 
     def frontier(self) -> Iterator[tuple[int, int]]:
-        """Height and index of the lowest nodes of theirs that are known, from the left: one of them
-        is above each lowest node."""
+        """Yields height and index of the lowest nodes of theirs that are known, from the left.
+        Exactly one of them is above each lowest node."""
         return self._frontier(self.top, 0)
 
     def differs(self, height: int, index: int) -> bool:
-        """Whether a node of the frontier is not ours."""
+        """Says whether a node of the frontier differs from ours."""
         return self.revealed(height, index) != self.our(height, index)
 
     def first_divergence(self) -> tuple[int, int] | None:
-        """Height and index of the deepest known node that holds their first difference from us.
-        None where they agree. It needs of ours what is before that, and no more."""
+        """Finds height and index of the deepest known node that holds their first difference from
+        us, or None where they agree. Of our tree it needs the nodes up to that place, and no
+        more."""
         return next((place for place in self.frontier() if self.differs(*place)), None)
 
     def _frontier(self, height: int, index: int) -> Iterator[tuple[int, int]]:
@@ -128,9 +131,9 @@ class RevealedTrace:
 
     @property
     def divergence(self) -> tuple[int, int] | None:
-        """Height and index, in the value tree, of the deepest known node that holds their first
-        difference from us; None where all is ours. Of our trace it computes what is up to there.
-        Their root must be known."""
+        """Finds height and index, in the value tree, of the deepest known node that holds their
+        first difference from us, or None where everything agrees. It computes our trace up to that
+        place. Their root must be known."""
         if self._divergence is None:
             self._divergence = [*self._first_divergence()]
         return self._divergence[0] if self._divergence else None
@@ -156,11 +159,12 @@ class RevealedTrace:
         yield from [*frontier][:1]
 
     def _end(self, height: int, index: int) -> int:
-        """The first value behind those below a node."""
+        """Gives the first value after those below a node."""
         return min((index + 1) << height, self.values.count)
 
     def tensor(self, value: int) -> Tree:
-        """The tree of one value. Ours is computed when a node of it is asked for."""
+        """Gives the tree of one value. Our side of it is computed when one of its nodes is asked
+        for."""
         if value not in self._trees:
             type_ = self.ours.program.nodes[value].output
             count = merkle.leaf_count(type_.nbytes)
@@ -207,11 +211,11 @@ class RevealedTrace:
         return True
 
     def element(self, value: int, element: int) -> bytes:
-        """One of ours."""
+        """Gives the bytes of one element of our value."""
         return to_bytes(elements(self.ours.values[value], element, 1))
 
     def leaf(self, value: int, index: int) -> bytes | None:
-        """The data of one leaf of theirs, if it is known."""
+        """Gives the data of one leaf of theirs, if it is known."""
         found = self._leaves.get((value, index))
         if found is None and self.tensor(value).agrees(0, index):
             return self.our_leaf(value, index)
@@ -221,8 +225,8 @@ class RevealedTrace:
         return self._our_tree(value).leaves(index, 1)[0]
 
     def has_value(self, value: int) -> bool:
-        """Whether a value of theirs is ours, as far as is known: it is where it comes before the
-        first difference. Their root must be known."""
+        """Says whether one of their values is known to equal ours, which holds for those before the
+        first difference. It is False while their root is unknown."""
         if self.root is None:
             return False
         if self.divergence is None:
@@ -267,7 +271,7 @@ def _found(what: T | None) -> T:
 
 
 def _pieces(part: Part, data: bytes) -> list[bytes]:
-    """The nodes of a part, hashed where they are leaves."""
+    """Gives the nodes of a part from its data, hashed where they are leaves."""
     size = part.size // part.count
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     return [keccak256(piece) for piece in pieces] if part.height == LEAVES else pieces
@@ -281,13 +285,14 @@ def _nodes(part: Part, nodes: Sequence[bytes], siblings: Sequence[bytes]) -> mer
 def _split(
     tree: Tree, part: Part, siblings: Sequence[bytes]
 ) -> tuple[Sequence[bytes], Sequence[bytes]]:
-    """The siblings inside the tensor's tree, and those of its root in the value tree."""
+    """Splits siblings into those inside the tensor's tree and those of its root in the value
+    tree."""
     inside = len(list(_sides(tree, 0 if part.height == LEAVES else part.height, part)))
     return siblings[:inside], siblings[inside:]
 
 
 def _sides(tree: Tree, height: int, part: Part) -> Iterable[tuple[int, int]]:
-    """The places of a part's siblings, in order."""
+    """Yields height and index of a part's siblings, in order."""
     left, right = part.first, part.first + part.count - 1
     for at in range(height, tree.top):
         if left % 2:

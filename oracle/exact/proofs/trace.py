@@ -79,8 +79,8 @@ class Rerun:
         self._held: dict[int, Array] = {}
 
     def __getitem__(self, node: int, /) -> Array:
-        """NaNs in it may have any payload. Its operands are held with it until another is looked
-        at, because a proof reads them, and a run has them at once too."""
+        """Computes one value; NaNs in it may have any payload. Its operands are held with it until
+        another value is looked at, because a proof reads them, and a run has them at once too."""
         if node not in self._held:
             self._held.clear()
             operands = self._runner.program.nodes[node].operands
@@ -147,7 +147,7 @@ class Trace:
         return trace_root(self.program.root, self.roots)
 
     def known_roots(self, least: int = 0) -> Sequence[bytes]:
-        """The roots of the first values, so many at least."""
+        """Gives the roots of the first values, at least `least` of them."""
         self.hash_until(lambda roots: len(roots) >= least)
         return self._roots
 
@@ -164,7 +164,7 @@ class Trace:
                 return
 
     def open_parts(self, parts: Sequence[Part]) -> list[tuple[bytes, tuple[bytes, ...]]]:
-        """Answers demands, in one pass: with each part's data, and the siblings up to the trace
+        """Answers demands in one pass, each with its part's data and the siblings up to the trace
         root."""
         wanted = {part.value for part in parts} - {VALUE_TREE}
         of_tensors: dict[Part, tuple[bytes, tuple[bytes, ...]]] = {}
@@ -202,25 +202,26 @@ class Trace:
         )
 
     def open_value(self, value: int) -> ValueOpening:
-        """The proof of one node's value root."""
+        """Proves one node's value root."""
         return ValueOpening(value, self.roots[value], self.open_values(0, value, 1).siblings)
 
     def open_values(self, height: int, first: int, count: int) -> Nodes:
-        """The proof of consecutive nodes of the value tree; at height 0 they are value roots."""
+        """Proves consecutive nodes of the value tree; at height 0 they are value roots."""
         return self.tree.nodes(height, first, count)
 
     def open_run(self, value: int, first_leaf: int, count: int) -> RunOpening:
-        """The proof of `count` leaves of one node's value."""
+        """Proves `count` leaves of one node's value."""
         run = TensorTree(self.values[value]).run(first_leaf, count)
         return RunOpening(value, run, self.open_value(value).siblings)
 
     def open_nodes(self, value: int, height: int, first: int, count: int) -> NodesOpening:
-        """The proof of `count` nodes of one height in the tree of one node's value."""
+        """Proves `count` nodes of one height in the tree of one node's value."""
         nodes = TensorTree(self.values[value]).nodes(height, first, count)
         return NodesOpening(value, nodes, self.open_value(value).siblings)
 
     def first_divergence(self, other: "Trace") -> Divergence | None:
-        """From another trace of the same program; None where all bits are equal."""
+        """Finds the first element that differs from another trace of the same program, or None
+        where all bits are equal."""
         value = first_difference(self.roots, other.roots)
         if value is None:
             return None
@@ -232,39 +233,40 @@ class Trace:
 
 
 def trace(runner: Runner, inputs: Sequence[Array], roots: list[bytes] | None = None) -> Trace:
-    """The trace of a run, of which nothing is computed yet."""
+    """Makes the trace of a run. Nothing of it is computed yet."""
     return Trace(runner.program, Rerun(runner, inputs), roots)
 
 
 def trace_root(program_root: bytes, roots: Sequence[bytes]) -> bytes:
-    """The root of the trace whose values have these roots."""
+    """Computes the root of the trace whose values have these roots."""
     return _bound(program_root, merkle.combined_root(roots, _EMPTY))
 
 
 def value_roots(values: Iterable[Array]) -> tuple[bytes, ...]:
-    """The root of each value, in order; holds one value at a time."""
+    """Computes the root of each value, in order, and holds one value at a time."""
     return tuple(map(merkle.tensor_root, values))
 
 
 def first_difference(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int | None:
-    """The first node whose value roots differ: its operands are agreed on, its result is not."""
+    """Finds the first node whose value roots differ, if any: both sides agree on its operands and
+    not on its result."""
     pairs = enumerate(zip(ours, theirs, strict=True))
     return next((index for index, (a, b) in pairs if a != b), None)
 
 
 def verify_value(program: Program, root: bytes, opening: ValueOpening) -> bool:
-    """Whether the trace with that root has that value root at that node."""
+    """Says whether the trace with that root has that value root at that node."""
     return verify_values(program, root, Nodes(0, opening.value, (opening.root,), opening.siblings))
 
 
 def verify_values(program: Program, root: bytes, nodes: Nodes) -> bool:
-    """Whether the trace with that root has those nodes in its value tree."""
+    """Says whether the trace with that root has those nodes in its value tree."""
     top = merkle.nodes_root(len(program.nodes), nodes)
     return top is not None and _bound(program.root, top) == root
 
 
 def verify_run(program: Program, root: bytes, opening: RunOpening) -> bool:
-    """Whether the trace with that root has those leaves at their place, padded with zeros."""
+    """Says whether the trace with that root has those leaves at their place, padded with zeros."""
     if not 0 <= opening.value < len(program.nodes):
         return False
     length = program.nodes[opening.value].output.nbytes
@@ -275,7 +277,7 @@ def verify_run(program: Program, root: bytes, opening: RunOpening) -> bool:
 
 
 def verify_nodes(program: Program, root: bytes, opening: NodesOpening) -> bool:
-    """Whether the trace with that root has those nodes in the tree of that value."""
+    """Says whether the trace with that root has those nodes in the tree of that value."""
     if not 0 <= opening.value < len(program.nodes):
         return False
     count = merkle.leaf_count(program.nodes[opening.value].output.nbytes)
@@ -286,12 +288,12 @@ def verify_nodes(program: Program, root: bytes, opening: NodesOpening) -> bool:
 
 
 def leaf_of(type_: ValueType, element: int) -> int:
-    """The leaf that has the element."""
+    """Gives the leaf that has the element."""
     return element * type_.dtype.itemsize // LEAF
 
 
 def _opened(tree: TensorTree, part: Part) -> tuple[bytes, tuple[bytes, ...]]:
-    """The data of a part, and the siblings up to its tensor's root."""
+    """Gives the data of a part, and the siblings up to its tensor's root."""
     if part.height == LEAVES:
         run = tree.run(part.first, part.count)
         return b"".join(run.leaves), run.siblings
