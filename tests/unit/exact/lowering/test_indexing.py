@@ -100,6 +100,11 @@ def test_resize_is_refused_in_modes_that_nobody_knows():
         assert "is not covered" in refusal("Resize", x, scale, order=["x", "", "s"], **options)
 
 
+@pytest.mark.parametrize("sizes", [(5, 1, 2), (2, 7, 5), (1, 4, 10)])
+def test_center_crop_pad_agrees(sizes):
+    check("CenterCropPad", X, {"s": ints(*sizes)})
+
+
 def test_shape_may_be_of_some_axes():
     check("Shape", X)
     check("Shape", X, start=1)

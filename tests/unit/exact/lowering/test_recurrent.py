@@ -49,6 +49,14 @@ def test_lengths_must_be_one_a_sequence():
     assert "sequence_lens are int32[1]" in refused
 
 
+def test_weights_and_states_must_fit():
+    order = ["x", "w", "r", "bias", "", "h0"]
+    for name, wrong in (("w", (1, 12, 3)), ("r", (1, 12, 3)), ("bias", (1, 12)), ("h0", (3, 1, 4))):
+        given = weights("GRU", 1) | {name: numbers(*wrong)}
+        refused = refusal("GRU", {"x": numbers(5, 3, 2)}, given, order=order, hidden_size=4)
+        assert f"is float[{','.join(map(str, wrong))}], not" in refused
+
+
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 @pytest.mark.parametrize("op", GATES)
 def test_batch_may_come_first(op, direction):
