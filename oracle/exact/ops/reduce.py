@@ -144,7 +144,8 @@ def _float_sums(node: Node, rounded: Callable[[Array], Array], divisor: int) -> 
     """Makes the kernel of float32 sums, each divided by `divisor`.
 
     γ_{K−1}·Σ|x| bounds the error of a sum. The rest of the unit covers the error of Σ|x|, which is
-    K units relatively, and the rounding of the quotient and of value ± error.
+    K units relatively, and the rounding of the quotient and of value ± error. LLVM sums in lanes,
+    so that no row has shown more than an eighth of that; it does not promise to.
     """
     from oracle.exact.kernels.reduce import sums  # numba takes its time to load
 

@@ -241,3 +241,26 @@ def test_rounded_means_follow_ieee_when_terms_are_not_finite():
     with np.errstate(all="ignore"):
         means = canonical(sums.rounded_means(terms))
     assert bits(means) == [exact_sum(row) for row in terms.tolist()]
+
+
+@pytest.mark.parametrize("scale", [1, 2.0**-90, 2.0**90])
+def test_ordinary_rows_are_seldom_looked_at_twice(monkeypatch, scale):
+    """A bound that is too large changes no bit, but costs the time of the slow ways."""
+    slow, row_by_row = [], sums.rounded_row
+    monkeypatch.setattr(sums, "rounded_row", lambda row: slow.append(row) or row_by_row(row))
+    rng = np.random.default_rng(0)
+    terms = random_floats(rng, (200, 64), 4).astype(np.float64) * random_floats(rng, (200, 64), 4)
+    whole = rng.integers(-(2**20), 2**20, (200, 64)).astype(np.float64)
+    for rows, most in ((terms * scale, 20), (whole * scale, 0)):
+        wanted = [exact_sum(row) for row in rows.tolist()]
+        _, left = sums._extracted(rows, sums._size(rows))
+        assert not left.size
+        assert bits(sums._rounded_block(rows)) == wanted
+        assert len(slow) <= most
+        slow.clear()
+
+
+def test_a_sum_of_zeros_is_decided():
+    out, undecided = sums.decided(np.zeros(1), np.array([sums.FLOOR]))
+    assert bits(out) == [0]
+    assert not undecided.size

@@ -425,7 +425,7 @@ def test_each_request_has_its_own_answers(store: Store) -> None:
         advance(store, event)
     advance(store, WindowMoved(where(101), other.request_id, ME, moved))
     advance(store, other, Decline(other.request_id, "too cheap"))
-    store.keep_output(other.request_id, b"ours")
+    store.keep_output(other.request_id, b"ours", 1.5)
 
     assert (store.request(ID), store.payload(ID)) == (ASKED.request, b"first")
     assert (store.request(other.request_id), store.payload(other.request_id)) == (
@@ -436,6 +436,7 @@ def test_each_request_has_its_own_answers(store: Store) -> None:
     assert store.proposal(other.request_id) == (moved, OUTPUT)
     assert [store.declined(each) for each in (ID, other.request_id)] == [None, "too cheap"]
     assert [store.output(each) for each in (ID, other.request_id)] == [None, b"ours"]
+    assert [store.took(each) for each in (ID, other.request_id)] == [None, 1.5]
 
 
 def test_proposal_replaces_no_other_requests(store: Store) -> None:

@@ -748,3 +748,13 @@ def test_lower_refuses_a_classifier_whose_labels_do_not_match():
     )
     model = ml_node("Scaler", ["x"], ["y"], offset=[1.0, 2.0], scale=[1.0])
     assert "its offset has 2" in reasons(file([model], [tensor("x", [1, 3])], ["y"]))
+
+
+def test_a_program_may_have_so_many_primitives_and_no_more():
+    data = file([node("Exp", ["x"], ["h"]), node("Exp", ["h"], ["y"])], [tensor("x", [2])], ["y"])
+    assert len(lower(data, limits=Limits(nodes=2)).nodes) == 2
+    with pytest.raises(ModelRefused, match="more than 1 (primitives|nodes)"):
+        lower(data, limits=Limits(nodes=1))
+    sums = [node("Softmax", ["x"], ["y"])]
+    with pytest.raises(ModelRefused, match="more than 2 primitives"):
+        lower(file(sums, [tensor("x", [2, 3])], ["y"]), limits=Limits(nodes=2))

@@ -77,6 +77,54 @@ def test_scatters_agree_with_constant_and_other_indices(known, reduction):
     assert "reduction 'mul'" in refused
 
 
+def test_scatters_of_nothing_leave_their_data():
+    none = {"i": np.zeros((0, 2, 5), np.int64), "u": numbers(0, 2, 5)}
+    check("ScatterElements", X, none)
+    check("ScatterND", X, {"i": np.zeros((0, 1), np.int64), "u": numbers(0, 4, 5)})
+
+
+def test_squeeze_and_unsqueeze_agree():
+    x = {"x": numbers(1, 3, 1, 2)}
+    check("Squeeze", x)
+    check("Squeeze", x, {"a": ints(-2)})
+    check("Squeeze", x, opset=11, axes=[0, 2])
+    assert "squeezes axes (1,)" in refusal("Squeeze", x, {"a": ints(1)})
+    check("Unsqueeze", x, {"a": ints(0, -1)})
+    check("Unsqueeze", x, opset=11, axes=[1])
+    assert "give each axis once" in refusal("Unsqueeze", x, {"a": ints(1, -5)})
+
+
+def test_resize_is_refused_in_modes_that_nobody_knows():
+    x, scale = {"x": numbers(1, 1, 3, 4)}, {"s": np.float32([1, 1, 2, 2])}
+    for options in ({"mode": "area"}, {"mode": "nearest", "nearest_mode": "middle"}):
+        assert "is not covered" in refusal("Resize", x, scale, order=["x", "", "s"], **options)
+
+
+@pytest.mark.parametrize("sizes", [(5, 1, 2), (2, 7, 5), (1, 4, 10)])
+def test_center_crop_pad_agrees(sizes):
+    check("CenterCropPad", X, {"s": ints(*sizes)})
+
+
+def test_shape_may_be_of_some_axes():
+    check("Shape", X)
+    check("Shape", X, start=1)
+    check("Shape", X, start=-2, end=-1)
+    check("Shape", X, opset=13)
+
+
+def test_reverse_sequence_agrees_and_is_refused_where_its_lengths_do_not_fit():
+    check("ReverseSequence", X, {"n": ints(1, 3, 0, 2)})
+    check("ReverseSequence", X, {"n": ints(1, 4, 2)}, time_axis=1, batch_axis=0)
+    for lengths, axes in (
+        (ints(1, 3), {}),
+        (ints(1, 1, 1, 1, 1), {"time_axis": 0, "batch_axis": 2}),
+        (ints(1, 1, 1, 1), {"time_axis": 1, "batch_axis": 1}),
+    ):
+        assert "fix the file" in refusal("ReverseSequence", X, {"n": lengths}, **axes)
+    assert "fix sequence_lens" in refusal("ReverseSequence", X, {"n": ints(1, 4, 0, 2)})
+    assert "fix sequence_lens" in refusal("ReverseSequence", X, {"n": ints(-1, 3, 0, 2)})
+
+
 def test_depth_and_space_agree():
     x = {"x": numbers(2, 8, 4, 6)}
     check("DepthToSpace", x, blocksize=2, mode="DCR")

@@ -215,6 +215,15 @@ def test_rotary_embedding_agrees(ids, interleaved):
     )
 
 
+@pytest.mark.parametrize("interleaved", [0, 1])
+def test_rotary_embedding_takes_heads_of_their_own(interleaved):
+    angles = np.float32(numbers(9, 2, seed=1))
+    caches = {"cos": np.cos(angles), "sin": np.sin(angles)}
+    inputs = {"x": numbers(2, 3, 5, 4), "ids": np.int64([2])}
+    order = ["x", "ids", "cos", "sin"]
+    check("RotaryEmbedding", inputs, caches, order=order, **MS, interleaved=interleaved)
+
+
 # QUANTIZED
 
 

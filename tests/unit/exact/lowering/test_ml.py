@@ -46,6 +46,20 @@ def test_label_encoder_looks_up_strings_that_the_model_made():
     agree(file(chain, [tensor("x0", [5], TensorProto.INT64)], ["x3"]), {"x0": np.arange(5)})
 
 
+def test_linear_models_agree_and_are_refused_where_their_numbers_do_not_fit():
+    x = {"x": numbers(3, 2)}
+    right = {"coefficients": [0.5, -1.0, 2.0, 0.25], "intercepts": [1.0, -1.0], "targets": 2}
+    check("LinearRegressor", x, **ML, **right)
+    check("LinearRegressor", x, **ML, coefficients=[0.5, -1.0])
+    short = right | {"coefficients": [0.5, -1.0, 2.0]}
+    assert "3 coefficients for 2 rows of 2" in refusal("LinearRegressor", x, **ML, **short)
+    few = right | {"intercepts": [1.0]}
+    assert "1 intercepts for 2 rows" in refusal("LinearRegressor", x, **ML, **few)
+    labels = {"classlabels_ints": [3, 4, 5], "coefficients": [1.0] * 5}
+    refused = refusal("LinearClassifier", x, outputs=2, **ML, **labels)
+    assert "2 rows of coefficients for 3 labels" in refused
+
+
 @pytest.mark.parametrize("inner", [["no", "yes"], ["yes", "no"]])
 def test_labels_are_those_of_the_outputs(inner):
     nodes = [
