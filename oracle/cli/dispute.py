@@ -124,7 +124,7 @@ def show_(
                 "settle_at": claim.proposal.settle_at,
                 "trace_root": told_.trace_root,
                 "open_demands": told_.open,
-                "first_differences": wrong,
+                "differences": wrong,
                 "next": finding,
                 "verdict": _verdict(told_),
                 "slashed": slashed_,
