@@ -190,9 +190,9 @@ def _convicted(
     for kind in (DutyKind.CHECK, *STEPS):
         yield Close(kind, request_id, State.SUPERSEDED, "its operator was slashed")
     for dispute in disputes_of(request_id):
+        if dispute.key != key:
+            continue
         for part, event in dispute.demanded.items():
-            if dispute.key != key:
-                continue
             yield Close(DutyKind.TIMEOUT, demand_id(key, part), State.DONE)
             if event.demand.demander == me:
                 yield Duty(DutyKind.COLLECT, demand_id(key, part), not_before=where.time)

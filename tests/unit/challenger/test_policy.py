@@ -40,6 +40,7 @@ from oracle.challenger.policy import (
     Policy,
     decide,
     income,
+    least_bond,
     next_duty,
     objection,
     patience,
@@ -339,3 +340,12 @@ def test_patience_doubles_and_ends_with_what_the_deadline_leaves() -> None:
     assert [patience(day, 600, times) for times in (1, 2, 3)] == [1200, 2400, 4800]
     assert patience(day, 600, 7) == day - TRANSACTIONS
     assert patience(40, 600, 1) == 30
+
+
+@pytest.mark.parametrize("gas_price", [1, GWEI, 7 * GWEI + 3])
+def test_least_bond_is_the_least_that_is_pursued(gas_price: int) -> None:
+    least = least_bond(Wei(gas_price))
+
+    assert least == PURSUIT_GAS * gas_price * 100 // 30
+    assert objection(request(bond=least), policy(), Wei(gas_price)) is None
+    assert objection(request(bond=Wei(least - 1)), policy(), Wei(gas_price)) is not None

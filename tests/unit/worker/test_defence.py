@@ -127,11 +127,31 @@ def test_work_puts_results_that_failed_behind_the_rest() -> None:
     court.at(0)
     court.passes[0][3].set_exception(InferenceFailed("it hung"))
     court.rows.append(demand(1, OTHER))
-
     court.at(RETRY)
-    court.at(2 * RETRY)
+    court.finish()
+    court.rows.append(demand(2, THIRD))
 
-    assert [row.id for _, row, *_ in court.passes] == [0, 1]
+    court.at(3 * RETRY)  # when the one that failed may begin again
+    court.finish()
+    court.at(4 * RETRY)
+
+    assert [row.id for _, row, *_ in court.passes] == [0, 1, 2, 0]
+
+
+def test_work_forgets_failures_of_a_result_that_was_opened() -> None:
+    court = Court(slots=1)
+    court.rows = [demand(0, ONE)]
+    court.at(0)
+    court.passes[0][3].set_exception(InferenceFailed("it hung"))
+    for time in (RETRY, 2 * RETRY):
+        court.at(time)
+    court.finish()
+
+    court.at(3 * RETRY)
+    court.rows = [demand(3, ONE), demand(4, OTHER, at=1)]
+    court.at(3 * RETRY + PAUSE)
+
+    assert [row.id for _, row, *_ in court.passes] == [0, 0, 3]
 
 
 def test_work_keeps_answers_until_their_duties_end() -> None:

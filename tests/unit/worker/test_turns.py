@@ -35,6 +35,10 @@ def test_in_turn_takes_the_model_whose_last_turn_is_the_longest_ago() -> None:
     assert order(runs(BUSY, OTHER, THIRD), [], {BUSY: 7, OTHER: 6}) == [2, 1, 0]
 
 
+def test_in_turn_takes_a_model_that_had_no_turn_before_the_one_that_had_the_first() -> None:
+    assert order(runs(BUSY, OTHER), [], {BUSY: 0}) == [1, 0]
+
+
 def test_in_turn_puts_what_failed_behind_the_rest() -> None:
     failed = runs(OTHER, failures=1)
 
