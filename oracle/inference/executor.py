@@ -19,7 +19,7 @@ from typing import IO, Protocol
 
 from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.inference.child import Outcome, unpacked
-from oracle.inference.engine import Job
+from oracle.inference.engine import Job, Open
 from oracle.visible import visible
 
 __all__ = ["Executor", "Infers", "Job"]
@@ -91,6 +91,7 @@ class Executor:
         self._changed = Condition()
         self._children = [self._child() for _ in range(processes)]
         self._idle = list(self._children)
+        self._urgent = 0  # jobs that wait for a child, and whoever lets them wait is slashed
         self._is_closed = False
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="executor")
 
@@ -159,9 +160,18 @@ class Executor:
         return _Child(self._memory_limit, self._models)
 
     def _take(self, job: Job, apart_from: int | None = None) -> "_Child":
-        """Takes an idle child, one that has the model loaded if there is one."""
+        """Takes an idle child, one that has the model loaded if there is one. What is urgent goes
+        first, or a thread with one job after another would take each child again before it."""
+        is_urgent = isinstance(job.task, Open)
         with self._changed:
-            self._changed.wait_for(lambda: self._idle or self._is_closed)
+            self._urgent += is_urgent
+            try:
+                self._changed.wait_for(
+                    lambda: (self._idle and (is_urgent or not self._urgent)) or self._is_closed
+                )
+            finally:
+                self._urgent -= is_urgent
+                self._changed.notify_all()  # who waited for this one may be next
             self._fail_if_closed()
             idle = [child for child in self._idle if child.pid != apart_from] or self._idle
             child = next((each for each in idle if job.file_hash in each.models), idle[-1])
@@ -173,7 +183,7 @@ class Executor:
             if child.is_lost and not self._is_closed:
                 child = self._replaced(child)
             self._idle.append(child)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def _replaced(self, child: "_Child") -> "_Child":
         child.kill()
