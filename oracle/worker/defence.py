@@ -19,9 +19,9 @@ from oracle.worker.turns import has_room
 log = structlog.get_logger()
 
 MAX_PARTS = 1000  # by one pass: some 18 MB of answers; the next pass for the rest does not wait
-# Parts of what the nearest deadline leaves, for a pass, should it hang. By its price it takes no more
-# than a third of the period. One that was stopped then was slower than its price, as on a machine
-# that is busy, and a third of the rest would be too little again: so it gets more.
+# Parts of what the nearest deadline leaves, for a pass, should it hang. By its price it takes a
+# third of the period at most. One that was stopped then is slower than its price, as on a busy
+# machine, and a third of the rest would be too little again: so it gets more.
 FIRST_PART, NEXT_PART = 1 / 3, 3 / 4
 
 Ask = Callable[[Row, Open], "Future[bytes] | None"]

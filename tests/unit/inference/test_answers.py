@@ -109,8 +109,8 @@ def test_a_disputes_file_waits_for_no_strangers_server(tmp_path):
 
 @pytest.mark.enable_socket
 def test_a_file_waits_for_nobody_who_publishes_it_too(tmp_path):
-    """A stranger's model of the same file, on a server that never answers, would keep everybody from
-    running the other's; and one without any URI would answer for it that it cannot be had."""
+    """A stranger's model of the same file, on a server that never answers, would keep everybody
+    from running the other's; one without any URI would say of it that it cannot be had."""
     source = tmp_path / "m.onnx"
     source.write_bytes(FILE)
     wanted = good(ModelFiles(tmp_path / "another"))
