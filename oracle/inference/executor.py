@@ -73,7 +73,8 @@ class Executor:
 
     A job that crashes its child, or runs out of time or memory, raises InferenceFailed and costs
     that child alone. `time_limit` is for the run: while a model is loaded, or a kernel compiled,
-    `prepare_limit` counts instead. Thread-safe; `memory_limit` is of each child, in bytes.
+    `prepare_limit` counts instead; a job's patience lengthens both. Thread-safe; `memory_limit` is
+    of each child, in bytes.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Executor:
         free, it starts a new one."""
         child = self._take(job, apart_from)
         limits = {
-            Outcome.PREPARING: self._prepare_limit,
+            Outcome.PREPARING: max(self._prepare_limit, job.patience),
             Outcome.RUNNING: max(self._time_limit, job.patience),
         }
         try:

@@ -259,6 +259,18 @@ def test_infer_stops_a_model_that_is_never_loaded_and_others_go_on(tmp_path):
         assert executor.infer(adding) == floats(3)
 
 
+def test_infer_has_patience_with_a_model_that_takes_long_to_be_loaded(tmp_path):
+    """A publisher may make one so that it takes longer than everybody's limit."""
+    adding = one_plus_two(tmp_path)
+    slow = changed(piped(adding), task=Infer(patience=900))
+    with Executor(processes=1, prepare_limit=0.1) as executor:
+        future = executor.submit(slow)
+        with slow.path.open("wb") as pipe:
+            time.sleep(1)
+            pipe.write(adding.path.read_bytes())
+        assert future.result() == floats(3)
+
+
 def test_infer_counts_no_time_that_kernels_take_to_be_compiled(tmp_path, monkeypatch):
     """In a child that finds none compiled, as the first one on a machine."""
     kernels = tmp_path / "kernels"
