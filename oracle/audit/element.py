@@ -337,10 +337,11 @@ class Axis:
     end: int
     last: int
 
-    def spots(self, window: int) -> list[int]:
-        """Gives the spots on which a window's taps stand."""
+    def spots(self, window: int) -> range:
+        """Gives the spots on which a window's taps stand: a hundred million, if a publisher likes,
+        of which all but a few are padding."""
         first = window * self.stride - self.begin
-        return [first + tap * self.dilation for tap in range(self.kernel)]
+        return range(first, first + self.kernel * self.dilation, self.dilation)
 
     def taps(self, window: int, size: int, spacing: int) -> list[tuple[int, int]]:
         """Gives (tap, element) for each tap of a window that stands on an element."""

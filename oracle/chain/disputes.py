@@ -1,7 +1,7 @@
 """A dispute as events tell it: what was demanded, what was revealed, how it ended."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from oracle.chain.events import (
     DemandTimedOut,
@@ -37,11 +37,24 @@ class Dispute:
 
 def replay(key: bytes, events: Iterable[DisputeEvent], before: Dispute | None = None) -> Dispute:
     """Replays events of the dispute with that key, and ignores those of others."""
-    dispute = before or Dispute(key)
+    found = before or Dispute(key)
+    # Once for all events, of which griefers may make thousands.
+    demanded, revealed = dict(found.demanded), dict(found.revealed)
+    root, conviction, last = found.trace_root, found.conviction, found.last
     for event in events:
-        if key_of(event) == key:
-            dispute = _after(dispute, event)
-    return dispute
+        if key_of(event) != key:
+            continue
+        last = event.where
+        match event:
+            case PartDemanded(demand=demand):
+                demanded[demand.part] = event
+            case PartRevealed(part=part):
+                revealed[part] = event
+            case TraceRevealed(trace_root=root):
+                pass
+            case FraudProven() | DemandTimedOut():
+                conviction = event
+    return Dispute(key, demanded, revealed, root, conviction, last)
 
 
 def key_of(event: DisputeEvent) -> bytes:
@@ -65,16 +78,3 @@ def split_demand_id(subject: bytes) -> tuple[bytes, Part]:
     """Splits what `demand_id` gives into the dispute's key and the part."""
     places = ((32, 36), (36, 37), (37, 41), (41, 45))
     return subject[:32], Part(*(int.from_bytes(subject[a:b], "big") for a, b in places))
-
-
-def _after(dispute: Dispute, event: DisputeEvent) -> Dispute:
-    dispute = replace(dispute, last=event.where)
-    match event:
-        case PartDemanded(demand=demand):
-            return replace(dispute, demanded={**dispute.demanded, demand.part: event})
-        case PartRevealed(part=part):
-            return replace(dispute, revealed={**dispute.revealed, part: event})
-        case TraceRevealed(trace_root=root):
-            return replace(dispute, trace_root=root)
-        case FraudProven() | DemandTimedOut():
-            return replace(dispute, conviction=event)

@@ -70,7 +70,7 @@ class Answers:
         self._urgent_fetches = Fetches(files)
         self._adviser = adviser
         self._rounds = rounds
-        self._flaws: OrderedDict[bytes, str] = OrderedDict()  # by program
+        self._flaws: OrderedDict[tuple[bytes, bytes], str] = OrderedDict()  # by program and id
         self._clock = clock
         self._quiet: OrderedDict[bytes, float] = OrderedDict()  # by file: until when
         self._lock = Lock()
@@ -120,7 +120,7 @@ class Answers:
         return self._run(fetches, model, payload, task).data
 
     def _run(self, fetches: Fetches, model: Model, payload: bytes, task: Task) -> Ran:
-        fetches.check(model.file_hash)
+        fetches.check(model)
         with self._files.held(model.file_hash) as path:
             return self._done(path, model, payload, task)
 
@@ -148,19 +148,23 @@ class Answers:
         return self._executor.run(job)
 
     def _flaw(self, job: Job, model: Model) -> str:
-        """Says why a lie about a model could not be proven; what was found out once is kept."""
+        """Says why a lie about a model could not be proven; what was found out once is kept. It is
+        a model's and not its program's: the names in an id go with each proof, and a stranger may
+        publish a program of another's under long ones."""
         if self._rounds is None:
             return ""
+        preimage = model_preimage(model)
+        key = job.program_root, hashlib.sha256(preimage).digest()
         with self._lock:
-            if job.program_root in self._flaws:
-                return self._flaws[job.program_root]
+            if key in self._flaws:
+                return self._flaws[key]
         try:
-            task = Appraise(self._rounds, model_preimage(model))
+            task = Appraise(self._rounds, preimage)
             flaw = self._executor.infer(replace(job, task=task)).decode(errors="replace")
         except InferenceFailed as error:
             return f"it could not be found out whether a lie about it can be proven ({error})"
         with self._lock:
-            self._flaws[job.program_root] = flaw
+            self._flaws[key] = flaw
             if len(self._flaws) > MOST_KEPT:
                 self._flaws.popitem(last=False)
         return flaw

@@ -50,6 +50,8 @@ class Cache:
         self._limits = limits
         # Files in the making are not known to be good. Whoever sends garbage evicts no more.
         self._most_parts = max(largest, limits.total // 4)
+        # But a few servers that send large ones slowly must keep no small file from being fetched.
+        self._small = limits.total // 256
         self._checked: dict[Path, tuple[int, ...]] = {}  # files as they were when hashed
         self._last_kept: Set[bytes] | None = None
 
@@ -125,8 +127,8 @@ class Cache:
     def grow(self, file: BinaryIO, by: int) -> int:
         """Takes room for `by` more bytes; gives the file's size then. Raises CacheFull."""
         with self._locked():
-            self._make_room(by)
             size = os.fstat(file.fileno()).st_size + by
+            self._make_room(by, is_small=size <= self._small)
             os.ftruncate(file.fileno(), size)  # others count these bytes from now on
             return size
 
@@ -176,10 +178,10 @@ class Cache:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _make_room(self, needed: int) -> None:
+    def _make_room(self, needed: int, is_small: bool) -> None:
         own, fetched, parts = _sizes(self._root), _sizes(self._fetched), self._parts()
         making = needed + sum(parts.values())
-        if making > self._most_parts:
+        if making > self._most_parts and not is_small:
             raise CacheFull(
                 f"Files that are being fetched may take {self._most_parts} bytes together: try"
                 " again when others are done."

@@ -1,6 +1,7 @@
 """One inference: from a model's file and its terms to an engine, from a payload to a payload."""
 
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -181,6 +182,7 @@ class Exact:
     model can kill or stall it, and nobody may be silent for that."""
 
     runner: Runner
+    loading: float = 0.0  # seconds that it took to load
     # Of the last trace, by its payload: a dispute asks for parts of one again and again. Its values
     # are not kept, since the next run needs their memory.
     _roots: dict[bytes, list[bytes]] = field(default_factory=dict, repr=False)
@@ -190,7 +192,8 @@ class Exact:
             case Infer():
                 return self.infer(payload)
             case Price():
-                return serialization.dump(trace_work(self.runner.program))
+                work = trace_work(self.runner.program)
+                return serialization.dump(replace(work, loading=self.loading))
             case Appraise(rounds=rounds, model=model):
                 return appraise(self.runner.program, rounds, model).encode()
             case Sample(output=output, seed=seed):
@@ -254,6 +257,7 @@ class Adviser(Protocol):
 def load_engine(data: bytes, model: ModelIdentity) -> Engine:
     """Loads the engine of `model`, whose file is `data`. Raises ModelMismatch where they do not
     belong together, and ModelRefused. A hostile VANILLA model can kill the process."""
+    began = time.monotonic()
     dims = _checked_dims(data, model)
     if model.assurance is Assurance.VANILLA:
         # Of no use to an exact model: neither its memory nor its faults.
@@ -270,7 +274,7 @@ def load_engine(data: bytes, model: ModelIdentity) -> Engine:
             f"The file's program has root 0x{program.root.hex()}; the model's id says"
             f" 0x{model.program_root.hex()}."
         )
-    return Exact(Runner(program))
+    return Exact(Runner(program), loading=time.monotonic() - began)
 
 
 def load_adviser(data: bytes, model: ModelIdentity) -> Adviser:

@@ -19,7 +19,7 @@ from typing import IO, Protocol
 
 from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.inference.child import Outcome, unpacked
-from oracle.inference.engine import Job
+from oracle.inference.engine import Job, Open
 from oracle.visible import visible
 
 __all__ = ["Executor", "Infers", "Job"]
@@ -73,7 +73,8 @@ class Executor:
 
     A job that crashes its child, or runs out of time or memory, raises InferenceFailed and costs
     that child alone. `time_limit` is for the run: while a model is loaded, or a kernel compiled,
-    `prepare_limit` counts instead. Thread-safe; `memory_limit` is of each child, in bytes.
+    `prepare_limit` counts instead; a job's patience lengthens both. Thread-safe; `memory_limit` is
+    of each child, in bytes.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Executor:
         self._changed = Condition()
         self._children = [self._child() for _ in range(processes)]
         self._idle = list(self._children)
+        self._urgent = 0  # jobs that wait for a child, and whoever lets them wait is slashed
         self._is_closed = False
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="executor")
 
@@ -108,7 +110,7 @@ class Executor:
         free, it starts a new one."""
         child = self._take(job, apart_from)
         limits = {
-            Outcome.PREPARING: self._prepare_limit,
+            Outcome.PREPARING: max(self._prepare_limit, job.patience),
             Outcome.RUNNING: max(self._time_limit, job.patience),
         }
         try:
@@ -159,9 +161,18 @@ class Executor:
         return _Child(self._memory_limit, self._models)
 
     def _take(self, job: Job, apart_from: int | None = None) -> "_Child":
-        """Takes an idle child, one that has the model loaded if there is one."""
+        """Takes an idle child, one that has the model loaded if there is one. What is urgent goes
+        first, or a thread with one job after another would take each child again before it."""
+        is_urgent = isinstance(job.task, Open)
         with self._changed:
-            self._changed.wait_for(lambda: self._idle or self._is_closed)
+            self._urgent += is_urgent
+            try:
+                self._changed.wait_for(
+                    lambda: (self._idle and (is_urgent or not self._urgent)) or self._is_closed
+                )
+            finally:
+                self._urgent -= is_urgent
+                self._changed.notify_all()  # who waited for this one may be next
             self._fail_if_closed()
             idle = [child for child in self._idle if child.pid != apart_from] or self._idle
             child = next((each for each in idle if job.file_hash in each.models), idle[-1])
@@ -173,7 +184,7 @@ class Executor:
             if child.is_lost and not self._is_closed:
                 child = self._replaced(child)
             self._idle.append(child)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def _replaced(self, child: "_Child") -> "_Child":
         child.kill()

@@ -13,6 +13,11 @@ from oracle.types import Address, Model
 RETRY = 10.0  # seconds for which a failure answers for its file
 
 
+Wanted = tuple[bytes, Address]
+"""A file, and the publisher whose URIs are asked for it: anybody may publish the file of another's
+model under a server that never answers, and keeps nobody waiting but those who want his."""
+
+
 class Fetches:
     """Fetches `parallel` files at once, and no more than `share` for one publisher: who publishes
     models that nobody serves keeps the models of others waiting no longer than that takes."""
@@ -22,30 +27,33 @@ class Fetches:
         self._parallel = parallel
         self._share = share
         self._lock = Lock()
-        self._running: dict[bytes, Address] = {}  # by file: its publisher
-        self._failed: dict[bytes, tuple[BaseException, float]] = {}  # by file, and when
+        self._running: set[Wanted] = set()
+        self._failed: dict[Wanted, tuple[BaseException, float]] = {}  # and when
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="fetches")
 
     def ready(self, model: Model, uris: Callable[[], Sequence[str]]) -> bool:
         """Says whether there is nothing to wait for, because the file is here or cannot be had.
         Otherwise it begins to fetch the file, if it is its turn."""
-        file_hash = model.file_hash
+        wanted = model.file_hash, model.publisher
         with self._lock:
-            if file_hash in self._running:
+            if self._files.has(model.file_hash):
+                return True
+            if wanted in self._running:
                 return False
-            if self._failure(file_hash) is not None or self._files.has(file_hash):
+            if self._failure(wanted) is not None:
                 return True
             if not self._has_place(model.publisher):
                 return False
-            self._running[file_hash] = model.publisher
-        future = self._threads.submit(self._files.fetch, file_hash, uris())
-        future.add_done_callback(lambda done: self._end(file_hash, done))
+            self._running.add(wanted)
+        future = self._threads.submit(self._files.fetch, model.file_hash, uris())
+        future.add_done_callback(lambda done: self._end(wanted, done))
         return False
 
-    def check(self, file_hash: bytes) -> None:
+    def check(self, model: Model) -> None:
         """Raises what the last fetch of the file failed with, where there is no file for that."""
+        wanted = model.file_hash, model.publisher
         with self._lock:
-            failure = None if self._files.has(file_hash) else self._failure(file_hash)
+            failure = None if self._files.has(model.file_hash) else self._failure(wanted)
         if failure is not None:
             raise failure
 
@@ -53,20 +61,20 @@ class Fetches:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _has_place(self, publisher: Address) -> bool:
-        places = Counter(self._running.values())
+        places = Counter(by for _, by in self._running)
         return places.total() < self._parallel and places[publisher] < self._share
 
-    def _failure(self, file_hash: bytes) -> BaseException | None:
-        failed = self._failed.get(file_hash)
+    def _failure(self, wanted: Wanted) -> BaseException | None:
+        failed = self._failed.get(wanted)
         if failed is None or time.monotonic() - failed[1] >= RETRY:
             return None
         return failed[0]
 
-    def _end(self, file_hash: bytes, done: "Future[Path]") -> None:
+    def _end(self, wanted: Wanted, done: "Future[Path]") -> None:
         now = time.monotonic()
         with self._lock:
-            del self._running[file_hash]
+            self._running.remove(wanted)
             recent = {key: each for key, each in self._failed.items() if now - each[1] < RETRY}
             self._failed = recent
             if not done.cancelled() and (error := done.exception()) is not None:
-                self._failed[file_hash] = error, now
+                self._failed[wanted] = error, now

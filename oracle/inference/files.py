@@ -36,7 +36,7 @@ class ModelFiles:
         self._cache = Cache(root, limits or Limits(), max_bytes, keeper)
         self._sources = Sources(max_bytes, allow_local, ipfs_gateway, patience)
         self._guard = Lock()
-        self._fetching: WeakValueDictionary[bytes, _Turn] = WeakValueDictionary()
+        self._fetching: WeakValueDictionary[_Wanted, _Turn] = WeakValueDictionary()
         with suppress(OSError):  # of a folder that cannot be used, a fetch tells
             self._cache.clean()
 
@@ -80,7 +80,7 @@ class ModelFiles:
         ModelUnavailable with the reason of each.
         """
         with self._guard:
-            turn = self._fetching.setdefault(file_hash, _Turn())
+            turn = self._fetching.setdefault((file_hash, tuple(uris)), _Turn())
         with turn.lock:
             try:
                 return self._cache.path(file_hash) or self._fetch(file_hash, uris)
@@ -113,8 +113,12 @@ class ModelFiles:
         self._sources.read(uri, incoming.write, limit)
 
 
+_Wanted = tuple[bytes, tuple[str, ...]]
+"""A file, and where from: whoever knows of other servers does not wait for these."""
+
+
 class _Turn:
-    """Who fetches a file, while others that want it wait."""
+    """Who fetches a file, while others that want it from the same URIs wait."""
 
     def __init__(self) -> None:
         self.lock = Lock()

@@ -19,7 +19,10 @@ from oracle.worker.turns import has_room
 log = structlog.get_logger()
 
 MAX_PARTS = 1000  # by one pass: some 18 MB of answers; the next pass for the rest does not wait
-TRIES = 3  # that a demand must leave time for, should a pass hang
+# Parts of what the nearest deadline leaves, for a pass, should it hang. By its price it takes a
+# third of the period at most. One that was stopped then is slower than its price, as on a busy
+# machine, and a third of the rest would be too little again: so it gets more.
+FIRST_PART, NEXT_PART = 1 / 3, 3 / 4
 
 Ask = Callable[[Row, Open], "Future[bytes] | None"]
 """Has a child open parts of the trace of the result that a demand is about; None while its model's
@@ -105,7 +108,8 @@ class Defence:
     ) -> None:
         is_all, rows = len(rows) <= MAX_PARTS, rows[:MAX_PARTS]
         parts = tuple(split_demand_id(row.duty.subject)[1] for row in rows)
-        task = Open(parts, patience=_left(rows[0], chain_time) / TRIES)
+        part = NEXT_PART if self._past[dispute].failures else FIRST_PART
+        task = Open(parts, patience=part * _left(rows[0], chain_time))
         future = self._ask(rows[0], task)
         if future is not None:
             self._past[dispute].began = chain_time if is_all else -inf

@@ -79,10 +79,14 @@ class Ledger:
         rows = [row for row in settle if row.duty.not_before > read_until]
         rows += self._store.duties(State.SENT, kind=DutyKind.PROPOSE)
         found = {id_: self._of_open(id_, now) for id_ in map(_request_id, rows)}
-        self._open = {id_: each for id_, each in found.items() if each is not None}
-        if len(self._open) < len(found):
+        known = {id_: each for id_, each in found.items() if each is not None}
+        # What could not be priced is asked for again: it may have been a child's bad day.
+        self._open = {
+            id_: each for id_, each in known.items() if each.model not in self._undefended
+        }
+        if len(known) < len(found):
             return None
-        load = Load(self._open.values())
+        load = Load(known.values())
         for request_id in undecided:
             request = self._store.request(request_id)
             if request is None:
@@ -98,11 +102,13 @@ class Ledger:
         if request is None:
             return known
         found = self._liability(request, self._run_of_open(request_id), now)
-        if not isinstance(found, BaseException):
+        if isinstance(found, Liability):
             self._undefended.discard(request.model)
             return found
-        # Without the model there is no pass that could take time.
-        if request.model not in self._undefended:
+        if found is None and request.model not in self._undefended:
+            return None
+        # Without the model there is no pass that could take time; nor does who waits for it again.
+        if found is not None and request.model not in self._undefended:
             self._undefended.add(request.model)
             model = "0x" + request.model.hex()
             log.error("an open result could not be defended now", model=model, why=str(found))

@@ -50,12 +50,16 @@ class TraceWork:
 
     usual: Counts
     hard: Counts
+    loading: float = 0.0
+    """Seconds that it took here to load the program: who loads many has forgotten this one by the
+    time that a pass is due."""
 
     def seconds(self, calibration: Calibration, run: float = math.inf) -> float:
         """Gives an upper estimate. `run`: what the run of these inputs took, or may take before it
         is killed; what is hard about them takes no longer than that, but for what two runs differ
         by."""
-        return calibration.of(self.usual) + min(calibration.of(self.hard), MARGIN * run)
+        usual = MARGIN * self.loading + calibration.of(self.usual)
+        return usual + min(calibration.of(self.hard), MARGIN * run)
 
 
 def trace_work(program: Program) -> TraceWork:

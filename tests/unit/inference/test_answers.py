@@ -108,6 +108,23 @@ def test_a_disputes_file_waits_for_no_strangers_server(tmp_path):
 
 
 @pytest.mark.enable_socket
+def test_a_file_waits_for_nobody_who_publishes_it_too(tmp_path):
+    """A stranger's model of the same file, on a server that never answers, would keep everybody
+    from running the other's; one without any URI would say of it that it cannot be had."""
+    source = tmp_path / "m.onnx"
+    source.write_bytes(FILE)
+    wanted = good(ModelFiles(tmp_path / "another"))
+    silent = chains.model(chains.address("operator"), file_hash=wanted.file_hash)
+    missing = chains.model(chains.address("challenger"), file_hash=wanted.file_hash)
+    with silent_server() as url, answering(patient(tmp_path / "cache")) as answers:
+        assert not answers.ready(silent, lambda: [url])
+        until_ready(answers, missing)
+        assert isinstance(answers.submit(missing, [], b"").exception(900), ModelUnavailable)
+        until_ready(answers, wanted, source.as_uri())
+        assert answers.submit(wanted, [], b"").result(900) == Ran(b"output", 0.5)
+
+
+@pytest.mark.enable_socket
 def test_ask_lets_no_dispute_wait_for_an_inference(tmp_path):
     may_end = threading.Event()
 

@@ -117,6 +117,19 @@ def test_fetch_of_garbage_evicts_no_more_than_a_quarter(tmp_path):
             one.write(b"\0")
 
 
+def test_fetch_of_garbage_keeps_no_small_file_waiting(tmp_path):
+    """A few servers that send large files slowly, for all the time that a fetch may take, could
+    keep a challenger from every model that it does not have yet."""
+    limits = Limits(total=256 * STEP, reserve=0)
+    cache = ModelFiles(tmp_path / "cache", STEP, allow_local=True, limits=limits)
+    with cache._cache.incoming() as garbage, cache._cache.incoming() as good:
+        cache._cache.grow(garbage._file, limits.total // 4)
+        with pytest.raises(CacheFull, match="try again when others are done"):
+            cache._cache.grow(garbage._file, 1)
+        good.write(b"a model")
+        assert good.finish().read_bytes() == b"a model"
+
+
 def test_held_names_a_file_that_was_evicted(tmp_path):
     cache = files(tmp_path)
     fetch(cache, tmp_path, 1)

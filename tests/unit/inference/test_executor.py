@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -16,6 +17,7 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper
 
+from oracle import serialization
 from oracle.errors import (
     InferenceFailed,
     ModelMismatch,
@@ -28,10 +30,11 @@ from oracle.errors import (
     WrongTensorShape,
 )
 from oracle.exact.lowering.graph import lower
+from oracle.exact.proofs.cost import TraceWork
 from oracle.inference import engine as tasks
 from oracle.inference import executor as executors
 from oracle.inference.child import packed, unpacked
-from oracle.inference.engine import Advise, Infer, Open, Pursue, dims_of, load_engine
+from oracle.inference.engine import Advise, Infer, Open, Price, Pursue, dims_of, load_engine
 from oracle.inference.executor import Executor, Job
 from oracle.inference.onnxruntime import Native
 from oracle.types import LEAVES, VALUE_TREE, Assurance, Part, Signature
@@ -254,6 +257,18 @@ def test_infer_stops_a_model_that_is_never_loaded_and_others_go_on(tmp_path):
         with pytest.raises(InferenceFailed, match="Loading the model took more than 3 s"):
             executor.infer(piped(adding))
         assert executor.infer(adding) == floats(3)
+
+
+def test_infer_has_patience_with_a_model_that_takes_long_to_be_loaded(tmp_path):
+    """A publisher may make one so that it takes longer than everybody's limit."""
+    adding = one_plus_two(tmp_path)
+    slow = changed(piped(adding), task=Infer(patience=900))
+    with Executor(processes=1, prepare_limit=0.1) as executor:
+        future = executor.submit(slow)
+        with slow.path.open("wb") as pipe:
+            time.sleep(1)
+            pipe.write(adding.path.read_bytes())
+        assert future.result() == floats(3)
 
 
 def test_infer_counts_no_time_that_kernels_take_to_be_compiled(tmp_path, monkeypatch):
@@ -501,6 +516,38 @@ def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):
         with pytest.raises(InferenceFailed, match="took more than"):
             executor.infer(changed(answer, task=asked))
         assert executor.infer(changed(answer, task=replace(asked, patience=900)))
+
+
+def test_price_counts_what_it_took_to_load_the_model(tmp_path):
+    with Executor(processes=1) as executor:
+        priced = executor.infer(changed(one_plus_two(tmp_path), task=Price()))
+    assert serialization.load(priced, TraceWork).loading > 0
+
+
+def test_run_takes_what_is_urgent_first(tmp_path):
+    """Threads that have one job after another each would never let it in."""
+    asked = Open((Part(VALUE_TREE, 0, 0, 1),))
+    done: list[str] = []
+    with Executor(processes=1) as executor:
+        adding = one_plus_two(tmp_path)
+        executor.infer(adding)
+        child = executor._take(adding)
+
+        def run(name: str, job: Job) -> None:
+            executor.infer(job)
+            done.append(name)
+
+        jobs = [(f"answer {at}", adding) for at in range(3)]
+        jobs.append(("demand", changed(adding, task=asked)))
+        threads = [threading.Thread(target=run, args=each) for each in jobs]
+        for thread in threads:
+            thread.start()
+        while len(executor._changed._waiters) < len(threads):
+            time.sleep(0.01)
+        executor._give_back(child)
+        for thread in threads:
+            thread.join()
+    assert done[0] == "demand" and len(done) == len(threads)
 
 
 def test_load_gives_the_law_without_a_second_opinion(tmp_path):

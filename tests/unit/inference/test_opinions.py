@@ -54,7 +54,7 @@ def test_submit_answers_what_silences_onnxruntime(tmp_path: Path, silencer: str)
         before = (*answers._executor.pids, *answers._adviser.pids)
         for _ in range(2):
             found = answers.submit(model, [], payload).result(60)
-            assert found == Runner(lower(data)).infer(payload)
+            assert found.data == Runner(lower(data)).infer(payload)
         after = (*answers._executor.pids, *answers._adviser.pids)
         # The process that runs the law lives on, whatever became of the other.
         assert before[0] == after[0]
@@ -74,8 +74,10 @@ def test_submit_refuses_where_the_second_opinion_differs(tmp_path: Path) -> None
     class Mistaken(Real):
         """It runs the law, and gets it wrong."""
 
-        def infer(self, job: Job) -> bytes:
-            return np.array([4], INTS).tobytes() if job.task == Infer() else super().infer(job)
+        def run(self, job: Job, apart_from: int | None = None) -> Ran:
+            ran = super().run(job, apart_from)
+            wrong = np.array([4], INTS).tobytes()
+            return replace(ran, data=wrong) if job.task == Infer() else ran
 
     data, payload = divide(), np.array([7, 2], INTS).tobytes()
     with answering(tmp_path, data, is_advised=True) as (answers, model):
@@ -122,8 +124,22 @@ def test_submit_declines_what_nobody_could_be_convicted_of(tmp_path: Path) -> No
 def test_submit_declines_an_element_without_a_fitting_proof(tmp_path: Path) -> None:
     data = file([node("ReduceSum", ["x"], ["y"])], [tensor("x", [1, 60_000])], ["y"])
     with answering(tmp_path, data, is_advised=True, rounds=9) as (answers, model):
-        with pytest.raises(Unwatched, match=r"to prove an element of node \d+ wrong takes"):
+        with pytest.raises(Unwatched, match=r"to prove an element of node \d+ wrong may take"):
             answers.submit(model, [], bytes(240_000)).result(60)
         right = answers.ask(model, [], bytes(240_000), Pursue(bytes(4)))
         finding = findings.read_finding(right.result(60))
         assert finding.is_right and "to prove an element" in finding.unwatched
+
+
+def test_flaws_are_of_an_id_and_not_of_its_program(tmp_path: Path) -> None:
+    """A stranger may publish another's program under names so long that no proof fits beside them;
+    or, before a lie about such a model, under short ones."""
+    data = file([node("Neg", ["x"], ["y"])], [tensor("x", [15_000])], ["y"])
+    with answering(tmp_path, data, is_advised=True, rounds=9) as (answers, model):
+        [x] = model.signature.inputs
+        signature = replace(model.signature, inputs=(replace(x, name="x" * 15_000),))
+        long = replace(model, signature=signature)
+        for _ in range(2):
+            with pytest.raises(Unwatched, match="bytes of"):
+                answers.submit(long, [], bytes(60_000)).result(60)
+            assert answers.submit(model, [], bytes(60_000)).result(60).data == bytes(60_000)

@@ -4,7 +4,7 @@ from concurrent.futures import Future
 
 from oracle import serialization
 from oracle.chain.disputes import demand_id
-from oracle.errors import InferenceFailed
+from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.inference.engine import Open
 from oracle.state.duties import Duty, DutyKind, State
 from oracle.state.store import Row
@@ -100,6 +100,20 @@ def test_work_gives_a_pass_a_third_of_what_the_nearest_deadline_leaves() -> None
     court.at(300)
 
     assert court.passes[0][2].patience == (PERIOD - 300) / 3
+
+
+def test_work_gives_a_pass_that_was_stopped_more_than_it_had() -> None:
+    """Of two thirds of the period, a third is less than what was too little."""
+    court = Court()
+    court.rows = [demand(0)]
+    court.at(0)
+    court.passes[0][3].set_exception(InferenceTooSlow("it took more than 300 s"))
+
+    court.at(PAUSE)
+    court.at(PAUSE + RETRY)
+
+    first, second = (task.patience for _, _, task, _ in court.passes)
+    assert first == PERIOD / 3 and second == (PERIOD * 2 / 3 - RETRY) * 3 / 4 > first
 
 
 def test_work_leaves_a_slot_to_those_who_want_answers() -> None:

@@ -1,12 +1,13 @@
 """What a pass over a model's trace takes, as a child counts it. Nothing is waited for."""
 
 from concurrent.futures import Future
+from dataclasses import replace
 
 import pytest
 
 from oracle import serialization
 from oracle.errors import InferenceFailed, ModelUnavailable
-from oracle.exact.proofs.cost import Calibration, TraceWork, Unit
+from oracle.exact.proofs.cost import MARGIN, Calibration, TraceWork, Unit
 from oracle.types import ModelId
 from oracle.worker.prices import PassTime, Prices
 
@@ -37,6 +38,17 @@ def test_of_is_unknown_until_the_child_has_counted() -> None:
     assert prices.of(MODEL, 2) == prices.known(MODEL) == PassTime(7, 20)
     assert prices.of(MODEL, 3) == PassTime(7, 20)
     assert (prices.waiting, len(children.asked)) == (0, 1)
+
+
+def test_of_counts_what_it_takes_to_load_a_model() -> None:
+    """Whoever loads models that fold for minutes, and whose traces take no time, could be asked for
+    more of them than there is time to load."""
+    children = Children()
+    prices = Prices(children, CALIBRATION, RETRY)
+    prices.of(MODEL, 0)
+    children.asked[0].set_result(serialization.dump(replace(WORK, loading=100.0)))
+
+    assert prices.of(MODEL, 1) == PassTime(MARGIN * 100 + 7, 20)
 
 
 def test_collect_frees_the_place_of_what_was_found_out() -> None:

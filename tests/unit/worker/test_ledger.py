@@ -1,0 +1,68 @@
+"""What open results take of an operator, by a real store; children answer when the test says so."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from oracle import serialization
+from oracle.chain.watcher import Cursor
+from oracle.errors import InferenceFailed
+from oracle.exact.proofs.cost import Calibration, TraceWork, Unit
+from oracle.state.duties import Duty, DutyKind
+from oracle.state.store import Handled, Store
+from oracle.types import Address, ModelId
+from oracle.worker.budget import PASSES, Budget
+from oracle.worker.ledger import Ledger
+from oracle.worker.policy import Policy
+from oracle.worker.prices import Prices
+from tests.chains import address, created
+
+ME, RETRY, RUN_LIMIT = address("operator"), 10, 60.0
+QUEUE = Address("0x" + "Ab" * 20)
+ASKED = created()
+
+
+class World:
+    """One result of ours whose window is open, after a restart: nothing is priced yet."""
+
+    def __init__(self, folder: Path):
+        self.asked: list[Future[bytes]] = []
+        self.store = Store(f"sqlite:///{folder}/state.db", 31337, QUEUE, ME)
+        settle = Duty(DutyKind.SETTLE, ASKED.request_id, not_before=1000)
+        self.store.advance(Cursor(1, bytes(32)), [Handled(ASKED, (settle,))])
+        prices = Prices(self.ask, Calibration({Unit.NODE: 1.0}), RETRY)
+        self.ledger = Ledger(self.store, Policy(ME), Budget(2, 900), prices, RUN_LIMIT)
+
+    def ask(self, _: ModelId) -> "Future[bytes]":
+        self.asked.append(Future())
+        return self.asked[-1]
+
+    def seconds(self, now: float) -> float | None:
+        load = self.ledger.load(500, (), now)
+        return None if load is None else load.seconds
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = World(tmp_path)
+    yield found
+    found.store.close_engine()
+
+
+def test_load_is_unknown_until_open_results_are_priced(world: World) -> None:
+    assert world.seconds(0) is None
+    world.asked[0].set_result(serialization.dump(TraceWork({Unit.NODE: 7}, {})))
+    assert world.seconds(1) == PASSES * 7
+
+
+def test_load_counts_a_result_whose_price_could_not_be_had_at_once(world: World) -> None:
+    """A child that died once must not make it free until its window is over; and who waits for the
+    price again goes on answering."""
+    world.seconds(0)
+    world.asked[0].set_exception(InferenceFailed("Loading the model took more than 300 s"))
+    assert world.seconds(1) == 0
+    assert world.seconds(1 + RETRY) == world.seconds(2 + RETRY) == 0
+    world.asked[1].set_result(serialization.dump(TraceWork({Unit.NODE: 7}, {})))
+    assert world.seconds(3 + RETRY) == PASSES * 7
