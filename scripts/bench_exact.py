@@ -281,8 +281,9 @@ def main() -> int:
     console.print("Trace hashing, MB/s:", speeds)
     console.print(f"Geometric mean over the networks that run: {geomean}; the bar is ≤ 3.")
     if arguments.write:
-        _, heading, disputes = PAGE.read_text().partition("\n## Disputes")  # ./dev bench dispute's
-        PAGE.write_text(_page(nets, more, ones, many, geomean, speeds) + heading + disputes)
+        # What follows is ./dev bench latency's and ./dev bench dispute's.
+        _, heading, others = PAGE.read_text().partition("\n## Latency")
+        PAGE.write_text(_page(nets, more, ones, many, geomean, speeds) + heading + others)
     if arguments.json:
         tables = {
             "geomean_ratio": geomean,
