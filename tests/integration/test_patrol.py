@@ -540,7 +540,7 @@ def test_a_wrong_name_hides_no_lie(court: World, tmp_path: Path) -> None:
     renamed = Signature(signature.inputs, (replace(signature.outputs[0], name="probabilities"),))
     court.stake()
     courts.ask(court, court.publish(name="renamed", **courts.terms() | {"signature": renamed}))
-    liar = workers.hire(court, tmp_path, answers=Liar())
+    liar = workers.hire(court, tmp_path, answers=Liar(), budgeted=False)
     liar.work()
     job = Job(
         **{"path": tmp_path / "m.onnx", "assurance": Assurance.EXACT, "payload": courts.payload()},
@@ -574,7 +574,7 @@ def test_a_trace_that_takes_long_hides_no_lie(court: World, tmp_path: Path) -> N
     """A pursuit gets twice the time each time, up to what is left of the window."""
     court.stake()
     courts.ask(court, courts.publish(court), window=3600)
-    workers.hire(court, tmp_path, answers=Liar()).work()
+    workers.hire(court, tmp_path, answers=Liar(), budgeted=False).work()
     slow = Slow(seconds=2500)
     challenger = courts.hire(court, tmp_path, inference=slow)
 
@@ -601,7 +601,7 @@ def test_slow_runs_leave_a_place_to_others(court: World, tmp_path: Path) -> None
     model_id = courts.publish(court)
     for seed in range(2, 6):
         courts.ask(court, model_id, seed=seed, window=3000)
-    liar = workers.hire(court, tmp_path, answers=Liar())
+    liar = workers.hire(court, tmp_path, answers=Liar(), budgeted=False)
     liar.work()
     challenger = courts.hire(court, tmp_path, inference=Endless())
     for _ in range(8):
@@ -670,7 +670,7 @@ def test_results_whose_refund_is_ours_are_checked_first(court: World, tmp_path: 
         courts.ask(court, model_id, seed=seed, window=60)
     ours = address("second")
     courts.ask(court, model_id, window=3000, refund_to=ours)
-    workers.hire(court, tmp_path, answers=Liar()).work()
+    workers.hire(court, tmp_path, answers=Liar(), budgeted=False).work()
     inference = Honest()
     challenger = courts.hire(court, tmp_path, inference=inference, refund_to=frozenset([ours]))
 
