@@ -5,12 +5,13 @@ python lying_challenger.py '{"node": 2, "element": 0}' --key challenger …
 
 import json
 import sys
-from collections.abc import Sequence
+from pathlib import Path
 
 from oracle.cli import daemon
 from oracle.cli.main import main
 from oracle.inference.answers import Answers
 from oracle.inference.engine import Exact, Pursue, Task, load_engine
+from oracle.inference.executor import Ran
 from oracle.types import Model
 from tests.liars import Lie, accuse
 
@@ -18,10 +19,10 @@ from tests.liars import Lie, accuse
 class Accusations(Answers):
     lie: Lie
 
-    def _answer(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> bytes:
-        engine = load_engine(self._files.fetch(model.file_hash, uris).read_bytes(), model)
+    def _done(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
+        engine = load_engine(path.read_bytes(), model)
         assert isinstance(engine, Exact) and isinstance(task, Pursue)
-        return accuse(engine.runner, payload, self.lie, task)
+        return Ran(accuse(engine.runner, payload, self.lie, task), 0.0)
 
 
 if __name__ == "__main__":

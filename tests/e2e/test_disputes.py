@@ -112,14 +112,15 @@ class Court:
         found = watcher.events(self.deployment.first_block, head)
         return [event for event in found if isinstance(event, kind)]
 
-    def until(self, is_so: Callable[[], object], desk: Desk) -> None:
-        """Blocks come every second, as on a real chain: time goes by though nobody sends."""
+    def until(self, is_so: Callable[[], object], desk: Desk, skip: int = 0) -> None:
+        """Blocks come every second, as on a real chain: time goes by though nobody sends, `skip`
+        seconds faster a block."""
         deadline = time.monotonic() + PATIENCE
         while not is_so():
             logs = [path.read_text()[-3000:] for path in desk.home.glob("*.log")]
             assert time.monotonic() < deadline, "\n".join(logs)
             time.sleep(0.5)
-            self.chain.rpc("evm_mine", [])
+            devnet.skip_time(self.chain, skip)
 
 
 def address(desk: Desk, name: str) -> str:
@@ -222,7 +223,8 @@ def test_a_lying_challenger_gains_nothing(desk: Desk, model: str) -> None:
         before = court.chain.balance(honest)
         with running(desk, "accuser", script, lie, "--key", "challenger", "--even-at-a-loss"):
             # The roots first; in them its own trace and the operator's part, and it asks for more.
-            court.until(lambda: len(court.all(PartRevealed)) == 2, desk)
+            # The second pass over a trace begins a third of the period after the first.
+            court.until(lambda: len(court.all(PartRevealed)) == 2, desk, skip=REVEAL // 180)
             time.sleep(5)
         devnet.skip_time(court.chain, WINDOW + REACTION)
         court.until(lambda: court.all(RequestSettled), desk)
