@@ -108,6 +108,11 @@ def _warn_of_bond(parameters: Parameters, gas_price: Wei) -> None:
     least = least_bond(gas_price)
     if parameters.min_bond < least:
         show.err.print(
-            f"[yellow]The least bond of {show.ether(parameters.min_bond)} pays for no conviction at"
-            f" the present {show.ether(gas_price)} a gas: that takes {show.ether(least)}.[/]"
+            show.styled(
+                "[yellow]The least bond of {} pays for no conviction at the present {} a gas: that"
+                " takes {}.[/]",
+                show.ether(parameters.min_bond),
+                show.ether(gas_price),
+                show.ether(least),
+            )
         )

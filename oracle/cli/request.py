@@ -179,9 +179,13 @@ def _warn_of_bond(bond: Wei, gas_price: Wei) -> None:
     least = least_bond(gas_price)
     if bond < least:
         show.err.print(
-            f"[yellow]A bond of {show.ether(bond)} pays for no conviction at the present"
-            f" {show.ether(gas_price)} a gas, so a lie may go unchallenged: --bond"
-            f" {show.ether(least).replace(' ', '')} would.[/]"
+            show.styled(
+                "[yellow]A bond of {} pays for no conviction at the present {} a gas, so a lie may"
+                " go unchallenged: --bond {} would.[/]",
+                show.ether(bond),
+                show.ether(gas_price),
+                show.ether(least).replace(" ", ""),
+            )
         )
 
 
