@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from eth_utils import keccak
+from structlog.testing import capture_logs
 
 from oracle.chain.connection import connect
 from oracle.chain.node import Call, Chain
@@ -381,18 +382,17 @@ def test_send_sends_nothing_where_gas_costs_more_than_the_cap(anvil: World, outb
     assert outbox.waiting() == []
 
 
-def test_follow_raises_no_fee_beyond_the_cap(
-    anvil: World, outbox: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_follow_raises_no_fee_beyond_the_cap(anvil: World, outbox: Store) -> None:
     hold(anvil)
     us = sender(anvil, outbox, max_fee=Wei(anvil.chain.fees().maximum * 11 // 10))
     first = us.send(stake(anvil), (), 0.0)
 
-    for times in (1, 2, 3):
-        us.follow(times * (PATIENCE + 1))
+    with capture_logs() as said:
+        for times in (1, 2, 3):
+            us.follow(times * (PATIENCE + 1))
 
     assert [each.hash for each in outbox.waiting()] == [first.hash]
-    assert capsys.readouterr().out.count("waits: its fee is at our cap") == 1
+    assert [each["event"] for each in said] == ["waits: its fee is at our cap"]
 
 
 # A relay
