@@ -125,7 +125,9 @@ class Honest:
 
     def keep(self, _: object) -> None: ...
 
-    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]":
+    def submit(
+        self, model: Model, uris: Sequence[str], payload: bytes, _most: float
+    ) -> "Future[Ran]":
         future: Future[Ran] = Future()
         future.set_result(Ran(self.ask(model, uris, payload, Infer()).result(), 0.0))
         return future

@@ -170,11 +170,12 @@ def objection(request: Request, policy: Policy, gas_price: Wei) -> str | None:
 
 def patience(left: float, time_limit: float, too_slow: int) -> float:
     """Says how many seconds a run may take that was too slow so often: twice as long each time, so
-    that one that never ends costs others little, up to the `left` that its deadline leaves, less
-    what transactions need."""
+    that one that never ends costs others little, up to two thirds of the `left` that its deadline
+    leaves, less what transactions need: the run that confirms it takes half as long, or less, for
+    it has no trace to make."""
     if not too_slow:
         return 0.0  # as long as any
-    rest = left - min(TRANSACTIONS, left / 4)
+    rest = (left - min(TRANSACTIONS, left / 4)) * 2 / 3
     wanted = time_limit * 2.0**too_slow
     return rest if rest < 2 * wanted else wanted
 

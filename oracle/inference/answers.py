@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -20,13 +21,14 @@ from oracle import serialization
 from oracle.chain.codec import model_preimage
 from oracle.errors import (
     InferenceFailed,
+    InferenceTooSlow,
     ModelUnavailable,
     OracleError,
     SecondOpinionDiffers,
     Unwatched,
 )
 from oracle.inference import findings
-from oracle.inference.engine import Advise, Appraise, Infer, Open, Pursue, Sample, Task
+from oracle.inference.engine import Advise, Appraise, Infer, Open, Price, Pursue, Sample, Task
 from oracle.inference.executor import Executor, Job, Ran
 from oracle.inference.fetches import Fetches
 from oracle.inference.files import ModelFiles
@@ -37,7 +39,10 @@ log = structlog.get_logger()
 
 # A sample of a run takes the time of an unfused run, and some of the plain rules.
 SAMPLE_PATIENCE = 600.0
-QUIET = 600.0  # seconds for which an adviser that gave no opinion on a model is not asked again
+# onnxruntime takes less than the law, but for what it does to a model before; whoever publishes one
+# on which it stalls must not hold an inference's place for long.
+ADVISER_PATIENCE, ADVISER_TIMES = 10.0, 10.0  # seconds, and as often what the run took
+QUIET = 600.0  # seconds for which what failed with a model is not tried again
 MOST_KEPT = 1024  # models of which something is remembered
 
 T = TypeVar("T")
@@ -70,7 +75,8 @@ class Answers:
         self._urgent_fetches = Fetches(files)
         self._adviser = adviser
         self._rounds = rounds
-        self._flaws: OrderedDict[tuple[bytes, bytes], str] = OrderedDict()  # by program and id
+        # By program and id: why a lie could not be proven, and until when that holds.
+        self._flaws: OrderedDict[tuple[bytes, bytes], tuple[str, float]] = OrderedDict()
         self._clock = clock
         self._quiet: OrderedDict[bytes, float] = OrderedDict()  # by file: until when
         self._lock = Lock()
@@ -85,10 +91,12 @@ class Answers:
         fetches = self._urgent_fetches if is_urgent else self._fetches
         return fetches.ready(model, uris)
 
-    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]":
-        """Gives the output payload, and what the run took. Fails with a ModelError, a PayloadError,
-        SecondOpinionDiffers or RunsDiffer."""
-        return self._begin(self._run, model, uris, payload, Infer())
+    def submit(
+        self, model: Model, uris: Sequence[str], payload: bytes, most: float = inf
+    ) -> "Future[Ran]":
+        """Gives the output payload, and what the run took, which is stopped after `most` seconds.
+        Fails with a ModelError, a PayloadError, SecondOpinionDiffers or RunsDiffer."""
+        return self._begin(self._run, model, uris, payload, Infer(most=most))
 
     def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
         """Computes what the task asks for. It fails as `submit` does. It also fails while the file
@@ -141,30 +149,38 @@ class Answers:
                 if flaw := self._flaw(job, model):
                     raise Unwatched(f"Nobody could be convicted of a lie about it: {flaw}.")
                 return self._advised(job, self._adviser)
+            case Price(most=most):
+                self._flaw(job, model, most)  # which the first run need not wait for then
             case Pursue():
                 ran, finding = self._confirmed(job, task)
                 finding = replace(finding, unwatched=self._flaw(job, model))
                 return replace(ran, data=serialization.dump(finding))
         return self._executor.run(job)
 
-    def _flaw(self, job: Job, model: Model) -> str:
+    def _flaw(self, job: Job, model: Model, most: float = inf) -> str:
         """Says why a lie about a model could not be proven; what was found out once is kept. It is
         a model's and not its program's: the names in an id go with each proof, and a stranger may
-        publish a program of another's under long ones."""
+        publish a program of another's under long ones. Raises InferenceTooSlow where it may take
+        `most` seconds and takes longer."""
         if self._rounds is None:
             return ""
         preimage = model_preimage(model)
         key = job.program_root, hashlib.sha256(preimage).digest()
         with self._lock:
-            if key in self._flaws:
-                return self._flaws[key]
+            flaw, until = self._flaws.get(key, ("", -inf))
+        if self._clock() < until:
+            return flaw
+        until = inf
         try:
-            task = Appraise(self._rounds, preimage)
+            task = Appraise(self._rounds, preimage, most)
             flaw = self._executor.infer(replace(job, task=task)).decode(errors="replace")
         except InferenceFailed as error:
-            return f"it could not be found out whether a lie about it can be proven ({error})"
+            if isinstance(error, InferenceTooSlow) and most < inf:
+                raise
+            flaw = f"it could not be found out whether a lie about it can be proven ({error})"
+            until = self._clock() + QUIET
         with self._lock:
-            self._flaws[key] = flaw
+            self._flaws[key] = flaw, until
             if len(self._flaws) > MOST_KEPT:
                 self._flaws.popitem(last=False)
         return flaw
@@ -174,7 +190,8 @@ class Answers:
         ran = self._executor.run(job)
         if not self._is_quiet(job.file_hash):
             try:
-                adviser.infer(replace(job, task=Advise(ran.data)))
+                most = ADVISER_PATIENCE + ADVISER_TIMES * ran.seconds
+                adviser.infer(replace(job, task=Advise(ran.data, most)))
                 return ran
             except SecondOpinionDiffers:
                 raise

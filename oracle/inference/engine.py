@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -55,26 +56,30 @@ class ModelIdentity(Protocol):
 @dataclass(frozen=True, slots=True)
 class Infer:
     """Asks for the output's payload, by the law alone. It may take `patience` seconds, if not
-    more."""
+    more, and never more than `most`."""
 
     patience: float = 0.0
+    most: float = inf
 
 
 @dataclass(frozen=True, slots=True)
 class Advise:
-    """Asks whether onnxruntime agrees with an output of ours; the answer is empty where it does."""
+    """Asks whether onnxruntime agrees with an output of ours; the answer is empty where it does. It
+    may not take more than `most` seconds."""
 
     output: bytes
+    most: float = inf
 
 
 @dataclass(frozen=True, slots=True)
 class Appraise:
     """Asks why a lie about the model could not be proven where so many demands fit one after
     another; the answer is empty where it could. `model` is what its id is the hash of, which goes
-    with each proof."""
+    with each proof. It may not take more than `most` seconds."""
 
     rounds: int
     model: bytes
+    most: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a pass over the model's trace takes: a `TraceWork`, as JSON. Runs nothing."""
+    """What a pass over the model's trace takes: a `TraceWork`, as JSON. Runs nothing. It may not
+    take more than `most` seconds."""
+
+    most: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,11 @@ class Job:
     def patience(self) -> float:
         """The seconds that it must be given."""
         return getattr(self.task, "patience", 0.0)
+
+    @property
+    def most(self) -> float:
+        """The seconds after which it is of no use any more."""
+        return getattr(self.task, "most", inf)
 
     @property
     def longest(self) -> int:

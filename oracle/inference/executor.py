@@ -73,8 +73,8 @@ class Executor:
 
     A job that crashes its child, or runs out of time or memory, raises InferenceFailed and costs
     that child alone. `time_limit` is for the run: while a model is loaded, or a kernel compiled,
-    `prepare_limit` counts instead; a job's patience lengthens both. Thread-safe; `memory_limit` is
-    of each child, in bytes.
+    `prepare_limit` counts instead; a job's patience lengthens both, and its `most` bounds both.
+    Thread-safe; `memory_limit` is of each child, in bytes.
     """
 
     def __init__(
@@ -110,8 +110,8 @@ class Executor:
         free, it starts a new one."""
         child = self._take(job, apart_from)
         limits = {
-            Outcome.PREPARING: max(self._prepare_limit, job.patience),
-            Outcome.RUNNING: max(self._time_limit, job.patience),
+            Outcome.PREPARING: min(max(self._prepare_limit, job.patience), job.most),
+            Outcome.RUNNING: min(max(self._time_limit, job.patience), job.most),
         }
         try:
             try:

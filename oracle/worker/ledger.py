@@ -38,15 +38,26 @@ class Ledger:
         self._undefended: set[ModelId] = set()  # of open results, and not to be had
 
     def note_run(self, model: ModelId, seconds: float) -> None:
+        """Notes what a run took; `inf` where it was stopped because others waited."""
         self._took[model] = seconds
 
     def is_short(self, model: ModelId, most: float) -> bool:
         """Says whether a run takes `most` seconds at most. It goes by the last run, or else by a
-        pass over a trace, which takes longer than a run."""
+        pass over a trace, which takes longer than a run. What is new is tried for so long."""
         took, known = self._took.get(model), self._prices.known(model)
         if took is not None:
             return took <= most
-        return known is not None and known.after(self._run_limit) <= most
+        if known is not None:
+            return known.after(self._run_limit) <= most
+        return not self._prices.is_slow(model)
+
+    def is_new(self, model: ModelId) -> bool:
+        """Says whether nothing is known of how long a model takes."""
+        return (
+            model not in self._took
+            and self._prices.known(model) is None
+            and (not self._prices.is_slow(model))
+        )
 
     def has_short_trace(self, request_id: RequestId, model: ModelId, most: float) -> bool:
         """Says whether a pass over the trace of a result takes `most` seconds at most."""

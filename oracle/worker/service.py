@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from threading import Event as Flag
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from oracle.chain.watcher import Watcher
 from oracle.errors import (
     ChainError,
     InferenceFailed,
+    InferenceTooSlow,
     ModelUnavailable,
     OracleError,
     Reverted,
@@ -39,7 +41,7 @@ from oracle.worker.defence import Defence
 from oracle.worker.ledger import Ledger, Weighed
 from oracle.worker.policy import Policy, answer_gas, decide
 from oracle.worker.prices import Prices
-from oracle.worker.turns import SHORT, Run, has_room, in_turn
+from oracle.worker.turns import SHORT, Run, Turn, has_room, in_turn
 
 log = structlog.get_logger()
 
@@ -59,7 +61,9 @@ class Inference(Protocol):
 
     def keep(self, files: Set[bytes], /) -> None: ...
 
-    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]": ...
+    def submit(
+        self, model: Model, uris: Sequence[str], payload: bytes, most: float, /
+    ) -> "Future[Ran]": ...
 
     def ask(
         self, model: Model, uris: Sequence[str], payload: bytes, task: Task
@@ -91,6 +95,7 @@ class _Inference:
 
     run: Run
     future: "Future[Ran]"
+    most: float  # seconds, after which it is stopped
 
 
 class Service:
@@ -100,11 +105,11 @@ class Service:
         slots = setup.parallel
         policy = setup.policy
         budget = Budget(slots, setup.reveal_period, policy.defence_rate, policy.max_exposure)
-        self._prices = Prices(self._ask_price, setup.calibration, RETRY)
+        self._prices = Prices(self._ask_price, setup.calibration, RETRY, SHORT)
         self._ledger = Ledger(setup.store, policy, budget, self._prices, setup.time_limit)
         self._defence = Defence(self._ask_parts, slots, budget.pause, RETRY)
         self._running: dict[int, _Inference] = {}  # by duty
-        self._turns: dict[ModelId, int] = {}  # which turn a model had last
+        self._turns: dict[Turn, int] = {}  # which one it was last
         self._not_before: dict[int, float] = {}  # by duty: when to try again
         self._failures: Counter[int] = Counter()  # by duty
         self._deaths: Counter[int] = Counter()  # by duty: inferences that died
@@ -174,8 +179,8 @@ class Service:
         assert request is not None
         return self._ask(request.model, self._store.payload(request_id), task)
 
-    def _ask_price(self, model_id: ModelId) -> "Future[bytes] | None":
-        return self._ask(model_id, b"", Price())
+    def _ask_price(self, model_id: ModelId, most: float) -> "Future[bytes] | None":
+        return self._ask(model_id, b"", Price(most))
 
     def _ask(self, model_id: ModelId, payload: bytes, task: Task) -> "Future[bytes] | None":
         if not self._has_file(model_id, isinstance(task, Open)):
@@ -272,43 +277,53 @@ class Service:
     def _begin(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
         by_duty = {row.id: row for row in rows}
         runs = [self._run(row) for row in rows]
-        for run in in_turn(runs, [each.run for each in self._running.values()], self._turns):
-            # To price a model is to load it, which may take long.
-            lengths = [each.run.is_short for each in self._running.values()]
-            lengths += [False] * self._prices.waiting
-            row = by_duty[run.duty]
-            if not has_room(run.is_short, lengths, self._setup.parallel):
+        # To price a model is to load it, which may take as long as a run.
+        going: list[Turn] = [None for _ in self._prices.waiting]
+        going += [each.run.turn for each in self._running.values()]
+        for run in in_turn(runs, going, self._turns):
+            lengths = [not self._prices.is_slow(model) for model in self._prices.waiting]
+            lengths += [each.run.is_short for each in self._running.values()]
+            if not has_room(run.is_short, lengths, self._setup.parallel) or self._is_tried(run):
                 continue
-            if self._take_on(row, load, gas_price, now) and self._has_file(run.model):
+            row, priced = by_duty[run.duty], len(self._prices.waiting)
+            is_wanted = self._take_on(row, load, gas_price, now)
+            if is_wanted and self._has_file(run.model):
                 self._start(row, run)
+            if row.id in self._running or len(self._prices.waiting) > priced:
+                for turn in (run.turn, run.model):
+                    self._turns[turn] = self._turn = self._turn + 1
+
+    def _is_tried(self, run: Run) -> bool:
+        """Says whether another run of its model finds out just now how long they take."""
+        return run.is_new and any(each.run.model == run.model for each in self._running.values())
 
     def _run(self, row: Row) -> Run:
         request = self._request(RequestId(row.duty.subject))
         assert request is not None
         model = request.model
-        return Run(row.id, model, self._is_short(model), self._failures[row.id])
-
-    def _is_short(self, model: ModelId) -> bool:
-        """Says whether a model's run is short. An operator who answers for one model alone has
-        nobody to keep a slot for, so all its runs count as short."""
-        return self._setup.policy.models == frozenset((model,)) or self._ledger.is_short(
-            model, SHORT
-        )
+        # An operator who answers for one model alone has nobody to keep a slot for.
+        is_alone = self._setup.policy.models == frozenset((model,))
+        is_short = is_alone or self._ledger.is_short(model, SHORT)
+        is_new = not is_alone and self._ledger.is_new(model)
+        return Run(row.id, model, is_short, self._failures[row.id], is_new)
 
     def _start(self, row: Row, run: Run) -> None:
         model = self._model(run.model)
         assert model is not None
         uris = self._store.uris(run.model)
         payload = self._store.payload(RequestId(row.duty.subject))
-        future = self._setup.inference.submit(model, uris, payload)
-        self._running[row.id] = _Inference(run, future)
-        self._turns[run.model] = self._turn = self._turn + 1
+        most = SHORT if run.is_new and self._ledger.is_new(run.model) else inf
+        future = self._setup.inference.submit(model, uris, payload, most)
+        self._running[row.id] = _Inference(run, future, most)
 
     def _take(self, done: _Inference, now: float) -> None:
         row = next((row for row in self._store.duties(State.OPEN) if row.id == done.run.duty), None)
         if row is None:
             return  # ended meanwhile
         error = done.future.exception()
+        if isinstance(error, InferenceTooSlow) and done.most < inf:
+            self._ledger.note_run(done.run.model, inf)  # it has its turn among those that take long
+            return
         if error is not None:
             self._failed(row, error, now)
             return

@@ -8,15 +8,25 @@ from oracle.types import ModelId
 
 SHORT = 2.0  # seconds of a run that others may be made to wait for
 
+Turn = ModelId | None
+"""A model's, or that of all models together of which nobody knows yet how long they take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One that waits for its turn, or has it."""
+    """One that waits for its turn, or has it. What is new is short, because it is stopped where it
+    is not; that may be done again and again, with one model after another, so that all that are new
+    have one turn together."""
 
     duty: int
     model: ModelId
-    is_short: bool  # not, where nobody knows
+    is_short: bool
     failures: int = 0
+    is_new: bool = False
+
+    @property
+    def turn(self) -> Turn:
+        return None if self.is_new else self.model
 
 
 def has_room(is_short: bool, running: Sequence[bool], slots: int) -> bool:
@@ -28,19 +38,17 @@ def has_room(is_short: bool, running: Sequence[bool], slots: int) -> bool:
     return is_short or running.count(False) < max(1, slots - 1)
 
 
-def in_turn(
-    waiting: Sequence[Run], running: Iterable[Run], last: Mapping[ModelId, int]
-) -> list[Run]:
+def in_turn(waiting: Sequence[Run], running: Iterable[Turn], last: Mapping[Turn, int]) -> list[Run]:
     """Puts `waiting`, which has the nearest deadline first, in the order in which the runs are to
-    begin. `last` says which turn each model had last.
+    begin. `running` has whose turns are being taken; `last`, which turn each model had last.
 
     Runs that failed before wait for the rest. Then each model has its turn: first the model that
     has the fewest running, and of those the one whose last turn is the longest ago. However many
     requests one model has, another's first request waits for one of them at most.
     """
-    having = Counter(run.model for run in running)
+    having = Counter(running)
     places: dict[int, tuple[int, int, int]] = {}
     for run in waiting:
-        places[run.duty] = (run.failures, having[run.model], last.get(run.model, -1))
-        having[run.model] += 1
+        places[run.duty] = (run.failures, having[run.turn], last.get(run.turn, -1))
+        having[run.turn] += 1
     return sorted(waiting, key=lambda run: places[run.duty])

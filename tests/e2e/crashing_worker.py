@@ -55,7 +55,9 @@ class Answers:
 
     def keep(self, _: object) -> None: ...
 
-    def submit(self, _model: Model, _uris: Sequence[str], _payload: bytes) -> "Future[Ran]":
+    def submit(
+        self, _model: Model, _uris: Sequence[str], _payload: bytes, _most: float
+    ) -> "Future[Ran]":
         future: Future[Ran] = Future()
         future.set_result(Ran(OUTPUT, 0.0))
         return future

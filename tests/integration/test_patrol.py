@@ -268,10 +268,10 @@ def behind(chain: Chain, reason: str) -> Chain:
 
 def test_requests_that_never_end_keep_no_demand_waiting(court: World, tmp_path: Path) -> None:
     class Stuck(Honest):
-        def submit(self, model, uris, payload):
+        def submit(self, model, uris, payload, most):
             if payload == courts.payload(2):
                 return Future()
-            return super().submit(model, uris, payload)
+            return super().submit(model, uris, payload, most)
 
     court.stake(amount=3 * ETHER)
     model_id = courts.publish(court)

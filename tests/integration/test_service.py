@@ -2,6 +2,7 @@
 
 from concurrent.futures import Future
 from dataclasses import replace
+from math import inf
 from threading import Event as Flag
 
 import pytest
@@ -12,6 +13,7 @@ from oracle.chain.node import Call
 from oracle.errors import (
     ChainError,
     InferenceFailed,
+    InferenceTooSlow,
     ModelMismatch,
     ModelUnavailable,
     Reorganised,
@@ -24,6 +26,7 @@ from oracle.inference.executor import Ran
 from oracle.state.duties import DutyKind, State
 from oracle.types import DType, ModelId, Signature, Status, TensorType, Wei
 from oracle.worker.service import RETRY, TRIES
+from oracle.worker.turns import SHORT
 from tests.chains import (
     BOND,
     DELAY,
@@ -54,10 +57,11 @@ class Slow(Answers):
         self.version = version
         self.unfinished: list[Future[Ran]] = []
 
-    def submit(self, model, uris, payload):
+    def submit(self, model, uris, payload, most):
         if self.version not in ("", model.version):
-            return super().submit(model, uris, payload)
+            return super().submit(model, uris, payload, most)
         self.asked.append((model, tuple(uris), payload))
+        self.most.append(most)
         self.unfinished.append(Future())
         return self.unfinished[-1]
 
@@ -185,7 +189,7 @@ def test_tick_answers_many_requests_in_one_transaction(world: World, hire: Hire)
     world.stake()
     model_id = world.publish()
     asked = [world.ask(model_id) for _ in range(12)]
-    worker = hire(world, parallel=20)
+    worker = hire(world, parallel=20, models=frozenset([model_id]))
 
     worker.work()
     world.skip(WINDOW)
@@ -227,6 +231,33 @@ def test_tick_leaves_a_slot_to_others_when_one_model_takes_long(
     assert len(worker.answers.unfinished) == 1
 
 
+def test_tick_tries_what_is_new_in_the_slot_of_short_ones(embedded: World, hire: Hire) -> None:
+    """Nobody prices a model about which no dispute is possible. So it is run for a short time, and
+    has its turn among those that take long if that was too short."""
+    embedded.stake()
+    heavy, new = embedded.publish(version="2"), embedded.publish()
+
+    class Stopping(Slow):
+        def submit(self, model, uris, payload, most):
+            future = super().submit(model, uris, payload, most)
+            if most <= SHORT and not future.done():
+                self.unfinished.remove(future)
+                future.set_exception(InferenceTooSlow("2 s"))
+            return future
+
+    worker = hire(embedded, answers=Stopping("2"), parallel=2)
+    for _ in range(10):
+        embedded.ask(heavy)
+    worker.tick(5)
+    assert worker.answers.most == [SHORT, inf] and len(worker.answers.unfinished) == 1
+
+    asked = embedded.ask(new)
+    worker.tick(3)
+
+    assert embedded.status(asked) is Status.PROPOSED
+    assert State.MISSED not in worker.states()
+
+
 def test_tick_gives_each_model_its_turn(embedded: World, hire: Hire) -> None:
     embedded.stake()
     busy, other = embedded.publish(), embedded.publish(version="2")
@@ -246,7 +277,7 @@ def test_tick_splits_settlements_whose_callbacks_fill_a_block(anvil: World, hire
     anvil.stake()
     model_id, contract = anvil.publish(), anvil.consumer("burns")
     asked = [anvil.ask_by(contract, model_id, fee=ETHER, callback_gas=10_000_000) for _ in range(4)]
-    worker = hire(anvil, parallel=20)
+    worker = hire(anvil, parallel=20, models=frozenset([model_id]))
 
     worker.work()
     anvil.skip(WINDOW)
@@ -262,7 +293,7 @@ def test_tick_settles_a_batch_whose_callbacks_burn_more_than_in_simulation(
     anvil.stake()
     model_id, contract = anvil.publish(), anvil.consumer("burns")
     asked = [anvil.ask_by(contract, model_id, fee=ETHER, callback_gas=400_000) for _ in range(6)]
-    worker = hire(anvil, parallel=20)
+    worker = hire(anvil, parallel=20, models=frozenset([model_id]))
 
     worker.work()
     anvil.skip(WINDOW)
@@ -278,9 +309,9 @@ def test_tick_answers_the_others_when_one_of_a_batch_reverts(embedded: World, hi
     asked = [embedded.ask(good), embedded.ask(bad), embedded.ask(good)]
 
     class NonCanonicalOnce(Answers):
-        def submit(self, model, uris, payload):
+        def submit(self, model, uris, payload, most):
             self.output = bytes.fromhex("8000000000000000") if model.version == "2" else OUTPUT
-            return super().submit(model, uris, payload)
+            return super().submit(model, uris, payload, most)
 
     worker = hire(embedded, answers=NonCanonicalOnce())
     worker.work()
@@ -642,7 +673,7 @@ def test_tick_misses_a_proposal_that_the_batch_skipped_for_its_deadline(
     anvil.stake()
     model_id = anvil.publish()
     short, long = anvil.ask(model_id, timeout=1800), anvil.ask(model_id)
-    worker = hire(anvil)
+    worker = hire(anvil, models=frozenset([model_id]))
     anvil.chain.rpc("evm_setAutomine", [False])
     worker.tick(2)
     assert worker.states() == [State.SENT, State.SENT]

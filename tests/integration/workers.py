@@ -29,14 +29,18 @@ class Answers:
     output: bytes = OUTPUT
     failures: list[BaseException] = field(default_factory=list)
     asked: list[tuple[Model, tuple[str, ...], bytes]] = field(default_factory=list)
+    most: list[float] = field(default_factory=list)
 
     def ready(self, *_: object) -> bool:
         return True
 
     def keep(self, _: object) -> None: ...
 
-    def submit(self, model: Model, uris: Sequence[str], payload: bytes) -> "Future[Ran]":
+    def submit(
+        self, model: Model, uris: Sequence[str], payload: bytes, most: float
+    ) -> "Future[Ran]":
         self.asked.append((model, tuple(uris), payload))
+        self.most.append(most)
         future: Future[Ran] = Future()
         if self.failures:
             future.set_exception(self.failures.pop(0))

@@ -20,6 +20,7 @@ from onnx import numpy_helper
 from oracle import serialization
 from oracle.errors import (
     InferenceFailed,
+    InferenceTooSlow,
     ModelMismatch,
     ModelRefused,
     ModelUnavailable,
@@ -269,6 +270,17 @@ def test_infer_has_patience_with_a_model_that_takes_long_to_be_loaded(tmp_path):
             time.sleep(1)
             pipe.write(adding.path.read_bytes())
         assert future.result() == floats(3)
+
+
+def test_infer_gives_no_job_more_than_its_most(tmp_path):
+    """Others wait for its place, so there is no more, whatever the limits say."""
+    never_loaded = changed(piped(one_plus_two(tmp_path)), task=Price(most=0.5))
+    never_run = vanilla(tmp_path, endless(), ints(2**62), floats(1))
+    with Executor(processes=1, time_limit=900) as executor:
+        with pytest.raises(InferenceTooSlow, match=r"Loading .* took more than 0\.5 s"):
+            executor.infer(never_loaded)
+        with pytest.raises(InferenceTooSlow, match="The inference took more than 5 s"):
+            executor.infer(changed(never_run, task=Infer(patience=900, most=5)))
 
 
 def test_infer_counts_no_time_that_kernels_take_to_be_compiled(tmp_path, monkeypatch):

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oracle.errors import RunsDiffer, SecondOpinionDiffers, Unwatched
+from oracle.errors import InferenceTooSlow, RunsDiffer, SecondOpinionDiffers, Unwatched
 from oracle.exact.lowering.graph import lower
 from oracle.exact.run import Runner
 from oracle.inference import findings
-from oracle.inference.answers import Answers
-from oracle.inference.engine import Infer, Pursue
+from oracle.inference.answers import QUIET, Answers
+from oracle.inference.engine import Appraise, Infer, Price, Pursue
 from oracle.inference.executor import Executor as Real
 from oracle.inference.executor import Job, Ran
 from oracle.inference.files import ModelFiles
@@ -129,6 +129,46 @@ def test_submit_declines_an_element_without_a_fitting_proof(tmp_path: Path) -> N
         right = answers.ask(model, [], bytes(240_000), Pursue(bytes(4)))
         finding = findings.read_finding(right.result(60))
         assert finding.is_right and "to prove an element" in finding.unwatched
+
+
+class Stalled(Real):
+    """No appraisal ever ends."""
+
+    appraisals = 0
+
+    def run(self, job: Job, apart_from: int | None = None) -> Ran:
+        if isinstance(job.task, Appraise):
+            self.appraisals += 1
+            raise InferenceTooSlow("took more than 60 s")
+        return super().run(job, apart_from)
+
+
+def test_an_appraisal_that_fails_is_not_tried_for_each_request(tmp_path: Path) -> None:
+    """It takes an inference's place for as long as any may take."""
+    data, payload = divide(), np.array([7, 2], INTS).tobytes()
+    now = [0.0]
+    with answering(tmp_path, data, is_advised=True, rounds=9) as (answers, model):
+        answers._executor.close()
+        answers._executor = stalled = Stalled(processes=1)
+        answers._clock = lambda: now[0]
+        for appraisals in (1, 1, 2):
+            with pytest.raises(Unwatched, match="could not be found out"):
+                answers.submit(model, [], payload).result(60)
+            assert stalled.appraisals == appraisals
+            now[0] += QUIET - 1
+
+
+def test_a_price_is_not_to_be_had_at_a_glance_where_the_appraisal_is_not(tmp_path: Path) -> None:
+    """The first run waits for that too."""
+    with answering(tmp_path, divide(), is_advised=True, rounds=9) as (answers, model):
+        assert answers.ask(model, [], b"", Price(most=60)).result(60)
+        answers._executor.close()
+        answers._executor = Stalled(processes=1)
+        assert answers.ask(model, [], b"", Price(most=2)).result(60)  # it was appraised before
+        answers._flaws.clear()
+        with pytest.raises(InferenceTooSlow):
+            answers.ask(model, [], b"", Price(most=2)).result(60)
+        assert answers.ask(model, [], b"", Price()).result(60)
 
 
 def test_flaws_are_of_an_id_and_not_of_its_program(tmp_path: Path) -> None:

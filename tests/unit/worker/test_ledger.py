@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from oracle import serialization
 from oracle.chain.watcher import Cursor
-from oracle.errors import InferenceFailed
+from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.exact.proofs.cost import Calibration, TraceWork, Unit
 from oracle.state.duties import Duty, DutyKind
 from oracle.state.store import Handled, Store
@@ -19,7 +20,7 @@ from oracle.worker.policy import Policy
 from oracle.worker.prices import Prices
 from tests.chains import address, created
 
-ME, RETRY, RUN_LIMIT = address("operator"), 10, 60.0
+ME, RETRY, GLANCE, RUN_LIMIT = address("operator"), 10, 2.0, 60.0
 QUEUE = Address("0x" + "Ab" * 20)
 ASKED = created()
 
@@ -32,10 +33,10 @@ class World:
         self.store = Store(f"sqlite:///{folder}/state.db", 31337, QUEUE, ME)
         settle = Duty(DutyKind.SETTLE, ASKED.request_id, not_before=1000)
         self.store.advance(Cursor(1, bytes(32)), [Handled(ASKED, (settle,))])
-        prices = Prices(self.ask, Calibration({Unit.NODE: 1.0}), RETRY)
+        prices = Prices(self.ask, Calibration({Unit.NODE: 1.0}), RETRY, GLANCE)
         self.ledger = Ledger(self.store, Policy(ME), Budget(2, 900), prices, RUN_LIMIT)
 
-    def ask(self, _: ModelId) -> "Future[bytes]":
+    def ask(self, _model: ModelId, _most: float) -> "Future[bytes]":
         self.asked.append(Future())
         return self.asked[-1]
 
@@ -66,3 +67,18 @@ def test_load_counts_a_result_whose_price_could_not_be_had_at_once(world: World)
     assert world.seconds(1 + RETRY) == world.seconds(2 + RETRY) == 0
     world.asked[1].set_result(serialization.dump(TraceWork({Unit.NODE: 7}, {})))
     assert world.seconds(3 + RETRY) == PASSES * 7
+
+
+def test_is_short_takes_what_is_new_for_short_until_it_is_found_out(world: World) -> None:
+    ledger, model = world.ledger, ASKED.request.model
+    assert (ledger.is_new(model), ledger.is_short(model, GLANCE)) == (True, True)
+    world.seconds(0)
+    world.asked[0].set_exception(InferenceTooSlow("2 s"))
+    world.seconds(0)
+    assert (ledger.is_new(model), ledger.is_short(model, GLANCE)) == (False, False)
+    world.seconds(0)
+    world.asked[1].set_result(serialization.dump(TraceWork({Unit.NODE: 2}, {})))
+    world.seconds(0)
+    assert (ledger.is_new(model), ledger.is_short(model, GLANCE)) == (False, True)
+    ledger.note_run(model, inf)
+    assert (ledger.is_new(model), ledger.is_short(model, GLANCE)) == (False, False)

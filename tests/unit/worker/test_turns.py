@@ -1,5 +1,7 @@
 """Whose inference is next. Pure: nothing runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from oracle.types import ModelId
@@ -28,7 +30,7 @@ def test_in_turn_lets_no_model_go_twice_before_another_goes_once() -> None:
 
 
 def test_in_turn_counts_what_runs() -> None:
-    assert order(runs(BUSY, OTHER), runs(BUSY, first=9), {}) == [1, 0]
+    assert order(runs(BUSY, OTHER), [BUSY], {}) == [1, 0]
 
 
 def test_in_turn_takes_the_model_whose_last_turn_is_the_longest_ago() -> None:
@@ -37,6 +39,15 @@ def test_in_turn_takes_the_model_whose_last_turn_is_the_longest_ago() -> None:
 
 def test_in_turn_takes_a_model_that_had_no_turn_before_the_one_that_had_the_first() -> None:
     assert order(runs(BUSY, OTHER), [], {BUSY: 0}) == [1, 0]
+
+
+def test_in_turn_gives_all_new_models_one_turn() -> None:
+    """Whoever publishes one model after another must not keep those that are known waiting."""
+    new = [replace(run, is_new=True) for run in runs(OTHER, THIRD)]
+
+    assert order(new + runs(BUSY, first=2), [], {}) == [0, 2, 1]
+    assert order(new + runs(BUSY, first=2), [], {None: 4, BUSY: 3}) == [2, 0, 1]
+    assert order(new + runs(BUSY, first=2), [None], {}) == [2, 0, 1]
 
 
 def test_in_turn_puts_what_failed_behind_the_rest() -> None:
