@@ -26,7 +26,7 @@ class State(StrEnum):
     OPEN = "open"
     SENT = "sent"  # in a transaction that is not mined yet
     DONE = "done"
-    SUPERSEDED = "superseded"  # somebody else did it, or it is no longer needed
+    SUPERSEDED = "superseded"  # somebody else did it, it is no longer needed, or not for us to do
     MISSED = "missed"  # an alert: we could not
     DECLINED = "declined"  # we do not want to now, and look again until its deadline
 

@@ -426,10 +426,11 @@ class Store:
                 .values(state=State.OPEN)
             )
 
-    def decline(self, row: Row, reason: str) -> None:
-        """Puts an open duty to answer off, for a reason that may pass."""
+    def decline(self, row: Row, reason: str, is_for_good: bool = False) -> None:
+        """Puts an open duty to answer off, for a reason that may pass, or for good."""
+        state = State.SUPERSEDED if is_for_good else State.DECLINED
         with self._begin() as connection:
-            _turn(connection, row.id, State.OPEN, State.DECLINED, reason)
+            _turn(connection, row.id, State.OPEN, state, reason)
             _set_declined(connection, row.duty.subject, reason)
 
     def accept(self, row: Row) -> None:

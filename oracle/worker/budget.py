@@ -18,6 +18,9 @@ PASSES = 3  # over the trace of one result, within REVEAL_PERIOD
 # where an estimate was too low. Of this half:
 MODEL_SHARE = 8  # one model holds an eighth: its publisher cannot fill the budget alone
 NAMED_SHARE = 4  # a quarter is kept for requests that name this operator: strangers cannot fill it
+DOUBLINGS = (
+    8  # of the rate until all is taken: to fill it costs 46 times what all of it costs first
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Budget:
 
     processes: int
     reveal_period: int | None
-    rate: Wei = Wei(0)  # for a second of one process
+    rate: Wei = Wei(0)  # for a second of one process, while nothing is taken
     max_exposure: Wei | None = None
 
     @property
@@ -67,12 +70,23 @@ class Budget:
         """The seconds from the start of one pass over a result's trace to the start of the next."""
         return (self.reveal_period or 0) / PASSES
 
-    def cost(self, price: float, window: int) -> Wei:
-        """Gives what the fee must pay for the defence of a result, over all periods of its
-        window."""
+    @property
+    def of_anybody(self) -> float:
+        """The seconds that are there for requests that anybody could answer."""
+        return self.seconds - self.seconds / NAMED_SHARE
+
+    def cost(self, result: Liability, window: int, load: Load) -> Wei:
+        """Gives what the fee must pay for the defence of a result, over all periods of its window.
+        The more is taken, the dearer is the next, or whoever wants an operator silent could have
+        all of its budget at the price that is right for a busy hour."""
         if self.reveal_period is None:
             return Wei(0)
-        return Wei(ceil(price * self.rate * max(1.0, window / self.reveal_period)))
+        if result.names_us:
+            taken = (load.seconds - load.of_anybody) / self.seconds
+        else:
+            taken = load.of_anybody / self.of_anybody
+        rate = self.rate * 2 ** (DOUBLINGS * min(1.0, taken))
+        return Wei(ceil(result.price * rate * max(1.0, window / self.reveal_period)))
 
     def objection(self, result: Liability, load: Load) -> str | None:
         """Says why `result` cannot be defended beside those that make up `load`. Gives None if it
@@ -99,9 +113,8 @@ class Budget:
             return f"{asked} of one process"
         if load.seconds + price > whole:
             return f"{asked}, and open results have {load.seconds:.1f} s of our {whole:.1f} s"
-        anybodys = whole - whole / NAMED_SHARE
-        if not result.names_us and load.of_anybody + price > anybodys:
-            held = f"{load.of_anybody:.1f} s of the {anybodys:.1f} s"
+        if not result.names_us and load.of_anybody + price > self.of_anybody:
+            held = f"{load.of_anybody:.1f} s of the {self.of_anybody:.1f} s"
             return f"{asked}, and open results have {held} for requests that do not name us"
         ours, share = load.of_model.get(result.model, 0.0), whole / MODEL_SHARE
         if ours > 0 and ours + price > share:

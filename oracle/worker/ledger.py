@@ -12,7 +12,7 @@ from oracle.state.duties import DutyKind, State
 from oracle.state.store import Row, Store
 from oracle.types import ModelId, Request, RequestId, Wei
 from oracle.worker.budget import PASSES, Budget, Liability, Load
-from oracle.worker.policy import Policy, shortfall
+from oracle.worker.policy import Policy, refusal
 from oracle.worker.prices import PassTime, Prices
 
 log = structlog.get_logger()
@@ -69,7 +69,7 @@ class Ledger:
     ) -> Weighed:
         """Weighs whether a result of `request` can be defended, and pays, beside those of
         `load`."""
-        reason = shortfall(request, self._policy, gas_price)
+        reason = refusal(request, self._policy, gas_price)
         if reason is not None:
             return reason  # and nothing of a stranger's was fetched to find it out
         run = self._store.took(request_id)
@@ -78,8 +78,8 @@ class Ledger:
         found = self._liability(request, run, now)
         if not isinstance(found, Liability):
             return found
-        defence = self._budget.cost(found.price, request.window)
-        reason = shortfall(request, self._policy, gas_price, defence)
+        defence = self._budget.cost(found, request.window, load)
+        reason = refusal(request, self._policy, gas_price, defence)
         return reason or self._budget.objection(found, load) or found
 
     def load(self, read_until: int, undecided: Sequence[RequestId], now: float) -> Load | None:

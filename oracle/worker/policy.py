@@ -139,13 +139,11 @@ def _demands(request_id: RequestId, me: Address, disputes_of: DisputesOf) -> Ite
 def _answer(
     request_id: RequestId, request: Request, policy: Policy, gas_price: Wei
 ) -> Duty | Decline:
-    reason = objection(request, policy)
-    if reason is not None:
-        return Decline(request_id, reason)
-    reason = shortfall(request, policy, gas_price)
-    if reason is not None:
-        return Decline(request_id, reason, until=request.deadline)
-    return Duty(DutyKind.PROPOSE, request_id, deadline=request.deadline)
+    reason = refusal(request, policy, gas_price)
+    if reason is None:
+        return Duty(DutyKind.PROPOSE, request_id, deadline=request.deadline)
+    is_for_good = objection(request, policy) is not None
+    return Decline(request_id, reason, until=None if is_for_good else request.deadline)
 
 
 def answer_gas(request: Request) -> int:
@@ -153,6 +151,13 @@ def answer_gas(request: Request) -> int:
     less."""
     output = GAS_PER_OUTPUT_BYTE * request.terms.output_length
     return ANSWER_GAS + output + request.callback_gas
+
+
+def refusal(request: Request, policy: Policy, gas_price: Wei, defence: Wei = NOTHING) -> str | None:
+    """Says why the operator does not answer `request` now. Gives None if it does. It is asked when
+    the request is read, and again before its answer is sent: the operator may have come back with
+    another policy, and gas has another price."""
+    return objection(request, policy) or shortfall(request, policy, gas_price, defence)
 
 
 def objection(request: Request, policy: Policy) -> str | None:

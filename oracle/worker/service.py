@@ -27,6 +27,8 @@ from oracle.errors import (
     OracleError,
     Reverted,
     RpcUnavailable,
+    RunsDiffer,
+    SecondOpinionDiffers,
 )
 from oracle.exact.proofs.cost import Calibration
 from oracle.inference.engine import Open, Price, Task
@@ -344,9 +346,12 @@ class Service:
                 log.warning("the inference failed", request=request, why=str(error))
                 self._deaths[row.id] += 1
                 self._fail(row.id, now)
-            case OracleError():
+            case RunsDiffer() | SecondOpinionDiffers():
                 log.error("we do not answer", request=request, why=str(error))
                 self._store.end(row.id, State.MISSED, str(error))
+            case OracleError():  # a stranger's doing, that wants nobody to get up
+                log.info("declined", request=request, why=str(error))
+                self._store.decline(row, str(error), is_for_good=True)
             case _:  # a bug, which must not cost us the deadlines of the rest
                 log.error("we cannot answer", request=request, exc_info=error)
                 self._store.end(row.id, State.MISSED, repr(error))

@@ -7,6 +7,7 @@ from threading import Event as Flag
 
 import pytest
 from eth_utils import keccak
+from structlog.testing import capture_logs
 
 from oracle.chain.events import CallbackFailed, RequestSettled, ResultProposed
 from oracle.chain.node import Call
@@ -19,7 +20,9 @@ from oracle.errors import (
     Reorganised,
     Reverted,
     RpcUnavailable,
+    RunsDiffer,
     SecondOpinionDiffers,
+    Unwatched,
     WrongPayloadLength,
 )
 from oracle.inference.executor import Ran
@@ -571,9 +574,8 @@ def test_tick_misses_with_a_note_when_an_inference_dies_each_time(
 @pytest.mark.parametrize(
     "failure",
     [
-        ModelMismatch("other bytes"),
         SecondOpinionDiffers("by more than noise"),
-        WrongPayloadLength(3, 4),
+        RunsDiffer("this machine is not sound"),
         KeyError("a bug"),
         OSError("no space left"),
     ],
@@ -592,6 +594,49 @@ def test_tick_misses_with_a_note_when_inference_fails(
     assert [embedded.status(each) for each in (bad, good)] == [Status.REQUESTED, Status.PROPOSED]
     assert worker.rows()[0].state is State.MISSED
     assert str(failure) in worker.rows()[0].note
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ModelMismatch("other bytes"),
+        Unwatched("Nobody could be convicted of a lie about it"),
+        WrongPayloadLength(3, 4),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_tick_declines_for_good_what_a_stranger_made_so(
+    embedded: World, hire: Hire, failure: BaseException
+) -> None:
+    """Whoever publishes such a model, or pays for such a request, must not get a person up."""
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    worker = hire(embedded, answers=Answers(failures=[failure]))
+    with capture_logs() as said:
+        worker.work()
+        worker.wait(2 * RETRY)
+        worker.work()
+
+    assert (embedded.status(asked), worker.states()) == (Status.REQUESTED, [State.SUPERSEDED])
+    assert worker.store.declined(asked.request_id) == str(failure)
+    assert len(worker.answers.asked) == 1
+    assert not [each for each in said if each["log_level"] == "error"]
+
+
+@pytest.mark.parametrize("narrower", [{"models": frozenset()}, {"max_bond": BOND - 1}])
+def test_tick_keeps_to_the_policy_that_it_came_back_with(
+    embedded: World, hire: Hire, narrower: dict[str, object]
+) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    hire(embedded, answers=Slow()).tick()
+
+    worker = hire(embedded, **narrower)
+    worker.work()
+    assert (embedded.status(asked), worker.states()) == (Status.REQUESTED, [State.DECLINED])
+
+    hire(embedded).work()
+    assert embedded.status(asked) is Status.PROPOSED
 
 
 def test_tick_drops_an_answer_that_came_after_somebody_elses(embedded: World, hire: Hire) -> None:

@@ -115,8 +115,38 @@ def test_load_adds_up() -> None:
     ids=["short", "period", "two", "up"],
 )
 def test_cost_is_for_each_period_of_the_window(window: int, wei: int) -> None:
-    assert replace(BUDGET, rate=Wei(10)).cost(3.5, window) == wei
+    assert replace(BUDGET, rate=Wei(10)).cost(result(3.5), window, Load()) == wei
+
+
+def test_cost_doubles_with_each_eighth_that_is_taken() -> None:
+    by = replace(BUDGET, rate=Wei(8))
+    anybodys, ours = filled(75), filled(100, names_us=True)  # an eighth of 600 s, and of 800 s
+
+    assert (
+        by.cost(result(10), 800, anybodys) == by.cost(result(10, names_us=True), 800, ours) == 160
+    )
+    assert by.cost(result(10), 800, filled(300)) == 80 * 2**4
+    assert (
+        by.cost(result(10), 800, filled(600)) == by.cost(result(10), 800, filled(700)) == 80 * 2**8
+    )
+
+
+def test_cost_of_what_names_us_does_not_rise_by_what_anybody_asks() -> None:
+    by = replace(BUDGET, rate=Wei(8))
+
+    assert by.cost(result(10, names_us=True), 800, filled(600)) == 80
+    assert by.cost(result(10), 800, filled(200, names_us=True)) == 80
+
+
+def test_doublings_make_it_dear_to_take_all() -> None:
+    by, load, paid = replace(BUDGET, rate=Wei(1000)), Load(), 0
+    while by.objection(result(1, ModelId(paid.to_bytes(32, "big"))), load) is None:
+        each = result(1, ModelId(paid.to_bytes(32, "big")))
+        paid += by.cost(each, 800, load)
+        load.add(each)
+
+    assert load.seconds == 600 and 45 < paid / (600 * by.rate) < 47
 
 
 def test_cost_is_nothing_where_nobody_may_ask_for_a_trace() -> None:
-    assert Budget(2, None, rate=Wei(10)).cost(3.5, 1600) == 0
+    assert Budget(2, None, rate=Wei(10)).cost(result(3.5), 1600, Load()) == 0
