@@ -29,5 +29,5 @@ def test_bench_latency_measures_beside_a_real_load_when_it_is_quick() -> None:
     assert found.keys() == {"alone", "both"}
     assert 0 < found["alone"]["median"] <= found["alone"]["p99"]
     assert found["both"]["fetches"] >= 6
-    missed = found["both"]["p99"] - found["alone"]["p99"] > 5
-    assert done.returncode == int(missed), done.stderr
+    missed = [found["both"][each] - found["alone"][each] > 5 for each in ("p99", "new_model")]
+    assert done.returncode == int(any(missed)), done.stderr
