@@ -306,6 +306,7 @@ def _print_inspection(file: Path, program: Program, found: Inspection) -> None:
         "live tensors": f"{found.live_bytes:,} bytes at most",
         "dearest proof": f"{dearest.gas:,} gas: an element of {dearest.name!r} ({dearest.op.name},"
         f" node {dearest.node}), {dearest.steps:,} multiply-adds, {dearest.leaves:,} leaves",
+        "longest dispute": f"{found.rounds} demands, one after another's answer",
     }
     show.print_fields(file.name, rows)
     table = Table("ONNX op", "nodes", "lowered into")

@@ -14,6 +14,7 @@ from oracle.errors import Reason
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.program import Node, Op, OperandKind, Program
 from oracle.exact.proofs.bounds import MOST_BYTES, MOST_GAS, Proof, bounds, dearest
+from oracle.exact.proofs.pursuit import rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Lowered:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Bytes, and steps of one run."""
+    """Bytes, and steps of one run. `rounds` are the demands, one after another, that it may take to
+    prove a lie."""
 
     primitives: tuple[Share, ...]
     lowered: tuple[Lowered, ...]
@@ -46,6 +48,7 @@ class Inspection:
     weight_bytes: int
     live_bytes: int
     dearest: Proof
+    rounds: int
     unprovable: tuple[Reason, ...]
 
 
@@ -63,6 +66,7 @@ def inspect(file: bytes, program: Program, model: bytes = b"") -> Inspection:
             (dearest(program, index, model) for index in range(len(program.nodes))),
             key=lambda found: found.gas,
         ),
+        rounds(program),
         tuple(unprovable(program, model)),
     )
 

@@ -76,6 +76,15 @@ def test_labels_are_those_of_the_outputs(inner):
         lower(file(nodes, *both))
 
 
+@pytest.mark.parametrize(
+    "labels", [{}, {"classlabels_ints": [3, 4], "classlabels_strings": ["no", "yes"]}]
+)
+def test_labels_are_of_one_kind(labels):
+    made = file([linear_classifier("only", **labels)], [tensor("x", [2, 2])], ["only"])
+    with pytest.raises(ModelRefused, match="labels of one kind"):
+        lower(made)
+
+
 def linear_classifier(name: str, **labels: list) -> NodeProto:
     made = ml_node("LinearClassifier", ["x"], [f"label_{name}", f"scores_{name}"], **labels)
     made.attribute.append(helper.make_attribute("coefficients", [1.0, 2.0, -1.0, 0.5]))

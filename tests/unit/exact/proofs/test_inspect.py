@@ -37,6 +37,7 @@ def test_inspect_counts_primitives_and_says_what_each_op_became():
     shares = {share.op: share for share in found.primitives}
     assert (shares[Op.DOT].nodes, shares[Op.DOT].elements, shares[Op.DOT].steps) == (1, 10, 1010)
     assert found.steps == sum(share.steps for share in found.primitives)
+    assert found.rounds == 2  # one for the tree of values, one for the leaves of the widest
 
 
 def test_the_dearest_proof_is_of_the_longest_row():
