@@ -516,6 +516,7 @@ def test_what_a_dispute_asks_for_takes_64_mebibytes_more_than_the_run(tmp_path, 
             Open((Part(VALUE_TREE, 0, 0, 30),)),
             Open(tuple(Part(at, LEAVES, 0, 1) for at in places)),
             tasks.Testify(wrong),
+            tasks.Pursue(wrong),
         ):
             assert executor.infer(changed(answer, task=task))
             assert most_memory(executor) <= run + (64 << 20), task
