@@ -20,7 +20,6 @@ from oracle.chain.history import ModelHistory, model_histories
 from oracle.chain.proposals import Fate, Proposals, Tracked
 from oracle.errors import ModelRefused, NotFound, OracleError
 from oracle.inference.comparison import Element, first_difference
-from oracle.inference.engine import Infer
 from oracle.inference.executor import Infers, Job
 from oracle.types import Address, Assurance, ModelId, RequestId
 
@@ -255,8 +254,7 @@ class _Models:
             path = self._path(found)
         except OracleError as error:
             return Unchecked(reason(error))
-        terms = (model.file_hash, model.program_root, model.signature, model.assurance)
-        return Job(path, *terms, payload, Infer())
+        return Job.of(path, model, payload)
 
     def _of(self, model_id: ModelId) -> ModelHistory:
         found = model_histories(self._events.get(model_id, []))

@@ -193,9 +193,7 @@ class _Subject:
     def _ran(self) -> Testimony | OracleError:
         if self.onnx is None:
             return _Open("The model's file is not in the bundle: give it by --model.")
-        model = self.model
-        terms = (model.file_hash, model.program_root, model.signature, model.assurance)
-        job = Job(self.onnx, *terms, self.bundle.payload, Testify(self.bundle.output))
+        job = Job.of(self.onnx, self.model, self.bundle.payload, Testify(self.bundle.output))
         try:
             return testimony.read_testimony(self.executor.infer(job))
         except OracleError as error:

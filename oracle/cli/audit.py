@@ -254,8 +254,7 @@ def rerun(path: Path, model: Model, payload: bytes) -> bytes:
         return load_engine(path.read_bytes(), model).infer(payload)
     # A hostile file can kill the process that onnxruntime runs in.
     with Executor(processes=1) as executor:
-        terms = (model.file_hash, model.program_root, model.signature, model.assurance)
-        return executor.infer(Job(path, *terms, payload))
+        return executor.infer(Job.of(path, model, payload))
 
 
 def _print(model: ModelHistory, elements: list[Element], wrong: list[Element]) -> None:

@@ -29,7 +29,7 @@ from oracle.cli.session import Session, on_chain
 from oracle.errors import NotFound
 from oracle.inference import findings
 from oracle.inference.comparison import Element, compare
-from oracle.inference.engine import Infer, Job, Pursue
+from oracle.inference.engine import Job, Pursue
 from oracle.inference.executor import Executor
 from oracle.inference.findings import Finding
 from oracle.types import LEAVES, VALUE_TREE, Address, Model, Part, Request, RequestId, Wei
@@ -163,10 +163,9 @@ def rerun(
     """Works out what to do next about the result, and computes it in another process."""
     parts = ((e.part, e.data, e.siblings) for e in dispute.revealed.values())
     task = Pursue(output, dispute.trace_root, tuple(parts))
-    terms = (model.file_hash, model.program_root, model.signature, model.assurance)
     with Executor(processes=1, time_limit=_TIME_LIMIT) as executor:
-        found = executor.run(Job(path, *terms, payload, task))
-        again = executor.run(Job(path, *terms, payload, Infer()), apart_from=found.pid)
+        found = executor.run(Job.of(path, model, payload, task))
+        again = executor.run(Job.of(path, model, payload), apart_from=found.pid)
     finding = findings.read_finding(found.data)
     findings.must_agree(finding, again.data, output)
     return finding, again.data

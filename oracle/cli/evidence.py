@@ -44,9 +44,7 @@ def gather(
     """Gathers the evidence about `claim`, right or wrong. The model's file is at `path`."""
     if model.model.assurance is Assurance.VANILLA:
         raise EvidenceError("There is no evidence about a result of a VANILLA model.")
-    what = model.model
-    terms = (what.file_hash, what.program_root, what.signature, what.assurance)
-    job = Job(path, *terms, found.created.payload, Testify(claim.output))
+    job = Job.of(path, model.model, found.created.payload, Testify(claim.output))
     with Executor(1, limits.seconds, limits.memory) as executor:
         ours = testimony.read_testimony(executor.infer(job))
     siblings = [sibling for value in ours.paths for sibling in value]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, Self, cast
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import ModelProto
@@ -143,6 +143,19 @@ class Job:
     assurance: Assurance
     payload: bytes
     task: Task = Infer()
+
+    @classmethod
+    def of(cls, path: Path, model: ModelIdentity, payload: bytes, task: Task = Infer()) -> Self:
+        """Makes a job about a model whose file is at `path`."""
+        return cls(
+            path=path,
+            file_hash=model.file_hash,
+            program_root=model.program_root,
+            signature=model.signature,
+            assurance=model.assurance,
+            payload=payload,
+            task=task,
+        )
 
     @property
     def patience(self) -> float:

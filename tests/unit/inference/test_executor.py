@@ -131,11 +131,6 @@ def job(folder: Path, data: bytes, payload: bytes, assurance=Assurance.EXACT, di
     return Job(path, file_hash, program.root, program.signature, assurance, payload)
 
 
-def changed(original: Job, **changes: object) -> Job:
-    fields = {name: getattr(original, name) for name in Job.__slots__}
-    return Job(**fields | changes)
-
-
 def vanilla(folder, data, *arrays):
     return job(folder, data, b"".join(map(bytes, arrays)), Assurance.VANILLA)
 
@@ -176,12 +171,12 @@ def test_infer_answers_and_tells_errors_as_they_are(tmp_path):
         pids = executor.pids
         assert executor.infer(add) == floats(3)
         with pytest.raises(WrongPayloadLength) as raised:
-            executor.infer(changed(add, payload=bytes(7)))
+            executor.infer(replace(add, payload=bytes(7)))
         assert (raised.value.actual, raised.value.needed) == (7, 8)
         with pytest.raises(ModelMismatch, match="has root 0x.* the model's id says 0x0101"):
-            executor.infer(changed(add, program_root=b"\1" * 32))
+            executor.infer(replace(add, program_root=b"\1" * 32))
         with pytest.raises(ModelUnavailable, match="nowhere"):
-            executor.infer(changed(add, path=tmp_path / "nowhere", file_hash=b"\2" * 32))
+            executor.infer(replace(add, path=tmp_path / "nowhere", file_hash=b"\2" * 32))
         assert executor.pids == pids
 
 
@@ -236,7 +231,7 @@ def piped(adding: Job) -> Job:
     """Its file is a pipe: the child waits for the model until somebody writes it."""
     pipe = adding.path.with_suffix(".pipe")
     os.mkfifo(pipe)
-    return changed(adding, path=pipe)
+    return replace(adding, path=pipe)
 
 
 def test_infer_counts_no_time_that_a_model_takes_to_be_loaded(tmp_path):
@@ -263,7 +258,7 @@ def test_infer_stops_a_model_that_is_never_loaded_and_others_go_on(tmp_path):
 def test_infer_has_patience_with_a_model_that_takes_long_to_be_loaded(tmp_path):
     """A publisher may make one so that it takes longer than everybody's limit."""
     adding = one_plus_two(tmp_path)
-    slow = changed(piped(adding), task=Infer(patience=900))
+    slow = replace(piped(adding), task=Infer(patience=900))
     with Executor(processes=1, prepare_limit=0.1) as executor:
         future = executor.submit(slow)
         with slow.path.open("wb") as pipe:
@@ -274,13 +269,13 @@ def test_infer_has_patience_with_a_model_that_takes_long_to_be_loaded(tmp_path):
 
 def test_infer_gives_no_job_more_than_its_most(tmp_path):
     """Others wait for its place, so there is no more, whatever the limits say."""
-    never_loaded = changed(piped(one_plus_two(tmp_path)), task=Price(most=0.5))
+    never_loaded = replace(piped(one_plus_two(tmp_path)), task=Price(most=0.5))
     never_run = vanilla(tmp_path, endless(), ints(2**62), floats(1))
     with Executor(processes=1, time_limit=900) as executor:
         with pytest.raises(InferenceTooSlow, match=r"Loading .* took more than 0\.5 s"):
             executor.infer(never_loaded)
         with pytest.raises(InferenceTooSlow, match="The inference took more than 5 s"):
-            executor.infer(changed(never_run, task=Infer(patience=900, most=5)))
+            executor.infer(replace(never_run, task=Infer(patience=900, most=5)))
 
 
 def test_infer_counts_no_time_that_kernels_take_to_be_compiled(tmp_path, monkeypatch):
@@ -327,12 +322,12 @@ def test_infer_survives_what_kills_onnxruntime(tmp_path, task):
     data = binary("Div", T.INT32)
     assurance = Assurance.VANILLA if task == Infer() else Assurance.EXACT
     deadly = job(tmp_path, data, ints(MIN_INT, -1, dtype=">i4"), assurance)
-    deadly = changed(deadly, task=task)
+    deadly = replace(deadly, task=task)
     with Executor(processes=1) as executor:
         (pid,) = executor.pids
         with pytest.raises(InferenceFailed, match="was killed by SIGFPE"):
             executor.infer(deadly)
-        harmless = changed(deadly, payload=ints(6, 3, dtype=">i4"), task=Infer())
+        harmless = replace(deadly, payload=ints(6, 3, dtype=">i4"), task=Infer())
         assert executor.infer(harmless) == ints(2, dtype=">i4")
         assert executor.pids != (pid,)
 
@@ -463,7 +458,7 @@ def test_open_takes_no_more_memory_than_the_run(tmp_path):
     with Executor(processes=1, memory_limit=600 << 20) as executor:
         assert executor.infer(answer) == floats(0)
         for part in parts:
-            found = executor.infer(changed(answer, task=Open((part,))))
+            found = executor.infer(replace(answer, task=Open((part,))))
             assert len(found) > part.size
 
 
@@ -518,7 +513,7 @@ def test_what_a_dispute_asks_for_takes_64_mebibytes_more_than_the_run(tmp_path, 
             tasks.Testify(wrong),
             tasks.Pursue(wrong),
         ):
-            assert executor.infer(changed(answer, task=task))
+            assert executor.infer(replace(answer, task=task))
             assert most_memory(executor) <= run + (64 << 20), task
 
 
@@ -527,13 +522,13 @@ def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):
     asked = Open((Part(VALUE_TREE, 0, 0, 1),))
     with Executor(processes=1, time_limit=0.05) as executor:
         with pytest.raises(InferenceFailed, match="took more than"):
-            executor.infer(changed(answer, task=asked))
-        assert executor.infer(changed(answer, task=replace(asked, patience=900)))
+            executor.infer(replace(answer, task=asked))
+        assert executor.infer(replace(answer, task=replace(asked, patience=900)))
 
 
 def test_price_counts_what_it_took_to_load_the_model(tmp_path):
     with Executor(processes=1) as executor:
-        priced = executor.infer(changed(one_plus_two(tmp_path), task=Price()))
+        priced = executor.infer(replace(one_plus_two(tmp_path), task=Price()))
     assert serialization.load(priced, TraceWork).loading > 0
 
 
@@ -551,7 +546,7 @@ def test_run_takes_what_is_urgent_first(tmp_path):
             done.append(name)
 
         jobs = [(f"answer {at}", adding) for at in range(3)]
-        jobs.append(("demand", changed(adding, task=asked)))
+        jobs.append(("demand", replace(adding, task=asked)))
         threads = [threading.Thread(target=run, args=each) for each in jobs]
         for thread in threads:
             thread.start()
@@ -573,7 +568,7 @@ def test_load_refuses_another_signature(tmp_path):
     add = one_plus_two(tmp_path)
     other = job(tmp_path, binary("Add", shape=(2,)), b"")
     with pytest.raises(ModelMismatch, match=r"takes a: float\[1\].* id says a: float\[2\]"):
-        load_engine(add.path.read_bytes(), changed(add, signature=other.signature))
+        load_engine(add.path.read_bytes(), replace(add, signature=other.signature))
 
 
 @pytest.mark.parametrize("assurance", list(Assurance))
@@ -584,7 +579,7 @@ def test_load_compares_no_names(tmp_path, assurance):
     add = job(tmp_path, data, floats(1, 2, 3, 4), assurance, dims)
     tensors = (add.signature.inputs, add.signature.outputs)
     renamed = Signature(*(tuple(replace(t, name=f"no {t.name}") for t in each) for each in tensors))
-    assert load_engine(data, changed(add, signature=renamed)).infer(add.payload) == floats(4, 6)
+    assert load_engine(data, replace(add, signature=renamed)).infer(add.payload) == floats(4, 6)
 
 
 def test_run_goes_to_another_process_where_it_is_told_to(tmp_path):
@@ -600,9 +595,9 @@ def test_run_goes_to_another_process_where_it_is_told_to(tmp_path):
 def test_a_child_that_runs_the_law_has_no_onnxruntime(tmp_path):
     add = one_plus_two(tmp_path)
     with Executor(processes=1) as executor:
-        executor.infer(changed(add, task=Pursue(floats(4))))
+        executor.infer(replace(add, task=Pursue(floats(4))))
         assert not has_onnxruntime(executor.pids)
-        executor.infer(changed(add, task=Advise(floats(3))))
+        executor.infer(replace(add, task=Advise(floats(3))))
         assert has_onnxruntime(executor.pids)
 
 
