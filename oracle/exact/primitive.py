@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
+from oracle.exact import float32
 from oracle.exact.program import Node, Op, Operand, ValueType
 from oracle.tensor import Array
 from oracle.types import DType
@@ -13,6 +14,8 @@ Kernel: TypeAlias = Callable[..., Array]
 """Takes a node's operands in order, each in the shape in which the node reads it, and gives the
 node's output. Arrays passed in have no −0, but their NaNs may have any payload, and the same holds
 for the output. The output may share memory with an argument; no argument is written to."""
+
+Prepare: TypeAlias = Callable[[Node, Sequence[Array | None]], Kernel]
 
 FLOAT = DType.FLOAT
 INTEGERS = (DType.INT64, DType.INT32, DType.INT8, DType.UINT8)
@@ -38,7 +41,7 @@ class Primitive:
     op: Op
     infer: Callable[[Sequence[ValueType], Sequence[int]], ValueType]
     plain: Callable[[Node, Sequence[Array]], Array]
-    prepare: Callable[[Node, Sequence[Array | None]], Kernel]
+    prepare: Prepare
     cost: Callable[[Node], int]
 
 
@@ -75,6 +78,29 @@ def flat_index(shape: tuple[int, ...], operand: Operand) -> list[int]:
         stride = prod(dims[axis + 1 :]) if dims[axis] != 1 else 0
         places = [place + stride * step for place in places for step in range(size)]
     return places
+
+
+def unary(op: Op, rule: Callable[[int], int], prepare: Prepare) -> Primitive:
+    """Makes the primitive of a function of one float32, from the rule for its bits."""
+
+    def infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
+        return ValueType(same_dtype(types, (FLOAT,)), types[0].shape)
+
+    def plain(node: Node, arrays: Sequence[Array]) -> Array:
+        # INPUTS
+        x = float32.bits(arrays[0])
+        # SHAPE: as the input's
+        # COMPUTE
+        out = [rule(word) for word in x]
+        # OUTPUT
+        return float32.array(out, node.output.shape)
+
+    return Primitive(op, infer, plain, prepare, function_cost)
+
+
+def function_cost(node: Node) -> int:
+    """Counts the work of a function that is correctly rounded."""
+    return 64 * output_size(node)
 
 
 def same_dtype(types: Sequence[ValueType], allowed: Sequence[DType]) -> DType:

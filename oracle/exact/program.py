@@ -39,8 +39,22 @@ _HEADER_TAG = merkle.keccak256(b"exactum.program")
 _NODE_TAG = merkle.keccak256(b"exactum.node")
 
 
+class Family(IntEnum):
+    """Primitives that read their operands alike. Each is a file: `ops/<family>.py`."""
+
+    LINEAR = 0x01
+    ELEMENTWISE = 0x02
+    TRANSCENDENTAL = 0x03
+    REDUCE = 0x04
+    MOVEMENT = 0x05
+    WINDOW = 0x06
+    TREES = 0x07
+    QUANTIZED = 0x08
+    FUNCTIONS = 0x09
+
+
 class Op(IntEnum):
-    """The primitives. The high byte is the family, which is also the file: `ops/<family>.py`."""
+    """The primitives. The high byte is the family."""
 
     # linear
     DOT = 0x0100
@@ -95,6 +109,10 @@ class Op(IntEnum):
     COS = 0x0902
     ATAN = 0x0903
     POW = 0x0904
+
+    @property
+    def family(self) -> Family:
+        return Family(self >> 8)
 
 
 class OperandKind(IntEnum):

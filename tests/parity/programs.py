@@ -6,13 +6,23 @@ import numpy as np
 
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.primitive import DTYPES, INTEGERS, NUMBERS, Outside
-from oracle.exact.program import Constant, Node, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.program import (
+    Constant,
+    Family,
+    Node,
+    Op,
+    Operand,
+    OperandKind,
+    Program,
+    ValueType,
+)
 from oracle.tensor import Array, canonical, dtype_of, numpy_dtype
 from oracle.types import DType, Signature, TensorType
 from tests.parity import words
 
 FLOAT, BOOL, INT32, INT64 = DType.FLOAT, DType.BOOL, DType.INT32, DType.INT64
 SUMMED = (FLOAT, INT64, INT32)
+OF_REALS = (Family.TRANSCENDENTAL, Family.FUNCTIONS)
 Rng = np.random.Generator
 Shape = tuple[int, ...]
 
@@ -28,13 +38,28 @@ def program_of(
 
     Those named in `constants` are that. Raises Outside as the primitive does.
     """
+    kinds = [
+        OperandKind.CONSTANT if at in constants else OperandKind(int(rng.integers(3)))
+        for at in range(len(arrays))
+    ]
+    return made(op, arrays, kinds, attributes)
+
+
+def made(
+    op: Op,
+    arrays: Sequence[Array],
+    kinds: Sequence[OperandKind],
+    attributes: Sequence[int],
+    behind: int = 0,
+) -> tuple[Program, list[Array]]:
+    """Makes the program whose last node is the primitive on these arrays. Values are tensors that a
+    TRANSPOSE copied; `behind` more nodes make the program's trees deeper."""
     nodes: list[Node] = []
     known: list[Constant] = []
     inputs: list[Array] = []
     operands = []
-    for at, array in enumerate(arrays):
+    for array, kind in zip(arrays, kinds, strict=True):
         type_ = ValueType(dtype_of(array), array.shape)
-        kind = OperandKind.CONSTANT if at in constants else OperandKind(int(rng.integers(3)))
         if kind is OperandKind.CONSTANT:
             operands.append(Operand(kind, len(known), type_))
             known.append(Constant(np.ascontiguousarray(canonical(array)), type_))
@@ -42,11 +67,11 @@ def program_of(
         operands.append(Operand(OperandKind.INPUT, len(inputs), type_))
         inputs.append(array)
         if kind is OperandKind.VALUE:
-            axes = tuple(range(array.ndim))
-            nodes.append(Node(Op.TRANSPOSE, (operands[-1],), type_, axes))
+            nodes.append(copy_of(operands[-1]))
             operands[-1] = Operand(kind, len(nodes) - 1, type_)
+    nodes += [copy_of(operands[-1])] * behind
     output = PRIMITIVES[op].infer([operand.type for operand in operands], attributes)
-    nodes.append(Node(op, tuple(operands), output, attributes))
+    nodes.append(Node(op, tuple(operands), output, tuple(attributes)))
     types = [TensorType(str(at), dtype_of(x), x.shape) for at, x in enumerate(inputs)]
     program = Program(
         Signature(tuple(types), (TensorType("y", output.dtype, output.shape),)),
@@ -55,6 +80,12 @@ def program_of(
         (Operand(OperandKind.VALUE, len(nodes) - 1, output),),
     )
     return program, inputs
+
+
+def copy_of(operand: Operand) -> Node:
+    """Makes the TRANSPOSE that leaves everything in its place."""
+    axes = tuple(range(len(operand.type.shape)))
+    return Node(Op.TRANSPOSE, (operand,), operand.type, axes)
 
 
 def values(rng: Rng, dtype: DType, shape: Shape) -> Array:
@@ -118,13 +149,13 @@ def elementwise(rng: Rng, op: Op) -> Made:
         dtypes = (*INTEGERS, BOOL)
     elif op in (Op.EQUAL, Op.WHERE, Op.CAST):
         dtypes = DTYPES
-    elif op is Op.SQRT or op >> 8 in (3, 9) or rng.random() < 0.5:
+    elif op is Op.SQRT or op.family in OF_REALS or rng.random() < 0.5:
         dtypes = (FLOAT,)
     dtype = _chosen(rng, dtypes)
     shape = shape_of(rng, 1, 4, 9)
     if op is Op.CAST:
         return program_of(rng, op, [values(rng, dtype, shape)], _chosen(rng, DTYPES))
-    if op in (Op.NEG, Op.ABS, Op.SQRT) or (op >> 8 in (3, 9) and op is not Op.POW):
+    if op in (Op.NEG, Op.ABS, Op.SQRT) or (op.family in OF_REALS and op is not Op.POW):
         return program_of(rng, op, [values(rng, dtype, shape)])
     arrays = [values(rng, dtype, stretched(rng, shape)) for _ in range(2)]
     if op is Op.WHERE:
@@ -262,14 +293,14 @@ def trees(rng: Rng, op: Op) -> Made:
     return program_of(rng, op, arrays, 5, constants=(1, 2))
 
 
-MAKERS: dict[int, Callable[[Rng, Op], Made]] = {
-    0x01: dot,
-    0x02: elementwise,
-    0x03: elementwise,
-    0x04: reduce,
-    0x05: movement,
-    0x06: window,
-    0x07: trees,
-    0x08: quantize,
-    0x09: elementwise,
+MAKERS: dict[Family, Callable[[Rng, Op], Made]] = {
+    Family.LINEAR: dot,
+    Family.ELEMENTWISE: elementwise,
+    Family.TRANSCENDENTAL: elementwise,
+    Family.REDUCE: reduce,
+    Family.MOVEMENT: movement,
+    Family.WINDOW: window,
+    Family.TREES: trees,
+    Family.QUANTIZED: quantize,
+    Family.FUNCTIONS: elementwise,
 }

@@ -8,12 +8,18 @@ from itertools import product
 import numpy as np
 
 from oracle import merkle
-from oracle.exact.ops import PRIMITIVES
-from oracle.exact.program import Constant, Node, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.program import (
+    Family,
+    Op,
+    OperandKind,
+    Program,
+    ValueType,
+)
 from oracle.exact.proofs.evidence import WholeTrace, leaves_of
 from oracle.exact.proofs.reads import reads
-from oracle.tensor import Array, canonical, dtype_of
-from oracle.types import DType, Signature, TensorType
+from oracle.tensor import Array
+from oracle.types import DType
+from tests.parity.programs import made
 
 Attributes = tuple[int, ...]
 Shape = tuple[int, ...]
@@ -46,53 +52,13 @@ DEAREST = {
 
 @dataclass(frozen=True)
 class Made:
-    """`node` is the primitive's."""
-
     program: Program
     inputs: Sequence[Array]
-    node: int
 
-
-def made(
-    op: Op,
-    arrays: Sequence[Array],
-    kinds: Sequence[OperandKind],
-    attributes: Attributes,
-    behind: int,
-) -> Made:
-    """The primitive on these arrays; `behind` more nodes make the program's trees deeper. Values
-    are tensors that a TRANSPOSE copied."""
-    nodes: list[Node] = []
-    known: list[Constant] = []
-    inputs: list[Array] = []
-    operands = []
-    for array, kind in zip(arrays, kinds, strict=True):
-        type_ = ValueType(dtype_of(array), array.shape)
-        if kind is OperandKind.CONSTANT:
-            operands.append(Operand(kind, len(known), type_))
-            known.append(Constant(np.ascontiguousarray(canonical(array)), type_))
-            continue
-        operands.append(Operand(OperandKind.INPUT, len(inputs), type_))
-        inputs.append(array)
-        if kind is OperandKind.VALUE:
-            nodes.append(_copy(operands[-1]))
-            operands[-1] = Operand(kind, len(nodes) - 1, type_)
-    nodes += [_copy(operands[-1])] * behind
-    output = PRIMITIVES[op].infer([operand.type for operand in operands], attributes)
-    nodes.append(Node(op, tuple(operands), output, attributes))
-    types = [TensorType(str(at), dtype_of(x), x.shape) for at, x in enumerate(inputs)]
-    program = Program(
-        Signature(tuple(types), (TensorType("y", output.dtype, output.shape),)),
-        tuple(nodes),
-        tuple(known),
-        (Operand(OperandKind.VALUE, len(nodes) - 1, output),),
-    )
-    return Made(program, inputs, len(nodes) - 1)
-
-
-def _copy(operand: Operand) -> Node:
-    axes = tuple(range(len(operand.type.shape)))
-    return Node(Op.TRANSPOSE, (operand,), operand.type, axes)
+    @property
+    def node(self) -> int:
+        """The primitive's, which is the last."""
+        return len(self.program.nodes) - 1
 
 
 def programs(op: Op, large: bool) -> Iterator[Made]:
@@ -102,7 +68,7 @@ def programs(op: Op, large: bool) -> Iterator[Made]:
             kinds = [kind] * len(arrays)
             if op is Op.TREE_WALK:
                 kinds = [kind, OperandKind.CONSTANT, OperandKind.CONSTANT]
-            yield made(op, arrays, kinds, attributes, behind)
+            yield Made(*made(op, arrays, kinds, attributes, behind))
 
 
 def dearest(case: Made, sources: WholeTrace, most: int = 3) -> list[int]:
@@ -146,16 +112,16 @@ def far_apart(shape: Shape) -> Array:
 
 
 def _cases(op: Op, large: bool) -> Iterator[tuple[list[Array], Attributes]]:
-    match op >> 8:
-        case 0x01:
+    match op.family:
+        case Family.LINEAR:
             yield from _dots(large)
-        case 0x04:
+        case Family.REDUCE:
             yield from _rows(op, large)
-        case 0x05:
+        case Family.MOVEMENT:
             yield from _moves(op, large)
-        case 0x06:
+        case Family.WINDOW:
             yield from _windows(op, large)
-        case 0x07:
+        case Family.TREES:
             for steps in (150,) if large else (1, 15):
                 yield [np.ones((3, 4), np.float32), chain(steps), np.zeros(5, np.int32)], (steps,)
         case _:

@@ -10,6 +10,7 @@ from oracle.exact.primitive import Outside
 from oracle.exact.program import (
     MAX_RANK,
     Constant,
+    Family,
     Node,
     Op,
     Operand,
@@ -38,7 +39,7 @@ class Limits:
 
 
 # Families whose ops work element by element on broadcast operands.
-_ELEMENTWISE = (Op.ADD >> 8, Op.EXP >> 8, Op.LOG1P >> 8)
+_ELEMENTWISE = (Family.ELEMENTWISE, Family.TRANSCENDENTAL, Family.FUNCTIONS)
 
 
 class OverLimit(Outside):
@@ -195,7 +196,7 @@ class Builder:
         So transposes sink through a graph until they meet: a network whose convolutions want their
         channels last is transposed once at its beginning and once at its end.
         """
-        if op >> 8 not in _ELEMENTWISE:
+        if op.family not in _ELEMENTWISE:
             return None
         rank = max(len(operand.type.shape) for operand in operands)
         perm = next((p for o in operands if len(p := self._perm(o)) == rank), ())

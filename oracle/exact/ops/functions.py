@@ -30,8 +30,9 @@ from oracle.exact.primitive import (
     Primitive,
     broadcast,
     flat_index,
-    output_size,
+    function_cost,
     same_dtype,
+    unary,
 )
 from oracle.exact.program import Node, Op, ValueType
 from oracle.tensor import Array
@@ -239,21 +240,6 @@ _APPROXIMATIONS: dict[Op, np.ufunc] = {
 }
 
 
-def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
-    return ValueType(same_dtype(types, (FLOAT,)), types[0].shape)
-
-
-def _plain(node: Node, arrays: Sequence[Array]) -> Array:
-    # INPUTS
-    x = float32.bits(arrays[0])
-    rule = _RULES[node.op]
-    # SHAPE: as the input's
-    # COMPUTE
-    out = [rule(word) for word in x]
-    # OUTPUT
-    return float32.array(out, node.output.shape)
-
-
 def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     approximation, rule = _APPROXIMATIONS[node.op], _REMEMBERED[node.op]
 
@@ -329,14 +315,13 @@ def _prepare_power(node: Node, constants: Sequence[Array | None]) -> Kernel:
     return kernel
 
 
-def _cost(node: Node) -> int:
-    return 64 * output_size(node)
-
-
+_PREPARE = {
+    Op.LOG1P: _prepare,
+    Op.SIN: _prepare_angle,
+    Op.COS: _prepare_angle,
+    Op.ATAN: _prepare,
+}
 PRIMITIVES = (
-    Primitive(Op.LOG1P, _infer, _plain, _prepare, _cost),
-    Primitive(Op.SIN, _infer, _plain, _prepare_angle, _cost),
-    Primitive(Op.COS, _infer, _plain, _prepare_angle, _cost),
-    Primitive(Op.ATAN, _infer, _plain, _prepare, _cost),
-    Primitive(Op.POW, _infer_power, _plain_power, _prepare_power, _cost),
+    *(unary(op, rule, _PREPARE[op]) for op, rule in _RULES.items()),
+    Primitive(Op.POW, _infer_power, _plain_power, _prepare_power, function_cost),
 )

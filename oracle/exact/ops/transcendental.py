@@ -24,8 +24,8 @@ from oracle.exact.intervals import (
     signed,
     two_over_root_pi,
 )
-from oracle.exact.primitive import FLOAT, Kernel, Primitive, output_size, same_dtype
-from oracle.exact.program import Node, Op, ValueType
+from oracle.exact.primitive import Kernel, unary
+from oracle.exact.program import Node, Op
 from oracle.tensor import Array
 
 _HALF = 0x3F000000
@@ -143,21 +143,6 @@ _RULES: dict[Op, Callable[[int], int]] = {
 _REMEMBERED = {op: remembered(rule) for op, rule in _RULES.items()}
 
 
-def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
-    return ValueType(same_dtype(types, (FLOAT,)), types[0].shape)
-
-
-def _plain(node: Node, arrays: Sequence[Array]) -> Array:
-    # INPUTS
-    x = float32.bits(arrays[0])
-    rule = _RULES[node.op]
-    # SHAPE: as the input's
-    # COMPUTE
-    out = [rule(word) for word in x]
-    # OUTPUT
-    return float32.array(out, node.output.shape)
-
-
 # The kernels leave about one element in a million to the rules.
 def _prepare(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     from oracle.exact.kernels import functions  # numba takes its time to load
@@ -196,8 +181,4 @@ def _redo(rule: Callable[[int], int], x: Array, out: Array) -> None:
     out[left] = float32.array(redone, hard.shape)[places]
 
 
-def _cost(node: Node) -> int:
-    return 64 * output_size(node)
-
-
-PRIMITIVES = tuple(Primitive(op, _infer, _plain, _prepare, _cost) for op in _RULES)
+PRIMITIVES = tuple(unary(op, rule, _prepare) for op, rule in _RULES.items())

@@ -21,7 +21,7 @@ from oracle.exact.ops.movement import REPLACE
 from oracle.exact.ops.trees import ABOVE, BELOW, MISSING, WIDTH
 from oracle.exact.ops.window import conv_axes, pool_axes
 from oracle.exact.patches import Axis
-from oracle.exact.program import Node, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.program import Family, Node, Op, Operand, OperandKind, Program, ValueType
 from oracle.exact.proofs.evidence import ClaimKind, descriptors
 from oracle.types import DType
 
@@ -295,7 +295,7 @@ def _reads_gas(node: Node, reads: Reads) -> int:
         each += element * reads.count
         if node.op in _ROUNDED and is_float:
             each += _ROUNDED_GAS
-        if node.op >> 8 == 0x06:
+        if node.op.family is Family.WINDOW:
             each += _TAPS_GAS
             each += _SUMMED_GAS if is_float and node.op is not Op.MAX_POOL else 0
     round_ = _HIT_GAS if node.op is Op.SCATTER else _SCAN_GAS
@@ -326,7 +326,7 @@ def _worst(program: Program, node: Node) -> list[tuple[Reads, ...]]:
         case Op.TREE_WALK:
             steps = _longest_walk(program, node)
             return [(Reads(2, 1), Reads(1, WIDTH, steps + 1, WIDTH, WIDTH), Reads(0, 1, steps))]
-        case _ if node.op >> 8 == 0x04:
+        case _ if node.op.family is Family.REDUCE:
             k = node.operands[0].type.shape[1]
             return [(Reads(0, k, step=k, within=k),)]
         case _:

@@ -18,7 +18,7 @@ from oracle.exact.ops.trees import walk
 from oracle.exact.ops.window import conv_axes, pool_axes
 from oracle.exact.patches import Axis
 from oracle.exact.primitive import FLOAT
-from oracle.exact.program import Node, Op, Operand, ValueType
+from oracle.exact.program import Family, Node, Op, Operand, ValueType
 from oracle.exact.proofs.reads import place, reads
 from oracle.tensor import Array, canonical
 
@@ -29,17 +29,17 @@ def plain_element(node: Node, element: int, operands: Sequence[Array]) -> Array:
     """Computes the element, canonical and alone in its array, from the node's whole operands."""
     flat = [array.reshape(-1) for array in operands]
     with np.errstate(all="ignore"):
-        return canonical(_RULES[node.op >> 8](node, element, flat).reshape(-1)[:1])
+        return canonical(RULES[node.op.family](node, element, flat).reshape(-1)[:1])
 
 
 def reads_of(node: Node) -> int:
     """Counts the elements that one of its elements reads, at most, but for a tree's walk."""
-    match node.op >> 8:
-        case 0x01:
+    match node.op.family:
+        case Family.LINEAR:
             return 2 * node.operands[0].type.shape[-1] + 1
-        case 0x04:
+        case Family.REDUCE:
             return node.operands[0].type.shape[1]
-        case 0x06:
+        case Family.WINDOW:
             taps = prod(axis.kernel for axis in pool_axes(node.attributes))
             width = node.operands[1].type.shape[-1] if node.op is Op.CONV else 1
             return 2 * taps * width + 1
@@ -187,14 +187,14 @@ def _trees(node: Node, element: int, flat: Sequence[Array]) -> Array:
     return _alone(node, [walk(x, _Rows(flat[1].reshape(-1, width)), int(flat[2][tree]))])
 
 
-_RULES: dict[int, Rule] = {
-    0x01: _linear,
-    0x02: _elementwise,
-    0x03: _elementwise,
-    0x04: _reduce,
-    0x05: _movement,
-    0x06: _window,
-    0x07: _trees,
-    0x08: _elementwise,
-    0x09: _elementwise,
+RULES: dict[Family, Rule] = {
+    Family.LINEAR: _linear,
+    Family.ELEMENTWISE: _elementwise,
+    Family.TRANSCENDENTAL: _elementwise,
+    Family.REDUCE: _reduce,
+    Family.MOVEMENT: _movement,
+    Family.WINDOW: _window,
+    Family.TREES: _trees,
+    Family.QUANTIZED: _elementwise,
+    Family.FUNCTIONS: _elementwise,
 }

@@ -15,7 +15,7 @@ from oracle.exact.ops.movement import REPLACE, clamped
 from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, MISSING, THRESHOLD, WIDTH
 from oracle.exact.ops.window import conv_axes, pool_axes
 from oracle.exact.patches import Axis
-from oracle.exact.program import Node, Op, Operand, ValueType
+from oracle.exact.program import Family, Node, Op, Operand, ValueType
 
 Look: TypeAlias = Callable[[int, int], int]
 """(operand, place) → the element there, as `elementwise.words` gives it."""
@@ -32,7 +32,7 @@ class Read:
 
 def reads(node: Node, element: int, look: Look) -> Iterator[Read]:
     """Gives all reads of one element that are not empty, in order."""
-    return (read for read in _FAMILIES[node.op >> 8](node, element, look) if read.count)
+    return (read for read in RULES[node.op.family](node, element, look) if read.count)
 
 
 def place(shape: Sequence[int], operand: Operand, element: int) -> int:
@@ -204,14 +204,14 @@ def _branch(value: int, threshold: int) -> int:
     return BELOW if below else ABOVE
 
 
-_FAMILIES: dict[int, Callable[[Node, int, Look], Iterator[Read]]] = {
-    0x01: _linear,
-    0x02: _elementwise,
-    0x03: _elementwise,
-    0x04: _reduce,
-    0x05: _movement,
-    0x06: _window,
-    0x07: _trees,
-    0x08: _elementwise,
-    0x09: _elementwise,
+RULES: dict[Family, Callable[[Node, int, Look], Iterator[Read]]] = {
+    Family.LINEAR: _linear,
+    Family.ELEMENTWISE: _elementwise,
+    Family.TRANSCENDENTAL: _elementwise,
+    Family.REDUCE: _reduce,
+    Family.MOVEMENT: _movement,
+    Family.WINDOW: _window,
+    Family.TREES: _trees,
+    Family.QUANTIZED: _elementwise,
+    Family.FUNCTIONS: _elementwise,
 }

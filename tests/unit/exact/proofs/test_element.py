@@ -1,11 +1,13 @@
 """One element by the plain rules is the plain kernel's, of every primitive."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
-from oracle.exact.program import Op, OperandKind, Program
+from oracle.exact.program import Family, Op, OperandKind, Program
+from oracle.exact.proofs import element, reads
 from oracle.exact.proofs.element import plain_element, reads_of
-from oracle.exact.proofs.reads import reads
 from oracle.exact.run import Runner
 from oracle.tensor import Array
 from tests.oracles import same
@@ -26,17 +28,28 @@ def operands_of(program: Program, inputs: list[Array]) -> tuple[list[Array], Arr
     return [found[o.kind][o.index].reshape(o.type.shape) for o in node.operands], values[-1]
 
 
+def test_every_family_has_rules_for_elements_and_for_reads() -> None:
+    assert [*element.RULES] == [*reads.RULES] == [*Family]
+
+
+@pytest.mark.parametrize("family", Family, ids=lambda family: family.name)
+def test_a_family_is_the_file_of_its_primitives(family: Family) -> None:
+    module = import_module(f"oracle.exact.ops.{family.name.lower()}")
+
+    assert {each.op for each in module.PRIMITIVES} == {op for op in Op if op.family is family}
+
+
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("op", Op, ids=lambda op: op.name)
 def test_plain_element_is_that_of_the_plain_kernel(op: Op, count: int) -> None:
     rng = np.random.default_rng(op)
     while count > 0:
-        program, inputs = programs.MAKERS[op >> 8](rng, op)
+        program, inputs = programs.MAKERS[op.family](rng, op)
         operands, value = operands_of(program, inputs)
         elements = rng.permutation(value.size)[:40]
-        for element in elements.tolist():
-            found = plain_element(program.nodes[-1], element, operands)
-            assert same(found, value.reshape(-1)[element : element + 1])
+        for at in elements.tolist():
+            found = plain_element(program.nodes[-1], at, operands)
+            assert same(found, value.reshape(-1)[at : at + 1])
         count -= max(1, len(elements))
 
 
@@ -44,7 +57,7 @@ def test_plain_element_is_that_of_the_plain_kernel(op: Op, count: int) -> None:
 def test_reads_of_is_no_less_than_what_is_read(op: Op) -> None:
     rng = np.random.default_rng(op)
     for _ in range(20):
-        program, inputs = programs.MAKERS[op >> 8](rng, op)
+        program, inputs = programs.MAKERS[op.family](rng, op)
         operands, value = operands_of(program, inputs)
         node = program.nodes[-1]
 
@@ -53,5 +66,5 @@ def test_reads_of_is_no_less_than_what_is_read(op: Op) -> None:
             return int(found.view("u4")[0] if found.dtype.kind == "f" else found[0])
 
         if value.size and op is not Op.TREE_WALK:
-            read = sum(each.count for each in reads(node, 0, look))
+            read = sum(each.count for each in reads.reads(node, 0, look))
             assert read <= reads_of(node)
