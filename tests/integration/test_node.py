@@ -16,23 +16,23 @@ from oracle.errors import ChainError, NotFound, OracleError, Reorganised, Revert
 from oracle.types import Wei
 from tests import chains
 from tests.chains import GWEI, PAYLOAD, World, address, model, options
-from tests.unit.chain.test_errors import ERROR, NO_TEXT, PANIC, refusal, reverts_with
+from tests.reverts import ERROR, NO_TEXT, PANIC, refusal, reverts_with
 
-# Reverts, by way of anvil; tests/unit/chain/test_errors.py does the same by way of eth-tester.
+# Reverts.
 
 
-def test_call_raises_a_custom_error_with_its_values(anvil: World) -> None:
-    call = anvil.queue.request(anvil.publish(), PAYLOAD, Wei(GWEI), options(bond=Wei(7)))
+def test_call_raises_a_custom_error_with_its_values(world: World) -> None:
+    call = world.queue.request(world.publish(), PAYLOAD, Wei(GWEI), options(bond=Wei(7)))
 
-    error = refusal(anvil, call)
+    error = refusal(world, call)
 
     assert (error.name, error.values) == ("BondTooSmall", {"bond": 7, "minimum": 10**15})
 
 
-def test_call_raises_an_error_that_holds_text(anvil: World) -> None:
-    call = anvil.registry.publish(model(address("stranger"), name=""), "")
+def test_call_raises_an_error_that_holds_text(world: World) -> None:
+    call = world.registry.publish(model(address("stranger"), name=""), "")
 
-    error = refusal(anvil, call)
+    error = refusal(world, call)
 
     assert (error.name, error.values) == ("EmptyField", {"field": "name"})
 
@@ -45,18 +45,26 @@ def test_call_raises_an_error_that_holds_text(anvil: World) -> None:
         (ERROR + encode(["string"], ['it\'s "so"']), "Error", {"reason": 'it\'s "so"'}),
         (ERROR + encode(["string"], [""]), "Error", {"reason": ""}),
         (b"\x01\x02\x03\x04'\"", "Unknown", {"data": "0x010203042722"}),
-        (NO_TEXT, "Malformed", {"data": "0x" + NO_TEXT.hex()}),
     ],
-    ids=["nothing", "panic", "reason", "no reason", "unknown", "reason no text"],
+    ids=["nothing", "panic", "reason", "no reason", "unknown"],
 )
 def test_call_raises_what_any_contract_reverts_with(
-    anvil: World, data: bytes, name: str, values: dict[str, object]
+    world: World, data: bytes, name: str, values: dict[str, object]
 ) -> None:
-    contract = anvil.send("stranger", Call(None, reverts_with(data))).contract
+    contract = world.send("stranger", Call(None, reverts_with(data))).contract
 
-    error = refusal(anvil, Call(contract, b""))
+    error = refusal(world, Call(contract, b""))
 
     assert (error.name, error.values) == (name, values)
+
+
+def test_call_raises_malformed_when_a_reason_is_no_text(anvil: World, embedded: World) -> None:
+    for world, data in ((anvil, NO_TEXT), (embedded, b"\xff")):  # eth-tester reads the reason itself
+        contract = world.send("stranger", Call(None, reverts_with(NO_TEXT))).contract
+
+        error = refusal(world, Call(contract, b""))
+
+        assert (error.name, error.values) == ("Malformed", {"data": "0x" + data.hex()})
 
 
 @pytest.mark.parametrize("data", [PANIC, PANIC + encode(["uint256"], [0x99])])

@@ -13,7 +13,8 @@ from oracle.chain.errors import CONTRACTS, reverted
 from oracle.chain.node import Call
 from oracle.errors import Reverted
 from oracle.types import Wei
-from tests.chains import BOND, GWEI, PAYLOAD, World, address, options
+from tests.chains import BOND, World, address, options
+from tests.reverts import ERROR, PANIC
 
 ERRORS = {
     entry["name"]: entry["inputs"]
@@ -34,9 +35,6 @@ VALUES: dict[str, Any] = {
     "(uint256,uint256,uint256,uint256)": (1, 2, 3, 4),
 }
 READABLE = VALUES | {"bytes32": "0x" + "05" * 32, "bytes": "0x0607"}
-PANIC = keccak(text="Panic(uint256)")[:4]
-ERROR = keccak(text="Error(string)")[:4]
-NO_TEXT = ERROR + encode(["bytes"], [b"\xff"])
 
 
 @pytest.mark.parametrize("name", sorted(ERRORS))
@@ -108,59 +106,6 @@ def test_reverted_is_an_error_whatever_the_data(data: bytes) -> None:
     assert isinstance(reverted(data), Reverted)
 
 
-# By way of eth-tester; tests/integration does the same by way of anvil.
-
-
-def refusal(world: World, call: Call, who: str = "stranger") -> Reverted:
-    with pytest.raises(Reverted) as by_call:
-        world.chain.call(call, address(who))
-    with pytest.raises(Reverted) as by_estimate:
-        world.chain.estimate(call, address(who))
-    assert str(by_call.value) == str(by_estimate.value)
-    return by_call.value
-
-
-def test_call_raises_a_custom_error_with_its_values(embedded: World) -> None:
-    model_id = embedded.publish()
-    call = embedded.queue.request(model_id, PAYLOAD, Wei(GWEI), options(bond=Wei(7)))
-
-    error = refusal(embedded, call)
-
-    assert (error.name, error.values) == ("BondTooSmall", {"bond": 7, "minimum": 10**15})
-
-
-def test_call_raises_an_error_that_holds_text(embedded: World) -> None:
-    from tests.chains import model
-
-    call = embedded.registry.publish(model(address("stranger"), name=""), "")
-
-    error = refusal(embedded, call)
-
-    assert (error.name, error.values) == ("EmptyField", {"field": "name"})
-
-
-@pytest.mark.parametrize(
-    ("data", "name", "values"),
-    [
-        (b"", "Unknown", {"data": "0x"}),
-        (PANIC + encode(["uint256"], [0x12]), "Panic", {"code": 0x12}),
-        (ERROR + encode(["string"], ['it\'s "so"']), "Error", {"reason": 'it\'s "so"'}),
-        (ERROR + encode(["string"], [""]), "Error", {"reason": ""}),
-        (b"\x01\x02\x03\x04'\"", "Unknown", {"data": "0x010203042722"}),
-        (NO_TEXT, "Malformed", {"data": "0xff"}),
-    ],
-    ids=["nothing", "panic", "reason", "no reason", "unknown", "reason no text"],
-)
-def test_call_raises_what_any_contract_reverts_with(
-    embedded: World, data: bytes, name: str, values: dict[str, object]
-) -> None:
-    contract = embedded.send("stranger", Call(None, reverts_with(data))).contract
-
-    error = refusal(embedded, Call(contract, b"", Wei(0)))
-
-    assert (error.name, error.values) == (name, values)
-
-
 def test_call_raises_when_a_contract_burns_all_gas(embedded: World) -> None:
     contract = embedded.send("stranger", Call(None, bytes.fromhex("60fe5f5360015ff3"))).contract
 
@@ -177,10 +122,3 @@ def test_stake_beyond_the_balance_is_an_expected_error(embedded: World) -> None:
 
 def test_bond_is_what_the_tests_say() -> None:
     assert options().bond == BOND
-
-
-def reverts_with(data: bytes) -> bytes:
-    """Creation code of a contract that reverts with `data`, whatever it is called with."""
-    size = len(data)
-    code = bytes.fromhex(f"61{size:04x}600c5f3961{size:04x}5ffd") + data
-    return bytes.fromhex(f"61{len(code):04x}80600a5f395ff3") + code
