@@ -4,7 +4,10 @@ from oracle.state.duties import Close, Duty, DutyKind, State
 
 
 def test_kinds_keep_the_words_that_stores_hold() -> None:
-    assert {kind.value for kind in DutyKind} >= {"propose", "settle", "withdraw"}
+    assert {kind.value for kind in DutyKind} == {
+        *("reveal", "prove", "commit", "timeout", "demand", "propose", "settle"),
+        *("collect", "withdraw", "check", "pursue"),
+    }
 
 
 def test_states_keep_the_words_that_stores_hold() -> None:
