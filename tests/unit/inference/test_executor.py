@@ -532,6 +532,18 @@ def test_price_counts_what_it_took_to_load_the_model(tmp_path):
     assert serialization.load(priced, TraceWork).loading > 0
 
 
+class Watched(threading.Condition):
+    """A condition that tells of each thread that begins to wait for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun = threading.Semaphore(0)
+
+    def wait(self, timeout=None):
+        self.begun.release()
+        return super().wait(timeout)
+
+
 def test_run_takes_what_is_urgent_first(tmp_path):
     """Threads that have one job after another each would never let it in."""
     asked = Open((Part(VALUE_TREE, 0, 0, 1),))
@@ -540,6 +552,7 @@ def test_run_takes_what_is_urgent_first(tmp_path):
         adding = one_plus_two(tmp_path)
         executor.infer(adding)
         child = executor._take(adding)
+        waits = executor._changed = Watched()
 
         def run(name: str, job: Job) -> None:
             executor.infer(job)
@@ -550,8 +563,7 @@ def test_run_takes_what_is_urgent_first(tmp_path):
         threads = [threading.Thread(target=run, args=each) for each in jobs]
         for thread in threads:
             thread.start()
-        while len(executor._changed._waiters) < len(threads):
-            time.sleep(0.01)
+        assert all(waits.begun.acquire(timeout=60) for _ in threads)
         executor._give_back(child)
         for thread in threads:
             thread.join()
