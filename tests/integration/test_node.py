@@ -62,7 +62,7 @@ def test_call_raises_malformed_when_a_reason_is_no_text(anvil: World, embedded: 
     for world, data in (
         (anvil, NO_TEXT),
         (embedded, b"\xff"),
-    ):  # eth-tester reads the reason itself
+    ):
         contract = world.send("stranger", Call(None, reverts_with(NO_TEXT))).contract
 
         error = refusal(world, Call(contract, b""))
