@@ -135,8 +135,12 @@ class Reverted(ChainError):
     def __init__(self, name: str, values: dict[str, object] | None = None):
         self.name = name
         self.values = values or {}
+        super().__init__(f"The contract refused: {self.error}.")
+
+    @property
+    def error(self) -> str:
         fields = ", ".join(f"{key}={value}" for key, value in self.values.items())
-        super().__init__(f"The contract refused: {name}({fields}).")
+        return f"{self.name}({fields})"
 
 
 class RpcUnavailable(ChainError):

@@ -20,7 +20,14 @@ from oracle.chain.blueprints import (
     constructor_inputs,
     plan,
 )
-from oracle.chain.deployment import Deployed, Deployment, check_deployment, read_deployment, save
+from oracle.chain.deployment import (
+    Deployed,
+    Deployment,
+    check_deployment,
+    make_room,
+    read_deployment,
+    save,
+)
 from oracle.chain.keys import Signer
 from oracle.chain.node import Call, Chain, Receipt
 from oracle.chain.presets import Parameters, presets
@@ -63,7 +70,9 @@ def deploy(
             " are not: give a tip above zero."
         )
     planned = plan(parameters)
+    make_room(path)
     recorded = _recorded(chain, planned, path)
+    _rehearse(chain, planned)
     _ensure_factory(chain, signer)
     _ensure_deployer(chain, signer, planned)
     receipts = _place(chain, signer, planned)
@@ -83,15 +92,26 @@ def deploy(
 
 def create(chain: Chain, signer: Signer, name: str, arguments: tuple[Any, ...]) -> Deployed:
     """Creates one contract of the artifacts by itself, a consumer for example."""
-    built = artifact(name)
-    types = [abi_type(parameter) for parameter in constructor_inputs(name)]
-    receipt = transact(chain, signer, Call(None, built.bytecode + encode(types, arguments)))
+    receipt = transact(chain, signer, _creation(name, arguments))
     if receipt.contract is None:
         raise WrongChain(f"{chain.name} gave no address for {name}.")
     return _deployed(chain, name, receipt.contract, arguments, _place_of(receipt))
 
 
+def _creation(name: str, arguments: tuple[Any, ...]) -> Call:
+    types = [abi_type(parameter) for parameter in constructor_inputs(name)]
+    return Call(None, artifact(name).bytecode + encode(types, arguments))
+
+
 # STEPS
+
+
+def _rehearse(chain: Chain, planned: Plan) -> None:
+    """Asks the constructors that judge parameters whether they take ours, before anything is
+    sent. Raises Reverted where one does not."""
+    for contract in planned.contracts:
+        if contract.name in (QUEUE, DISPUTES):
+            chain.call(_creation(contract.name, contract.arguments))
 
 
 def _ensure_factory(chain: Chain, signer: Signer) -> None:

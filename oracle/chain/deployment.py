@@ -79,8 +79,12 @@ def read_deployment(path: Path) -> Deployment:
         deployment = Deployment(content["chain_id"], contracts)
     except FileNotFoundError:
         raise ConfigError(f"There is no deployment at {path}; run exactum deploy first.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is no deployment file: {error!r}.") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except KeyError as error:
+        raise ConfigError(f"{path} is no deployment file: it lacks {error}.") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is no deployment file: {error}.") from error
     missing = {REGISTRY, QUEUE} - contracts.keys()
     if missing:
         raise ConfigError(
@@ -103,12 +107,23 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
+def make_room(path: Path) -> None:
+    """Makes the folder of a deployment file. Raises ConfigError where the file could not be
+    written, before anything was paid for what is to stand in it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".tmp")
+        fresh.touch()
+        fresh.unlink()
+    except OSError as error:
+        raise ConfigError(f"{path} could not be written: {error.strerror}.") from error
+
+
 def save(deployment: Deployment, path: Path) -> None:
     content = {
         "chain_id": deployment.chain_id,
         "contracts": {name: asdict(each) for name, each in deployment.contracts.items()},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".tmp")
     fresh.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     fresh.replace(path)

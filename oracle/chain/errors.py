@@ -20,8 +20,9 @@ _PANIC = keccak(text="Panic(uint256)")[:4]
 _ERROR = keccak(text="Error(string)")[:4]
 
 
-def reverted(data: bytes) -> Reverted:
-    """Decodes the bytes that a call returned when it failed."""
+def reverted(data: bytes, is_inner: bool = False) -> Reverted:
+    """Decodes the bytes that a call returned when it failed. Where they hold those of another
+    call, these are decoded too."""
     selector, arguments = data[:4], data[4:]
     try:
         if selector == _PANIC:
@@ -36,7 +37,12 @@ def reverted(data: bytes) -> Reverted:
     except MalformedData:
         return Reverted("Malformed", {"data": "0x" + data.hex()})
     names = [each["name"] for each in inputs]
-    return Reverted(error["name"], dict(zip(names, map(_readable, values), strict=True)))
+    shown = dict(zip(names, map(_readable, values), strict=True))
+    if error["name"] == "CreationFailed" and not is_inner:
+        inner = reverted(values[-1], is_inner=True)
+        if inner.name not in ("Unknown", "Malformed"):
+            shown["reason"] = inner.error
+    return Reverted(error["name"], shown)
 
 
 @cache

@@ -64,10 +64,15 @@ class RequestHistory:
                     return self.claims[-1]
         return None
 
-    @property
-    def claim(self) -> ResultProposed | None:
-        """The proposal to audit: the one that stands, else the last that a slash voided."""
-        return self.claims[-1] if self.claims else None
+    def claim(self, number: int | None = None) -> tuple[int, ResultProposed]:
+        """Gives the proposal of that number, of all for the request, counted from 1; without a
+        number the last: the one that stands, else the last that a slash voided. Raises NotFound."""
+        if not self.claims:
+            raise NotFound("No result was ever proposed for this request.")
+        if number is not None and not 0 < number <= len(self.claims):
+            raise NotFound(f"Of this request there are {len(self.claims)} proposals, not {number}.")
+        number = number or len(self.claims)
+        return number, self.claims[number - 1]
 
     @property
     def status(self) -> Status:

@@ -1,5 +1,6 @@
 """A node, as the few questions that we ask it. Every failure leaves here as an OracleError."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,10 @@ from web3.types import LogReceipt, RPCEndpoint
 from oracle.chain.errors import reverted
 from oracle.errors import ChainError, NotFound, RpcUnavailable
 from oracle.types import Address, Wei
+from oracle.visible import visible
 
 MAX_ANSWER = 64 << 20  # bytes of a node's answer
+MAX_WORDS = 300  # letters of what it says in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,7 @@ def http_chain(url: str) -> Chain:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise RpcUnavailable(
-            f"{mask(url)!r} is no RPC URL: give http://host:port or https://host/…."
+            f"{_shown(url)!r} is no RPC URL: give http://host:port or https://host/…."
         )
     web3 = Web3(HTTPProvider(url, request_kwargs={"timeout": 30}, session=_bounded_session()))
     # Chains with proof of authority put more into a block's extra data than web3 allows.
@@ -269,6 +272,11 @@ def mask(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{port}"
 
 
+def _shown(text: str) -> str:
+    """Gives what was taken for a URL, without what may be a secret in it."""
+    return re.split(r"[/?#]", text.rpartition("@")[2])[0] if "://" not in text else mask(text)
+
+
 def _fields(call: Call, sender: Address | None) -> dict[str, Any]:
     fields: dict[str, Any] = {"data": call.data, "value": call.value}
     if call.to is not None:
@@ -279,7 +287,11 @@ def _fields(call: Call, sender: Address | None) -> dict[str, Any]:
 
 
 def _message(error: Exception) -> str:
-    return str(getattr(error, "user_message", None) or getattr(error, "message", None) or error)
+    """Gives the node's own words where it has some; web3's tell nobody anything."""
+    response = getattr(error, "rpc_response", None)
+    detail = response.get("error") if isinstance(response, Mapping) else None
+    words = detail.get("message") if isinstance(detail, Mapping) else None
+    return visible(str(words or getattr(error, "message", None) or error), MAX_WORDS)
 
 
 def _revert_data(data: object) -> bytes:

@@ -14,17 +14,16 @@ from oracle.cli.evidence import gather, verify, write
 from oracle.cli.files import model_path
 from oracle.cli.options import (
     ACCOUNT,
-    DURATION,
     MODEL_OR_FILE,
+    PERIOD,
     REQUEST,
     chain_options,
     json_option,
 )
 from oracle.cli.session import Session, open_session
 from oracle.cli.sweep import WRONG, Limits, scope, sweep
-from oracle.errors import NotFound
 from oracle.inference.comparison import Element, compare
-from oracle.inference.engine import Job, load_engine
+from oracle.inference.engine import Job
 from oracle.inference.executor import Executor
 from oracle.types import Address, Assurance, Model, RequestId
 
@@ -59,6 +58,13 @@ SHOWN = 30  # rows of the table
     help="Audit results of this operator only. May be repeated.",
 )
 @click.option(
+    "--proposal",
+    "number",
+    type=click.IntRange(min=1),
+    help="With REQUEST, of several proposals, since a slash opens a request again: 1 is the first."
+    " [default: the last]",
+)
+@click.option(
     "--export",
     "target",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -81,20 +87,24 @@ SHOWN = 30  # rows of the table
 )
 @click.option(
     "--processes",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 256),
     default=2,
     show_default=True,
     help="Inferences at once; each child process loads a model once.",
 )
 @click.option(
     "--time-limit",
-    type=DURATION,
+    type=PERIOD,
     default="10m",
     show_default=True,
     help="For one inference; a result that takes longer is not checked.",
 )
 @click.option(
-    "--memory-limit", type=int, default=4096, show_default=True, help="MiB for one inference."
+    "--memory-limit",
+    type=click.IntRange(min=1),
+    default=4096,
+    show_default=True,
+    help="MiB for one inference.",
 )
 @click.option(
     "--allow-local-files",
@@ -109,6 +119,7 @@ def audit(
     to_block: int | None,
     models: Sequence[bytes | Path],
     operators: Sequence[Address],
+    number: int | None,
     target: Path | None,
     without_file: bool,
     evidence: Path | None,
@@ -139,6 +150,7 @@ def audit(
       exactum audit --model 0x1f… --json > audit.json
       exactum audit 0x7c…                              one result
       exactum audit 0x7c… --model iris.onnx            with a file that you have
+      exactum audit 0x7c… --proposal 1                 the first that was proposed for it
       exactum audit 0x7c… --export evidence.zip        for somebody else to verify
       exactum audit --verify evidence.zip              their side
       exactum audit --verify evidence.zip --rpc https://…  and whether it was proposed at all
@@ -154,15 +166,15 @@ def audit(
     files = [each for each in models if isinstance(each, Path)]
     ids = [each for each in models if isinstance(each, bytes)]
     has_range = from_block is not None or to_block is not None or bool(operators or ids)
-    _check_usage(request_id, evidence, target, without_file, has_range, len(files))
+    _check_usage(request_id, number, evidence, target, without_file, has_range, len(files))
     limits = Limits(processes, time_limit, memory_limit << 20)
     file = files[0] if files else None
     if evidence is not None:
         code = verify(evidence, file, rpc, limits, as_json)
     elif request_id is not None:
         session = open_session(rpc, deployments)
-        exporting = Exporting(target, limits, not without_file) if target else None
-        code = _one(session, request_id, file, exporting, as_json)
+        asked = Asked(request_id, number, file, target, not without_file)
+        code = _one(session, asked, limits, as_json)
     else:
         session = open_session(rpc, deployments)
         meant = scope(session, from_block, to_block, ids, operators)
@@ -172,6 +184,7 @@ def audit(
 
 def _check_usage(
     request_id: RequestId | None,
+    number: int | None,
     evidence: Path | None,
     target: Path | None,
     without_file: bool,
@@ -188,46 +201,47 @@ def _check_usage(
         raise click.UsageError("One result has one model: give one file.")
     if target is not None and request_id is None:
         raise click.UsageError("--export is about one result: give its REQUEST.")
+    if target is not None and not target.name:
+        raise click.UsageError("--export needs the name of a file.")
+    if number is not None and request_id is None:
+        raise click.UsageError("--proposal is one of those for a request: give its REQUEST.")
     if without_file and target is None:
         raise click.UsageError("--without-file says what to --export.")
 
 
 @dataclass(frozen=True, slots=True)
-class Exporting:
-    """What is to be exported besides, and where."""
+class Asked:
+    """One result to audit: of a request the proposal of that number, or the last. `file` is the
+    model's, where somebody has it; the evidence goes to `target`."""
 
-    target: Path
-    limits: Limits
+    request_id: RequestId
+    number: int | None
+    file: Path | None
+    target: Path | None
     with_file: bool
 
 
-def _one(
-    session: Session,
-    request_id: RequestId,
-    file: Path | None,
-    exporting: Exporting | None,
-    as_json: bool,
-) -> int:
+def _one(session: Session, asked: Asked, limits: Limits, as_json: bool) -> int:
+    request_id = asked.request_id
     found = session.history.request(request_id)
-    claim = found.claim
-    if claim is None:
-        raise NotFound("There is nothing to audit: no result is proposed for this request.")
+    number, claim = found.claim(asked.number)
     model = session.history.model(found.created.request.model)
-    path = model_path(model, file, session.settings)
+    path = model_path(model, asked.file, session.settings)
     written: dict[str, object] = {}
     with show.err.status("Running the model…"):
-        if exporting is None:
-            output = rerun(path, model.model, found.created.payload)
+        if asked.target is None:
+            output = rerun(path, model.model, found.created.payload, limits)
         else:
-            limits, with_file = exporting.limits, exporting.with_file
-            bundle = gather(session, found, claim, model, path, limits, with_file)
-            output, written = bundle.recomputed, {"evidence": write(bundle, exporting.target)}
+            bundle = gather(session, found, claim, model, path, limits, asked.with_file)
+            output, written = bundle.recomputed, {"evidence": write(bundle, asked.target)}
     elements = compare(claim.output, output, model.model.signature.outputs)
     wrong = [element for element in elements if not element.matches]
     if as_json:
         show.print_json(
             {
                 "request_id": request_id,
+                "proposal": number,
+                "proposals": len(found.claims),
                 "model_id": model.model_id,
                 "operator": claim.proposal.operator,
                 "is_disputed": claim.proposal.is_suspended,
@@ -240,20 +254,22 @@ def _one(
         )
     else:
         _print(model, elements, wrong)
-        if exporting is not None:
-            show.out.print(f"Evidence in {exporting.target}: exactum audit --verify checks it.")
+        if len(found.claims) > 1:
+            several = (
+                f"This is proposal {number} of {len(found.claims)}: --proposal N takes another."
+            )
+            show.out.print(several)
+        if asked.target is not None:
+            show.out.print(f"Evidence in {asked.target}: exactum audit --verify checks it.")
         if claim.proposal.is_suspended:
             disputed = "[yellow]DISPUTED[/]: exactum dispute show tells how it stands."
             show.out.print(show.styled(disputed))
     return WRONG if wrong else 0
 
 
-def rerun(path: Path, model: Model, payload: bytes) -> bytes:
-    """Computes the output here."""
-    if model.assurance is Assurance.EXACT:
-        return load_engine(path.read_bytes(), model).infer(payload)
-    # A hostile file can kill the process that onnxruntime runs in.
-    with Executor(processes=1) as executor:
+def rerun(path: Path, model: Model, payload: bytes, limits: Limits) -> bytes:
+    """Computes the output here, in a process of its own: a stranger made the file."""
+    with Executor(1, limits.seconds, limits.memory) as executor:
         return executor.infer(Job.of(path, model, payload))
 
 

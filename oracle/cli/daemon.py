@@ -17,7 +17,7 @@ import structlog
 
 from oracle.cli import show
 from oracle.cli.files import model_files
-from oracle.cli.options import DURATION, MONEY, SIZE
+from oracle.cli.options import MONEY, PERIOD, SIZE, Seconds
 from oracle.cli.session import Session
 from oracle.inference.answers import Answers
 from oracle.inference.executor import Executor
@@ -131,21 +131,21 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
         ),
         click.option(
             "--confirmations",
-            type=click.IntRange(min=0),
+            type=click.IntRange(0, 10_000),
             default=0,
             show_default=True,
             help="Blocks to wait before an event is acted on. Choose more than the chain reverts.",
         ),
         click.option(
             "--poll",
-            type=click.FloatRange(min=0.05),
+            type=Seconds(0.05, 3600),
             default=1.0,
             show_default=True,
             help="Seconds between rounds.",
         ),
         click.option(
             "--time-limit",
-            type=DURATION,
+            type=PERIOD,
             default=time_limit,
             show_default=True,
             help=f"For one {run}; the child process is killed then. The time to load the model and"
@@ -160,7 +160,7 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
         ),
         click.option(
             "--processes",
-            type=click.IntRange(min=1),
+            type=click.IntRange(1, 256),
             default=2,
             show_default=True,
             help="Child processes at once.",

@@ -17,6 +17,7 @@ from oracle.cli import show
 from oracle.cli.options import ACCOUNT, DURATION, MONEY, chain_options, json_option
 from oracle.cli.session import deployment_path, signing
 from oracle.config import Settings
+from oracle.errors import ConfigError
 from oracle.types import Wei
 
 _TIMES = {
@@ -91,6 +92,8 @@ def deploy(
     path = deployment_path(Settings(), chain, deployments)
     given = {name: value for name, value in chosen.items() if value is not None}
     parameters = replace(presets()[preset].parameters, **given)
+    if parameters.disputes is not None and not chain.code(parameters.disputes):
+        raise ConfigError(f"At {parameters.disputes} there is no contract that could slash anyone.")
     _warn_of_bond(parameters, chain.gas_price())
 
     def report(name: str, contract: Deployed, is_new: bool) -> None:
@@ -109,10 +112,10 @@ def _warn_of_bond(parameters: Parameters, gas_price: Wei) -> None:
     if parameters.min_bond < least:
         show.err.print(
             show.styled(
-                "[yellow]The least bond of {} pays for no conviction at the present {} a gas: that"
-                " takes {}.[/]",
+                "[yellow]The least bond of {} pays for no conviction at the present {} a gas:"
+                " --min-bond {} would.[/]",
                 show.ether(parameters.min_bond),
                 show.ether(gas_price),
-                show.ether(least),
+                show.amount(least),
             )
         )

@@ -26,7 +26,6 @@ from oracle.cli import show
 from oracle.cli.files import model_path
 from oracle.cli.options import REQUEST, json_option
 from oracle.cli.session import Session, on_chain
-from oracle.errors import NotFound
 from oracle.inference import findings
 from oracle.inference.comparison import Element, compare
 from oracle.inference.engine import Job, Pursue
@@ -142,17 +141,14 @@ def show_(
 def chosen(found: RequestHistory, number: int | None) -> tuple[int, ResultProposed, Dispute]:
     """Gives the proposal of that number, of all proposals for a request. Without a number, it gives
     the last one that is disputed, or else the last one."""
-    if not found.claims:
-        raise NotFound("There is nothing to dispute: no result was proposed for this request.")
-    if number is not None and number > len(found.claims):
-        raise NotFound(f"Of this request there are {len(found.claims)} proposals, not {number}.")
+    wanted, _ = found.claim(number)
     events = [event for event in found.events if isinstance(event, DisputeEvent)]
     all_ = []
     for place, claim in enumerate(found.claims, start=1):
         key = dispute_key(found.created.request_id, claim.proposal, claim.output)
         all_.append((place, claim, replay(key, events)))
     if number is not None:
-        return all_[number - 1]
+        return all_[wanted - 1]
     disputed = [each for each in all_ if each[2].demanded or each[2].conviction is not None]
     return (disputed or all_)[-1]
 

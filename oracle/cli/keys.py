@@ -1,6 +1,7 @@
 """`exactum keys`: encrypted keystores."""
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -8,8 +9,9 @@ import click
 from oracle.chain import keys as signers
 from oracle.cli import show
 from oracle.cli.options import json_option
-from oracle.cli.session import keystore_path, read_password
+from oracle.cli.session import read_password
 from oracle.config import Settings
+from oracle.errors import ConfigError
 
 _password = click.option(
     "--password-file",
@@ -59,8 +61,10 @@ def import_(name: str, password_file: Path | None, as_json: bool) -> None:
 
 
 def _create(name: str, password_file: Path | None, key: str | None, as_json: bool) -> None:
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ConfigError(f"{name!r} is no name for a key: take letters, digits, -, _ and dots.")
     settings = Settings()
-    path = keystore_path(settings, name)
+    path = settings.keys / f"{name}.json"
     password = read_password(settings, password_file, confirm=True)
     signer = signers.create(path, password, key)
     if as_json:

@@ -13,7 +13,7 @@ from oracle.chain.history import ModelHistory
 from oracle.chain.keys import Signer
 from oracle.cli import show
 from oracle.cli.files import model_files, read_file
-from oracle.cli.options import DIM, MODEL, MONEY, json_option
+from oracle.cli.options import DIM, MODEL, MONEY, URI, json_option
 from oracle.cli.session import Session, on_chain, signing
 from oracle.config import Settings
 from oracle.errors import ModelRefused, Reason
@@ -38,7 +38,9 @@ def model() -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--name", required=True, help="What people call the model.")
 @click.option("--version", required=True, help="Of the model; another version has another id.")
-@click.option("--uri", default="", help="Where the file can be had: https://… or ipfs://….")
+@click.option(
+    "--uri", type=URI, default="", help="Where the file can be had: https://… or ipfs://…."
+)
 @click.option(
     "--assurance",
     type=click.Choice(["exact", "vanilla"]),
@@ -198,7 +200,7 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], as_json: bool) -> None:
 
 @model.command(name="add-uri")
 @click.argument("model_id", type=MODEL, metavar="MODEL")
-@click.argument("uri")
+@click.argument("uri", type=URI)
 @on_chain
 @signing
 def add_uri(

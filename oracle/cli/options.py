@@ -2,20 +2,23 @@
 
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from math import isnan
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from eth_utils import is_address, to_checksum_address
 
+from oracle.config import URI_SCHEMES, size
 from oracle.types import Address, Wei
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WEI = {"wei": 1, "gwei": 10**9, "ether": 10**18, "eth": 10**18}
-_SHIFTS = {"": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# What the contracts have room for.
+MOST_WEI, MOST_SECONDS = (1 << 96) - 1, (1 << 32) - 1
 
 
 class Money(click.ParamType[Wei]):
@@ -28,11 +31,13 @@ class Money(click.ParamType[Wei]):
             return Wei(value)
         match = re.fullmatch(r"([0-9.]+)\s*(wei|gwei|ether|eth)", str(value).strip())
         try:
-            wei = Decimal(match[1]) * _WEI[match[2]] if match else Decimal("NaN")
-        except InvalidOperation:
-            wei = Decimal("NaN")
-        if not wei.is_finite() or wei != wei.to_integral_value():
+            wei = Fraction(match[1]) * _WEI[match[2]] if match else None
+        except ValueError:
+            wei = None
+        if wei is None or wei.denominator != 1:
             self.fail(f"{value!r} is no amount: write 0.05ether, 20gwei or 1000wei", param, ctx)
+        if wei > MOST_WEI:
+            self.fail(f"{value!r} is more than the contracts take ({MOST_WEI} wei)", param, ctx)
         return Wei(int(wei))
 
 
@@ -45,7 +50,30 @@ class Duration(click.ParamType[int]):
         match = re.fullmatch(r"(\d+)\s*([smhd]?)", str(value).strip())
         if not match:
             self.fail(f"{value!r} is no duration: write 90s, 5m, 24h or 7d", param, ctx)
-        return int(match[1]) * _SECONDS[match[2] or "s"]
+        seconds = int(match[1]) * _SECONDS[match[2] or "s"]
+        if seconds > MOST_SECONDS:
+            self.fail(f"{value!r} is longer than the contracts take (136 years)", param, ctx)
+        return seconds
+
+
+class Period(Duration):
+    """A duration above zero."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        seconds = super().convert(value, param, ctx)
+        if seconds == 0:
+            self.fail("it must be longer than nothing", param, ctx)
+        return seconds
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds, and not NaN, which is in every range."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if isnan(seconds):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return seconds
 
 
 class Size(click.ParamType[int]):
@@ -54,12 +82,10 @@ class Size(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"([1-9]\d{0,18})\s*(|KiB|MiB|GiB|TiB)", str(value).strip())
-        if not match:
-            self.fail(f"{value!r} is no size: write 500MiB or 16GiB", param, ctx)
-        return int(match[1]) << _SHIFTS[match[2]]
+        try:
+            return size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Account(click.ParamType[Address]):
@@ -102,6 +128,18 @@ class ModelOrFile(click.ParamType[bytes | Path]):
         return Path(value)
 
 
+class Uri(click.ParamType[str]):
+    """Where a file can be had: a protocol that workers know, a colon, and the rest."""
+
+    name = "uri"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        scheme, colon, rest = str(value).partition(":")
+        if value and not (colon and rest and scheme.lower() in URI_SCHEMES):
+            self.fail(f"{value!r} is no URI: write https://… or ipfs://…", param, ctx)
+        return str(value)
+
+
 class Dim(click.ParamType[tuple[str, int]]):
     """NAME=VALUE: the size of a dimension that the model leaves open."""
 
@@ -116,7 +154,8 @@ class Dim(click.ParamType[tuple[str, int]]):
         return name, int(number)
 
 
-MONEY, DURATION, SIZE, ACCOUNT, DIM = Money(), Duration(), Size(), Account(), Dim()
+MONEY, DURATION, PERIOD, SIZE = Money(), Duration(), Period(), Size()
+ACCOUNT, DIM, URI = Account(), Dim(), Uri()
 MODEL: click.ParamType[Any] = Id("model")
 REQUEST: click.ParamType[Any] = Id("request")
 MODEL_OR_FILE = ModelOrFile()

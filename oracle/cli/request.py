@@ -184,7 +184,7 @@ def _warn_of_bond(bond: Wei, gas_price: Wei) -> None:
                 " go unchallenged: --bond {} would.[/]",
                 show.ether(bond),
                 show.ether(gas_price),
-                show.ether(least).replace(" ", ""),
+                show.amount(least),
             )
         )
 

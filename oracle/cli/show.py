@@ -61,6 +61,11 @@ def ether(wei: int) -> str:
     return f"{wei} wei"
 
 
+def amount(wei: int) -> str:
+    """Gives the exact amount as an option takes it."""
+    return ether(wei).replace(" ", "")
+
+
 def rounded(wei: int) -> str:
     """Gives the amount in ether to three digits, for a table."""
     return f"{wei / 10**18:.3g} ether"

@@ -61,7 +61,7 @@ def sweep(
             }
         )
     else:
-        _print(rows, counts, scope)
+        _print(session, rows, counts, scope)
     return WRONG if counts["wrong"] else UNCHECKED if counts["unchecked"] else 0
 
 
@@ -134,7 +134,7 @@ def _machine(row: Row) -> dict[str, object]:
     }
 
 
-def _print(rows: Sequence[Row], counts: Counter[str], scope: Scope) -> None:
+def _print(session: Session, rows: Sequence[Row], counts: Counter[str], scope: Scope) -> None:
     shown = list(rows) if len(rows) <= SHOWN else [r for r in rows if r.verdict != Equal()]
     table = Table("request", "block", "model", "operator", "status", "verdict")
     for row in shown:
@@ -152,13 +152,23 @@ def _print(rows: Sequence[Row], counts: Counter[str], scope: Scope) -> None:
         show.out.print(f"… and {len(rows) - len(shown):,} results that are equal")
     for row in rows:
         if isinstance(row.verdict, Wrong):
-            show.out.print(f"exactum audit {show.hex_(row.request_id)} shows it element by element")
+            command = f"exactum audit {show.hex_(row.request_id)}{_number(session, row)}"
+            show.out.print(f"{command} shows it element by element")
     colour = "red" if counts["wrong"] else "yellow" if counts["unchecked"] else "green"
     said = (
         f"{counts['equal']:,} equal, {counts['wrong']:,} wrong, {counts['unchecked']:,} not checked"
     )
     blocks = f"Blocks {scope.first:,} to {scope.last:,}: {len(rows):,} results, "
     show.out.print(Text.assemble(blocks, (said, colour), "."))
+
+
+def _number(session: Session, row: Row) -> str:
+    """Gives the option that says which of a request's proposals it is, if there are several."""
+    claims = session.history.request(row.request_id).claims
+    places = [claim.where for claim in claims]
+    if len(places) < 2 or row.where not in places:
+        return ""
+    return f" --proposal {places.index(row.where) + 1}"
 
 
 def mismatch(first: Element) -> str:

@@ -44,7 +44,7 @@ from oracle.worker.service import Inference, Service, Setup
 )
 @click.option(
     "--margin",
-    type=int,
+    type=click.IntRange(-100, 10_000),
     default=20,
     show_default=True,
     help="The least profit, in percent of the gas that an answer costs.",

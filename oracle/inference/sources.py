@@ -24,6 +24,8 @@ from fsspec.implementations.http import (  # type: ignore[import-untyped, unused
     HTTPFileSystem,
 )
 
+from oracle.config import URI_SCHEMES
+
 CHUNK = 1 << 18
 IPFS_GATEWAY = "https://ipfs.io"
 PATIENCE = 10.0  # seconds until a server must have answered, and for each LEAST bytes after that
@@ -79,7 +81,7 @@ class Sources:
                 raise Unreadable("local files are not read")
             case other:
                 raise Unreadable(
-                    f"the protocol {other!r} is not one of http, https, ipfs, data"
+                    f"the protocol {other!r} is not one of {', '.join(URI_SCHEMES[:-1])}"
                     if other
                     else "it names no protocol"
                 )

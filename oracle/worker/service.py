@@ -119,6 +119,7 @@ class Service:
         self._reported: set[int] = set()  # duties that a dry run has told of
         self._turn = 0  # the last one
         self._look_again = 0.0  # when what was declined is looked at again
+        self._has_accepted = False  # something that was declined: the next round begins it
         # What a request or a model is never changes, and is looked up in every round.
         self._request = lru_cache(maxsize=1 << 16)(setup.store.request)
         self._model = lru_cache(maxsize=1 << 10)(setup.store.model)
@@ -146,7 +147,12 @@ class Service:
     def is_idle(self) -> bool:
         """Says whether nothing runs, no file is fetched and no transaction waits."""
         is_running = self._running or self._prices.waiting or not self._defence.is_idle
-        return not is_running and not self._fetching and not self._store.waiting()
+        return (
+            not is_running
+            and not self._has_accepted
+            and not self._fetching
+            and not self._store.waiting()
+        )
 
     def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
         policy = self._setup.policy
@@ -245,12 +251,15 @@ class Service:
                 del self._running[duty_id]
                 self._take(run, now)
         self._prices.collect(now)
+        self._has_accepted = False
         rows = self._store.duties(State.OPEN, kind=DutyKind.PROPOSE)
         begun = [row for row in rows if row.id in self._running or self._is_ready(row)]
         ids = {row.id for row in begun}
         waiting = [row for row in rows if row.id not in ids and self._is_due(row, now)]
         declined = self._declined(now, chain_time)
         load = self._load(begun, now) if waiting or declined else None
+        if load is None and declined:
+            self._look_again = now
         if load is not None:
             gas_price = self._setup.chain.gas_price()
             self._reconsider(declined, load, gas_price, now)
@@ -271,10 +280,13 @@ class Service:
         """Takes on, for the next round, what was declined and is not to be any more."""
         for row in rows:
             weighed = self._weigh(row, load, gas_price, now)
+            if weighed is None:
+                self._look_again = now  # as soon as its price is known
             if isinstance(weighed, Liability):
                 load.add(weighed)
             if isinstance(weighed, (Liability, BaseException)):
                 self._store.accept(row)
+                self._has_accepted = True
 
     def _begin(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
         by_duty = {row.id: row for row in rows}

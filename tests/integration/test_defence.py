@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -361,6 +362,32 @@ def test_a_model_that_is_priced_slowly_keeps_one_slot_and_no_more(
     worker.work()
 
     assert statuses(court, slow) == [Status.PROPOSED] * 3
+
+
+def test_a_worker_that_works_once_looks_again_at_what_was_declined(
+    court: World, tmp_path: Path
+) -> None:
+    """Before it may look, it must know a price, which a child finds out meanwhile."""
+    asked = asked_of(court, 2)
+    workers.hire(court, tmp_path, answers=Honest(), max_exposure=asked[0].request.bond).work()
+    assert sorted(statuses(court, asked)) == [Status.REQUESTED, Status.PROPOSED]
+
+    class Later(Honest):
+        found: list[tuple[Future[bytes], bytes]] = []
+
+        def ask(self, model, uris, payload, task):
+            self.found.append((Future(), super().ask(model, uris, payload, task).result()))
+            return self.found[-1][0]
+
+    worker = workers.hire(court, tmp_path, answers=Later())
+    worker.tick()
+    while not worker.service.is_idle:
+        for future, answer in Later.found:
+            future.set_result(answer)
+        Later.found.clear()
+        worker.tick()
+
+    assert statuses(court, asked) == [Status.PROPOSED] * 2
 
 
 # How it defends.

@@ -13,9 +13,9 @@ from oracle.chain.connection import connect
 from oracle.chain.node import Call
 from oracle.chain.watcher import Watcher
 from oracle.errors import ChainError, NotFound, OracleError, Reorganised, Reverted, RpcUnavailable
-from oracle.types import Wei
+from oracle.types import Address, Wei
 from tests import chains
-from tests.chains import GWEI, PAYLOAD, World, address, model, options
+from tests.chains import ETHER, GWEI, PAYLOAD, World, address, model, options
 from tests.reverts import ERROR, NO_TEXT, PANIC, refusal, reverts_with
 
 # Reverts.
@@ -183,6 +183,23 @@ def test_rpc_raises_what_the_node_refuses(anvil: World) -> None:
 def test_connect_refuses_what_is_no_url(url: str) -> None:
     with pytest.raises(RpcUnavailable, match="is no RPC URL"):
         connect(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("foo", "'foo'"), ("host.example/v3/s3cret", "'host.example'"), ("u:s3cret@host", "'host'")],
+)
+def test_connect_shows_what_is_no_url_without_its_secrets(text: str, shown: str) -> None:
+    with pytest.raises(RpcUnavailable, match=f"^{shown} is no RPC URL") as refused:
+        connect(text)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_estimate_says_what_the_node_says(anvil: World) -> None:
+    """Not what web3 does, which is to look at the logs."""
+    poor = Address("0x" + "11" * 20)
+    with pytest.raises(ChainError, match="(?i)insufficient funds"):
+        anvil.chain.estimate(anvil.queue.stake(Wei(ETHER)), poor)
 
 
 def test_connect_says_that_nobody_answers_and_masks_the_url() -> None:

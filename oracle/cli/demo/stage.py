@@ -26,6 +26,7 @@ from oracle.cli.audit import rerun
 from oracle.cli.demo.crew import Program, all_confirmed, environment
 from oracle.cli.files import model_files
 from oracle.cli.session import Session
+from oracle.cli.sweep import Limits
 from oracle.config import Settings
 from oracle.errors import ChainError
 from oracle.inference.comparison import compare
@@ -163,7 +164,7 @@ class Stage:
         model = self.session.history.model(found.created.request.model).model
         assert found.proposed is not None
         file = model_files(self.session.settings).fetch(model.file_hash, ())
-        output = rerun(file, model, found.created.payload)
+        output = rerun(file, model, found.created.payload, Limits(1, 600, 4 << 30))
         elements = compare(found.proposed.output, output, model.signature.outputs)
         if not all(element.matches for element in elements):
             raise ChainError(f"The audit of 0x{request_id.hex()} found a mismatch.")

@@ -181,10 +181,27 @@ def test_deploy_goes_on_when_somebody_is_faster(embedded: World, path: Path) -> 
 
 
 def test_deploy_raises_when_a_constructor_refuses(embedded: World, path: Path) -> None:
-    with pytest.raises(Reverted, match="CreationFailed"):
-        deployed(embedded, path, parameters(min_window=OTHERS.max_window + 1))
+    before = nonce(embedded)
+    for wrong in (
+        parameters(min_window=OTHERS.max_window + 1),
+        replace(preset("l2"), reveal_period=1 << 40),
+    ):
+        with pytest.raises(Reverted, match="WindowOutOfRange|WrongPeriods"):
+            deployed(embedded, path, wrong)
 
-    assert not path.exists()
+    assert not path.exists() and nonce(embedded) == before
+
+
+def test_deploy_sends_nothing_when_the_file_could_not_be_written(
+    embedded: World, tmp_path: Path
+) -> None:
+    before = nonce(embedded)
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match=r"file/1\.json could not be written: File exists"):
+        deployed(embedded, tmp_path / "file" / "1.json")
+
+    assert nonce(embedded) == before
 
 
 def test_deploy_believes_no_block_of_a_chain_that_is_gone(embedded: World, path: Path) -> None:

@@ -54,6 +54,18 @@ def test_reverted_says_name_and_values_in_one_sentence() -> None:
     assert str(reverted(data)) == "The contract refused: BondTooSmall(bond=1, minimum=2)."
 
 
+def test_reverted_reads_what_another_contract_reverted_with() -> None:
+    inner = keccak(text="ZeroRevealTip()")[:4]
+    outer = keccak(text="CreationFailed(uint256,bytes)")[:4]
+
+    def failed(reason: bytes) -> bytes:
+        return outer + encode(["uint256", "bytes"], [12, reason])
+
+    assert reverted(failed(inner)).error == "CreationFailed(index=12, reason=ZeroRevealTip())"
+    assert "reason=0x01020304" in str(reverted(failed(b"\x01\x02\x03\x04")))
+    assert "reason=CreationFailed(index=12, reason=0x" in str(reverted(failed(failed(inner))))
+
+
 def test_reverted_reads_a_panic() -> None:
     error = reverted(PANIC + encode(["uint256"], [0x11]))
 

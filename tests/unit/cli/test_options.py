@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from oracle.cli.options import ACCOUNT, DIM, DURATION, MODEL, MONEY
+from oracle.cli.options import ACCOUNT, DIM, DURATION, MODEL, MONEY, PERIOD, URI, Seconds
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,12 @@ def test_money_is_refused_when_it_is_no_whole_number_of_wei(text: str) -> None:
         MONEY.convert(text, None, None)
 
 
+def test_money_is_refused_when_no_contract_takes_so_much() -> None:
+    assert MONEY.convert(f"{2**96 - 1}wei", None, None) == 2**96 - 1
+    with pytest.raises(click.BadParameter, match="more than the contracts take"):
+        MONEY.convert(f"{2**96}wei", None, None)
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("24h", 86400), ("7d", 604800)]
 )
@@ -40,6 +46,35 @@ def test_duration_is_read_in_its_unit(text: str, seconds: int) -> None:
 def test_duration_is_refused_when_it_is_none(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is no duration"):
         DURATION.convert(text, None, None)
+
+
+def test_duration_is_refused_when_no_contract_takes_so_long() -> None:
+    assert DURATION.convert(f"{2**32 - 1}", None, None) == 2**32 - 1
+    with pytest.raises(click.BadParameter, match="longer than the contracts take"):
+        DURATION.convert("99999d", None, None)
+
+
+def test_period_is_refused_when_it_is_nothing() -> None:
+    assert PERIOD.convert("1s", None, None) == 1
+    with pytest.raises(click.BadParameter, match="longer than nothing"):
+        PERIOD.convert("0s", None, None)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "0.01", "-1", "x"])
+def test_seconds_are_refused_when_nobody_could_wait_for_them(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Seconds(0.05, 3600).convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["https://x/m.onnx", "ipfs://Qm", "IPFS:Qm", "data:,x", ""])
+def test_uri_is_taken_when_workers_know_its_protocol(text: str) -> None:
+    assert URI.convert(text, None, None) == text
+
+
+@pytest.mark.parametrize("text", ["not a uri", "gopher://x", "https", "https:"])
+def test_uri_is_refused_when_nobody_could_read_it(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no URI"):
+        URI.convert(text, None, None)
 
 
 def test_account_is_checksummed() -> None:
