@@ -21,6 +21,7 @@ OracleError
 │   ├── Reverted              a contract refused, with its error's name and values
 │   ├── RpcUnavailable
 │   ├── FeeAboveCap           gas costs more than we allowed ourselves to pay
+│   ├── NoRoom                as many transactions wait as nodes keep for one account
 │   ├── Reorganised           a block that we had acted on is no longer in the chain
 │   ├── NotFound              a model, request or proposal that the chain does not know
 │   └── MalformedData         bytes that are not the values that they should be
@@ -149,6 +150,12 @@ class RpcUnavailable(ChainError):
 
 class FeeAboveCap(ChainError):
     pass
+
+
+class NoRoom(ChainError):
+    def __init__(self, waiting: int, most: int):
+        self.waiting, self.most = waiting, most
+        super().__init__(f"{waiting} transactions wait to be mined; no more than {most} may.")
 
 
 class Reorganised(ChainError):

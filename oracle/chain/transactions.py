@@ -14,12 +14,13 @@ import structlog
 
 from oracle.chain.keys import Signer
 from oracle.chain.node import Call, Chain, Fees, Receipt
-from oracle.errors import ChainError, FeeAboveCap, Reverted, RpcUnavailable
+from oracle.errors import ChainError, FeeAboveCap, NoRoom, Reverted, RpcUnavailable
 from oracle.types import Wei
 
 log = structlog.get_logger()
 
 GAS_MARGIN = 115  # percent of the estimate: state may move between the estimate and the block
+MAX_WAITING = 16  # at once: nodes promise no account more room
 MOST_GAS = 1 << 24  # of one transaction, since EIP-7825: no margin goes beyond it
 RAISE = 25  # percent; nodes want at least 10 to replace a transaction
 MAX_RAISE = 10  # times the going fee: what waits in spite of that waits for something else
@@ -86,15 +87,17 @@ class Sender:
         self._said: set[bytes] = set()  # hashes of what waits at the cap
 
     def send(self, call: Call, duties: tuple[int, ...], now: float, spare: int = 0) -> Sent:
-        """Raises Reverted, and sends nothing, where the call would fail, and FeeAboveCap where gas
-        costs more than is allowed. `spare` is gas that the call may need beyond what it takes in
-        simulation."""
+        """Raises Reverted, and sends nothing, where the call would fail, FeeAboveCap where gas
+        costs more than is allowed, and NoRoom where as many transactions wait as may. `spare` is
+        gas that the call may need beyond what it takes in simulation."""
+        waiting = {sent.nonce for sent in self.outbox.waiting()}
+        if len(waiting) >= MAX_WAITING:
+            raise NoRoom(len(waiting), MAX_WAITING)
         fees = self._capped(self.chain.fees())
         estimate = self.chain.estimate(call, self.signer.address)
         gas = max(estimate, min(estimate * GAS_MARGIN // 100 + spare, MOST_GAS))
-        waiting = self.outbox.waiting()
         mined = self.chain.nonce(self.signer.address)
-        nonce = max([mined, *(sent.nonce + 1 for sent in waiting)])
+        nonce = max([mined, *(each + 1 for each in waiting)])
         return self._send(call, duties, nonce, gas, fees, now)
 
     def _send(

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event as Flag
 from typing import Protocol
@@ -20,7 +21,14 @@ from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
 from oracle.challenger import policy as challenger
 from oracle.challenger.policy import STEPS, Policy
-from oracle.errors import ChainError, InferenceTooSlow, OracleError, Reverted, RpcUnavailable
+from oracle.errors import (
+    ChainError,
+    InferenceTooSlow,
+    NoRoom,
+    OracleError,
+    Reverted,
+    RpcUnavailable,
+)
 from oracle.exact.proofs.evidence import ClaimKind
 from oracle.inference import findings
 from oracle.inference.answers import Answers
@@ -378,6 +386,10 @@ class Patrol:
     # Transactions out.
 
     def _send(self, now: float, chain_time: float) -> None:
+        with suppress(NoRoom):  # what is left waits for the next round
+            self._send_ready(now, chain_time)
+
+    def _send_ready(self, now: float, chain_time: float) -> None:
         ready = [
             row
             for row in self._store.duties(State.OPEN)
@@ -400,7 +412,7 @@ class Patrol:
                 self._not_before[row.id] = now + RETRY
                 return
             sent = self._setup.sender.send(call, (row.id,), now)
-        except RpcUnavailable:
+        except (NoRoom, RpcUnavailable):
             raise
         except ChainError as error:
             self._refused(row, error, now)

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
@@ -24,6 +25,7 @@ from oracle.errors import (
     InferenceFailed,
     InferenceTooSlow,
     ModelUnavailable,
+    NoRoom,
     OracleError,
     Reverted,
     RpcUnavailable,
@@ -51,7 +53,6 @@ MAX_BATCH = 50  # duties in one transaction
 MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what nodes take
 TRIES = 3  # of an inference that dies
 BATCHED = (DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW)
-MAX_WAITING = 16  # transactions at once: nodes promise no account more room
 RETRY = 10.0  # seconds until what may get better by itself is tried again
 SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
 
@@ -412,6 +413,10 @@ class Service:
     # Transactions out.
 
     def _send(self, now: float, chain_time: float) -> None:
+        with suppress(NoRoom):  # what is left waits for the next round
+            self._send_ready(now, chain_time)
+
+    def _send_ready(self, now: float, chain_time: float) -> None:
         ready = [
             row
             for row in self._store.duties(State.OPEN)
@@ -425,8 +430,6 @@ class Service:
                 rows = self._affordable(rows, now)
             batches = self._batches(rows) if kind in BATCHED else ([row] for row in rows)
             for batch in batches:
-                if len(self._store.waiting()) >= MAX_WAITING:
-                    return
                 self._send_batch(kind, batch, now)
 
     def _send_older(self, rows: Sequence[Row], now: float) -> list[Row]:
@@ -477,7 +480,7 @@ class Service:
         try:
             duties = tuple(row.id for row in rows)
             sent = sender.send(self._call(kind, rows), duties, now, self._spare(kind, rows))
-        except RpcUnavailable:
+        except (NoRoom, RpcUnavailable):
             raise
         except ChainError as error:
             if len(rows) == 1:

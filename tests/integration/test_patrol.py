@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from oracle import serialization
+from oracle.chain import transactions
 from oracle.chain.contracts import Disputes
 from oracle.chain.events import (
     DemandTimedOut,
@@ -23,6 +24,7 @@ from oracle.chain.events import (
     RequestCreated,
 )
 from oracle.chain.node import Call, Chain
+from oracle.chain.transactions import MAX_WAITING
 from oracle.challenger.policy import TRANSACTIONS
 from oracle.errors import InferenceFailed, InferenceTooSlow, ModelUnavailable, Reverted
 from oracle.exact.lowering.graph import lower
@@ -44,7 +46,7 @@ from oracle.types import (
     Wei,
 )
 from oracle.worker.budget import PASSES
-from oracle.worker.service import MAX_WAITING, RETRY
+from oracle.worker.service import RETRY
 from tests import chains, courts
 from tests.chains import ETHER, World, address, variant
 from tests.courts import Challenger, Honest, Liar
@@ -418,6 +420,29 @@ def test_a_flood_of_demands_is_answered_a_few_at_a_time(court: World, tmp_path: 
         court.chain.rpc("evm_mine", [])
         honest.tick(2)
     assert len(court.all(PartRevealed)) == len(parts)
+
+
+def test_a_flood_of_lies_is_pursued_a_few_at_a_time(
+    court: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three transactions may wait, and six demands are to be made."""
+    monkeypatch.setattr(transactions, "MAX_WAITING", 3)
+    court.stake(amount=9 * ETHER)
+    model_id = courts.publish(court)
+    for seed in range(6):
+        courts.ask(court, model_id, seed=seed)
+    workers.hire(court, tmp_path, answers=Liar(), budgeted=False).work()
+    challenger = courts.hire(court, tmp_path)
+    court.chain.rpc("evm_setAutomine", [False])
+
+    challenger.tick(9)
+
+    assert challenger.patrol.open_pursuits == 6
+    assert len(challenger.store.waiting()) == 3
+    court.chain.rpc("evm_setAutomine", [True])
+    court.chain.rpc("evm_mine", [])
+    challenger.work()
+    assert len(court.all(PartDemanded)) == 6
 
 
 def test_a_bug_lets_no_liar_go(court: World, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from eth_utils import keccak
 from structlog.testing import capture_logs
 
+from oracle.chain import transactions
 from oracle.chain.events import CallbackFailed, RequestSettled, ResultProposed
 from oracle.chain.node import Call
 from oracle.errors import (
@@ -328,6 +329,35 @@ def test_tick_answers_the_others_when_one_of_a_batch_reverts(embedded: World, hi
     assert "NonCanonicalOutput" in missed.note
 
 
+def test_tick_sends_no_more_than_may_wait_when_a_batch_reverts(
+    anvil: World, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three may wait, and each of six is sent alone."""
+    monkeypatch.setattr(transactions, "MAX_WAITING", 3)
+    refusals = [Reverted("Unknown")]
+
+    class Refuses:
+        def estimate(self, call, sender):
+            if refusals:
+                raise refusals.pop()
+            return super().estimate(call, sender)  # type: ignore[misc]
+
+    anvil.stake()
+    model_id = anvil.publish()
+    asked = [anvil.ask(model_id) for _ in range(6)]
+    chain = variant(anvil.chain, Refuses)
+    worker = hire(anvil, chain=chain, models=frozenset([model_id]))
+    anvil.chain.rpc("evm_setAutomine", [False])
+    worker.tick(2)
+    assert len(worker.store.waiting()) == 3
+
+    anvil.chain.rpc("evm_setAutomine", [True])
+    anvil.chain.rpc("evm_mine", [])
+    worker.work()
+
+    assert {anvil.status(each) for each in asked} == {Status.PROPOSED}
+
+
 # Stake.
 
 
@@ -449,6 +479,31 @@ def test_tick_reopens_what_a_slash_voided_when_nobody_else_did(embedded: World, 
     assert worker.states(DutyKind.SETTLE) == [State.SUPERSEDED] * 2
     assert embedded.status(other) is Status.REQUESTED
     assert embedded.queue.account_of(address("operator")).locked == 0
+
+
+def test_tick_reopens_no_more_than_may_wait(
+    anvil: World, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three may wait, and what a slash voided is settled or reopened alone, each of six."""
+    monkeypatch.setattr(transactions, "MAX_WAITING", 3)
+    anvil.stake()
+    model_id = anvil.publish()
+    lied, *others = [anvil.ask(model_id) for _ in range(7)]
+    worker = hire(anvil)
+    worker.work()
+    answers = {event.request_id: event for event in anvil.all(ResultProposed)}
+    anvil.slash(lied, answers[lied.request_id])
+    anvil.skip(WINDOW)
+    anvil.chain.rpc("evm_setAutomine", [False])
+    worker.tick(2)
+    assert len(worker.store.waiting()) == 3
+
+    anvil.chain.rpc("evm_setAutomine", [True])
+    anvil.chain.rpc("evm_mine", [])
+    worker.wait(RETRY)
+    worker.work()
+
+    assert {anvil.status(each) for each in others} == {Status.REQUESTED}
 
 
 def test_tick_answers_what_a_slashed_rival_had_answered(embedded: World, hire: Hire) -> None:

@@ -14,10 +14,11 @@ import pytest
 from eth_utils import keccak
 from structlog.testing import capture_logs
 
+from oracle.chain import transactions
 from oracle.chain.connection import connect
 from oracle.chain.node import Call, Chain
 from oracle.chain.transactions import GAS_MARGIN, MAX_RAISE, RESEND, Outcome, Sender, Sent, transact
-from oracle.errors import ChainError, FeeAboveCap, Reverted, RpcUnavailable
+from oracle.errors import ChainError, FeeAboveCap, NoRoom, Reverted, RpcUnavailable
 from oracle.state.store import Store
 from oracle.types import Wei
 from tests.chains import PEOPLE, STAKE, World, address, variant
@@ -137,6 +138,25 @@ def test_send_takes_nonces_in_a_row(anvil: World, outbox: Store) -> None:
 
     assert [each.nonce for each in sent] == [0, 1, 2, 3, 4]
     assert (finish(us, 0.0), staked(anvil)) == (0, 25)
+
+
+def test_send_lets_no_more_wait_than_nodes_keep(
+    anvil: World, outbox: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What replaces another takes no room of its own."""
+    monkeypatch.setattr(transactions, "MAX_WAITING", 3)
+    hold(anvil)
+    us = sender(anvil, outbox)
+    for _ in range(2):
+        us.send(stake(anvil), (), 0.0)
+    us.follow(PATIENCE + 1)
+    us.send(stake(anvil), (), PATIENCE + 1)
+    assert len(outbox.waiting()) == 5
+
+    with pytest.raises(NoRoom) as error:
+        us.send(stake(anvil), (), PATIENCE + 1)
+
+    assert (error.value.waiting, error.value.most, len(outbox.waiting())) == (3, 3, 5)
 
 
 class Dies(Exception):
