@@ -5,7 +5,7 @@ nonce. So a crash between any two lines here loses nothing and sends nothing twi
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
@@ -123,6 +123,7 @@ class Sender:
         waiting: dict[int, list[Sent]] = {}
         for sent in self.outbox.waiting():
             waiting.setdefault(sent.nonce, []).append(sent)
+        self._forget({sent.hash for attempts in waiting.values() for sent in attempts})
         mined = self.chain.nonce(self.signer.address) if waiting else 0
         left = 0
         for nonce, attempts in sorted(waiting.items()):
@@ -138,6 +139,12 @@ class Sender:
             elif self._is_forgotten(last, now):
                 self._broadcast(last, now)
         return left
+
+    def _forget(self, waiting: Set[bytes]) -> None:
+        """Drops what is kept about any transactions but those that wait, by their hashes."""
+        handed_over = self._handed_over.items()
+        self._handed_over = {hash_: at for hash_, at in handed_over if hash_ in waiting}
+        self._said &= waiting
 
     def _is_forgotten(self, sent: Sent, now: float) -> bool:
         """Says whether a transaction is to be handed over again. A relay shows nobody what it

@@ -1,7 +1,7 @@
 """The challenger at work: runs again what others propose, and takes what is wrong to the slash."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -38,12 +38,11 @@ from oracle.state import rounds
 from oracle.state.duties import Decision, DutyKind, State
 from oracle.state.rounds import Book
 from oracle.state.store import Row, Store
+from oracle.state.tries import RETRY, SOON, Tries, forget_all_but
 from oracle.types import Model, ModelId, RequestId, Wei
 
 log = structlog.get_logger()
 
-RETRY = 10.0  # seconds until what may get better by itself is tried again
-SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
 PREPAID_PERCENT = 125  # of the price: the base fee may rise until the demand is mined
 
 # What a revert in simulation means for a duty. The node may be behind the events that we read: what
@@ -116,10 +115,7 @@ class Patrol:
         self._store = setup.store
         self._running: dict[int, tuple[Future[bytes], bytes]] = {}  # by duty, with the dispute
         self._found: dict[bytes, _Known] = {}  # by request
-        self._not_before: dict[int, float] = {}  # by duty: when to try again
-        self._failures: Counter[int] = Counter()  # by duty
-        self._too_slow: Counter[int] = Counter()  # by duty: runs that were stopped
-        self._reported: set[tuple[int, str]] = set()
+        self._tries: defaultdict[int, Tries] = defaultdict(Tries)  # by duty
         self._models: dict[int, Model] = {}  # by duty
         self._fetching: set[int] = set()  # duties that wait for a model's file
 
@@ -136,6 +132,7 @@ class Patrol:
         self._look(now)
         for row in self._store.duties(State.OPEN, kind=DutyKind.PURSUE):
             self._plan(row)
+        self._forget()
         self._send(now, chain_time)
         if self._setup.sender is not None:
             self._setup.sender.follow(now)
@@ -173,6 +170,12 @@ class Patrol:
     def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
         return challenger.decide(event, self._setup.policy, book.request_of, book.disputes_of)
 
+    def _forget(self) -> None:
+        """Drops what is kept about duties that have ended."""
+        rows = self._store.duties(State.OPEN, State.SENT)
+        forget_all_but(self._tries, {row.id for row in rows} | self._running.keys())
+        forget_all_but(self._found, {row.duty.subject for row in rows})
+
     # Running again.
 
     def _look(self, now: float) -> None:
@@ -189,9 +192,9 @@ class Patrol:
             for row in sorted(rows, key=self._urgency):
                 if len(self._running) >= self._setup.parallel:
                     return
-                if row.id in self._running or self._not_before.get(row.id, 0) > now:
+                if row.id in self._running or not self._tries[row.id].is_due(now):
                     continue
-                if self._too_slow[row.id] and not self._has_room_for_slow():
+                if self._tries[row.id].too_slow and not self._has_room_for_slow():
                     continue
                 is_wanted = kind is DutyKind.CHECK or self._finding(row) is None
                 if is_wanted and self._has_file(row):
@@ -200,11 +203,11 @@ class Patrol:
     def _urgency(self, row: Row) -> tuple[int, bool]:
         request = self._store.request(RequestId(row.duty.subject))
         is_ours = request is not None and request.refund_to in self._setup.policy.refund_to
-        return self._failures[row.id], not is_ours
+        return self._tries[row.id].failures, not is_ours
 
     def _has_room_for_slow(self) -> bool:
         """Runs that take long leave a place to others, if there are two."""
-        slow = sum(1 for duty_id in self._running if self._too_slow[duty_id])
+        slow = sum(1 for duty_id in self._running if self._tries[duty_id].too_slow)
         return slow < max(1, self._setup.parallel - 1)
 
     def _has_file(self, row: Row) -> bool:
@@ -252,7 +255,7 @@ class Patrol:
             (event.part, event.data, event.siblings) for event in dispute.revealed.values()
         )
         left = max(0.0, (row.duty.deadline or now) - now)
-        patience = challenger.patience(left, self._setup.time_limit, self._too_slow[row.id])
+        patience = challenger.patience(left, self._setup.time_limit, self._tries[row.id].too_slow)
         future = self._setup.inference.ask(
             model,
             self._store.uris(subject.request.model),
@@ -262,16 +265,15 @@ class Patrol:
         self._running[row.id] = future, dispute.key
 
     def _take(self, duty_id: int, future: "Future[bytes]", dispute: bytes, now: float) -> None:
-        rows = {row.id: row for row in self._store.duties(State.OPEN)}
-        row = rows.get(duty_id)
-        if row is None:
+        row = self._store.duty(duty_id)
+        if row.state is not State.OPEN:
             return  # ended meanwhile
         request_id = RequestId(row.duty.subject)
         request = "0x" + request_id.hex()
         try:
             finding = findings.read_finding(future.result())
         except OracleError as error:
-            self._too_slow[duty_id] += isinstance(error, InferenceTooSlow)
+            self._tries[duty_id].too_slow += isinstance(error, InferenceTooSlow)
             log.error("cannot be checked yet", request=request, why=str(error))
             self._report_unwatched(row, request_id, f"it cannot be checked yet: {error}")
             self._fail(duty_id, now)
@@ -284,7 +286,7 @@ class Patrol:
         if row.duty.kind is DutyKind.CHECK and not self._conclude(
             row, request_id, finding, dispute
         ):
-            self._not_before[duty_id] = now + RETRY
+            self._tries[duty_id].not_before = now + RETRY
             return
         self._report_unwatched(row, request_id, finding.unwatched)
         if not finding.is_right:
@@ -298,8 +300,7 @@ class Patrol:
             self._report(row, "unwatched", why=reason)
 
     def _fail(self, duty_id: int, now: float) -> None:
-        self._failures[duty_id] += 1
-        self._not_before[duty_id] = now + RETRY
+        self._tries[duty_id].fail(now)
 
     def _conclude(self, row: Row, request_id: RequestId, finding: Finding, dispute: bytes) -> bool:
         """Takes on a finding, and says whether the check is over. It accuses nobody on the word of
@@ -393,7 +394,7 @@ class Patrol:
         ready = [
             row
             for row in self._store.duties(State.OPEN)
-            if row.duty.not_before <= chain_time and self._not_before.get(row.id, 0) <= now
+            if row.duty.not_before <= chain_time and self._tries[row.id].is_due(now)
         ]
         for kind in DutyKind:
             for row in ready:
@@ -409,7 +410,7 @@ class Patrol:
                 self._report(row, "would send, but there is no key", value=call.value)
                 return
             if not self._is_in_budget(row, call):
-                self._not_before[row.id] = now + RETRY
+                self._tries[row.id].not_before = now + RETRY
                 return
             sent = self._setup.sender.send(call, (row.id,), now)
         except (NoRoom, RpcUnavailable):
@@ -484,20 +485,19 @@ class Patrol:
         name = error.name if isinstance(error, Reverted) else ""
         if name in _DONE_BY_ANOTHER:
             self._store.end(row.id, State.SUPERSEDED, str(error))
-            self._not_before[row.id] = now + SOON
+            self._tries[row.id].not_before = now + SOON
         elif name in _NOT_YET:
-            self._not_before[row.id] = now + SOON
+            self._tries[row.id].not_before = now + SOON
         elif name in ("TooLateToDemand", "WindowOver"):
             log.error("missed a deadline", kind=row.duty.kind, subject=subject)
             self._store.end(row.id, State.MISSED, str(error))
         else:
             log.error("cannot be sent yet", kind=row.duty.kind, subject=subject, why=str(error))
-            self._not_before[row.id] = now + RETRY
+            self._tries[row.id].not_before = now + RETRY
 
     def _report(self, row: Row, sentence: str, **fields: object) -> None:
         """Logs a sentence about a duty, once."""
-        if (row.id, sentence) not in self._reported:
-            self._reported.add((row.id, sentence))
+        if self._tries[row.id].is_news(sentence):
             log.warning(sentence, kind=row.duty.kind, subject=row.duty.subject.hex(), **fields)
 
     # What is known.

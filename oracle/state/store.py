@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     Connection,
@@ -446,6 +447,10 @@ class Store:
             row = connection.execute(query).one()
         return row.block, row.log_index
 
+    def duty(self, duty: int) -> Row:
+        with self._begin() as connection:
+            return _row(connection.execute(select(DUTIES).where(DUTIES.c.id == duty)).one())
+
     def duties(
         self, *states: State, kind: DutyKind | None = None, due_after: float | None = None
     ) -> list[Row]:
@@ -460,15 +465,7 @@ class Store:
         query = query.order_by(DUTIES.c.deadline.is_(None), DUTIES.c.deadline, DUTIES.c.id)
         with self._begin() as connection:
             rows = connection.execute(query).all()
-        return [
-            Row(
-                row.id,
-                Duty(DutyKind(row.kind), row.subject, row.not_before, row.deadline),
-                State(row.state),
-                row.note,
-            )
-            for row in rows
-        ]
+        return list(map(_row, rows))
 
     def end(self, duty: int, state: State, note: str) -> None:
         """Ends a duty that is still open or sent."""
@@ -565,6 +562,11 @@ class Store:
                     .where(DUTIES.c.id.in_(duties), DUTIES.c.state == State.SENT)
                     .values(state=State.OPEN)
                 )
+
+
+def _row(found: Any) -> Row:
+    duty = Duty(DutyKind(found.kind), found.subject, found.not_before, found.deadline)
+    return Row(found.id, duty, State(found.state), found.note)
 
 
 def _turn(connection: Connection, duty: int, before: State, after: State, note: str) -> None:

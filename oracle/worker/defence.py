@@ -1,7 +1,7 @@
 """Answers demands: one pass over a result's trace for all that are open, and then a pause."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 from math import inf
@@ -14,6 +14,7 @@ from oracle.errors import OracleError
 from oracle.inference.engine import Open
 from oracle.state.duties import State
 from oracle.state.store import Row
+from oracle.state.tries import forget_all_but
 from oracle.worker.turns import has_room
 
 log = structlog.get_logger()
@@ -83,11 +84,19 @@ class Defence:
         for row in rows:
             if row.state is State.OPEN and row.id not in self.answers:
                 waiting[split_demand_id(row.duty.subject)[0]].append(row)
+        self._forget({split_demand_id(row.duty.subject)[0] for row in rows}, chain_time)
         # What failed before waits for the rest, or a few results could take up all the time.
         for dispute in sorted(waiting, key=lambda each: self._past[each].failures):
             first = waiting[dispute][0]
             if self._may_begin(dispute, first, is_short(first), now, chain_time):
                 self._begin(dispute, waiting[dispute], is_short(first), chain_time)
+
+    def _forget(self, disputes: Set[bytes], chain_time: float) -> None:
+        """Drops what is kept about any disputes but these, those that a pass runs for, and those
+        whose next pass would have to wait."""
+        past = self._past.items()
+        resting = {each for each, its in past if chain_time < its.began + self._pause}
+        forget_all_but(self._past, disputes | self._running.keys() | resting)
 
     def _may_begin(
         self, dispute: bytes, first: Row, is_short: bool, now: float, chain_time: float

@@ -78,7 +78,8 @@ class Prices:
         return self._take(model, now)
 
     def collect(self, now: float) -> None:
-        """Takes in what was found out meanwhile."""
+        """Takes in what was found out meanwhile, and forgets failures that no longer count."""
+        self._failed = {each: its for each, its in self._failed.items() if now < its.until}
         for model in list(self._asked):
             self._take(model, now)
 

@@ -1,7 +1,7 @@
 """The worker at work: events in by the watcher, duties kept by the store, transactions out."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future
 from contextlib import suppress
@@ -39,6 +39,7 @@ from oracle.state import rounds
 from oracle.state.duties import Decision, DutyKind, State
 from oracle.state.rounds import Book
 from oracle.state.store import Row, Store
+from oracle.state.tries import RETRY, SOON, Tries, forget_all_but
 from oracle.types import Address, Model, ModelId, RequestId, Wei
 from oracle.worker.budget import Budget, Liability, Load
 from oracle.worker.defence import Defence
@@ -53,8 +54,8 @@ MAX_BATCH = 50  # duties in one transaction
 MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what nodes take
 TRIES = 3  # of an inference that dies
 BATCHED = (DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW)
-RETRY = 10.0  # seconds until what may get better by itself is tried again
-SOON = 1.0  # seconds until the chain may have caught up with us, or we with it
+WOULD_SEND = "would send, but there is no key"
+MOST_TURNS = 1 << 16  # models of which we remember when their last turn was
 
 
 class Inference(Protocol):
@@ -113,11 +114,9 @@ class Service:
         self._defence = Defence(self._ask_parts, slots, budget.pause, RETRY)
         self._running: dict[int, _Inference] = {}  # by duty
         self._turns: dict[Turn, int] = {}  # which one it was last
-        self._not_before: dict[int, float] = {}  # by duty: when to try again
-        self._failures: Counter[int] = Counter()  # by duty
+        self._tries: defaultdict[int, Tries] = defaultdict(Tries)  # by duty
         self._deaths: Counter[int] = Counter()  # by duty: inferences that died
         self._demands: dict[bytes, PartDemanded] = {}  # by what a duty calls them
-        self._reported: set[int] = set()  # duties that a dry run has told of
         self._turn = 0  # the last one
         self._look_again = 0.0  # when what was declined is looked at again
         self._has_accepted = False  # something that was declined: the next round begins it
@@ -139,7 +138,9 @@ class Service:
         self._fetching.clear()
         self._defend(now, chain_time)
         self._answer(now, chain_time)
-        self._keep_files()
+        rows = self._store.duties(State.OPEN, State.SENT)
+        self._keep_files(rows)
+        self._forget(rows)
         self._send(now, chain_time)
         if self._setup.sender is not None:
             self._setup.sender.follow(now)
@@ -164,6 +165,13 @@ class Service:
                 request = event.request_id.hex()
                 log.warning("our result is disputed", request=request, answer_by=demand.deadline)
         return decide(event, policy, book.gas_price, book.request_of, book.disputes_of)
+
+    def _forget(self, rows: Sequence[Row]) -> None:
+        """Drops what is kept about any duties but `rows`, which are open or sent."""
+        duties = {row.id for row in rows}
+        forget_all_but(self._tries, duties)
+        forget_all_but(self._deaths, duties)
+        forget_all_but(self._demands, {row.duty.subject for row in rows})
 
     # Defence.
 
@@ -208,12 +216,12 @@ class Service:
         self._fetching.add(model_id)
         return False
 
-    def _keep_files(self) -> None:
+    def _keep_files(self, rows: Sequence[Row]) -> None:
         """Keeps the files of models whose results are open. Whoever cannot show the trace of an
         open result is slashed, and the model's publisher may no longer serve its file."""
         needed = {
             self._request_id(row)
-            for row in self._store.duties(State.OPEN, State.SENT)
+            for row in rows
             if row.duty.kind in (DutyKind.REVEAL, DutyKind.SETTLE)
             or (row.duty.kind is DutyKind.PROPOSE and self._is_ready(row))
         }
@@ -267,7 +275,7 @@ class Service:
             self._begin(waiting, load, gas_price, now)
 
     def _is_due(self, row: Row, now: float) -> bool:
-        return self._not_before.get(row.id, 0) <= now and self._is_known(row)
+        return self._tries[row.id].is_due(now) and self._is_known(row)
 
     def _declined(self, now: float, chain_time: float) -> list[Row]:
         """Gives the declined answers to be looked at again, because budget may be free by now, or
@@ -305,8 +313,14 @@ class Service:
             if is_wanted and self._has_file(run.model):
                 self._start(row, run)
             if row.id in self._running or len(self._prices.waiting) > priced:
-                for turn in (run.turn, run.model):
-                    self._turns[turn] = self._turn = self._turn + 1
+                self._note_turn(run)
+
+    def _note_turn(self, run: Run) -> None:
+        for turn in (run.turn, run.model):
+            self._turns.pop(turn, None)  # so that the dictionary has the oldest turn first
+            self._turns[turn] = self._turn = self._turn + 1
+        while len(self._turns) > MOST_TURNS:
+            del self._turns[next(iter(self._turns))]
 
     def _is_tried(self, run: Run) -> bool:
         """Says whether another run of its model finds out just now how long they take."""
@@ -320,7 +334,7 @@ class Service:
         is_alone = self._setup.policy.models == frozenset((model,))
         is_short = is_alone or self._ledger.is_short(model, SHORT)
         is_new = not is_alone and self._ledger.is_new(model)
-        return Run(row.id, model, is_short, self._failures[row.id], is_new)
+        return Run(row.id, model, is_short, self._tries[row.id].failures, is_new)
 
     def _start(self, row: Row, run: Run) -> None:
         model = self._model(run.model)
@@ -332,8 +346,8 @@ class Service:
         self._running[row.id] = _Inference(run, future, most)
 
     def _take(self, done: _Inference, now: float) -> None:
-        row = next((row for row in self._store.duties(State.OPEN) if row.id == done.run.duty), None)
-        if row is None:
+        row = self._store.duty(done.run.duty)
+        if row.state is not State.OPEN:
             return  # ended meanwhile
         error = done.future.exception()
         if isinstance(error, InferenceTooSlow) and done.most < inf:
@@ -370,8 +384,7 @@ class Service:
                 self._store.end(row.id, State.MISSED, repr(error))
 
     def _fail(self, duty_id: int, now: float) -> None:
-        self._failures[duty_id] += 1
-        self._not_before[duty_id] = now + RETRY
+        self._tries[duty_id].fail(now)
 
     def _load(self, undecided: Sequence[Row], now: float) -> Load | None:
         """Gives what we must be able to defend, together with answers that are `undecided`. Gives
@@ -420,7 +433,7 @@ class Service:
         ready = [
             row
             for row in self._store.duties(State.OPEN)
-            if row.duty.not_before <= chain_time and self._not_before.get(row.id, 0) <= now
+            if row.duty.not_before <= chain_time and self._tries[row.id].is_due(now)
         ]
         for kind in DutyKind:
             rows = [row for row in ready if row.duty.kind is kind and self._is_ready(row)]
@@ -508,10 +521,8 @@ class Service:
 
     def _report(self, kind: DutyKind, rows: Sequence[Row]) -> None:
         for row in rows:
-            if row.id not in self._reported:
-                self._reported.add(row.id)
-                subject = row.duty.subject.hex()
-                log.info("would send, but there is no key", kind=kind, subject=subject)
+            if self._tries[row.id].is_news(WOULD_SEND):
+                log.info(WOULD_SEND, kind=kind, subject=row.duty.subject.hex())
 
     def _call(self, kind: DutyKind, rows: Sequence[Row]) -> Call:
         queue, store = self._setup.queue, self._store
@@ -548,14 +559,14 @@ class Service:
         subject = row.duty.subject.hex()
         if not isinstance(error, Reverted):
             log.error("cannot be sent yet", kind=row.duty.kind, subject=subject, why=str(error))
-            self._not_before[row.id] = now + RETRY
+            self._tries[row.id].not_before = now + RETRY
             return
         match error.name:
             # Who does not answer in time is slashed, so a node that is behind has no say in it: an
             # event ends this duty, or the deadline.
             case _ if row.duty.kind is DutyKind.REVEAL:
                 log.warning("an answer cannot be sent yet", subject=subject, why=str(error))
-                self._not_before[row.id] = now + SOON
+                self._tries[row.id].not_before = now + SOON
             case "WindowNotOver":
                 pass  # the chain's clock is behind ours
             case "ProposalVoid":
@@ -564,7 +575,7 @@ class Service:
                 pass
             case "WrongProposal":
                 # It was moved or replaced, by an event that we are about to read.
-                self._not_before[row.id] = now + SOON
+                self._tries[row.id].not_before = now + SOON
             case "WrongStatus" | "NothingToWithdraw" | "NothingToCollect":
                 self._store.end(row.id, State.SUPERSEDED, str(error))
             case "DeadlinePassed":
@@ -572,7 +583,7 @@ class Service:
                 self._store.end(row.id, State.MISSED, str(error))
             case "InsufficientStake":
                 log.error("our free stake is too small: add to it", subject=subject, why=str(error))
-                self._not_before[row.id] = now + RETRY
+                self._tries[row.id].not_before = now + RETRY
             case _:
                 log.error("cannot be sent", kind=row.duty.kind, subject=subject, why=str(error))
                 self._store.end(row.id, State.MISSED, str(error))
@@ -588,7 +599,7 @@ class Service:
             self._setup.sender.send(call, (row.id,), now)
         except Reverted as error:  # somebody else was first, or the chain's clock is behind ours
             log.info("not reopened yet", request=request_id.hex(), why=str(error))
-            self._not_before[row.id] = now + RETRY
+            self._tries[row.id].not_before = now + RETRY
         else:
             log.warning("a slash voided our result: reopening", request=request_id.hex())
 

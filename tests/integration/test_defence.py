@@ -20,9 +20,9 @@ from oracle.inference.engine import Open, Price
 from oracle.inference.executor import Executor, Ran
 from oracle.inference.files import ModelFiles
 from oracle.state.duties import DutyKind, State
+from oracle.state.tries import RETRY
 from oracle.types import LEAVES, Part, Status, Wei
 from oracle.worker.budget import PASSES
-from oracle.worker.service import RETRY
 from oracle.worker.turns import SHORT
 from tests import chains, courts
 from tests.chains import BOND, ETHER, World, variant

@@ -28,8 +28,9 @@ from oracle.errors import (
 )
 from oracle.inference.executor import Ran
 from oracle.state.duties import DutyKind, State
+from oracle.state.tries import RETRY
 from oracle.types import DType, ModelId, Signature, Status, TensorType, Wei
-from oracle.worker.service import RETRY, TRIES
+from oracle.worker.service import TRIES
 from oracle.worker.turns import SHORT
 from tests.chains import (
     BOND,
