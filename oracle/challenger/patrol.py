@@ -185,6 +185,7 @@ class Patrol:
                 self._take(duty_id, future, dispute, now)
         self._fetching.clear()
         self._keep_files()
+        self._ask_again(now)
         # A pursuit has a deadline that others set; a check has the whole window. What failed before
         # waits for the rest, or a few bad models could take up all the time there is.
         for kind in (DutyKind.PURSUE, DutyKind.CHECK):
@@ -196,9 +197,32 @@ class Patrol:
                     continue
                 if self._tries[row.id].too_slow and not self._has_room_for_slow():
                     continue
-                is_wanted = kind is DutyKind.CHECK or self._finding(row) is None
-                if is_wanted and self._has_file(row):
+                if not self._is_worked_out(row) and self._has_file(row):
                     self._start(row, now)
+
+    def _is_worked_out(self, row: Row) -> bool:
+        """Says whether another run would find nothing that is wanted now. That a result is wrong
+        holds for as long as it stands; what to do next, until that was done."""
+        if row.duty.kind is DutyKind.PURSUE:
+            return self._finding(row) is not None
+        return self._wrong(row) is not None
+
+    def _wrong(self, row: Row) -> _Known | None:
+        """Gives what was found about the result that stands now, if it is wrong."""
+        request_id = RequestId(row.duty.subject)
+        known, subject = self._found.get(request_id), self._subject(request_id)
+        if known is None or subject is None:
+            return None
+        key = dispute_key(request_id, subject.proposal, subject.output)
+        return known if known.dispute == key else None
+
+    def _ask_again(self, now: float) -> None:
+        """Asks the second node again about results that it did not bear out. It may be as slow as
+        it likes, so that a refusal ends the round."""
+        for row in self._store.duties(State.OPEN, kind=DutyKind.CHECK):
+            known = self._wrong(row) if self._tries[row.id].is_due(now) else None
+            if known is not None and not self._conclude_wrong(row, known, now):
+                return
 
     def _urgency(self, row: Row) -> tuple[int, bool]:
         request = self._store.request(RequestId(row.duty.subject))
@@ -283,14 +307,14 @@ class Patrol:
             log.error("cannot be checked yet", request=request, exc_info=error)
             self._fail(duty_id, now)
             return
-        if row.duty.kind is DutyKind.CHECK and not self._conclude(
-            row, request_id, finding, dispute
-        ):
-            self._tries[duty_id].not_before = now + RETRY
-            return
         self._report_unwatched(row, request_id, finding.unwatched)
         if not finding.is_right:
-            self._found[request_id] = _Known(finding, dispute)
+            self._found[request_id] = known = _Known(finding, dispute)
+            if row.duty.kind is DutyKind.CHECK:
+                self._conclude_wrong(row, known, now)
+        elif row.duty.kind is DutyKind.CHECK:
+            log.info("reproduced", request=request)
+            self._store.conclude(row.id, dispute, request_id, is_right=True)
 
     def _report_unwatched(self, row: Row, request_id: RequestId, reason: str) -> None:
         """Says, and keeps, why nobody could be convicted about a result. Whoever relies on it must
@@ -302,14 +326,11 @@ class Patrol:
     def _fail(self, duty_id: int, now: float) -> None:
         self._tries[duty_id].fail(now)
 
-    def _conclude(self, row: Row, request_id: RequestId, finding: Finding, dispute: bytes) -> bool:
-        """Takes on a finding, and says whether the check is over. It accuses nobody on the word of
-        one node alone."""
+    def _conclude_wrong(self, row: Row, known: _Known, now: float) -> bool:
+        """Takes a wrong result on, and says whether it did. Where there is a second node, it
+        accuses nobody on the word of one alone."""
+        request_id = RequestId(row.duty.subject)
         request = "0x" + request_id.hex()
-        if finding.is_right:
-            log.info("reproduced", request=request)
-            self._store.conclude(row.id, dispute, request_id, is_right=True)
-            return True
         subject = self._subject(request_id)
         assert subject is not None
         operator = subject.proposal.operator
@@ -318,6 +339,7 @@ class Patrol:
             objection = self._setup.second_view.objection(request_id, payload, subject)
             if objection is not None:
                 log.error("not pursued: our node may be wrong", request=request, why=objection)
+                self._tries[row.id].not_before = now + RETRY
                 return False
         income = challenger.income(subject.request, self._setup.policy)
         log.error(
@@ -327,7 +349,7 @@ class Patrol:
             certain_income=income.certain,
             hoped_income=income.hoped,
         )
-        self._store.conclude(row.id, dispute, request_id, is_right=False)
+        self._store.conclude(row.id, known.dispute, request_id, is_right=False)
         return True
 
     def _finding(self, row: Row) -> Finding | None:

@@ -513,6 +513,35 @@ def test_a_model_whose_name_is_no_text_hides_no_lie(court: World, tmp_path: Path
     assert len(court.all(FraudProven)) == 1
 
 
+@dataclass
+class Doubting:
+    """A second node that bears nothing out until it is up to date."""
+
+    is_behind: bool = True
+    asked: int = 0
+
+    def objection(self, *_: object) -> str | None:
+        self.asked += 1
+        return "the second node knows no result" if self.is_behind else None
+
+
+def test_a_second_node_that_is_behind_costs_no_further_run(court: World, tmp_path: Path) -> None:
+    """What was found holds, and it alone is asked again."""
+    _, liar = disputed(court, tmp_path, Liar())
+    inference, second = Honest(), Doubting()
+    challenger = courts.hire(court, tmp_path, inference=inference, second_view=second)
+    for _ in range(5):
+        challenger.tick(3)
+        challenger.clock[0] += RETRY
+
+    assert (len(inference.asked), second.asked) == (1, 5)
+    assert challenger.rows(DutyKind.PURSUE) == []
+
+    second.is_behind = False
+    fight(challenger, liar)
+    assert len(court.all(FraudProven)) == 1
+
+
 # What is kept
 
 
