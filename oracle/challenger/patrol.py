@@ -2,10 +2,11 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Event as Flag
 from typing import Protocol
 
@@ -31,15 +32,16 @@ from oracle.errors import (
 )
 from oracle.exact.proofs.evidence import ClaimKind
 from oracle.inference import findings
-from oracle.inference.answers import Answers
+from oracle.inference.answers import Inference
 from oracle.inference.engine import Pursue
 from oracle.inference.findings import Finding, Fraud
+from oracle.inference.waits import Waits
 from oracle.state import rounds
 from oracle.state.duties import Decision, DutyKind, State
 from oracle.state.rounds import Book
 from oracle.state.store import Row, Store
 from oracle.state.tries import RETRY, SOON, Tries, forget_all_but
-from oracle.types import Model, ModelId, RequestId, Wei
+from oracle.types import RequestId, Wei
 
 log = structlog.get_logger()
 
@@ -74,7 +76,7 @@ class Setup:
     referee: Referee
     watcher: Watcher
     store: Store
-    inference: Answers
+    inference: Inference
     policy: Policy
     sender: Sender | None
     second_view: SecondView | None = None
@@ -116,8 +118,10 @@ class Patrol:
         self._running: dict[int, tuple[Future[bytes], bytes]] = {}  # by duty, with the dispute
         self._found: dict[bytes, _Known] = {}  # by request
         self._tries: defaultdict[int, Tries] = defaultdict(Tries)  # by duty
-        self._models: dict[int, Model] = {}  # by duty
-        self._fetching: set[int] = set()  # duties that wait for a model's file
+        self._waits = Waits(setup.inference)
+        # What a request or a model is never changes, and is looked up in every round.
+        self._request = lru_cache(maxsize=1 << 16)(setup.store.request)
+        self._model = lru_cache(maxsize=1 << 10)(setup.store.model)
 
     def run(self, stop: Flag, pause: float) -> None:
         rounds.run(self.tick, stop, pause)
@@ -140,7 +144,7 @@ class Patrol:
     @property
     def is_idle(self) -> bool:
         """Says whether nothing runs, no file is fetched and no transaction waits."""
-        return not self._running and not self._fetching and not self._store.waiting()
+        return not self._running and self._waits.is_empty and not self._store.waiting()
 
     @property
     def is_pursuing(self) -> bool:
@@ -157,7 +161,7 @@ class Patrol:
         """Says how things stand, by the state that is kept."""
         store = self._store
         wrong = store.duties(State.OPEN, State.SENT, kind=DutyKind.PURSUE)
-        requests = [store.request(RequestId(row.duty.subject)) for row in wrong]
+        requests = [self._request(RequestId(row.duty.subject)) for row in wrong]
         found = [challenger.income(each, self._setup.policy) for each in requests if each]
         return Summary(
             pursued=tuple(row.duty.subject.hex() for row in wrong),
@@ -183,7 +187,7 @@ class Patrol:
             if future.done():
                 del self._running[duty_id]
                 self._take(duty_id, future, dispute, now)
-        self._fetching.clear()
+        self._waits.start_round()
         self._keep_files()
         self._ask_again(now)
         # A pursuit has a deadline that others set; a check has the whole window. What failed before
@@ -225,7 +229,7 @@ class Patrol:
                 return
 
     def _urgency(self, row: Row) -> tuple[int, bool]:
-        request = self._store.request(RequestId(row.duty.subject))
+        request = self._request(RequestId(row.duty.subject))
         is_ours = request is not None and request.refund_to in self._setup.policy.refund_to
         return self._tries[row.id].failures, not is_ours
 
@@ -235,42 +239,25 @@ class Patrol:
         return slow < max(1, self._setup.parallel - 1)
 
     def _has_file(self, row: Row) -> bool:
-        """Says whether a duty need not wait for its model's file. While a file is fetched, it holds
-        no run's place, since the fetch may take as long as a stranger's server wants."""
-        model = self._model_of(row)
-        if model is None:
+        """Says whether a duty need not wait for its model's file."""
+        request = self._request(RequestId(row.duty.subject))
+        model = None if request is None else self._model(request.model)
+        if request is None or model is None:
             return True
-        request_id, is_urgent = RequestId(row.duty.subject), row.duty.kind is DutyKind.PURSUE
-
-        def uris() -> Sequence[str]:
-            request = self._store.request(request_id)
-            return () if request is None else self._store.uris(ModelId(request.model))
-
-        if self._setup.inference.ready(model, uris, is_urgent):
-            return True
-        self._fetching.add(row.id)
-        return False
-
-    def _model_of(self, row: Row) -> Model | None:
-        if row.id not in self._models:
-            model = self._model(RequestId(row.duty.subject))
-            if model is None:
-                return None
-            self._models[row.id] = model
-        return self._models[row.id]
+        is_urgent = row.duty.kind is DutyKind.PURSUE
+        return self._waits.has_file(model, lambda: self._store.uris(request.model), is_urgent)
 
     def _keep_files(self) -> None:
         """Keeps the files of models whose results are pursued. A liar must not end a pursuit by no
         longer serving its model's file."""
-        rows = self._store.duties(State.OPEN, State.SENT)
-        pursued = [self._model_of(row) for row in rows if row.duty.kind is DutyKind.PURSUE]
-        self._setup.inference.keep({model.file_hash for model in pursued if model is not None})
-        for duty_id in self._models.keys() - {row.id for row in rows}:
-            del self._models[duty_id]
+        rows = self._store.duties(State.OPEN, State.SENT, kind=DutyKind.PURSUE)
+        requests = [self._request(RequestId(row.duty.subject)) for row in rows]
+        self._waits.keep(self._model(each.model) for each in requests if each is not None)
 
     def _start(self, row: Row, now: float) -> None:
         request_id = RequestId(row.duty.subject)
-        subject, model = self._subject(request_id), self._model(request_id)
+        subject = self._subject(request_id)
+        model = None if subject is None else self._model(subject.request.model)
         if subject is None or model is None:
             self._store.end(row.id, State.MISSED, "its request or model was never read")
             return
@@ -525,12 +512,8 @@ class Patrol:
     # What is known.
 
     def _subject(self, request_id: RequestId) -> Subject | None:
-        request, proposed = self._store.request(request_id), self._store.proposal(request_id)
+        request, proposed = self._request(request_id), self._store.proposal(request_id)
         return None if request is None or proposed is None else Subject(request, *proposed)
-
-    def _model(self, request_id: RequestId) -> Model | None:
-        request = self._store.request(request_id)
-        return None if request is None else self._store.model(request.model)
 
     def _dispute(self, request_id: RequestId, subject: Subject) -> Dispute:
         return self._store.dispute(dispute_key(request_id, subject.proposal, subject.output))

@@ -20,7 +20,7 @@ from oracle.cli.daemon import Daemon, daemon_options
 from oracle.cli.options import ACCOUNT, MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
 from oracle.errors import ChainError, WrongChain
-from oracle.inference.answers import Answers
+from oracle.inference.answers import Inference
 from oracle.state.store import Store
 from oracle.types import Address, ModelId, RequestId, Wei
 
@@ -153,7 +153,7 @@ def challenger(
 def build(
     session: Session,
     store: Store,
-    answers: Answers,
+    inference: Inference,
     policy: Policy,
     signer: Signer | None,
     second_view: SecondView | None = None,
@@ -174,7 +174,7 @@ def build(
             referee=Referee(session.chain, session.deployment),
             watcher=Watcher(session.chain, session.deployment, confirmations),
             store=store,
-            inference=answers,
+            inference=inference,
             policy=policy,
             sender=sender,
             second_view=second_view,

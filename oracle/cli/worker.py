@@ -13,10 +13,11 @@ from oracle.cli.daemon import Daemon, daemon_options
 from oracle.cli.options import ACCOUNT, DURATION, MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
 from oracle.exact.proofs.cost import Calibration, calibrate
+from oracle.inference.answers import Inference
 from oracle.state.store import Store
 from oracle.types import Address, ModelId, Wei
 from oracle.worker.policy import Policy
-from oracle.worker.service import Inference, Service, Setup
+from oracle.worker.service import Service, Setup
 
 
 @click.command()

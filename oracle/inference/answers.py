@@ -13,7 +13,7 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -46,6 +46,24 @@ QUIET = 600.0  # seconds for which what failed with a model is not tried again
 MOST_KEPT = 1024  # models of which something is remembered
 
 T = TypeVar("T")
+
+
+class Inference(Protocol):
+    """What has models run, in the background."""
+
+    def ready(
+        self, model: Model, uris: Callable[[], Sequence[str]], is_urgent: bool = False, /
+    ) -> bool: ...
+
+    def keep(self, files: Set[bytes], /) -> None: ...
+
+    def submit(
+        self, model: Model, uris: Sequence[str], payload: bytes, most: float, /
+    ) -> "Future[Ran]": ...
+
+    def ask(
+        self, model: Model, uris: Sequence[str], payload: bytes, task: Task, /
+    ) -> "Future[bytes]": ...
 
 
 class Answers:

@@ -2,14 +2,13 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 from threading import Event as Flag
-from typing import Protocol
 
 import structlog
 from eth_utils import keccak
@@ -33,14 +32,16 @@ from oracle.errors import (
     SecondOpinionDiffers,
 )
 from oracle.exact.proofs.cost import Calibration
+from oracle.inference.answers import Inference
 from oracle.inference.engine import Open, Price, Task
 from oracle.inference.executor import Ran
+from oracle.inference.waits import Waits
 from oracle.state import rounds
 from oracle.state.duties import Decision, DutyKind, State
 from oracle.state.rounds import Book
 from oracle.state.store import Row, Store
 from oracle.state.tries import RETRY, SOON, Tries, forget_all_but
-from oracle.types import Address, Model, ModelId, RequestId, Wei
+from oracle.types import Address, ModelId, RequestId, Wei
 from oracle.worker.budget import Budget, Liability, Load
 from oracle.worker.defence import Defence
 from oracle.worker.ledger import Ledger, Weighed
@@ -56,22 +57,6 @@ TRIES = 3  # of an inference that dies
 BATCHED = (DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW)
 WOULD_SEND = "would send, but there is no key"
 MOST_TURNS = 1 << 16  # models of which we remember when their last turn was
-
-
-class Inference(Protocol):
-    def ready(
-        self, model: Model, uris: Callable[[], Sequence[str]], is_urgent: bool = False, /
-    ) -> bool: ...
-
-    def keep(self, files: Set[bytes], /) -> None: ...
-
-    def submit(
-        self, model: Model, uris: Sequence[str], payload: bytes, most: float, /
-    ) -> "Future[Ran]": ...
-
-    def ask(
-        self, model: Model, uris: Sequence[str], payload: bytes, task: Task
-    ) -> "Future[bytes]": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +104,10 @@ class Service:
         self._demands: dict[bytes, PartDemanded] = {}  # by what a duty calls them
         self._turn = 0  # the last one
         self._look_again = 0.0  # when what was declined is looked at again
-        self._has_accepted = False  # something that was declined: the next round begins it
         # What a request or a model is never changes, and is looked up in every round.
         self._request = lru_cache(maxsize=1 << 16)(setup.store.request)
         self._model = lru_cache(maxsize=1 << 10)(setup.store.model)
-        self._fetching: set[ModelId] = set()  # models whose files are waited for
+        self._waits = Waits(setup.inference)
 
     def run(self, stop: Flag, pause: float) -> None:
         rounds.run(self.tick, stop, pause)
@@ -135,7 +119,7 @@ class Service:
         rounds.read(self._setup.chain, self._setup.watcher, self._store, self._decide)
         chain_time = max(now, self._setup.chain.block("latest").time)
         rounds.miss(self._setup.chain, self._store, chain_time)
-        self._fetching.clear()
+        self._waits.start_round()
         self._defend(now, chain_time)
         self._answer(now, chain_time)
         rows = self._store.duties(State.OPEN, State.SENT)
@@ -149,12 +133,7 @@ class Service:
     def is_idle(self) -> bool:
         """Says whether nothing runs, no file is fetched and no transaction waits."""
         is_running = self._running or self._prices.waiting or not self._defence.is_idle
-        return (
-            not is_running
-            and not self._has_accepted
-            and not self._fetching
-            and not self._store.waiting()
-        )
+        return not is_running and self._waits.is_empty and not self._store.waiting()
 
     def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
         policy = self._setup.policy
@@ -207,14 +186,9 @@ class Service:
         return self._setup.inference.ask(model, self._store.uris(model_id), payload, task)
 
     def _has_file(self, model_id: ModelId, is_urgent: bool = False) -> bool:
-        """Says whether a model's file needs no more waiting. While a file is fetched, it holds no
-        inference's place, since the fetch may take as long as a stranger's server wants."""
         model = self._model(model_id)
         assert model is not None
-        if self._setup.inference.ready(model, lambda: self._store.uris(model_id), is_urgent):
-            return True
-        self._fetching.add(model_id)
-        return False
+        return self._waits.has_file(model, lambda: self._store.uris(model_id), is_urgent)
 
     def _keep_files(self, rows: Sequence[Row]) -> None:
         """Keeps the files of models whose results are open. Whoever cannot show the trace of an
@@ -226,8 +200,7 @@ class Service:
             or (row.duty.kind is DutyKind.PROPOSE and self._is_ready(row))
         }
         requests = [request for request in map(self._request, needed) if request is not None]
-        models = [self._model(model_id) for model_id in {each.model for each in requests}]
-        self._setup.inference.keep({model.file_hash for model in models if model is not None})
+        self._waits.keep(map(self._model, {each.model for each in requests}))
 
     def _is_known(self, row: Row) -> bool:
         """Says whether the duty's request and model are known, so that it can be run. If they are
@@ -260,15 +233,12 @@ class Service:
                 del self._running[duty_id]
                 self._take(run, now)
         self._prices.collect(now)
-        self._has_accepted = False
         rows = self._store.duties(State.OPEN, kind=DutyKind.PROPOSE)
         begun = [row for row in rows if row.id in self._running or self._is_ready(row)]
         ids = {row.id for row in begun}
         waiting = [row for row in rows if row.id not in ids and self._is_due(row, now)]
         declined = self._declined(now, chain_time)
         load = self._load(begun, now) if waiting or declined else None
-        if load is None and declined:
-            self._look_again = now
         if load is not None:
             gas_price = self._setup.chain.gas_price()
             self._reconsider(declined, load, gas_price, now)
@@ -289,13 +259,10 @@ class Service:
         """Takes on, for the next round, what was declined and is not to be any more."""
         for row in rows:
             weighed = self._weigh(row, load, gas_price, now)
-            if weighed is None:
-                self._look_again = now  # as soon as its price is known
             if isinstance(weighed, Liability):
                 load.add(weighed)
             if isinstance(weighed, (Liability, BaseException)):
                 self._store.accept(row)
-                self._has_accepted = True
 
     def _begin(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
         by_duty = {row.id: row for row in rows}

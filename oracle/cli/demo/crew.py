@@ -24,12 +24,12 @@ from oracle.cli.dispute import part_name
 from oracle.cli.files import model_files
 from oracle.cli.session import Session
 from oracle.errors import ChainError
-from oracle.inference.answers import Answers
+from oracle.inference.answers import Answers, Inference
 from oracle.inference.executor import Executor
 from oracle.state.store import Store
 from oracle.types import Part
 from oracle.worker import policy as workers
-from oracle.worker.service import Inference, Service
+from oracle.worker.service import Service
 
 PASSWORD = "demo"  # of keys that live as long as the demo
 POLL = 0.2  # seconds between the rounds of a process

@@ -1,0 +1,35 @@
+"""What a program waits for before it has a model run: the model's file."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from oracle.inference.answers import Inference
+from oracle.types import Model
+
+
+class Waits:
+    """The files that are waited for, in one round. While a file is fetched, it holds no run's
+    place, since the fetch may take as long as a stranger's server wants."""
+
+    def __init__(self, inference: Inference):
+        self._inference = inference
+        self._files: set[bytes] = set()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._files
+
+    def start_round(self) -> None:
+        self._files.clear()
+
+    def has_file(
+        self, model: Model, uris: Callable[[], Sequence[str]], is_urgent: bool = False
+    ) -> bool:
+        """Says whether a model's file needs no more waiting."""
+        if self._inference.ready(model, uris, is_urgent):
+            return True
+        self._files.add(model.file_hash)
+        return False
+
+    def keep(self, models: Iterable[Model | None]) -> None:
+        """Keeps the files of these models, and no others, from being evicted."""
+        self._inference.keep({model.file_hash for model in models if model is not None})
