@@ -129,19 +129,20 @@ def challenger(
     elif not dry_run:
         log.warning("one node alone is believed: --check-rpc would ask a second one")
     with daemon.open(session, me, "-challenger") as opened:
-        patrol = build(
+        setup = set_up(
             session,
-            opened.store,
-            opened.answers,
-            policy,
-            signer,
-            second_view,
-            daemon.confirmations,
-            daemon.processes,
-            daemon.max_fee_per_gas,
-            None if submit_rpc is None else same_chain(submit_rpc, session),
-            daemon.time_limit,
+            store=opened.store,
+            inference=opened.answers,
+            policy=policy,
+            signer=signer,
+            second_view=second_view,
+            confirmations=daemon.confirmations,
+            parallel=daemon.processes,
+            time_limit=daemon.time_limit,
+            max_fee=daemon.max_fee_per_gas,
+            relay=None if submit_rpc is None else same_chain(submit_rpc, session),
         )
+        patrol = Patrol(setup)
         disputes = session.deployment.disputes
         log.info("challenger is up", account=me, chain=session.chain.id, disputes=disputes)
         daemon.run(patrol)
@@ -150,8 +151,9 @@ def challenger(
     click.get_current_context().exit(code)
 
 
-def build(
+def set_up(
     session: Session,
+    *,
     store: Store,
     inference: Inference,
     policy: Policy,
@@ -159,28 +161,26 @@ def build(
     second_view: SecondView | None = None,
     confirmations: int = 0,
     parallel: int = 2,
+    time_limit: float = 600.0,
     max_fee: Wei | None = None,
     relay: Chain | None = None,
-    time_limit: float = 600.0,
-) -> Patrol:
+) -> Setup:
     sender = None
     if signer is not None:
         sender = Sender(session.chain, signer, store, max_fee=max_fee, relay=relay)
-    return Patrol(
-        Setup(
-            chain=session.chain,
-            queue=session.queue,
-            disputes=Disputes(session.chain, session.deployment),
-            referee=Referee(session.chain, session.deployment),
-            watcher=Watcher(session.chain, session.deployment, confirmations),
-            store=store,
-            inference=inference,
-            policy=policy,
-            sender=sender,
-            second_view=second_view,
-            parallel=parallel,
-            time_limit=time_limit,
-        )
+    return Setup(
+        chain=session.chain,
+        queue=session.queue,
+        disputes=Disputes(session.chain, session.deployment),
+        referee=Referee(session.chain, session.deployment),
+        watcher=Watcher(session.chain, session.deployment, confirmations),
+        store=store,
+        inference=inference,
+        policy=policy,
+        sender=sender,
+        second_view=second_view,
+        parallel=parallel,
+        time_limit=time_limit,
     )
 
 

@@ -21,6 +21,7 @@ from oracle.cli.options import MONEY, PERIOD, SIZE, Seconds
 from oracle.cli.session import Session
 from oracle.inference.answers import Answers
 from oracle.inference.executor import Executor
+from oracle.inference.opinions import Opinions
 from oracle.state.store import Store
 from oracle.types import Address, Wei
 from oracle.visible import visible, visible_lines
@@ -71,8 +72,8 @@ class Daemon:
         )
         adviser = self._executor(self.time_limit / ADVICE_SHARE) if is_advised else None
         rounds = None if session.disputes is None else session.disputes.periods().rounds
-        executor = self._executor(self.time_limit)
-        answers = Answers(files, executor, self.processes, adviser, rounds)
+        opinions = Opinions(self._executor(self.time_limit), adviser, rounds)
+        answers = Answers(files, opinions, self.processes)
         try:
             yield Opened(store, answers)
         finally:

@@ -115,24 +115,25 @@ def worker(
     )
     log = structlog.get_logger()
     with daemon.open(session, operator, is_advised=True) as opened:
-        service = build(
+        setup = set_up(
             session,
-            opened.store,
-            opened.answers,
-            policy,
-            signer,
-            daemon.confirmations,
-            daemon.processes,
-            daemon.time_limit,
-            daemon.max_fee_per_gas,
+            store=opened.store,
+            inference=opened.answers,
+            policy=policy,
+            signer=signer,
+            confirmations=daemon.confirmations,
+            parallel=daemon.processes,
+            time_limit=daemon.time_limit,
+            max_fee=daemon.max_fee_per_gas,
         )
         queue = session.deployment.queue
         log.info("worker is up", operator=operator, chain=session.chain.id, queue=queue)
-        daemon.run(service)
+        daemon.run(Service(setup))
 
 
-def build(
+def set_up(
     session: Session,
+    *,
     store: Store,
     inference: Inference,
     policy: Policy,
@@ -141,21 +142,19 @@ def build(
     parallel: int = 2,
     time_limit: float = 60.0,
     max_fee: Wei | None = None,
-) -> Service:
+) -> Setup:
     disputes = session.disputes
-    return Service(
-        Setup(
-            chain=session.chain,
-            queue=session.queue,
-            watcher=Watcher(session.chain, session.deployment, confirmations),
-            store=store,
-            inference=inference,
-            policy=policy,
-            sender=Sender(session.chain, signer, store, max_fee=max_fee) if signer else None,
-            calibration=Calibration({}) if disputes is None else calibrate(),
-            disputes=disputes,
-            reveal_period=None if disputes is None else disputes.periods().reveal,
-            parallel=parallel,
-            time_limit=time_limit,
-        )
+    return Setup(
+        chain=session.chain,
+        queue=session.queue,
+        watcher=Watcher(session.chain, session.deployment, confirmations),
+        store=store,
+        inference=inference,
+        policy=policy,
+        sender=Sender(session.chain, signer, store, max_fee=max_fee) if signer else None,
+        calibration=Calibration({}) if disputes is None else calibrate(),
+        disputes=disputes,
+        reveal_period=None if disputes is None else disputes.periods().reveal,
+        parallel=parallel,
+        time_limit=time_limit,
     )

@@ -11,8 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,14 +25,12 @@ from oracle.chain.contracts import Queue
 from oracle.chain.keys import from_key
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.inference.executor import Ran
 from oracle.state.duties import State
 from oracle.state.store import Store
-from oracle.types import Model
 from oracle.worker.policy import Policy
 from oracle.worker.service import Service, Setup
-from tests.chains import OUTPUT, variant
-from tests.integration.workers import CALIBRATION
+from tests.chains import variant
+from tests.integration.workers import CALIBRATION, Answers
 
 ROUNDS = 60
 
@@ -47,20 +44,6 @@ class Fate:
         self.done += 1
         if self.done == self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Answers:
-    def ready(self, *_: object) -> bool:
-        return True
-
-    def keep(self, _: object) -> None: ...
-
-    def submit(
-        self, _model: Model, _uris: Sequence[str], _payload: bytes, _most: float
-    ) -> "Future[Ran]":
-        future: Future[Ran] = Future()
-        future.set_result(Ran(OUTPUT, 0.0))
-        return future
 
 
 def work(url: str, path: str, key: str, state: str, fate: Fate) -> None:

@@ -43,6 +43,7 @@ TIMES = (
     *("--preset", "devnet", "--withdrawal-delay", "1s", "--extension-limit", "4h"),
     *("--reveal-period", f"{REVEAL}s", "--reaction-period", f"{REACTION}s"),
 )
+LOGGED = ("--poll", "0.2", "--json-logs")
 PATIENCE = 1200.0  # seconds of ours, for what another process does
 
 
@@ -71,7 +72,7 @@ def running(desk: Desk, name: str, *command: str) -> Iterator["subprocess.Popen[
     """A program in a process of its own, whose log is in the desk's folder."""
     with (desk.home / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, *command, "--poll", "0.2", "--json-logs"],
+            [sys.executable, *command],
             env=desk.environment | {"PYTHONPATH": str(ROOT)},
             stderr=log,
         )
@@ -84,15 +85,15 @@ def running(desk: Desk, name: str, *command: str) -> Iterator["subprocess.Popen[
 
 def liar(desk: Desk, **lie: object) -> object:
     script = str(Path(__file__).with_name("lying_worker.py"))
-    return running(desk, "liar", script, json.dumps(lie), "--key", "operator")
+    return running(desk, "liar", script, json.dumps(lie), "operator")
 
 
 def worker(desk: Desk, key: str) -> object:
-    return running(desk, key, "-m", "oracle.cli", "worker", "--key", key)
+    return running(desk, key, "-m", "oracle.cli", "worker", "--key", key, *LOGGED)
 
 
 def challenger(desk: Desk, *options: str) -> object:
-    command = ("-m", "oracle.cli", "challenger", "--key", "challenger", *options)
+    command = ("-m", "oracle.cli", "challenger", "--key", "challenger", *LOGGED, *options)
     return running(desk, "challenger", *command)
 
 
@@ -221,7 +222,7 @@ def test_a_lying_challenger_gains_nothing(desk: Desk, model: str) -> None:
         ask(desk, model, "--bond", "0.5ether", "--window", f"{WINDOW}s")
         court.until(lambda: court.queue.account_of(honest).locked, desk)
         before = court.chain.balance(honest)
-        with running(desk, "accuser", script, lie, "--key", "challenger", "--even-at-a-loss"):
+        with running(desk, "accuser", script, lie, "challenger"):
             # The roots first; in them its own trace and the operator's part, and it asks for more.
             # The second pass over a trace begins a third of the period after the first.
             court.until(lambda: len(court.all(PartRevealed)) == 2, desk, skip=REVEAL // 180)

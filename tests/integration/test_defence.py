@@ -19,6 +19,7 @@ from oracle.inference.answers import Answers
 from oracle.inference.engine import Open, Price
 from oracle.inference.executor import Executor, Ran
 from oracle.inference.files import ModelFiles
+from oracle.inference.opinions import Opinions
 from oracle.state.duties import DutyKind, State
 from oracle.state.tries import RETRY
 from oracle.types import LEAVES, Part, Status, Wei
@@ -150,7 +151,7 @@ class Real:
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[Real]:
     files = ModelFiles(tmp_path / "models")
-    answers = Answers(files, Executor(2), 2)
+    answers = Answers(files, Opinions(Executor(2)), 2)
     yield Real(answers, files)
     answers.close()
 

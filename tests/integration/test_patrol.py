@@ -34,6 +34,7 @@ from oracle.inference.engine import Job, Pursue, Task, load_engine
 from oracle.inference.executor import Executor
 from oracle.inference.files import ModelFiles
 from oracle.inference.findings import read_finding
+from oracle.inference.opinions import Opinions
 from oracle.state.duties import DutyKind, State
 from oracle.state.tries import RETRY
 from oracle.types import (
@@ -297,7 +298,7 @@ def real_answers(folder: Path) -> Iterator[Answers]:
     """With the model's file in the cache, and a server that never answers for all others."""
     files = ModelFiles(folder / "models", allow_local=True, patience=1800, timeout=1800)
     files.add(network().onnx)
-    answers = Answers(files, Executor(processes=1), parallel=1)
+    answers = Answers(files, Opinions(Executor(processes=1)), parallel=1)
     try:
         yield answers
     finally:
@@ -597,7 +598,8 @@ def real(folder: Path, data: bytes, rounds: int | None = None) -> Answers:
     """What the programs run: processes of their own, which have the model's file."""
     files = ModelFiles(folder / "models")
     files.add(data)
-    return Answers(files, Executor(processes=1, time_limit=30), 1, rounds=rounds)
+    opinions = Opinions(Executor(processes=1, time_limit=30), rounds=rounds)
+    return Answers(files, opinions, 1)
 
 
 def publish_file(court: World, data: bytes, **changes: object) -> ModelId:
@@ -724,7 +726,11 @@ def test_what_nobody_could_be_convicted_of_is_reported(court: World, tmp_path: P
     somebody watches: silence must not be taken for consent."""
 
     class Flawed(Honest):
+        is_mended = False
+
         def answer(self, payload, task):
+            if self.is_mended:
+                return super().answer(payload, task)
             if payload == courts.payload(2):
                 raise ModelUnavailable("no URI gave it")
             found = read_finding(super().answer(payload, task))
@@ -742,7 +748,8 @@ def test_what_nobody_could_be_convicted_of_is_reported(court: World, tmp_path: P
     model_id = courts.publish(court)
     asked = [courts.ask(court, model_id, seed=seed) for seed in (1, 2)]
     workers.hire(court, tmp_path, answers=Honest()).work()
-    challenger = courts.hire(court, tmp_path, inference=Flawed())
+    inference = Flawed()
+    challenger = courts.hire(court, tmp_path, inference=inference)
     challenger.tick(3)
 
     assert challenger.patrol.summary().unwatched == {
@@ -750,7 +757,7 @@ def test_what_nobody_could_be_convicted_of_is_reported(court: World, tmp_path: P
         "0x" + asked[1].request_id.hex(): "it cannot be checked yet: no URI gave it",
     }
 
-    challenger.patrol._setup.inference.__class__ = Honest  # now it can be checked
+    inference.is_mended = True  # now it can be checked
     challenger.clock[0] += RETRY
     challenger.tick(3)
     assert "0x" + asked[1].request_id.hex() not in challenger.patrol.summary().unwatched

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from oracle.cli.session import Session
 from oracle.errors import ChainError
 from oracle.inference.answers import Answers, Inference
 from oracle.inference.executor import Executor
+from oracle.inference.opinions import Opinions
 from oracle.state.store import Store
 from oracle.types import Part
 from oracle.worker import policy as workers
@@ -117,8 +118,7 @@ def _worker_here(session: Session, signer: Signer) -> Iterator[Program]:
 
 @contextmanager
 def _liar_here(session: Session, signer: Signer) -> Iterator[Program]:
-    inference = Liar(model_files(session.settings))
-    with working(session, "liar", signer, inference) as service:
+    with lying(session, signer) as service:
         yield Here("liar", service.tick)
 
 
@@ -129,8 +129,10 @@ def _challenger_here(session: Session, signer: Signer) -> Iterator[Program]:
         _store(session, "challenger", signer) as store,
     ):
         policy = challengers.Policy(signer.address, even_at_a_loss=True)
-        patrol: Patrol = challenger_command.build(session, store, answers, policy, signer)
-        yield Here("challenger", patrol.tick)
+        setup = challenger_command.set_up(
+            session, store=store, inference=answers, policy=policy, signer=signer
+        )
+        yield Here("challenger", Patrol(setup).tick)
 
 
 @contextmanager
@@ -138,13 +140,27 @@ def working(session: Session, name: str, signer: Signer, inference: Inference) -
     """Builds a worker with its state, and closes the state at the end."""
     with _store(session, name, signer) as store:
         policy = workers.Policy(signer.address)
-        yield worker_command.build(session, store, inference, policy, signer)
+        setup = worker_command.set_up(
+            session, store=store, inference=inference, policy=policy, signer=signer
+        )
+        yield Service(setup)
+
+
+@contextmanager
+def lying(session: Session, signer: Signer) -> Iterator[Service]:
+    """Builds the liar's worker, as `working` does."""
+    with (
+        closing(Answers(model_files(session.settings), Liar())) as answers,
+        working(session, "liar", signer, answers) as service,
+    ):
+        yield service
 
 
 @contextmanager
 def _answers(session: Session, *, is_advised: bool = False) -> Iterator[Answers]:
     adviser = Executor(processes=1) if is_advised else None
-    answers = Answers(model_files(session.settings), Executor(processes=1), adviser=adviser)
+    opinions = Opinions(Executor(processes=1), adviser)
+    answers = Answers(model_files(session.settings), opinions)
     try:
         yield answers
     finally:

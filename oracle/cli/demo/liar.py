@@ -1,8 +1,7 @@
 """An operator that lies, by as little as can be: one element, off by one unit in the last place."""
 
-from collections.abc import Callable, Sequence, Set
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
 from oracle.inference.engine import Exact, Infer, Open, Price, Task, load_engine
 from oracle.inference.executor import Ran
-from oracle.inference.files import ModelFiles
 from oracle.tensor import Array, canonical, decode, to_bytes
 from oracle.types import Model
 
@@ -21,36 +19,20 @@ Tamper = Callable[[int, Array], Array]
 """What a liar makes of the value of a node."""
 
 
-@dataclass(frozen=True, slots=True)
 class Liar:
     """What its worker runs instead of the model: the last number of the last output, in a
     classifier the last class's probability, is a neighbour of the right one. Whatever is demanded
     of its trace it answers from a trace in which that is so."""
 
-    files: ModelFiles
-
-    def ready(self, *_: object) -> bool:
-        return True  # the demo's models are all here
-
-    def keep(self, _files: Set[bytes]) -> None: ...
-
-    def submit(
-        self, model: Model, uris: Sequence[str], payload: bytes, _most: float
-    ) -> "Future[Ran]":
-        future: Future[Ran] = Future()
-        future.set_result(Ran(self.ask(model, uris, payload, Infer()).result(), 0.0))
-        return future
-
-    def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
-        engine = load_engine(self.files.fetch(model.file_hash, uris).read_bytes(), model)
+    def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
+        engine = load_engine(path.read_bytes(), model)
         assert isinstance(engine, Exact)
-        future: Future[bytes] = Future()
         if isinstance(task, Price):
-            future.set_result(engine.do(task, payload))
-            return future
+            return Ran(engine.do(task, payload), 0.0)
         trace = false_trace(engine.runner, payload)
-        future.set_result(answer(trace, output_of(trace), task))
-        return future
+        return Ran(answer(trace, output_of(trace), task), 0.0)
+
+    def close(self) -> None: ...
 
 
 def false_trace(runner: Runner, payload: bytes) -> Trace:

@@ -3,16 +3,14 @@
 from threading import Event
 
 from oracle.cli.daemon import configure_logs
-from oracle.cli.demo.crew import POLL, working
-from oracle.cli.demo.liar import Liar
-from oracle.cli.files import model_files
+from oracle.cli.demo.crew import POLL, lying
 from oracle.cli.session import open_key, open_session
 
 
 def main() -> None:
     configure_logs(as_json=False)
     session, signer = open_session(None, None), open_key(None, None)
-    with working(session, "liar", signer, Liar(model_files(session.settings))) as service:
+    with lying(session, signer) as service:
         service.run(Event(), POLL)
 
 

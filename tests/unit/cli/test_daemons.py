@@ -276,7 +276,7 @@ def test_a_daemon_knows_how_many_demands_have_time(
 ) -> None:
     inference = stage.run(command, *dry).setup.inference
 
-    assert inference._rounds == stage.world.disputes.periods().rounds
+    assert inference._runs._rounds == stage.world.disputes.periods().rounds
 
 
 def test_no_option_is_without_a_test() -> None:

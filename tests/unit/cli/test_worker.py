@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,41 +14,54 @@ from oracle.cli import worker as command
 from oracle.cli.daemon import Daemon
 from oracle.types import ModelId, Wei
 from oracle.worker.policy import DEFENCE_RATE, Policy
+from oracle.worker.service import Setup
 from tests.chains import ETHER, GWEI, address
 
 ME = address("operator")
 MODEL = ModelId(b"\x01" * 32)
 
 
+@dataclass
+class Stage:
+    """What a service would have been made of, of things that nothing is asked of."""
+
+    session: Any
+    store: object
+    answers: object
+    setups: list[Setup]
+
+    def run(self, *options: str) -> Setup:
+        result = CliRunner().invoke(command.worker, ["--dry-run", ME, *options])
+        assert result.exit_code == 0, result.output
+        return self.setups.pop()
+
+    def policy(self, *options: str) -> Policy:
+        return self.run(*options).policy
+
+
 @pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What a service would have been made of."""
-    found: list[tuple[Any, ...]] = []
-    session = SimpleNamespace(chain=SimpleNamespace(id=1), deployment=SimpleNamespace(queue="0x"))
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    session = SimpleNamespace(
+        chain=SimpleNamespace(id=1, log_span=1),
+        deployment=SimpleNamespace(queue="0x", watched=(), first_block=0),
+        queue=object(),
+        disputes=None,
+    )
+    found = Stage(session, object(), object(), [])
 
     @contextmanager
     def opened(*_: object, **__: object) -> Iterator[SimpleNamespace]:
-        yield SimpleNamespace(store=None, answers=None)
+        yield SimpleNamespace(store=found.store, answers=found.answers)
 
     monkeypatch.setattr(sessions, "open_session", lambda *_: session)
     monkeypatch.setattr(Daemon, "open", opened)
     monkeypatch.setattr(Daemon, "run", lambda *_: None)
-    monkeypatch.setattr(command, "build", lambda *arguments: found.append(arguments))
+    monkeypatch.setattr(command, "Service", found.setups.append)
     return found
 
 
-def run(built: list[tuple[Any, ...]], *options: str) -> tuple[Any, ...]:
-    result = CliRunner().invoke(command.worker, ["--dry-run", ME, *options])
-    assert result.exit_code == 0, result.output
-    return built.pop()
-
-
-def policy(built: list[tuple[Any, ...]], *options: str) -> Policy:
-    return next(each for each in run(built, *options) if isinstance(each, Policy))
-
-
-def test_worker_has_the_policy_of_its_manual_when_no_option_is_given(built: list[Any]) -> None:
-    assert policy(built) == Policy(ME, max_window=7 * 86400)
+def test_worker_has_the_policy_of_its_manual_when_no_option_is_given(stage: Stage) -> None:
+    assert stage.policy() == Policy(ME, max_window=7 * 86400)
 
 
 @pytest.mark.parametrize(
@@ -65,13 +79,18 @@ def test_worker_has_the_policy_of_its_manual_when_no_option_is_given(built: list
     ids=lambda value: str(value[0]) if isinstance(value, tuple) else None,
 )
 def test_worker_takes_each_option_into_its_policy(
-    built: list[Any], options: tuple[str, ...], field: str, value: object
+    stage: Stage, options: tuple[str, ...], field: str, value: object
 ) -> None:
-    assert getattr(policy(built, *options), field) == value
+    assert getattr(stage.policy(*options), field) == value
 
 
-def test_worker_tells_the_service_of_processes_and_time(built: list[Any]) -> None:
-    assert run(built, "--processes", "5", "--time-limit", "90s")[-3:] == (5, 90, None)
+def test_worker_puts_each_thing_in_its_place(stage: Stage) -> None:
+    setup = stage.run("--processes", "5", "--time-limit", "90s", "--confirmations", "7")
+
+    assert (setup.store, setup.inference) == (stage.store, stage.answers)
+    assert (setup.chain, setup.queue) == (stage.session.chain, stage.session.queue)
+    assert (setup.parallel, setup.time_limit, setup.watcher.confirmations) == (5, 90, 7)
+    assert setup.sender is None
 
 
 def test_default_rate_is_what_the_manual_says() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from oracle.errors import ModelUnavailable
 from oracle.inference.answers import Answers
-from oracle.inference.engine import Infer, Open
-from oracle.inference.executor import Job, Ran
+from oracle.inference.engine import Infer, Open, Task
+from oracle.inference.executor import Ran
 from oracle.inference.fetches import Fetches
 from oracle.inference.files import ModelFiles
 from oracle.types import Model, Part
@@ -20,12 +20,12 @@ PART = Part(0, 0, 0, 1)
 FILE = b"a model's bytes"
 
 
-class Executor:
+class Runs:
     """That its file is there while it runs is all it asks of a model."""
 
-    def run(self, job: Job) -> Ran:
-        assert job.path.read_bytes() == FILE
-        return Ran(b"output" if isinstance(job.task, Infer) else b"part", 0.5)
+    def run(self, path: Path, _model: Model, _payload: bytes, task: Task) -> Ran:
+        assert path.read_bytes() == FILE
+        return Ran(b"output" if isinstance(task, Infer) else b"part", 0.5)
 
     def close(self) -> None: ...
 
@@ -51,7 +51,7 @@ def patient(folder: Path) -> ModelFiles:
 
 @contextmanager
 def answering(files: ModelFiles) -> Iterator[Answers]:
-    answers = Answers(files, Executor(), parallel=1)  # type: ignore[arg-type]
+    answers = Answers(files, Runs(), parallel=1)
     try:
         yield answers
     finally:
@@ -128,15 +128,15 @@ def test_a_file_waits_for_nobody_who_publishes_it_too(tmp_path):
 def test_ask_lets_no_dispute_wait_for_an_inference(tmp_path):
     may_end = threading.Event()
 
-    class Slow(Executor):
-        def run(self, job: Job) -> Ran:
-            if isinstance(job.task, Infer):
+    class Slow(Runs):
+        def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
+            if isinstance(task, Infer):
                 may_end.wait(1800)
-            return super().run(job)
+            return super().run(path, model, payload, task)
 
     files = ModelFiles(tmp_path)
     known = good(files)
-    answers = Answers(files, Slow(), parallel=1)  # type: ignore[arg-type]
+    answers = Answers(files, Slow(), parallel=1)
     slow = answers.submit(known, [], b"")
     assert answers.ask(known, [], b"", Open((PART,))).result(900) == b"part"
     assert not slow.done()
@@ -166,14 +166,14 @@ def test_no_file_is_evicted_while_a_model_runs(tmp_path):
     files = ModelFiles(tmp_path)
     evicted: list[bool] = []
 
-    class Evicting(Executor):
-        def run(self, job: Job) -> Ran:
+    class Evicting(Runs):
+        def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
             from oracle.inference.cache import _evict
 
-            evicted.append(_evict(job.path))
-            return super().run(job)
+            evicted.append(_evict(path))
+            return super().run(path, model, payload, task)
 
-    answers = Answers(files, Evicting(), parallel=1)  # type: ignore[arg-type]
+    answers = Answers(files, Evicting(), parallel=1)
     assert answers.submit(good(files), [], b"").result(900) == Ran(b"output", 0.5)
     assert evicted == [False]
     answers.close()

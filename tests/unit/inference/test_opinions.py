@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,64 +14,84 @@ from oracle.errors import InferenceTooSlow, RunsDiffer, SecondOpinionDiffers, Un
 from oracle.exact.lowering.graph import lower
 from oracle.exact.run import Runner
 from oracle.inference import findings
-from oracle.inference.answers import QUIET, Answers
-from oracle.inference.engine import Appraise, Infer, Price, Pursue
+from oracle.inference.engine import Appraise, Infer, Price, Pursue, Task
 from oracle.inference.executor import Executor as Real
 from oracle.inference.executor import Job, Ran
-from oracle.inference.files import ModelFiles
+from oracle.inference.findings import Finding
+from oracle.inference.opinions import QUIET, Opinions
 from oracle.types import Model
 from tests import chains
 from tests.silencers import INTS, SILENCERS, divide
 from tests.unit.exact.files import file, node, tensor
 
 
+@dataclass(frozen=True)
+class Case:
+    """A model as it is published, and opinions about its results."""
+
+    opinions: Opinions
+    path: Path
+    model: Model
+
+    def run(self, payload: bytes, task: Task, model: Model | None = None) -> bytes:
+        return self.opinions.run(self.path, model or self.model, payload, task).data
+
+    def find(self, payload: bytes, claimed: bytes) -> Finding:
+        return findings.read_finding(self.run(payload, Pursue(claimed)))
+
+
 @contextmanager
-def answering(
-    folder: Path, data: bytes, is_advised: bool = False, rounds: int | None = None
-) -> Iterator[tuple[Answers, Model]]:
-    """Answers about one model as it is published."""
+def deciding(
+    folder: Path,
+    data: bytes,
+    executor: Real | None = None,
+    adviser: Real | None = None,
+    **options: Any,
+) -> Iterator[Case]:
     program = lower(data)
-    files = ModelFiles(folder)
-    files.add(data)
+    path = folder / "model.onnx"
+    path.write_bytes(data)
     model = replace(
         chains.model(chains.address("publisher")),
         program_root=program.root,
         file_hash=hashlib.sha256(data).digest(),
         signature=program.signature,
     )
-    adviser = Real(processes=1, time_limit=4) if is_advised else None
-    answers = Answers(files, Real(processes=1), adviser=adviser, rounds=rounds)
+    opinions = Opinions(executor or Real(processes=1), adviser, **options)
     try:
-        yield answers, model
+        yield Case(opinions, path, model)
     finally:
-        answers.close()
+        opinions.close()
+
+
+def advising() -> Real:
+    return Real(processes=1, time_limit=4)
 
 
 @pytest.mark.parametrize("silencer", SILENCERS)
-def test_submit_answers_what_silences_onnxruntime(tmp_path: Path, silencer: str) -> None:
+def test_run_answers_what_silences_onnxruntime(tmp_path: Path, silencer: str) -> None:
     data, payload = SILENCERS[silencer]
-    with answering(tmp_path, data, is_advised=True) as (answers, model):
-        assert answers._adviser is not None
-        before = (*answers._executor.pids, *answers._adviser.pids)
+    executor, adviser = Real(processes=1), advising()
+    with deciding(tmp_path, data, executor, adviser) as case:
+        before = (*executor.pids, *adviser.pids)
         for _ in range(2):
-            found = answers.submit(model, [], payload).result(60)
-            assert found.data == Runner(lower(data)).infer(payload)
-        after = (*answers._executor.pids, *answers._adviser.pids)
+            assert case.run(payload, Infer()) == Runner(lower(data)).infer(payload)
+        after = (*executor.pids, *adviser.pids)
         # The process that runs the law lives on, whatever became of the other.
         assert before[0] == after[0]
         assert (before[1] == after[1]) == (silencer == "one that does not load")
 
 
 @pytest.mark.parametrize("silencer", SILENCERS)
-def test_ask_finds_a_lie_about_what_silences_onnxruntime(tmp_path: Path, silencer: str) -> None:
+def test_run_finds_a_lie_about_what_silences_onnxruntime(tmp_path: Path, silencer: str) -> None:
     data, payload = SILENCERS[silencer]
     lie = Runner(lower(data)).infer(payload)[:-1] + b"\x77"
-    with answering(tmp_path, data) as (answers, model):
-        finding = findings.read_finding(answers.ask(model, [], payload, Pursue(lie)).result(60))
+    with deciding(tmp_path, data) as case:
+        finding = case.find(payload, lie)
     assert not finding.is_right and (finding.fraud or finding.question)
 
 
-def test_submit_refuses_where_the_second_opinion_differs(tmp_path: Path) -> None:
+def test_run_refuses_where_the_second_opinion_differs(tmp_path: Path) -> None:
     class Mistaken(Real):
         """It runs the law, and gets it wrong."""
 
@@ -80,11 +101,11 @@ def test_submit_refuses_where_the_second_opinion_differs(tmp_path: Path) -> None
             return replace(ran, data=wrong) if job.task == Infer() else ran
 
     data, payload = divide(), np.array([7, 2], INTS).tobytes()
-    with answering(tmp_path, data, is_advised=True) as (answers, model):
-        answers._executor.close()
-        answers._executor = Mistaken(processes=1)
-        with pytest.raises(SecondOpinionDiffers, match="4 by the law, 3 by onnxruntime"):
-            answers.submit(model, [], payload).result(60)
+    with (
+        deciding(tmp_path, data, Mistaken(processes=1), advising()) as case,
+        pytest.raises(SecondOpinionDiffers, match="4 by the law, 3 by onnxruntime"),
+    ):
+        case.run(payload, Infer())
 
 
 class Unsound(Real):
@@ -95,49 +116,44 @@ class Unsound(Real):
         return ran if apart_from is None else replace(ran, data=bytes(len(ran.data)))
 
 
-def test_ask_accuses_nobody_where_two_processes_differ(tmp_path: Path) -> None:
+def test_run_accuses_nobody_where_two_processes_differ(tmp_path: Path) -> None:
     data, payload = divide(), np.array([7, 2], INTS).tobytes()
-    with answering(tmp_path, data) as (answers, model):
-        answers._executor.close()
-        answers._executor = Unsound(processes=1)
-        right = answers.ask(model, [], payload, Pursue(np.array([3], INTS).tobytes()))
-        assert findings.read_finding(right.result(60)).is_right
-        wrong = answers.ask(model, [], payload, Pursue(np.array([5], INTS).tobytes()))
+    with deciding(tmp_path, data, Unsound(processes=1)) as case:
+        assert case.find(payload, np.array([3], INTS).tobytes()).is_right
         with pytest.raises(RunsDiffer, match="two processes"):
-            wrong.result(60)
+            case.find(payload, np.array([5], INTS).tobytes())
 
 
 # What nobody could be convicted of
 
 
-def test_submit_declines_what_nobody_could_be_convicted_of(tmp_path: Path) -> None:
+def test_run_declines_what_nobody_could_be_convicted_of(tmp_path: Path) -> None:
     data, payload = divide(), np.array([7, 2], INTS).tobytes()
-    with answering(tmp_path, data, is_advised=True, rounds=1) as (answers, model):
+    with deciding(tmp_path, data, adviser=advising(), rounds=1) as case:
         with pytest.raises(Unwatched, match="take 2 demands to prove.* leave room for 1"):
-            answers.submit(model, [], payload).result(60)
+            case.run(payload, Infer())
         # The dispute goes as far as it can, and says so.
-        lie = answers.ask(model, [], payload, Pursue(np.array([5], INTS).tobytes()))
-        finding = findings.read_finding(lie.result(60))
+        finding = case.find(payload, np.array([5], INTS).tobytes())
         assert "leave room for 1" in finding.unwatched and finding.fraud is not None
 
 
-def test_submit_declines_an_element_without_a_fitting_proof(tmp_path: Path) -> None:
+def test_run_declines_an_element_without_a_fitting_proof(tmp_path: Path) -> None:
     data = file([node("ReduceSum", ["x"], ["y"])], [tensor("x", [1, 60_000])], ["y"])
-    with answering(tmp_path, data, is_advised=True, rounds=9) as (answers, model):
+    with deciding(tmp_path, data, adviser=advising(), rounds=9) as case:
         with pytest.raises(Unwatched, match=r"to prove an element of node \d+ wrong may take"):
-            answers.submit(model, [], bytes(240_000)).result(60)
-        right = answers.ask(model, [], bytes(240_000), Pursue(bytes(4)))
-        finding = findings.read_finding(right.result(60))
+            case.run(bytes(240_000), Infer())
+        finding = case.find(bytes(240_000), bytes(4))
         assert finding.is_right and "to prove an element" in finding.unwatched
 
 
 class Stalled(Real):
-    """No appraisal ever ends."""
+    """No appraisal ends, from some time on."""
 
     appraisals = 0
+    is_stalled = True
 
     def run(self, job: Job, apart_from: int | None = None) -> Ran:
-        if isinstance(job.task, Appraise):
+        if isinstance(job.task, Appraise) and self.is_stalled:
             self.appraisals += 1
             raise InferenceTooSlow("took more than 60 s")
         return super().run(job, apart_from)
@@ -146,40 +162,40 @@ class Stalled(Real):
 def test_an_appraisal_that_fails_is_not_tried_for_each_request(tmp_path: Path) -> None:
     """It takes an inference's place for as long as any may take."""
     data, payload = divide(), np.array([7, 2], INTS).tobytes()
-    now = [0.0]
-    with answering(tmp_path, data, is_advised=True, rounds=9) as (answers, model):
-        answers._executor.close()
-        answers._executor = stalled = Stalled(processes=1)
-        answers._clock = lambda: now[0]
+    now, stalled = [0.0], Stalled(processes=1)
+    options = {"adviser": advising(), "rounds": 9, "clock": lambda: now[0]}
+    with deciding(tmp_path, data, stalled, **options) as case:
         for appraisals in (1, 1, 2):
             with pytest.raises(Unwatched, match="could not be found out"):
-                answers.submit(model, [], payload).result(60)
+                case.run(payload, Infer())
             assert stalled.appraisals == appraisals
             now[0] += QUIET - 1
 
 
 def test_a_price_is_not_to_be_had_at_a_glance_where_the_appraisal_is_not(tmp_path: Path) -> None:
     """The first run waits for that too."""
-    with answering(tmp_path, divide(), is_advised=True, rounds=9) as (answers, model):
-        assert answers.ask(model, [], b"", Price(most=60)).result(60)
-        answers._executor.close()
-        answers._executor = Stalled(processes=1)
-        assert answers.ask(model, [], b"", Price(most=2)).result(60)  # it was appraised before
-        answers._flaws.clear()
+    executor = Stalled(processes=1)
+    executor.is_stalled = False
+    with deciding(tmp_path, divide(), executor, rounds=9) as case:
+        assert case.run(b"", Price(most=60))
+        executor.is_stalled = True
+        assert case.run(b"", Price(most=2))  # it was appraised before
+        renamed = replace(case.model, name="another")  # and this one was not
         with pytest.raises(InferenceTooSlow):
-            answers.ask(model, [], b"", Price(most=2)).result(60)
-        assert answers.ask(model, [], b"", Price()).result(60)
+            case.run(b"", Price(most=2), renamed)
+        assert case.run(b"", Price(), renamed)
 
 
 def test_flaws_are_of_an_id_and_not_of_its_program(tmp_path: Path) -> None:
     """A stranger may publish another's program under names so long that no proof fits beside them;
     or, before a lie about such a model, under short ones."""
     data = file([node("Neg", ["x"], ["y"])], [tensor("x", [15_000])], ["y"])
-    with answering(tmp_path, data, is_advised=True, rounds=9) as (answers, model):
-        [x] = model.signature.inputs
-        signature = replace(model.signature, inputs=(replace(x, name="x" * 15_000),))
-        long = replace(model, signature=signature)
+    with deciding(tmp_path, data, adviser=advising(), rounds=9) as case:
+        signature = case.model.signature
+        [x] = signature.inputs
+        signature = replace(signature, inputs=(replace(x, name="x" * 15_000),))
+        long = replace(case.model, signature=signature)
         for _ in range(2):
             with pytest.raises(Unwatched, match="bytes of"):
-                answers.submit(long, [], bytes(60_000)).result(60)
-            assert answers.submit(model, [], bytes(60_000)).result(60).data == bytes(60_000)
+                case.run(bytes(60_000), Infer(), long)
+            assert case.run(bytes(60_000), Infer()) == bytes(60_000)

@@ -1,0 +1,168 @@
+"""Whose word a result is taken on: that of more than one process, for what is posted or accuses.
+
+A result of our own goes with a second opinion, a wrong one of another's with a second run.
+"""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from threading import Lock
+
+import structlog
+
+from oracle import serialization
+from oracle.chain.codec import model_preimage
+from oracle.errors import (
+    InferenceFailed,
+    InferenceTooSlow,
+    OracleError,
+    SecondOpinionDiffers,
+    Unwatched,
+)
+from oracle.inference import findings
+from oracle.inference.engine import Advise, Appraise, Infer, Price, Pursue, Sample, Task
+from oracle.inference.executor import Executor, Job, Ran
+from oracle.inference.findings import Finding
+from oracle.types import Assurance, Model
+
+log = structlog.get_logger()
+
+# A sample of a run takes the time of an unfused run, and some of the plain rules.
+SAMPLE_PATIENCE = 600.0
+# onnxruntime takes less than the law, but for what it does to a model before; whoever publishes one
+# on which it stalls must not hold an inference's place for long.
+ADVISER_PATIENCE, ADVISER_TIMES = 10.0, 10.0  # seconds, and as often what the run took
+QUIET = 600.0  # seconds for which what failed with a model is not tried again
+MOST_KEPT = 1024  # models of which something is remembered
+
+
+class Opinions:
+    """Runs models in child processes, so a bad one costs the child.
+
+    With an `adviser`, which runs onnxruntime in processes of its own, every exact output is held
+    against its opinion. Where it has none (it cannot load the model, died of it, was too slow), a
+    sample by the plain rules stands in: nobody may keep us from answering by what kills it.
+
+    With `rounds`, the demands that fit one after another, each model is appraised: a result of one
+    about which a lie could not be proven is not answered for, and pursued as far as it goes."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        adviser: Executor | None = None,
+        rounds: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._executor = executor
+        self._adviser = adviser
+        self._rounds = rounds
+        # By program and id: why a lie could not be proven, and until when that holds.
+        self._flaws: OrderedDict[tuple[bytes, bytes], tuple[str, float]] = OrderedDict()
+        self._clock = clock
+        self._quiet: OrderedDict[bytes, float] = OrderedDict()  # by file: until when
+        self._lock = Lock()
+
+    def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
+        """Does what the task asks for. Raises a ModelError, a PayloadError, SecondOpinionDiffers or
+        RunsDiffer."""
+        job = Job(
+            path=path,
+            file_hash=model.file_hash,
+            program_root=model.program_root,
+            signature=model.signature,
+            assurance=model.assurance,
+            payload=payload,
+            task=task,
+        )
+        match task:
+            case Infer() if model.assurance is Assurance.VANILLA:
+                return (self._adviser or self._executor).run(job)
+            case Infer() if self._adviser is not None:
+                if flaw := self._flaw(job, model):
+                    raise Unwatched(f"Nobody could be convicted of a lie about it: {flaw}.")
+                return self._advised(job, self._adviser)
+            case Price(most=most):
+                self._flaw(job, model, most)  # which the first run need not wait for then
+            case Pursue():
+                ran, finding = self._confirmed(job, task)
+                finding = replace(finding, unwatched=self._flaw(job, model))
+                return replace(ran, data=serialization.dump(finding))
+        return self._executor.run(job)
+
+    def _flaw(self, job: Job, model: Model, most: float = inf) -> str:
+        """Says why a lie about a model could not be proven; what was found out once is kept. It is
+        a model's and not its program's: the names in an id go with each proof, and a stranger may
+        publish a program of another's under long ones. Raises InferenceTooSlow where it may take
+        `most` seconds and takes longer."""
+        if self._rounds is None:
+            return ""
+        preimage = model_preimage(model)
+        key = job.program_root, hashlib.sha256(preimage).digest()
+        with self._lock:
+            flaw, until = self._flaws.get(key, ("", -inf))
+        if self._clock() < until:
+            return flaw
+        until = inf
+        try:
+            task = Appraise(self._rounds, preimage, most)
+            flaw = self._executor.infer(replace(job, task=task)).decode(errors="replace")
+        except InferenceFailed as error:
+            if isinstance(error, InferenceTooSlow) and most < inf:
+                raise
+            flaw = f"it could not be found out whether a lie about it can be proven ({error})"
+            until = self._clock() + QUIET
+        with self._lock:
+            self._flaws[key] = flaw, until
+            if len(self._flaws) > MOST_KEPT:
+                self._flaws.popitem(last=False)
+        return flaw
+
+    def _advised(self, job: Job, adviser: Executor) -> Ran:
+        """Gives our output, where nothing speaks against it."""
+        ran = self._executor.run(job)
+        if not self._is_quiet(job.file_hash):
+            try:
+                most = ADVISER_PATIENCE + ADVISER_TIMES * ran.seconds
+                adviser.infer(replace(job, task=Advise(ran.data, most)))
+                return ran
+            except SecondOpinionDiffers:
+                raise
+            except OracleError as error:
+                log.warning("no second opinion", model=job.file_hash.hex(), why=str(error))
+                self._let_rest(job.file_hash)
+        seed = hashlib.sha256(job.payload + ran.data).digest()
+        self._executor.infer(replace(job, task=Sample(ran.data, seed, SAMPLE_PATIENCE)))
+        return ran
+
+    def _is_quiet(self, file_hash: bytes) -> bool:
+        with self._lock:
+            return self._quiet.get(file_hash, 0.0) > self._clock()
+
+    def _let_rest(self, file_hash: bytes) -> None:
+        """Keeps the adviser from this model for a while, since each try may cost its process and
+        all the time that it has."""
+        with self._lock:
+            self._quiet[file_hash] = self._clock() + QUIET
+            self._quiet.move_to_end(file_hash)
+            if len(self._quiet) > MOST_KEPT:
+                self._quiet.popitem(last=False)
+
+    def _confirmed(self, job: Job, task: Pursue) -> tuple[Ran, Finding]:
+        """Gives the finding, if it is that all is right, or a run in another process comes to the
+        same output. Raises RunsDiffer where it does not: then nobody is to be accused."""
+        ran = self._executor.run(job)
+        finding = findings.read_finding(ran.data)
+        if not finding.is_right:
+            job = replace(job, task=Infer(task.patience))
+            again = self._executor.run(job, apart_from=ran.pid).data
+            findings.must_agree(finding, again, task.output)
+        return ran, finding
+
+    def close(self) -> None:
+        self._executor.close()
+        if self._adviser is not None:
+            self._adviser.close()
