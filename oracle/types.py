@@ -7,6 +7,8 @@ from typing import NewType
 
 ModelId = NewType("ModelId", bytes)  # 32 bytes
 RequestId = NewType("RequestId", bytes)  # 32 bytes
+DemandId = NewType("DemandId", bytes)  # 45 bytes: `oracle.chain.disputes`
+AccountId = NewType("AccountId", bytes)  # the 20 bytes of an address
 Address = NewType("Address", str)  # checksummed, 0x…
 Wei = NewType("Wei", int)
 

@@ -25,3 +25,8 @@ def _letter(letter: str) -> str:
     if letter == " " or unicodedata.category(letter) not in _HIDDEN:
         return letter
     return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def hex_id(data: bytes) -> str:
+    """Writes an id as commands take it."""
+    return "0x" + data.hex()

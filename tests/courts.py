@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from oracle.chain.contracts import Referee, Subject
+from oracle.chain.contracts import Disputes, Referee, Subject
 from oracle.chain.events import RequestCreated
 from oracle.chain.node import Chain
 from oracle.chain.presets import preset
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.challenger.patrol import Patrol, SecondView, Setup
+from oracle.challenger.checking import SecondView
+from oracle.challenger.patrol import Patrol, Setup
 from oracle.challenger.policy import Policy
 from oracle.cli.demo.liar import answer
 from oracle.errors import InferenceFailed
@@ -205,6 +206,7 @@ def hire(
     dry: bool = False,
     second_view: SecondView | None = None,
     chain: Chain | None = None,
+    disputes: Disputes | None = None,
     **policy: object,
 ) -> Challenger:
     """The challenger of `who`, with the state that it had if it worked before."""
@@ -215,7 +217,7 @@ def hire(
     setup = Setup(
         chain=chain,
         queue=world.queue,
-        disputes=world.disputes,
+        disputes=disputes or world.disputes,
         referee=Referee(chain, world.deployment),
         watcher=Watcher(chain, world.deployment, confirmations=0),
         store=store,

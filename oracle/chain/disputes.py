@@ -12,7 +12,7 @@ from oracle.chain.events import (
     TraceRevealed,
     Where,
 )
-from oracle.types import Demand, Part
+from oracle.types import Demand, DemandId, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +61,22 @@ def key_of(event: DisputeEvent) -> bytes:
     return event.demand.dispute if isinstance(event, PartDemanded) else event.dispute
 
 
-def demand_id(dispute: bytes, part: Part) -> bytes:
+def demand_id(dispute: bytes, part: Part) -> DemandId:
     """Gives the 45 bytes by which a duty names a demand."""
-    return b"".join(
-        (
-            dispute,
-            part.value.to_bytes(4, "big"),
-            part.height.to_bytes(1, "big"),
-            part.first.to_bytes(4, "big"),
-            part.count.to_bytes(4, "big"),
+    return DemandId(
+        b"".join(
+            (
+                dispute,
+                part.value.to_bytes(4, "big"),
+                part.height.to_bytes(1, "big"),
+                part.first.to_bytes(4, "big"),
+                part.count.to_bytes(4, "big"),
+            )
         )
     )
 
 
-def split_demand_id(subject: bytes) -> tuple[bytes, Part]:
+def split_demand_id(asked: DemandId) -> tuple[bytes, Part]:
     """Splits what `demand_id` gives into the dispute's key and the part."""
     places = ((32, 36), (36, 37), (37, 41), (41, 45))
-    return subject[:32], Part(*(int.from_bytes(subject[a:b], "big") for a, b in places))
+    return asked[:32], Part(*(int.from_bytes(asked[a:b], "big") for a, b in places))

@@ -27,7 +27,7 @@ from oracle.chain.events import (
     Withdrawn,
 )
 from oracle.inference.findings import Finding
-from oracle.state.duties import Close, Decision, Duty, DutyKind, Finish, Postpone, State
+from oracle.state.duties import Close, Decision, Duty, DutyKind, Finish, Postpone, State, account_id
 from oracle.types import Address, ModelId, Request, RequestId, Wei
 
 STEPS = (DutyKind.DEMAND, DutyKind.COMMIT, DutyKind.PROVE)
@@ -106,12 +106,12 @@ def decide(
             yield Finish(DutyKind.COLLECT, where.transaction)
 
         case OperatorSlashed(where=where, challenger=challenger) if challenger == me:
-            mine = bytes.fromhex(me[2:])
+            mine = account_id(me)
             yield Close(DutyKind.WITHDRAW, mine, State.SUPERSEDED, "more was earned")
             yield Duty(DutyKind.WITHDRAW, mine, not_before=where.time)
 
         case Withdrawn(account=account) if account == me:
-            yield Close(DutyKind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE)
+            yield Close(DutyKind.WITHDRAW, account_id(me), State.DONE)
 
 
 def next_duty(

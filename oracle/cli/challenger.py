@@ -14,7 +14,8 @@ from oracle.chain.keys import Signer
 from oracle.chain.node import Chain
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.challenger.patrol import Patrol, SecondView, Setup
+from oracle.challenger.checking import SecondView
+from oracle.challenger.patrol import Patrol, Setup
 from oracle.challenger.policy import Policy
 from oracle.cli.daemon import Daemon, daemon_options
 from oracle.cli.options import ACCOUNT, MODEL, MONEY, key_options

@@ -69,15 +69,7 @@ class Opinions:
     def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
         """Does what the task asks for. Raises a ModelError, a PayloadError, SecondOpinionDiffers or
         RunsDiffer."""
-        job = Job(
-            path=path,
-            file_hash=model.file_hash,
-            program_root=model.program_root,
-            signature=model.signature,
-            assurance=model.assurance,
-            payload=payload,
-            task=task,
-        )
+        job = Job.of(path, model, payload, task)
         match task:
             case Infer() if model.assurance is Assurance.VANILLA:
                 return (self._adviser or self._executor).run(job)
@@ -132,7 +124,7 @@ class Opinions:
             except SecondOpinionDiffers:
                 raise
             except OracleError as error:
-                log.warning("no second opinion", model=job.file_hash.hex(), why=str(error))
+                log.warning("no second opinion", file=job.file_hash.hex(), why=str(error))
                 self._let_rest(job.file_hash)
         seed = hashlib.sha256(job.payload + ran.data).digest()
         self._executor.infer(replace(job, task=Sample(ran.data, seed, SAMPLE_PATIENCE)))

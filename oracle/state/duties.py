@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from oracle.types import RequestId
+from oracle.types import AccountId, Address, DemandId, RequestId
+
+Subject = RequestId | DemandId | AccountId
 
 
 class DutyKind(StrEnum):
@@ -22,6 +24,11 @@ class DutyKind(StrEnum):
     PURSUE = "pursue"  # it is wrong: see to it that its operator is slashed
 
 
+# What duties are about; all others are about a request.
+OF_A_DEMAND = (DutyKind.REVEAL, DutyKind.TIMEOUT, DutyKind.COLLECT)
+OF_AN_ACCOUNT = (DutyKind.WITHDRAW,)
+
+
 class State(StrEnum):
     OPEN = "open"
     SENT = "sent"  # in a transaction that is not mined yet
@@ -33,13 +40,22 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """`subject` is a request's id, an account's 20 bytes, or a demand's (`oracle.chain.disputes`).
-    Times are in seconds."""
+    """`subject` is what the kind is about. Times are in seconds."""
 
     kind: DutyKind
-    subject: bytes
+    subject: Subject
     not_before: int = 0
     deadline: int | None = None
+
+    @property
+    def request_id(self) -> RequestId:
+        assert self.kind not in (*OF_A_DEMAND, *OF_AN_ACCOUNT), self
+        return RequestId(self.subject)
+
+    @property
+    def demand_id(self) -> DemandId:
+        assert self.kind in OF_A_DEMAND, self
+        return DemandId(self.subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +64,7 @@ class Close:
     could be done by then. What was declined cannot be missed."""
 
     kind: DutyKind
-    subject: bytes
+    subject: Subject
     state: State
     note: str = ""
     due_by: int | None = None
@@ -69,7 +85,7 @@ class Postpone:
     """Gives every open duty of `kind` about `subject` another time."""
 
     kind: DutyKind
-    subject: bytes
+    subject: Subject
     not_before: int = 0
     deadline: int | None = None
 
@@ -83,3 +99,8 @@ class Finish:
 
 
 Decision = Duty | Close | Decline | Postpone | Finish
+
+
+def account_id(account: Address) -> AccountId:
+    """Gives the bytes by which a duty names an account."""
+    return AccountId(bytes.fromhex(account[2:]))

@@ -14,6 +14,7 @@ from oracle.errors import ChainError, Reorganised, WrongChain
 from oracle.state.duties import Decision, Decline, Duty, State
 from oracle.state.store import Handled, Store
 from oracle.types import Request, RequestId, Wei
+from oracle.visible import hex_id
 
 log = structlog.get_logger()
 
@@ -84,7 +85,7 @@ def miss(chain: Chain, store: Store, now: float) -> None:
             continue
         # What was sent may have been in time, until all blocks before the deadline are read.
         if row.state is State.OPEN or _has_read_until(chain, store, deadline):
-            log.error("missed a deadline", kind=row.duty.kind, subject=row.duty.subject.hex())
+            log.error("missed a deadline", kind=row.duty.kind, subject=hex_id(row.duty.subject))
             store.end(row.id, State.MISSED, "its deadline passed")
 
 
@@ -110,6 +111,6 @@ def _handled(event: Event, book: Book, decide: Decide) -> Handled:
 def _log(decision: Decision) -> None:
     match decision:
         case Duty(kind=kind, subject=subject, deadline=deadline):
-            log.info("took on a duty", kind=kind, subject=subject.hex(), deadline=deadline)
+            log.info("took on a duty", kind=kind, subject=hex_id(subject), deadline=deadline)
         case Decline(request_id=request_id, reason=reason):
-            log.info("declined", request="0x" + request_id.hex(), why=reason)
+            log.info("declined", request=hex_id(request_id), why=reason)

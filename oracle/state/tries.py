@@ -17,6 +17,7 @@ class Tries:
     not_before: float = 0.0  # our clock's
     failures: int = 0
     too_slow: int = 0  # runs that were stopped
+    deaths: int = 0  # inferences that died
     said: set[str] = field(default_factory=set)
 
     def is_due(self, now: float) -> bool:

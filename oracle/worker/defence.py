@@ -15,6 +15,7 @@ from oracle.inference.engine import Open
 from oracle.state.duties import State
 from oracle.state.store import Row
 from oracle.state.tries import forget_all_but
+from oracle.visible import hex_id
 from oracle.worker.turns import has_room
 
 log = structlog.get_logger()
@@ -83,8 +84,8 @@ class Defence:
         waiting: defaultdict[bytes, list[Row]] = defaultdict(list)
         for row in rows:
             if row.state is State.OPEN and row.id not in self.answers:
-                waiting[split_demand_id(row.duty.subject)[0]].append(row)
-        self._forget({split_demand_id(row.duty.subject)[0] for row in rows}, chain_time)
+                waiting[split_demand_id(row.duty.demand_id)[0]].append(row)
+        self._forget({split_demand_id(row.duty.demand_id)[0] for row in rows}, chain_time)
         # What failed before waits for the rest, or a few results could take up all the time.
         for dispute in sorted(waiting, key=lambda each: self._past[each].failures):
             first = waiting[dispute][0]
@@ -116,7 +117,7 @@ class Defence:
         self, dispute: bytes, rows: Sequence[Row], is_short: bool, chain_time: float
     ) -> None:
         is_all, rows = len(rows) <= MAX_PARTS, rows[:MAX_PARTS]
-        parts = tuple(split_demand_id(row.duty.subject)[1] for row in rows)
+        parts = tuple(split_demand_id(row.duty.demand_id)[1] for row in rows)
         part = NEXT_PART if self._past[dispute].failures else FIRST_PART
         task = Open(parts, patience=part * _left(rows[0], chain_time))
         future = self._ask(rows[0], task)
@@ -133,14 +134,14 @@ class Defence:
             found = serialization.load(done.future.result(), tuple[bytes, ...])
             for row, answer in zip(done.rows, found, strict=True):
                 self.answers[row.id] = answer
-            log.info("opened our trace", dispute=dispute.hex(), parts=len(done.rows))
+            log.info("opened our trace", dispute=hex_id(dispute), parts=len(done.rows))
             self._past[dispute].failures = 0
             return
         past = self._past[dispute]
         past.began, past.not_before = -inf, now + self._retry
         past.failures += 1
         what = {"why": str(error)} if isinstance(error, OracleError) else {"exc_info": error}
-        log.error("demands cannot be answered yet", dispute=dispute.hex(), **what)
+        log.error("demands cannot be answered yet", dispute=hex_id(dispute), **what)
 
 
 def _left(row: Row, chain_time: float) -> float:

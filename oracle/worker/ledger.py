@@ -11,6 +11,7 @@ import structlog
 from oracle.state.duties import DutyKind, State
 from oracle.state.store import Row, Store
 from oracle.types import ModelId, Request, RequestId, Wei
+from oracle.visible import hex_id
 from oracle.worker.budget import PASSES, Budget, Liability, Load
 from oracle.worker.policy import Policy, refusal
 from oracle.worker.prices import PassTime, Prices
@@ -121,7 +122,7 @@ class Ledger:
         # Without the model there is no pass that could take time; nor does who waits for it again.
         if found is not None and request.model not in self._undefended:
             self._undefended.add(request.model)
-            model = "0x" + request.model.hex()
+            model = hex_id(request.model)
             log.error("an open result could not be defended now", model=model, why=str(found))
         return Liability(request.model, request.bond, 0.0, names_us=False)
 
@@ -147,4 +148,4 @@ class Ledger:
 
 
 def _request_id(row: Row) -> RequestId:
-    return RequestId(row.duty.subject)
+    return row.duty.request_id

@@ -20,8 +20,8 @@ from oracle.chain.events import (
     WindowMoved,
     Withdrawn,
 )
-from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, Finish, State
-from oracle.types import Address, ModelId, Request, RequestId, Wei
+from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, Finish, State, account_id
+from oracle.types import Address, DemandId, ModelId, Request, RequestId, Wei
 
 # Gas of propose and settle together without payload and callback, and for each byte of an output,
 # which stands in two transactions and an event: `./dev bench gas`. The queue's `quote` agrees.
@@ -118,16 +118,16 @@ def decide(
 
         case UnstakeStarted(operator=operator, available_at=available_at) if operator == me:
             # A second unstake starts the delay anew for both, so one withdrawal does for all.
-            account = bytes.fromhex(me[2:])
+            account = account_id(me)
             yield Close(DutyKind.WITHDRAW, account, State.SUPERSEDED, "more was unstaked")
             yield Duty(DutyKind.WITHDRAW, account, not_before=available_at)
 
         case Withdrawn(where=where, account=account) if account == me:
             # Anyone may call withdraw for us; before the delay is over it pays credits alone.
-            yield Close(DutyKind.WITHDRAW, bytes.fromhex(me[2:]), State.DONE, due_by=where.time)
+            yield Close(DutyKind.WITHDRAW, account_id(me), State.DONE, due_by=where.time)
 
 
-def _demands(request_id: RequestId, me: Address, disputes_of: DisputesOf) -> Iterator[bytes]:
+def _demands(request_id: RequestId, me: Address, disputes_of: DisputesOf) -> Iterator[DemandId]:
     """Yields the ids of demands made to us about a request, except in disputes that convicted
     us."""
     for dispute in disputes_of(request_id):

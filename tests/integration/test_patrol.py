@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from oracle import serialization
 from oracle.chain import transactions
 from oracle.chain.contracts import Disputes
+from oracle.chain.disputes import demand_id
 from oracle.chain.events import (
     DemandTimedOut,
     FraudCommitted,
@@ -24,7 +26,10 @@ from oracle.chain.events import (
     RequestCreated,
 )
 from oracle.chain.node import Call, Chain
-from oracle.chain.transactions import MAX_WAITING
+from oracle.chain.transactions import MAX_WAITING, Sender
+from oracle.challenger import records as challenging_records
+from oracle.challenger import sending as challenging
+from oracle.challenger.checking import Checking
 from oracle.challenger.policy import TRANSACTIONS
 from oracle.errors import InferenceFailed, InferenceTooSlow, ModelUnavailable, Reverted
 from oracle.exact.lowering.graph import lower
@@ -35,7 +40,7 @@ from oracle.inference.executor import Executor
 from oracle.inference.files import ModelFiles
 from oracle.inference.findings import read_finding
 from oracle.inference.opinions import Opinions
-from oracle.state.duties import DutyKind, State
+from oracle.state.duties import Duty, DutyKind, State
 from oracle.state.tries import RETRY
 from oracle.types import (
     LEAVES,
@@ -47,7 +52,12 @@ from oracle.types import (
     Status,
     Wei,
 )
+from oracle.worker import sending as answering
+from oracle.worker.answering import Answering
 from oracle.worker.budget import PASSES
+from oracle.worker.defence import Defence
+from oracle.worker.models import Models
+from oracle.worker.records import Records
 from tests import chains, courts
 from tests.chains import ETHER, World, address, variant
 from tests.courts import Challenger, Honest, Liar
@@ -56,6 +66,7 @@ from tests.liars import Lie, accuse
 from tests.networks import network
 from tests.silencers import SILENCERS
 
+PART = Part(0, LEAVES, 0, 1)
 REVEAL_PAUSE = courts.REVEAL // PASSES + 1
 
 
@@ -208,7 +219,6 @@ def test_a_challenger_that_is_wrong_gains_nothing(court: World, tmp_path: Path) 
 def test_a_copied_commitment_stops_nobody(court: World, tmp_path: Path) -> None:
     """Whoever sends it first: it is the challenger's, and the contract takes it once."""
     _, liar = disputed(court, tmp_path, Liar())
-    challenger = courts.hire(court, tmp_path)
 
     class Copied(Disputes):
         def commit(self, commitment: bytes) -> Call:
@@ -217,8 +227,8 @@ def test_a_copied_commitment_stops_nobody(court: World, tmp_path: Path) -> None:
                 court.send("stranger", call)
             return call
 
-    setup = challenger.patrol._setup
-    challenger.patrol._setup = replace(setup, disputes=Copied(court.chain, court.deployment))
+    copied = Copied(court.chain, court.deployment)
+    challenger = courts.hire(court, tmp_path, disputes=copied)
 
     fight(challenger, liar)
 
@@ -543,30 +553,97 @@ def test_a_second_node_that_is_behind_costs_no_further_run(court: World, tmp_pat
     assert len(court.all(FraudProven)) == 1
 
 
+def test_no_step_is_taken_for_another(court: World, tmp_path: Path) -> None:
+    """A demand that is wanted no more is no proof, nor a proof a demand."""
+    asked, liar = disputed(court, tmp_path, Liar())
+    challenger = courts.hire(court, tmp_path)
+    seen = set()
+    for _ in range(20):
+        challenger.tick()
+        liar.tick()
+        finding = challenger.patrol._checking.finding(asked.request_id)
+        if finding is None or court.all(OperatorSlashed):
+            continue
+        wanted = DutyKind.DEMAND if finding.question is not None else DutyKind.PROVE
+        step = challenger.patrol._sending._step
+        made = [
+            kind
+            for kind in (DutyKind.DEMAND, DutyKind.PROVE)
+            if step(kind, asked.request_id) is not None
+        ]
+        assert made == [wanted]
+        seen.add(wanted)
+    assert seen == {DutyKind.DEMAND, DutyKind.PROVE}
+
+
+def test_duties_of_a_worker_are_left_alone(court: World, tmp_path: Path) -> None:
+    """Somebody may give both programs of an account the same state."""
+    asked, _ = disputed(court, tmp_path, Honest())
+    challenger = courts.hire(court, tmp_path)
+    for kind in (DutyKind.PROPOSE, DutyKind.SETTLE):
+        challenger.store.take(Duty(kind, asked.request_id), asked.where)
+    challenger.store.take(Duty(DutyKind.REVEAL, demand_id(bytes(32), PART)), asked.where)
+
+    challenger.work()
+
+    assert len(challenger.store.duties(State.OPEN)) == 3
+    assert court.chain.nonce(address("challenger")) == 0
+
+
+def test_ids_in_logs_are_as_commands_take_them(court: World, tmp_path: Path) -> None:
+    """`exactum dispute show` takes no id without 0x."""
+    with capture_logs() as logged:
+        asked, liar = disputed(court, tmp_path, Liar())
+        challenger = courts.hire(court, tmp_path)
+        challenger.tick(3)
+        pursued = challenger.patrol.summary().pursued
+        fight(challenger, liar)
+
+    assert pursued == ("0x" + asked.request_id.hex(),)
+    ids = [each for line in logged for each in line.values() if is_hex(each)]
+    assert len(ids) > 10 and all(each.startswith("0x") for each in ids)
+
+
+def is_hex(value: object) -> bool:
+    text = value.removeprefix("0x") if isinstance(value, str) else ""
+    return len(text) >= 40 and not set(text.lower()) - set("0123456789abcdef")
+
+
 # What is kept
 
 
 def kept(program: object) -> dict[str, object]:
-    """All that a program keeps by what it works on. Of models it may remember more."""
-    held = {name: value for name, value in vars(program).items() if name != "_turns"}
-    return {name: each for name, each in held.items() if isinstance(each, dict | set) and each}
+    """All that a program and its parts keep by what they work on. Of models they may remember
+    more."""
+    found: dict[str, object] = {}
+    for name, value in vars(program).items():
+        if isinstance(value, PARTS):
+            found |= kept(value)
+        elif isinstance(value, dict | set) and value and name != "_turns":
+            found[name] = value
+    return found
+
+
+PARTS = (
+    *(Checking, challenging.Sending, challenging_records.Records),
+    *(Answering, Defence, Models, answering.Sending, Records, Sender),
+)
 
 
 def test_a_challenger_keeps_nothing_of_what_has_ended(court: World, tmp_path: Path) -> None:
     """A finding holds up to a mebibyte, and there is one for each lie."""
     _, liar = disputed(court, tmp_path, Liar())
     challenger = courts.hire(court, tmp_path)
-    sender = challenger.patrol._setup.sender
     court.chain.rpc("evm_setAutomine", [False])
     challenger.tick(3)
-    assert kept(challenger.patrol).keys() >= {"_found", "_tries"} and kept(sender)
+    assert kept(challenger.patrol).keys() == {"_found", "_tries", "_handed_over"}
     court.chain.rpc("evm_setAutomine", [True])
     court.chain.rpc("evm_mine", [])
 
     fight(challenger, liar)
 
     assert {row.state for row in challenger.rows()} <= {State.DONE, State.SUPERSEDED}
-    assert kept(challenger.patrol) == kept(sender) == {}
+    assert kept(challenger.patrol) == {}
 
 
 def test_a_worker_keeps_nothing_of_what_has_ended(court: World, tmp_path: Path) -> None:
@@ -574,21 +651,19 @@ def test_a_worker_keeps_nothing_of_what_has_ended(court: World, tmp_path: Path) 
     courts.demand(court, asked, Part(0, LEAVES, 0, 1))
     honest.tick(3)
     honest.answers.is_silent = False  # type: ignore[attr-defined]
-    assert kept(honest.service).keys() >= {"_tries", "_demands"}
-    assert kept(honest.service._defence).keys() == {"_past"}
+    assert kept(honest.service).keys() == {"_tries", "_demands", "_past"}
 
     court.skip(REVEAL_PAUSE)
     honest.work()
     assert len(court.all(PartRevealed)) == 1
     # A pass over the same trace must wait, whether or not a demand is open now.
-    assert kept(honest.service._defence).keys() == {"_past"}
+    assert kept(honest.service).keys() == {"_past"}
     court.skip(courts.REACTION + chains.WINDOW)
     honest.work()
     honest.work()
 
     assert {row.state for row in honest.rows()} == {State.DONE, State.SUPERSEDED}
-    assert kept(honest.service) == kept(honest.service._defence) == {}
-    assert kept(honest.service._setup.sender) == {}
+    assert kept(honest.service) == {}
 
 
 # What would silence a challenger

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from oracle.chain import transactions
 from oracle.chain.events import CallbackFailed, RequestSettled, ResultProposed
 from oracle.chain.node import Call
+from oracle.challenger import sending as challenger
 from oracle.errors import (
     ChainError,
     InferenceFailed,
@@ -27,10 +28,11 @@ from oracle.errors import (
     WrongPayloadLength,
 )
 from oracle.inference.executor import Ran
-from oracle.state.duties import DutyKind, State
+from oracle.state.duties import Duty, DutyKind, State
 from oracle.state.tries import RETRY
 from oracle.types import DType, ModelId, Signature, Status, TensorType, Wei
-from oracle.worker.service import TRIES
+from oracle.worker.answering import DEATHS
+from oracle.worker.sending import SENDABLE
 from oracle.worker.turns import SHORT
 from tests.chains import (
     BOND,
@@ -604,8 +606,8 @@ def test_tick_tries_again_when_an_inference_dies(embedded: World, hire: Hire) ->
     embedded.stake()
     asked = embedded.ask(embedded.publish())
     died = InferenceFailed("it took too long")
-    worker = hire(embedded, answers=Answers(failures=[died] * (TRIES - 1)))
-    for _ in range(TRIES):
+    worker = hire(embedded, answers=Answers(failures=[died] * (DEATHS - 1)))
+    for _ in range(DEATHS):
         worker.work()
         worker.wait(RETRY)
 
@@ -618,8 +620,8 @@ def test_tick_misses_with_a_note_when_an_inference_dies_each_time(
     embedded.stake()
     asked = embedded.ask(embedded.publish())
     died = InferenceFailed("it took too long")
-    worker = hire(embedded, answers=Answers(failures=[died] * TRIES))
-    for _ in range(TRIES + 1):
+    worker = hire(embedded, answers=Answers(failures=[died] * DEATHS))
+    for _ in range(DEATHS + 1):
         worker.work()
         worker.wait(RETRY)
 
@@ -850,6 +852,22 @@ def test_tick_sends_nothing_in_a_dry_run(embedded: World, hire: Hire) -> None:
 
 
 # What must not stop it.
+
+
+def test_tick_leaves_duties_of_a_challenger_alone(embedded: World, hire: Hire) -> None:
+    """Somebody may give both programs of an account the same state."""
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    worker = hire(embedded)
+    foreign = {*challenger.SENDABLE, DutyKind.CHECK, DutyKind.PURSUE}.difference(SENDABLE)
+    for kind in foreign:
+        worker.store.take(Duty(kind, asked.request_id), asked.where)
+
+    worker.work()
+
+    assert embedded.status(asked) is Status.PROPOSED
+    left = {row.duty.kind for row in worker.store.duties(State.OPEN)}
+    assert left == foreign | {DutyKind.SETTLE}
 
 
 def test_tick_goes_on_when_an_event_is_stuck(embedded: World, hire: Hire) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from oracle.visible import MOST, visible, visible_lines
+from oracle.visible import MOST, hex_id, visible, visible_lines
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,7 @@ def test_visible_bounds_what_is_shown():
 
 def test_visible_lines_keeps_lines_alone():
     assert visible_lines("one\n\x1b[2Jtwo\r\n") == "one\n\\x1b[2Jtwo\\r\n"
+
+
+def test_hex_id_is_what_commands_take() -> None:
+    assert hex_id(b"\x0f\xf0") == "0x0ff0"
