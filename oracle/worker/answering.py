@@ -73,10 +73,11 @@ class Answering:
         self._turns: dict[Turn, int] = {}  # which one it was last
         self._turn = 0  # the last one
         self._look_again = 0.0  # when what was declined is looked at again
+        self._has_accepted = False  # something that was declined: the next round begins it
 
     @property
     def is_idle(self) -> bool:
-        return not self._running and not self._prices.waiting
+        return not self._running and not self._prices.waiting and not self._has_accepted
 
     def work(self, now: float, chain_time: float) -> None:
         """Works one round."""
@@ -85,12 +86,15 @@ class Answering:
                 del self._running[duty_id]
                 self._take(run, now)
         self._prices.collect(now)
+        self._has_accepted = False
         rows = self._store.duties(State.OPEN, kind=DutyKind.PROPOSE)
         begun = [row for row in rows if row.id in self._running or self.is_computed(row)]
         ids = {row.id for row in begun}
         waiting = [row for row in rows if row.id not in ids and self._is_due(row, now)]
         declined = self._declined(now, chain_time)
         load = self._load(begun, now) if waiting or declined else None
+        if load is None and declined:
+            self._look_again = now  # as soon as what is open is priced
         if load is not None:
             gas_price = self._chain.gas_price()
             self._reconsider(declined, load, gas_price, now)
@@ -124,10 +128,13 @@ class Answering:
         """Takes on, for the next round, what was declined and is not to be any more."""
         for row in rows:
             weighed = self._weigh(row, load, gas_price, now)
+            if weighed is None:
+                self._look_again = now  # as soon as its price is known
             if isinstance(weighed, Liability):
                 load.add(weighed)
             if isinstance(weighed, (Liability, BaseException)):
                 self._store.accept(row)
+                self._has_accepted = True
 
     def _begin(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
         by_duty = {row.id: row for row in rows}
