@@ -227,8 +227,8 @@ def test_a_model_holds_its_share_until_a_window_is_over(court: World, tmp_path: 
 
 
 def test_bonds_at_risk_are_bounded_also_within_one_round(court: World, tmp_path: Path) -> None:
-    asked = asked_of(court, 5, bond=BOND)
-    worker = workers.hire(court, tmp_path, answers=Honest(), max_exposure=Wei(3 * BOND - 1))
+    asked = asked_of(court, 5, bond=2 * BOND)
+    worker = workers.hire(court, tmp_path, answers=Honest(), max_exposure=Wei(6 * BOND - 1))
 
     worker.tick(3)
     worker.work()

@@ -19,7 +19,7 @@ from oracle.exact.lowering.graph import lower
 from oracle.samples import Sample, breast_cancer, gradient_boosting
 from oracle.types import Assurance, Model, ModelId, RequestId, Wei
 
-BOND = Wei(ETHER // 100)
+BOND = Wei(ETHER // 50)
 TIMEOUT = 8  # seconds, of the request that nobody answers
 
 
