@@ -28,8 +28,9 @@ from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
 from oracle.inference.engine import Exact, Infer, Open, Task
 from oracle.inference.executor import Ran
+from oracle.state.agenda import Row
 from oracle.state.duties import State
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.types import Model, ModelId, Part, RequestId, Wei
 from tests import chains
 from tests.chains import PEOPLE, World, address

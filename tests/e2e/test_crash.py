@@ -94,7 +94,7 @@ def ending(world: World, state: str) -> Ending:
         duties=Counter(row.state for row in store.duties(*State)),
         is_waiting=bool(store.waiting()),
     )
-    store.close_engine()
+    store.close()
     return found
 
 

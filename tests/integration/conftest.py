@@ -17,4 +17,4 @@ def hire(tmp_path: Path) -> Iterator[Hire]:
 
     yield hiring
     for worker in hired:
-        worker.store.close_engine()
+        worker.store.close()

@@ -177,7 +177,7 @@ def test_a_model_whose_trace_could_not_be_shown_is_declined_and_others_are_answe
     assert f"within {REVEAL} s" in reason and reason.endswith("s of one process")
 
     # A restart forgets nothing.
-    worker.store.close_engine()
+    worker.store.close()
     again, second = hired(), courts.ask(court, light, seed=2)
     settle(again, lambda: court.status(second) is Status.PROPOSED)
     court.skip(300)

@@ -163,7 +163,7 @@ def test_a_challenger_that_starts_anew_each_round_convicts_too(
     for _ in range(40):
         challenger = courts.hire(court, tmp_path)
         challenger.tick(2)
-        challenger.store.close_engine()
+        challenger.store.close()
         liar.tick()
 
     assert len(court.all(FraudProven)) == 1

@@ -31,7 +31,7 @@ PATIENCE = 30.0
 def outbox(tmp_path: Path) -> Iterator[Store]:
     store = Store(f"sqlite:///{tmp_path}/state.db", 1, address("dead"), ME.address)
     yield store
-    store.close_engine()
+    store.close()
 
 
 def sender(world: World, outbox: object, chain: Chain | None = None, **options: Any) -> Sender:

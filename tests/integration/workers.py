@@ -11,8 +11,9 @@ from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
 from oracle.exact.proofs.cost import Calibration, Unit
 from oracle.inference.executor import Ran
+from oracle.state.agenda import Row
 from oracle.state.duties import DutyKind, State
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.types import Model
 from oracle.worker.policy import Policy
 from oracle.worker.service import Service, Setup

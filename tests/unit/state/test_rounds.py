@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         f"sqlite:///{tmp_path}/state.db", 1, Address("0x" + "Ab" * 20), address("operator")
     )
     yield opened
-    opened.close_engine()
+    opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,7 @@ def open_store(url: str) -> Iterator[Open]:
 
     yield opened
     for store in stores:
-        store.close_engine()
+        store.close()
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_store_opens_its_own_state_again(open_store: Open) -> None:
 def test_store_refuses_the_state_of_another(open_store: Open, other: dict[str, object]) -> None:
     open_store()
 
-    with pytest.raises(ConfigError, match=f"belongs to operator {ME} on chain 31337"):
+    with pytest.raises(ConfigError, match=f"belongs to account {ME} on chain 31337"):
         open_store(**other)
 
 
@@ -670,7 +670,7 @@ def test_close_leaves_duties_to_their_event_when_the_transaction_succeeded(store
     advance(store, ASKED, propose())
     store.record(sent(duties=[1]))
 
-    store.close(0, Outcome.SUCCEEDED, b"0 ", 99)
+    store.close_nonce(0, Outcome.SUCCEEDED, b"0 ", 99)
 
     assert (states(store), store.waiting()) == ([State.SENT], [])
 
@@ -682,7 +682,7 @@ def test_close_opens_duties_again_when_it_did_not(store: Store, outcome: Outcome
     store.record(sent(duties=[1]))
     store.record(sent(duties=[1, 2], name="raised"))
 
-    store.close(0, outcome, None, 0)
+    store.close_nonce(0, outcome, None, 0)
 
     assert (states(store), store.waiting()) == ([State.OPEN, State.OPEN], [])
 
@@ -692,7 +692,7 @@ def test_close_opens_no_duty_that_has_ended_meanwhile(store: Store) -> None:
     store.record(sent(duties=[1]))
     advance(store, proposed(ASKED), Close(DutyKind.PROPOSE, ID, State.SUPERSEDED))
 
-    store.close(0, Outcome.FAILED, b"0 ", 99)
+    store.close_nonce(0, Outcome.FAILED, b"0 ", 99)
 
     assert states(store) == [State.SUPERSEDED]
 
@@ -702,7 +702,7 @@ def test_close_leaves_other_nonces_waiting(store: Store) -> None:
     store.record(sent(0))
     store.record(sent(1, duties=[1]))
 
-    store.close(0, Outcome.FAILED, None, 0)
+    store.close_nonce(0, Outcome.FAILED, None, 0)
 
     assert [each.nonce for each in store.waiting()] == [1]
     assert states(store) == [State.SENT]
@@ -712,9 +712,9 @@ def test_close_is_harmless_when_repeated(store: Store) -> None:
     """As after a crash between the chain's answer and ours."""
     advance(store, ASKED, propose())
     store.record(sent(duties=[1]))
-    store.close(0, Outcome.SUCCEEDED, b"0 ", 99)
+    store.close_nonce(0, Outcome.SUCCEEDED, b"0 ", 99)
 
-    store.close(0, Outcome.DISPLACED, None, 0)
+    store.close_nonce(0, Outcome.DISPLACED, None, 0)
 
     assert states(store) == [State.SENT]
 
@@ -729,13 +729,13 @@ def test_spent_is_what_was_mined_and_what_may_be(store: Store) -> None:
     for nonce in range(4):
         store.record(sent(nonce, **values))
     store.record(sent(1, name="raised", **{**values, "fees": Fees(Wei(20), None)}))
-    store.close(0, Outcome.SUCCEEDED, b"0 ", 30)
+    store.close_nonce(0, Outcome.SUCCEEDED, b"0 ", 30)
     assert store.spent() == (30 * 10 + 7) + 3 * (100 * 10 + 7) + (100 * 20 + 7)
 
-    store.close(1, Outcome.FAILED, b"1 raised", 40)
+    store.close_nonce(1, Outcome.FAILED, b"1 raised", 40)
     assert store.spent() == (30 * 10 + 7) + 40 * 20 + 2 * (100 * 10 + 7)
 
-    store.close(2, Outcome.DISPLACED, None, 0)
+    store.close_nonce(2, Outcome.DISPLACED, None, 0)
     assert store.spent() == (30 * 10 + 7) + 40 * 20 + (100 * 10 + 7)
 
 
