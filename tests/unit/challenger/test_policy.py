@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -50,11 +51,11 @@ from oracle.challenger.policy import (
 from oracle.exact.proofs.evidence import ClaimKind
 from oracle.inference.findings import Finding, Fraud, Question
 from oracle.state.duties import Close, Duty, DutyKind, Finish, Postpone, State
-from oracle.types import VALUE_TREE, Address, Demand, ModelId, Part, Verdict, Wei
+from oracle.types import VALUE_TREE, AccountId, Address, Demand, ModelId, Part, Verdict, Wei
 from tests.chains import BOND, FEE, GWEI, URI, address, created, model, proposed, request, where
 
 ME, OPERATOR, STRANGER = address("challenger"), address("operator"), address("stranger")
-ACCOUNT = bytes.fromhex(ME[2:])
+ACCOUNT = AccountId(bytes.fromhex(ME[2:]))
 ASKED = created()
 ID = ASKED.request_id
 KEY, OTHER_KEY, HASH = b"\x0d" * 32, b"\x0e" * 32, b"\x0f" * 32
@@ -62,13 +63,13 @@ PART = Part(VALUE_TREE, 0, 0, 4)
 WRONG = [DutyKind.PURSUE, DutyKind.CHECK, *STEPS]
 
 
-def policy(**changes: object) -> Policy:
+def policy(**changes: Any) -> Policy:
     return replace(Policy(ME), **changes)
 
 
 def decided(
     event: Event, by: Policy | None = None, disputes: Sequence[Dispute] = (), *, known: bool = True
-) -> list[object]:
+) -> list[Any]:
     requests = {ID: ASKED.request} if known else {}
     return list(decide(event, by or policy(), requests.get, lambda _: disputes))
 
@@ -158,7 +159,7 @@ def test_decide_is_done_when_the_fraud_is_proven(who: Address, state: State) -> 
     ]
 
 
-CONVICTIONS = [
+CONVICTIONS: list[FraudProven | DemandTimedOut] = [
     FraudProven(where(9, time=2000), ID, KEY, STRANGER, Verdict(0, 0, 1, 2)),
     DemandTimedOut(where(9, time=2000), ID, KEY, PART),
 ]

@@ -1,6 +1,7 @@
 """What an operator owes, event by event, and what it declines. Pure: no chain, no store."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,7 @@ from oracle.chain.events import (
 from oracle.state.duties import Close, Decline, Duty, DutyKind, Finish, State
 from oracle.types import (
     VALUE_TREE,
+    AccountId,
     Address,
     Demand,
     ModelId,
@@ -65,18 +67,18 @@ from tests.chains import (
 )
 
 ME = address("operator")
-ACCOUNT = bytes.fromhex(ME[2:])
+ACCOUNT = AccountId(bytes.fromhex(ME[2:]))
 MODEL = ModelId(b"\x33" * 32)
 GAS_PRICE = Wei(GWEI)
 ASKED = created()
 ID = ASKED.request_id
 
 
-def policy(**changes: object) -> Policy:
+def policy(**changes: Any) -> Policy:
     return replace(Policy(ME), **changes)
 
 
-def decided(event: Event, *known: RequestCreated, by: Policy | None = None) -> list[object]:
+def decided(event: Event, *known: RequestCreated, by: Policy | None = None) -> list[Any]:
     requests = {asked.request_id: asked.request for asked in known}
     return list(decide(event, by or policy(), GAS_PRICE, requests.get))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -246,7 +247,7 @@ def test_open_parts_computes_no_more_than_it_needs_once_the_roots_are_known(monk
     assert passes == [{2}]
 
 
-def counted(monkeypatch) -> list[object]:
+def counted(monkeypatch) -> list[Any]:
     """What is wanted of each run from now on."""
     passes: list[object] = []
     each = Runner.each
