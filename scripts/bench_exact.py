@@ -39,6 +39,7 @@ from oracle.exact.run import Runner
 from oracle.inference.onnxruntime import SecondOpinion
 from oracle.tensor import Array
 from scripts.models import RealModel, more_networks, networks, tabular
+from scripts.prose import wrapped
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/benchmarks.md"
 MEGABYTE = 1e6
@@ -327,10 +328,13 @@ def _page(
     lines = [
         "# Benchmarks",
         "",
-        "Written by `./dev bench exact --write`: medians, exact inference and onnxruntime's default"
-        f" session in turns, one thread each ({machine}, Python {platform.python_version()})."
-        " OpenBLAS chooses its kernels for the processor, whatever OPENBLAS_CORETYPE says."
-        " Memory ratio: numpy's peak, prepared kernels included, over weights and live tensors.",
+        wrapped(
+            "Written by `./dev bench exact --write`: medians, exact inference and onnxruntime's"
+            f" default session in turns, one thread each ({machine}, Python"
+            f" {platform.python_version()}). OpenBLAS chooses its kernels for the processor,"
+            " whatever OPENBLAS_CORETYPE says. Memory ratio: numpy's peak, prepared kernels"
+            " included, over weights and live tensors."
+        ),
         "",
         "## Networks",
         "",
