@@ -7,15 +7,9 @@ import pytest
 
 from oracle.chain.disputes import demand_id, replay
 from oracle.chain.events import (
-    CallbackFailed,
-    CallbackRetried,
     DemandTimedOut,
     Event,
-    FraudCommitted,
     FraudProven,
-    ModelDeprecated,
-    ModelPublished,
-    ModelUriAdded,
     OperatorSlashed,
     PartDemanded,
     PartRevealed,
@@ -25,7 +19,6 @@ from oracle.chain.events import (
     RequestReopened,
     RequestSettled,
     StakeAdded,
-    TraceRevealed,
     UnstakeStarted,
     WindowMoved,
     Withdrawn,
@@ -51,20 +44,8 @@ from oracle.worker.policy import (
     objection,
     shortfall,
 )
-from tests.chains import (
-    BOND,
-    ETHER,
-    FEE,
-    GWEI,
-    ROYALTY,
-    URI,
-    address,
-    created,
-    model,
-    proposed,
-    request,
-    where,
-)
+from tests.chains import BOND, ETHER, FEE, GWEI, ROYALTY, address, created, proposed, request, where
+from tests.events import KEY, PART, STRANGER, demand, of_others
 
 ME = address("operator")
 ACCOUNT = AccountId(bytes.fromhex(ME[2:]))
@@ -177,9 +158,6 @@ def test_decide_keeps_a_withdrawal_that_was_not_due_when_credits_were_paid() -> 
     assert close.due_by == 900
 
 
-STRANGER = address("stranger")
-
-
 # Disputes.
 
 
@@ -203,13 +181,8 @@ def test_decide_collects_what_was_prepaid_however_the_request_ends(end: Event) -
     assert Duty(DutyKind.COLLECT, demand_id(bytes(32), part), not_before=end.where.time) in found
 
 
-PART = Part(VALUE_TREE, 0, 0, 1)
-KEY = bytes(32)
-
-
 def demanded(operator: Address = ME) -> PartDemanded:
-    demand = Demand(KEY, PART, bytes(32), 1, 0, 0, STRANGER, Wei(7), 100)
-    return PartDemanded(where(8), ID, operator, demand)
+    return PartDemanded(where(8), ID, operator, demand(STRANGER, deadline=100))
 
 
 def test_decide_settles_later_when_the_window_moved() -> None:
@@ -257,20 +230,10 @@ def test_decide_has_collected_when_we_were_paid_back() -> None:
 @pytest.mark.parametrize(
     "event",
     [
+        *of_others(ASKED),
         WindowMoved(where(), ID, STRANGER, proposed(ASKED, who="rival").proposal),
-        demanded(STRANGER),
-        PrepaidCollected(where(), KEY, STRANGER, Wei(7)),
-        FraudCommitted(where(), KEY, STRANGER),
-        TraceRevealed(where(), ID, KEY, KEY),
-        ModelPublished(where(), MODEL, model(ME), URI, b""),
-        ModelUriAdded(where(), MODEL, URI),
-        ModelDeprecated(where(), MODEL, None),
-        CallbackFailed(where(), ID, STRANGER, b""),
-        CallbackRetried(where(), ID, STRANGER),
         StakeAdded(where(), ME, Wei(1), Wei(1)),
         OperatorSlashed(where(), ME, STRANGER, BOND, Wei(1), Wei(1), 1),
-        UnstakeStarted(where(), STRANGER, Wei(5), 777),
-        Withdrawn(where(), STRANGER, Wei(5)),
     ],
     ids=lambda event: type(event).__name__,
 )
