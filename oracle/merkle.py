@@ -25,8 +25,8 @@ the EVM a leaf is four aligned words straight from calldata and an inner node is
 0x00–0x40, with no shifting of bytes.
 
 A verifier must take the depth from the static type, demand index < leaves, and demand that the
-padding of the last leaf is zero. `verify` does the first two; `padding_is_zero` the third. A prover
-is thus free in nothing: one tensor has one root.
+padding of the last leaf is zero. `verify_run` does the first two; `run_padding_is_zero` the third.
+A prover is thus free in nothing: one tensor has one root.
 """
 
 import sys
@@ -51,10 +51,10 @@ _MANY, _MANY_ONCE_LOADED = 64, 8
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """One leaf and the hashes beside its path, lowest first."""
+    """A program's record and the hashes beside its path, lowest first."""
 
     index: int
-    leaf: bytes
+    record: bytes
     siblings: tuple[bytes, ...]
 
 
@@ -217,11 +217,6 @@ def leaves_of(data: bytes) -> tuple[bytes, ...]:
     return tuple(padded[at : at + LEAF] for at in range(0, len(padded), LEAF))
 
 
-def root(leaves: Sequence[bytes]) -> bytes:
-    """Computes the root over 128-byte leaves."""
-    return combined_root(_leaf_hashes(leaves), keccak256(ZERO_LEAF))
-
-
 def tensor_root(array: Array) -> bytes:
     """Computes the root that commits to every bit of a tensor whose type the verifier knows."""
     height = depth_of(leaf_count(array.nbytes))
@@ -250,42 +245,9 @@ def records_root(records: Sequence[bytes]) -> bytes:
     return combined_root([_record_hash(record) for record in records], bytes(32))
 
 
-def open(leaves: Sequence[bytes], index: int) -> Opening:
-    """Proves that `leaves[index]` is at that place under `root(leaves)`."""
-    return Opening(index, leaves[index], open_nodes(leaves, 0, index, 1).siblings)
-
-
-def open_run(leaves: Sequence[bytes], first: int, count: int) -> Run:
-    """Proves that `count` ≥ 1 leaves from `first` on are at their places."""
-    assert 0 <= first < first + count <= len(leaves), (first, count, len(leaves))
-    found = open_nodes(leaves, 0, first, count)
-    return Run(first, tuple(leaves[first : first + count]), found.siblings)
-
-
-def open_nodes(leaves: Sequence[bytes], height: int, first: int, count: int) -> Nodes:
-    """Proves `count` ≥ 1 nodes of that height, each the root of 2^height leaves."""
-    return nodes_of(_leaf_hashes(leaves), keccak256(ZERO_LEAF), height, first, count)
-
-
-def nodes_of(hashes: list[bytes], padding: bytes, height: int, first: int, count: int) -> Nodes:
-    """Proves nodes as `open_nodes` does, in any tree that is given by its lowest nodes and by the
-    padding beyond them."""
-    return Levels(hashes, padding).nodes(height, first, count)
-
-
 def record_levels(records: Sequence[bytes]) -> Levels:
     """Builds the tree of a program's records."""
     return Levels([_record_hash(record) for record in records], bytes(32))
-
-
-def open_record(records: Sequence[bytes], index: int) -> Opening:
-    """Proves that `records[index]` is at that place under `records_root(records)`."""
-    return Opening(index, records[index], record_levels(records).nodes(0, index, 1).siblings)
-
-
-def verify_opening(root: bytes, length: int, opening: Opening) -> bool:
-    """Says whether `opening` is a leaf of the tensor of `length` bytes whose root is `root`."""
-    return len(opening.leaf) == LEAF and _leads_to(root, leaf_count(length), opening)
 
 
 def run_root(length: int, run: Run) -> bytes | None:
@@ -335,12 +297,10 @@ def run_padding_is_zero(length: int, run: Run) -> bool:
 
 def verify_record(root: bytes, count: int, opening: Opening) -> bool:
     """Says whether `opening` is one of the `count` records under `root`."""
-    return _is_record(opening.leaf) and _leads_to(root, count, opening)
-
-
-def padding_is_zero(length: int, opening: Opening) -> bool:
-    """Says whether the bytes of the leaf beyond the tensor's `length` are zero."""
-    return not any(opening.leaf[max(0, length - opening.index * LEAF) :])
+    if not _is_record(opening.record):
+        return False
+    nodes = Nodes(0, opening.index, (keccak256(opening.record),), opening.siblings)
+    return nodes_root(count, nodes) == root
 
 
 def _is_record(record: bytes) -> bool:
@@ -405,13 +365,3 @@ def _digests(data: bytes, length: int) -> bytes:
 
 def _split(hashes: bytes) -> list[bytes]:
     return [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
-
-
-def _leads_to(root: bytes, count: int, opening: Opening) -> bool:
-    if not 0 <= opening.index < count or len(opening.siblings) != depth_of(count):
-        return False
-    node, index = keccak256(opening.leaf), opening.index
-    for sibling in opening.siblings:
-        node = keccak256(sibling + node if index & 1 else node + sibling)
-        index >>= 1
-    return node == root

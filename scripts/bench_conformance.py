@@ -7,7 +7,6 @@ test holds on to.
 import argparse
 import json
 import sys
-import textwrap
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from scripts.prose import wrapped
 from tests.conformance.cases import FAILED, PASSED, REFUSED, Outcome, cases, outcome
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,15 +52,19 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     lines = [
         "# Conformance",
         "",
-        "Written by `./dev bench conformance --write`: ONNX's own node cases (`onnx.backend.test`),"
-        " each within its own tolerance, integers equal.",
+        wrapped(
+            "Written by `./dev bench conformance --write`: ONNX's own node cases"
+            " (`onnx.backend.test`), each within its own tolerance, integers equal."
+        ),
         "",
-        f"Of {len(outcomes)} cases {total[PASSED]} pass, {total[FAILED]} fail and {total[REFUSED]}"
-        f" are refused. Of the {sum(of_covered.values())} cases of the {len(covered)} ops that the"
-        f" law covers, {of_covered[PASSED]} pass, {of_covered[FAILED]} fail and"
-        f" {of_covered[REFUSED]} are refused. In {frozen} that pass, inputs but the first (shapes,"
-        " axes, indices, scales) were made constants, as exporters make them; without that the law"
-        " refuses shapes that depend on inputs.",
+        wrapped(
+            f"Of {len(outcomes)} cases {total[PASSED]} pass, {total[FAILED]} fail and"
+            f" {total[REFUSED]} are refused. Of the {sum(of_covered.values())} cases of the"
+            f" {len(covered)} ops that the law covers, {of_covered[PASSED]} pass,"
+            f" {of_covered[FAILED]} fail and {of_covered[REFUSED]} are refused. In {frozen} that"
+            " pass, inputs but the first (shapes, axes, indices, scales) were made constants, as"
+            " exporters make them; without that the law refuses shapes that depend on inputs."
+        ),
         "",
         "| op | passed | failed | refused | why refused |",
         "|---|--:|--:|--:|---|",
@@ -72,7 +76,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     failed = [each for each in outcomes if each.result == FAILED]
     lines += [f"- {each.case}: {each.why}" for each in failed]
     if any("align_corners" in each.case for each in failed):
-        lines += ["", *textwrap.wrap(ALIGN_CORNERS, 120)]
+        lines += ["", wrapped(ALIGN_CORNERS)]
     return "\n".join(lines).rstrip() + "\n"
 
 

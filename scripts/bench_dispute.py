@@ -61,6 +61,7 @@ from oracle.merkle import depth_of
 from oracle.tensor import Array, to_bytes
 from oracle.types import VALUE_TREE, Assurance, Model, ModelId, Part, Wei
 from scripts.models import RealModel, networks, tabular
+from scripts.prose import wrapped
 from tests.unit.exact.files import file, node, tensor
 
 T = TypeVar("T")
@@ -601,7 +602,7 @@ def write(tables: Sequence[tuple[str, Sequence[str], Sequence[tuple[str, ...]]]]
         " element that opens most leaves; collecting and withdrawing money is not in it. Calldata"
         " in bytes."
     )
-    lines = [before, "", HEADING, "", intro, ""]
+    lines = [before, "", HEADING, "", wrapped(intro), ""]
     for title, head, rows in tables:
         lines += [f"### {title}", "", *markdown(head, rows)]
     PAGE.write_text("\n".join(lines))

@@ -29,16 +29,17 @@ import threadpoolctl  # type: ignore[import-untyped, unused-ignore]
 from rich.console import Console
 from rich.table import Table
 
+from oracle import merkle
 from oracle.errors import ModelRefused, OracleError
 from oracle.exact.lowering.graph import lower
 from oracle.exact.pages import keep_pages
 from oracle.exact.program import Program
 from oracle.exact.proofs.inspect import live_bytes, weight_bytes
-from oracle.exact.proofs.trace import value_roots
 from oracle.exact.run import Runner
 from oracle.inference.onnxruntime import SecondOpinion
 from oracle.tensor import Array
 from scripts.models import RealModel, more_networks, networks, tabular
+from scripts.prose import wrapped
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/benchmarks.md"
 MEGABYTE = 1e6
@@ -177,7 +178,7 @@ def hashing() -> dict[str, float]:
     rng = np.random.default_rng(0)
     values = [rng.standard_normal(size, np.float32) for size in (1 << 22, *[1 << 16] * 64)]
     size = sum(value.nbytes for value in values) / MEGABYTE
-    (seconds,) = _medians([lambda: value_roots(values)], 0)
+    (seconds,) = _medians([lambda: [merkle.tensor_root(value) for value in values]], 0)
     return {"one_core": round(size / seconds, 1)}
 
 
@@ -327,10 +328,13 @@ def _page(
     lines = [
         "# Benchmarks",
         "",
-        "Written by `./dev bench exact --write`: medians, exact inference and onnxruntime's default"
-        f" session in turns, one thread each ({machine}, Python {platform.python_version()})."
-        " OpenBLAS chooses its kernels for the processor, whatever OPENBLAS_CORETYPE says."
-        " Memory ratio: numpy's peak, prepared kernels included, over weights and live tensors.",
+        wrapped(
+            "Written by `./dev bench exact --write`: medians, exact inference and onnxruntime's"
+            f" default session in turns, one thread each ({machine}, Python"
+            f" {platform.python_version()}). OpenBLAS chooses its kernels for the processor,"
+            " whatever OPENBLAS_CORETYPE says. Memory ratio: numpy's peak, prepared kernels"
+            " included, over weights and live tensors."
+        ),
         "",
         "## Networks",
         "",

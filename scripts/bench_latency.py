@@ -63,6 +63,7 @@ from oracle.exact.lowering.graph import lower
 from oracle.samples import Sample
 from oracle.tensor import to_bytes
 from oracle.types import Assurance, Model, ModelId, RequestId, Signature, Status, Wei
+from scripts.prose import wrapped
 from tests.unit.exact.files import file, tensor
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -436,7 +437,7 @@ def section(rows: Sequence[tuple[str, ...]], layers: int) -> str:
     )
     lines = ["| " + " | ".join(HEAD) + " |", "|---|" + "--:|" * (len(HEAD) - 1)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([HEADING, "", intro, "", *lines, "", ""])
+    return "\n".join([HEADING, "", wrapped(intro), "", *lines, "", ""])
 
 
 def write(rows: Sequence[tuple[str, ...]], layers: int) -> None:

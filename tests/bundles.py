@@ -2,6 +2,7 @@
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from eth_abi import encode
 from eth_utils import keccak
@@ -85,7 +86,7 @@ def bundle(is_lie: bool = False, with_file: bool = True, net: Network | None = N
     )
 
 
-def with_request(bundle: Bundle, **changes: object) -> Bundle:
+def with_request(bundle: Bundle, **changes: Any) -> Bundle:
     """With another request, and the id that goes with it."""
     request = replace(bundle.request, **changes)
     return replace(bundle, request=request, request_id=id_of(bundle, request))

@@ -4,12 +4,12 @@
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from eth_abi import encode
@@ -22,13 +22,20 @@ from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Options, Queue, Registry
 from oracle.chain.deployer import deploy
 from oracle.chain.deployment import Deployment
-from oracle.chain.events import Event, ModelPublished, RequestCreated, ResultProposed, Where
+from oracle.chain.events import (
+    Event,
+    ModelPublished,
+    RequestCreated,
+    ResultProposed,
+    StakeAdded,
+    Where,
+)
 from oracle.chain.history import History
 from oracle.chain.keys import Signer, from_key
 from oracle.chain.node import Call, Chain, Receipt
 from oracle.chain.presets import Parameters, preset
 from oracle.chain.transactions import transact
-from oracle.chain.watcher import Watcher
+from oracle.chain.watcher import Step, Watcher
 from oracle.types import (
     Address,
     Assurance,
@@ -117,12 +124,12 @@ class World:
 
     # What people do.
 
-    def publish(self, uri: str = URI, **changes: object) -> ModelId:
+    def publish(self, uri: str = URI, **changes: Any) -> ModelId:
         what = model(address("publisher"), **changes)
         receipt = self.send("publisher", self.registry.publish(what, uri))
         return self.of(receipt, ModelPublished).model_id
 
-    def publish_as(self, name: bytes, **changes: object) -> ModelPublished:
+    def publish_as(self, name: bytes, **changes: Any) -> ModelPublished:
         """Under a name that may be no text: the registry takes any bytes."""
         what = model(address("publisher"), **changes)
         words = list(model_words(what))
@@ -141,7 +148,7 @@ class World:
         who: str = "requester",
         payload: bytes = PAYLOAD,
         fee: int = FEE,
-        **changes: object,
+        **changes: Any,
     ) -> RequestCreated:
         call = self.queue.request(model_id, payload, Wei(fee), options(**changes))
         return self.of(self.send(who, call), RequestCreated)
@@ -167,7 +174,7 @@ class World:
         return contract
 
     def ask_by(
-        self, contract: Address, model_id: ModelId, fee: int = FEE, **changes: object
+        self, contract: Address, model_id: ModelId, fee: int = FEE, **changes: Any
     ) -> RequestCreated:
         call = self.queue.request(model_id, PAYLOAD, Wei(fee), options(**changes))
         receipt = self.send("requester", replace(call, to=contract))
@@ -224,10 +231,25 @@ def raw_call(queue: Queue, function: str, *arguments: object) -> Call:
     return queue._call(function, *map(words, arguments))
 
 
+def eth_tester(chain: Chain) -> Any:
+    """eth-tester, behind an embedded chain."""
+    provider: Any = chain.web3.provider
+    return provider.ethereum_tester
+
+
+def amounts(steps: Iterable[Step]) -> list[Wei]:
+    """What was staked in these steps, in which nothing else happened."""
+    found = []
+    for event in (event for step in steps for event in step.events):
+        assert isinstance(event, StakeAdded)
+        found.append(event.amount)
+    return found
+
+
 @contextmanager
 def embedded(by: Parameters | None = None) -> Iterator[World]:
     chain = connect("embedded")
-    rich = chain.web3.provider.ethereum_tester.backend.account_keys[0]
+    rich = eth_tester(chain).backend.account_keys[0]
     with temporary() as folder:
         yield populate(chain, folder, from_key(rich.to_bytes()), by)
 
@@ -270,7 +292,7 @@ def populate(chain: Chain, folder: Path, rich: Signer, by: Parameters | None = N
 def undone(chain: Chain) -> Iterator[None]:
     """What happens on the chain inside is as if it had not been."""
     if chain.is_embedded:
-        tester = chain.web3.provider.ethereum_tester
+        tester = eth_tester(chain)
         snapshot = tester.take_snapshot()
         yield
         tester.revert_to_snapshot(snapshot)
@@ -282,7 +304,7 @@ def undone(chain: Chain) -> Iterator[None]:
     assert chain.rpc("evm_revert", [snapshot])
 
 
-def parameters(**changes: object) -> Parameters:
+def parameters(**changes: Any) -> Parameters:
     values = replace(
         preset("l2"),
         min_bond=Wei(10**15),
@@ -294,11 +316,11 @@ def parameters(**changes: object) -> Parameters:
     return replace(values, **changes)
 
 
-def options(**changes: object) -> Options:
+def options(**changes: Any) -> Options:
     return replace(Options(bond=BOND, window=WINDOW, timeout=TIMEOUT), **changes)
 
 
-def model(publisher: Address, **changes: object) -> Model:
+def model(publisher: Address, **changes: Any) -> Model:
     values = Model(
         publisher=publisher,
         name="doubler",
@@ -314,7 +336,7 @@ def model(publisher: Address, **changes: object) -> Model:
     return replace(values, **changes)
 
 
-def request(**changes: object) -> Request:
+def request(**changes: Any) -> Request:
     """One that was on no chain."""
     values = Request(
         model=ModelId(b"\x33" * 32),
@@ -337,7 +359,7 @@ def where(block: int = 1, index: int = 0, time: int = 1_900_000_000) -> Where:
     return Where(block, index, b"\x44" * 32, time)
 
 
-def created(number: int = 1, at: Where | None = None, **changes: object) -> RequestCreated:
+def created(number: int = 1, at: Where | None = None, **changes: Any) -> RequestCreated:
     id_ = RequestId(number.to_bytes(32, "big"))
     return RequestCreated(at or where(number), id_, request(**changes), PAYLOAD)
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,9 @@ from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
 from oracle.inference.engine import Exact, Infer, Open, Task
 from oracle.inference.executor import Ran
+from oracle.state.agenda import Row
 from oracle.state.duties import State
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.types import Model, ModelId, Part, RequestId, Wei
 from tests import chains
 from tests.chains import PEOPLE, World, address
@@ -40,7 +42,7 @@ REVEAL, REACTION, EXTENSION = 1200, 900, 14_400
 WIDTH, DEPTH = 300, 5
 
 
-def parameters(**changes: object):
+def parameters(**changes: Any):
     values = replace(
         preset("devnet"),
         max_window=3600,
@@ -84,7 +86,7 @@ def publish(world: World) -> ModelId:
     return world.publish(name="matrices", **terms())
 
 
-def terms() -> dict[str, object]:
+def terms() -> dict[str, Any]:
     program = engine().runner.program
     return {
         "program_root": program.root,
@@ -94,7 +96,7 @@ def terms() -> dict[str, object]:
     }
 
 
-def ask(world: World, model_id: ModelId, seed: int = 1, **changes: object) -> RequestCreated:
+def ask(world: World, model_id: ModelId, seed: int = 1, **changes: Any) -> RequestCreated:
     changes = {"bond": Wei(chains.ETHER // 2), "timeout": 36_000} | changes
     return world.ask(model_id, payload=payload(seed), **changes)
 
@@ -202,18 +204,19 @@ def hire(
     world: World,
     folder: Path,
     who: str = "challenger",
-    inference: Honest | None = None,
+    inference: Any = None,
     dry: bool = False,
     second_view: SecondView | None = None,
     chain: Chain | None = None,
     disputes: Disputes | None = None,
-    **policy: object,
+    **policy: Any,
 ) -> Challenger:
     """The challenger of `who`, with the state that it had if it worked before."""
     chain = chain or world.chain
     url = f"sqlite:///{folder}/{who}.db"
     store = Store(url, world.chain.id, world.deployment.queue, address(who))
     clock = [float(world.time())]
+    answers: Any = Honest() if inference is None else inference
     setup = Setup(
         chain=chain,
         queue=world.queue,
@@ -221,7 +224,7 @@ def hire(
         referee=Referee(chain, world.deployment),
         watcher=Watcher(chain, world.deployment, confirmations=0),
         store=store,
-        inference=inference or Honest(),
+        inference=answers,
         policy=replace(Policy(address(who)), **policy),
         sender=None if dry else Sender(chain, PEOPLE[who], store),
         second_view=second_view,

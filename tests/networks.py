@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -34,7 +35,7 @@ class Network:
         return self.program.signature
 
     @property
-    def terms(self) -> dict[str, object]:
+    def terms(self) -> dict[str, Any]:
         """What of a Model is this network's."""
         return {
             "program_root": self.program.root,

@@ -15,7 +15,6 @@ from oracle.audit.numbers import INF, NAN, Result, nearest
 
 FIRST_BITS = 64
 SLACK = 16  # last bits of a result by mpmath that may be wrong
-HUGE = 2**130  # beyond every float32, as 2^−160 is below
 
 
 def square_root(x: float) -> Result:

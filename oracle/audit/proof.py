@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oracle import merkle
-from oracle.audit.element import Primitive, Tensor, compute, op_name
+from oracle.audit.element import compute, op_name
 from oracle.audit.numbers import Element, bits, elements
+from oracle.audit.rules.node import Primitive, Tensor
 from oracle.errors import WrongEvidence
 from oracle.merkle import LEAF, Nodes, Opening, Run, keccak256
 from oracle.types import DType, TensorType

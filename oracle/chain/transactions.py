@@ -59,7 +59,7 @@ class Outbox(Protocol):
         last."""
         ...
 
-    def close(self, nonce: int, outcome: Outcome, mined: bytes | None, gas_used: int) -> None:
+    def close_nonce(self, nonce: int, outcome: Outcome, mined: bytes | None, gas_used: int) -> None:
         """Ends all transactions of `nonce`. Duties of one that did not succeed are open again."""
         ...
 
@@ -172,10 +172,10 @@ class Sender:
             receipt = self.chain.receipt(sent.hash)
             if receipt is not None:
                 outcome = Outcome.SUCCEEDED if receipt.succeeded else Outcome.FAILED
-                self.outbox.close(nonce, outcome, sent.hash, receipt.gas_used)
+                self.outbox.close_nonce(nonce, outcome, sent.hash, receipt.gas_used)
                 return
         log.warning("another transaction took our nonce", nonce=nonce)
-        self.outbox.close(nonce, Outcome.DISPLACED, None, 0)
+        self.outbox.close_nonce(nonce, Outcome.DISPLACED, None, 0)
 
     def _broadcast(self, sent: Sent, now: float) -> None:
         self._handed_over[sent.hash] = now

@@ -18,8 +18,9 @@ from oracle.inference.answers import Inference
 from oracle.inference.engine import Pursue
 from oracle.inference.findings import Finding
 from oracle.inference.waits import Waits
+from oracle.state.agenda import Row
 from oracle.state.duties import DutyKind, State
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.state.tries import RETRY, Tries, forget_all_but
 from oracle.types import RequestId
 from oracle.visible import hex_id

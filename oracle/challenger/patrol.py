@@ -20,9 +20,10 @@ from oracle.challenger.records import Records
 from oracle.challenger.sending import Sending
 from oracle.inference.answers import Inference
 from oracle.state import rounds
+from oracle.state.agenda import Row
 from oracle.state.duties import Decision, DutyKind, State
 from oracle.state.rounds import Book
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.state.tries import Tries, forget_all_but
 from oracle.visible import hex_id
 

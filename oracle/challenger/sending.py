@@ -17,8 +17,9 @@ from oracle.challenger.records import Records, key_of
 from oracle.errors import ChainError, NoRoom, Reverted, RpcUnavailable
 from oracle.exact.proofs.evidence import ClaimKind
 from oracle.inference.findings import Finding, Fraud, Question
+from oracle.state.agenda import Row
 from oracle.state.duties import DutyKind, State
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.state.tries import RETRY, SOON, Tries
 from oracle.types import RequestId, Wei
 from oracle.visible import hex_id

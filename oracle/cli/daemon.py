@@ -78,7 +78,7 @@ class Daemon:
             yield Opened(store, answers)
         finally:
             answers.close()
-            store.close_engine()
+            store.close()
 
     def _executor(self, time_limit: float) -> Executor:
         return Executor(self.processes, time_limit, self.memory_limit * 2**20)

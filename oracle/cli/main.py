@@ -57,8 +57,9 @@ def exactum() -> None:
     Auditors:           exactum audit · exactum audit REQUEST --export FILE
     Challengers:        exactum challenger · exactum dispute show REQUEST
 
-    Every command takes --rpc, or reads $EXACTUM_RPC; --help shows the rest. Expected errors are one
-    sentence on standard error and exit code 1.
+    What needs a node takes --rpc, or reads $EXACTUM_RPC; keys, model inspect and model add-file
+    need none. --help shows the rest. Expected errors are one sentence on standard error and exit
+    code 1.
     """
 
 

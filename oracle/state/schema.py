@@ -16,13 +16,13 @@ from sqlalchemy import (
 
 METADATA = MetaData()
 
-# The row that says whose state this is: another chain's or operator's must not be taken on.
+# The row that says whose state this is: another chain's or account's must not be taken on.
 IDENTITY = Table(
     "identity",
     METADATA,
     Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
     Column("queue", String(42), nullable=False),
-    Column("operator", String(42), nullable=False),
+    Column("account", String(42), nullable=False),
 )
 CURSOR = Table(
     "cursor",

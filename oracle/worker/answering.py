@@ -17,8 +17,9 @@ from oracle.errors import (
     SecondOpinionDiffers,
 )
 from oracle.inference.executor import Ran
+from oracle.state.agenda import Row
 from oracle.state.duties import DutyKind, State
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.state.tries import RETRY, Tries
 from oracle.types import ModelId, Wei
 from oracle.visible import hex_id

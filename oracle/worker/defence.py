@@ -12,8 +12,8 @@ from oracle import serialization
 from oracle.chain.disputes import split_demand_id
 from oracle.errors import OracleError
 from oracle.inference.engine import Open
+from oracle.state.agenda import Row
 from oracle.state.duties import State
-from oracle.state.store import Row
 from oracle.state.tries import forget_all_but
 from oracle.visible import hex_id
 from oracle.worker.turns import has_room

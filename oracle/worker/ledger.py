@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import structlog
 
+from oracle.state.agenda import Row
 from oracle.state.duties import DutyKind, State
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.types import ModelId, Request, RequestId, Wei
 from oracle.visible import hex_id
 from oracle.worker.budget import PASSES, Budget, Liability, Load

@@ -5,8 +5,9 @@ from functools import lru_cache
 
 from oracle.chain.disputes import demand_id, split_demand_id
 from oracle.chain.events import PartDemanded
+from oracle.state.agenda import Row
 from oracle.state.duties import OF_A_DEMAND, State, Subject
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.state.tries import forget_all_but
 from oracle.types import Request, RequestId
 

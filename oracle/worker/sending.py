@@ -12,8 +12,9 @@ from oracle.chain.contracts import Disputes, Queue, Subject
 from oracle.chain.node import Call, Chain
 from oracle.chain.transactions import Sender, Sent
 from oracle.errors import ChainError, NoRoom, Reverted, RpcUnavailable
+from oracle.state.agenda import Row
 from oracle.state.duties import DutyKind, State
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.state.tries import RETRY, SOON, Tries
 from oracle.types import Address
 from oracle.visible import hex_id

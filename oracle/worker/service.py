@@ -18,9 +18,10 @@ from oracle.exact.proofs.cost import Calibration
 from oracle.inference.answers import Inference
 from oracle.inference.engine import Open
 from oracle.state import rounds
+from oracle.state.agenda import Row
 from oracle.state.duties import Decision, DutyKind, State
 from oracle.state.rounds import Book
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.state.tries import RETRY, Tries, forget_all_but
 from oracle.visible import hex_id
 from oracle.worker.answering import Answering

@@ -91,9 +91,9 @@ def interpreter(version: str) -> str | None:
     """Of that Python, from the PATH or from pyenv."""
     pyenv = sorted((Path.home() / ".pyenv/versions").glob(f"{version}.*/bin/python"))
     for candidate in [shutil.which(f"python{version}"), *map(str, pyenv)]:
-        probe = [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
         if not candidate:
             continue
+        probe = [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
         if subprocess.run(probe, capture_output=True, text=True).stdout.strip() == version:
             return candidate
     return None

@@ -58,17 +58,18 @@ def run(anvil_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
-    assert process.stdin is not None and process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None and stdout is not None
 
     def running(state: str, deadly: int) -> tuple[int, int]:
-        process.stdin.write(f"{state} {deadly}\n")
-        process.stdin.flush()
-        status, done = process.stdout.readline().split()
+        stdin.write(f"{state} {deadly}\n")
+        stdin.flush()
+        status, done = stdout.readline().split()
         return int(status), int(done)
 
     yield running
-    process.stdin.close()
-    process.stdout.close()
+    stdin.close()
+    stdout.close()
     process.wait()
 
 
@@ -94,7 +95,7 @@ def ending(world: World, state: str) -> Ending:
         duties=Counter(row.state for row in store.duties(*State)),
         is_waiting=bool(store.waiting()),
     )
-    store.close_engine()
+    store.close()
     return found
 
 

@@ -7,8 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ from oracle.chain.watcher import Watcher
 from oracle.errors import ChainError
 from oracle.exact.lowering.graph import lower
 from oracle.exact.proofs.evidence import descriptors
-from oracle.types import VALUE_TREE, Part, RequestId, Wei
+from oracle.types import VALUE_TREE, Address, Part, RequestId, Wei
 from tests import chains
 from tests.e2e.test_cli import PASSWORD, Desk, ask
 
@@ -44,6 +45,7 @@ TIMES = (
     *("--reveal-period", f"{REVEAL}s", "--reaction-period", f"{REACTION}s"),
 )
 LOGGED = ("--poll", "0.2", "--json-logs")
+Running = AbstractContextManager["subprocess.Popen[bytes]"]
 PATIENCE = 1200.0  # seconds of ours, for what another process does
 
 
@@ -83,16 +85,16 @@ def running(desk: Desk, name: str, *command: str) -> Iterator["subprocess.Popen[
             process.wait(900)
 
 
-def liar(desk: Desk, **lie: object) -> object:
+def liar(desk: Desk, **lie: Any) -> Running:
     script = str(Path(__file__).with_name("lying_worker.py"))
     return running(desk, "liar", script, json.dumps(lie), "operator")
 
 
-def worker(desk: Desk, key: str) -> object:
+def worker(desk: Desk, key: str) -> Running:
     return running(desk, key, "-m", "oracle.cli", "worker", "--key", key, *LOGGED)
 
 
-def challenger(desk: Desk, *options: str) -> object:
+def challenger(desk: Desk, *options: str) -> Running:
     command = ("-m", "oracle.cli", "challenger", "--key", "challenger", *LOGGED, *options)
     return running(desk, "challenger", *command)
 
@@ -124,7 +126,7 @@ class Court:
             devnet.skip_time(self.chain, skip)
 
 
-def address(desk: Desk, name: str) -> str:
+def address(desk: Desk, name: str) -> Address:
     return desk.json("keys", "list")[name]
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,10 +12,10 @@ from tests.integration.workers import Hire, Worker
 def hire(tmp_path: Path) -> Iterator[Hire]:
     hired: list[Worker] = []
 
-    def hiring(*arguments: object, **options: object) -> Worker:
+    def hiring(*arguments: object, **options: Any) -> Worker:
         hired.append(workers.hire(arguments[0], tmp_path, *arguments[1:], **options))  # type: ignore[arg-type]
         return hired[-1]
 
     yield hiring
     for worker in hired:
-        worker.store.close_engine()
+        worker.store.close()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from onnx import TensorProto, helper
@@ -53,12 +54,12 @@ class Desk:
 
     world: World
     folder: Path
-    executor: object = field(default_factory=Infers)
+    executor: Any = field(default_factory=Infers)
     fetched: list[ModelId] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     network: Network = field(default_factory=network)
 
-    def publish(self, **changes: object) -> ModelId:
+    def publish(self, **changes: Any) -> ModelId:
         return self.world.publish(**(self.network.terms | changes))
 
     def answer(self, model: ModelId, who: str = "operator", seed: int = 0, lies: bool = False):

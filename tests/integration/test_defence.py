@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from oracle.inference.files import ModelFiles
 from oracle.inference.opinions import Opinions
 from oracle.state.duties import DutyKind, State
 from oracle.state.tries import RETRY
-from oracle.types import LEAVES, Part, Status, Wei
+from oracle.types import LEAVES, ModelId, Part, Status, Wei
 from oracle.worker.budget import PASSES
 from oracle.worker.turns import SHORT
 from tests import chains, courts
@@ -57,7 +58,7 @@ def taking(seconds: float) -> Calibration:
     return machine(hashed=seconds / PASSES / BYTES)
 
 
-def asked_of(court: World, count: int, **changes: object) -> list[RequestCreated]:
+def asked_of(court: World, count: int, **changes: Any) -> list[RequestCreated]:
     court.stake(amount=9 * ETHER)
     model_id = courts.publish(court)
     return [courts.ask(court, model_id, seed=seed, **changes) for seed in range(1, count + 1)]
@@ -136,7 +137,7 @@ class Real:
     answers: Answers
     files: ModelFiles
 
-    def publish(self, court: World, data: bytes) -> bytes:
+    def publish(self, court: World, data: bytes) -> ModelId:
         self.files.add(data)
         program = lower(data)
         return court.publish(
@@ -177,7 +178,7 @@ def test_a_model_whose_trace_could_not_be_shown_is_declined_and_others_are_answe
     assert f"within {REVEAL} s" in reason and reason.endswith("s of one process")
 
     # A restart forgets nothing.
-    worker.store.close_engine()
+    worker.store.close()
     again, second = hired(), courts.ask(court, light, seed=2)
     settle(again, lambda: court.status(second) is Status.PROPOSED)
     court.skip(300)
@@ -268,7 +269,7 @@ def replaced(future, result):
 def test_a_fee_pays_for_the_defence(court: World, tmp_path: Path) -> None:
     """20 s at 10^15 wei, for a window of two periods."""
     [asked] = asked_of(court, 1, fee=Wei(39 * 10**15), window=2 * REVEAL)
-    rate = {"calibration": taking(20), "defence_rate": Wei(10**15)}
+    rate: dict[str, Any] = {"calibration": taking(20), "defence_rate": Wei(10**15)}
     worker = workers.hire(court, tmp_path, answers=Honest(), **rate)
 
     worker.work()
@@ -330,7 +331,7 @@ def test_a_model_that_is_priced_slowly_keeps_one_slot_and_no_more(
     so none keeps another from being priced."""
 
     class Slow(Honest):
-        prices: list[tuple[object, object]] = []
+        prices: list[tuple[Future[bytes], bytes]] = []
 
         def ask(self, model, uris, payload, task):
             future = super().ask(model, uris, payload, task)

@@ -75,10 +75,10 @@ def work(start: Start, fate: Fate) -> None:
     try:
         party.work()
     except Killed:
-        party.store.close_engine()
+        party.store.close()
         party = start(Fate())
         party.work()
-    party.store.close_engine()
+    party.store.close()
 
 
 def challenged(court: World, folder: Path, liar: Worker, fate: Fate) -> object:
@@ -144,7 +144,7 @@ def test_a_worker_killed_anywhere_defends_itself(court: World, tmp_path: Path, s
         folder = tmp_path / name
         folder.mkdir()
         asked, honest = disputed(court, folder, Honest())
-        honest.store.close_engine()
+        honest.store.close()
         griefer = courts.hire(court, folder, inference=Wrong())
 
         def start(fate: Fate) -> Worker:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.networks import network
 LIMITS = Limits(processes=1, seconds=900, memory=4 << 30)
 
 
-def exported(world: World, folder: Path, lies: bool = True, **changes: object) -> Bundle:
+def exported(world: World, folder: Path, lies: bool = True, **changes: Any) -> Bundle:
     """What an auditor writes about an answer."""
     world.stake()
     model_id = world.publish(**(network().terms | changes))
@@ -32,9 +33,9 @@ def exported(world: World, folder: Path, lies: bool = True, **changes: object) -
     world.propose(asked, output=output)
     session = Session(Settings(), world.chain, world.deployment)
     found, model = world.history.request(asked.request_id), world.history.model(model_id)
-    assert found.claim is not None
+    _, claim = found.claim()
     path = network().write(folder)
-    return gather(session, found, found.claim, model, path, LIMITS, with_file=False)
+    return gather(session, found, claim, model, path, LIMITS, with_file=False)
 
 
 def outcomes(bundle: Bundle, world: World) -> list[Outcome]:
@@ -53,17 +54,16 @@ def test_gather_writes_what_holds_here_and_before_the_node(world: World, tmp_pat
 def test_gather_writes_about_a_proposal_that_was_slashed(embedded: World, tmp_path: Path) -> None:
     bundle = exported(embedded, tmp_path)
     asked = embedded.history.request(bundle.request_id).created
-    claim = embedded.history.request(bundle.request_id).claim
-    assert claim is not None
+    _, claim = embedded.history.request(bundle.request_id).claim()
     embedded.slash(asked, claim)
 
     found = embedded.history.request(bundle.request_id)
 
-    assert found.proposed is None and found.claim == claim
+    assert found.proposed is None and found.claim() == (1, claim)
 
 
 def test_gather_refuses_a_vanilla_model(embedded: World, tmp_path: Path) -> None:
-    vanilla = {"assurance": Assurance.VANILLA, "program_root": bytes(32)}
+    vanilla: dict[str, Any] = {"assurance": Assurance.VANILLA, "program_root": bytes(32)}
 
     with pytest.raises(EvidenceError, match="VANILLA"):
         exported(embedded, tmp_path, **vanilla)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from eth_abi import encode
@@ -15,7 +16,7 @@ from oracle.chain.watcher import Watcher
 from oracle.errors import ChainError, NotFound, OracleError, Reorganised, Reverted, RpcUnavailable
 from oracle.types import Address, Wei
 from tests import chains
-from tests.chains import ETHER, GWEI, PAYLOAD, World, address, model, options
+from tests.chains import ETHER, GWEI, PAYLOAD, World, address, amounts, model, options
 from tests.reverts import ERROR, NO_TEXT, PANIC, refusal, reverts_with
 
 # Reverts.
@@ -49,7 +50,7 @@ def test_call_raises_an_error_that_holds_text(world: World) -> None:
     ids=["nothing", "panic", "reason", "no reason", "unknown"],
 )
 def test_call_raises_what_any_contract_reverts_with(
-    world: World, data: bytes, name: str, values: dict[str, object]
+    world: World, data: bytes, name: str, values: dict[str, Any]
 ) -> None:
     contract = world.send("stranger", Call(None, reverts_with(data))).contract
 
@@ -138,7 +139,7 @@ def test_steps_pass_over_many_empty_blocks(lone_anvil: World) -> None:
     steps = list(narrow.steps(last.cursor))
 
     assert len(steps) == 3
-    assert [event.amount for step in steps for event in step.events] == [3]
+    assert amounts(steps) == [3]
 
 
 # Questions.

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,7 +16,7 @@ from structlog.testing import capture_logs
 from oracle import serialization
 from oracle.chain import transactions
 from oracle.chain.contracts import Disputes
-from oracle.chain.disputes import demand_id
+from oracle.chain.disputes import Dispute, demand_id
 from oracle.chain.events import (
     DemandTimedOut,
     FraudCommitted,
@@ -44,7 +45,6 @@ from oracle.state.duties import Duty, DutyKind, State
 from oracle.state.tries import RETRY
 from oracle.types import (
     LEAVES,
-    Assurance,
     ModelId,
     Part,
     RequestId,
@@ -163,7 +163,7 @@ def test_a_challenger_that_starts_anew_each_round_convicts_too(
     for _ in range(40):
         challenger = courts.hire(court, tmp_path)
         challenger.tick(2)
-        challenger.store.close_engine()
+        challenger.store.close()
         liar.tick()
 
     assert len(court.all(FraudProven)) == 1
@@ -412,7 +412,9 @@ def test_a_stream_of_answers_keeps_no_challenger_from_its_next_step(
     assert len(court.all(FraudProven)) == 1
 
 
-def test_a_flood_of_demands_is_answered_a_few_at_a_time(court: World, tmp_path: Path) -> None:
+def test_a_flood_of_demands_is_answered_a_few_at_a_time(
+    court: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nodes keep few transactions of an account, and what it costs to look one demand up must not
     grow with how many there are."""
     asked, _ = disputed(court, tmp_path, Honest())
@@ -420,8 +422,14 @@ def test_a_flood_of_demands_is_answered_a_few_at_a_time(court: World, tmp_path: 
     for part in parts:
         courts.demand(court, asked, part)
     honest = workers.hire(court, tmp_path, answers=Honest(), parallel=len(parts))
-    looks, looked = [], honest.store.dispute
-    honest.store.dispute = lambda key: looks.append(key) or looked(key)  # type: ignore[method-assign]
+    looks: list[bytes] = []
+    looked = honest.store.dispute
+
+    def look(key: bytes) -> Dispute:
+        looks.append(key)
+        return looked(key)
+
+    monkeypatch.setattr(honest.store, "dispute", look)
     court.chain.rpc("evm_setAutomine", [False])
 
     honest.tick(3)
@@ -612,10 +620,10 @@ def is_hex(value: object) -> bool:
 # What is kept
 
 
-def kept(program: object) -> dict[str, object]:
+def kept(program: object) -> dict[str, Any]:
     """All that a program and its parts keep by what they work on. Of models they may remember
     more."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for name, value in vars(program).items():
         if isinstance(value, PARTS):
             found |= kept(value)
@@ -677,9 +685,9 @@ def real(folder: Path, data: bytes, rounds: int | None = None) -> Answers:
     return Answers(files, opinions, 1)
 
 
-def publish_file(court: World, data: bytes, **changes: object) -> ModelId:
+def publish_file(court: World, data: bytes, **changes: Any) -> ModelId:
     program = lower(data)
-    terms = {
+    terms: dict[str, Any] = {
         "program_root": program.root,
         "file_hash": hashlib.sha256(data).digest(),
         "signature": program.signature,
@@ -700,10 +708,11 @@ def test_what_silences_onnxruntime_hides_no_lie(
     right = Runner(lower(data)).infer(payload)
     court.propose(asked, output=right[:-1] + bytes([right[-1] ^ 1]))
     answers = real(tmp_path, data)
-    challenger = courts.hire(court, tmp_path, inference=answers)  # type: ignore[arg-type]
+    challenger = courts.hire(court, tmp_path, inference=answers)
     try:
         for _ in range(200):
-            if court.all(FraudProven) or court.all(PartDemanded):
+            proven, demanded = court.all(FraudProven), court.all(PartDemanded)
+            if proven or demanded:
                 break
             challenger.tick()
             time.sleep(0.1)
@@ -711,7 +720,8 @@ def test_what_silences_onnxruntime_hides_no_lie(
         answers.close()
 
     assert challenger.store.wrong() == 1
-    assert len(court.all(FraudProven)) + len(court.all(PartDemanded)) == 1
+    demanded = court.all(PartDemanded)
+    assert len(court.all(FraudProven)) + len(demanded) == 1
 
 
 def test_a_wrong_name_hides_no_lie(court: World, tmp_path: Path) -> None:
@@ -720,14 +730,12 @@ def test_a_wrong_name_hides_no_lie(court: World, tmp_path: Path) -> None:
     signature = courts.engine().runner.program.signature
     renamed = Signature(signature.inputs, (replace(signature.outputs[0], name="probabilities"),))
     court.stake()
-    courts.ask(court, court.publish(name="renamed", **courts.terms() | {"signature": renamed}))
+    model_id = court.publish(name="renamed", **courts.terms() | {"signature": renamed})
+    courts.ask(court, model_id)
     liar = workers.hire(court, tmp_path, answers=Liar(), budgeted=False)
     liar.work()
-    job = Job(
-        **{"path": tmp_path / "m.onnx", "assurance": Assurance.EXACT, "payload": courts.payload()},
-        **{k: v for k, v in courts.terms().items() if k in ("program_root", "file_hash")},
-        signature=renamed,  # type: ignore[arg-type]
-    )
+    published = court.history.model(model_id).model
+    job = Job.of(tmp_path / "m.onnx", published, courts.payload())
     assert load_engine(courts.onnx_file(), job).infer(courts.payload())
 
     fight(courts.hire(court, tmp_path), liar)

@@ -4,13 +4,14 @@ from concurrent.futures import Future
 from dataclasses import replace
 from math import inf
 from threading import Event as Flag
+from typing import Any
 
 import pytest
 from eth_utils import keccak
 from structlog.testing import capture_logs
 
 from oracle.chain import transactions
-from oracle.chain.events import CallbackFailed, RequestSettled, ResultProposed
+from oracle.chain.events import CallbackFailed, RequestCreated, RequestSettled, ResultProposed
 from oracle.chain.node import Call
 from oracle.challenger import sending as challenger
 from oracle.errors import (
@@ -30,7 +31,7 @@ from oracle.errors import (
 from oracle.inference.executor import Ran
 from oracle.state.duties import Duty, DutyKind, State
 from oracle.state.tries import RETRY
-from oracle.types import DType, ModelId, Signature, Status, TensorType, Wei
+from oracle.types import Address, DType, ModelId, Signature, Status, TensorType, Wei
 from oracle.worker.answering import DEATHS
 from oracle.worker.sending import SENDABLE
 from oracle.worker.turns import SHORT
@@ -74,6 +75,13 @@ class Slow(Answers):
 
 
 # The whole way.
+
+
+def proposer(world: World, asked: RequestCreated) -> Address:
+    """Whose result stands."""
+    proposed = world.history.request(asked.request_id).proposed
+    assert proposed is not None
+    return proposed.proposal.operator
 
 
 def test_tick_answers_settles_and_is_paid(world: World, hire: Hire) -> None:
@@ -524,7 +532,7 @@ def test_tick_answers_what_a_slashed_rival_had_answered(embedded: World, hire: H
     worker.work()
 
     assert embedded.status(asked) is Status.SETTLED
-    assert embedded.history.request(asked.request_id).proposed.proposal.operator == ME
+    assert proposer(embedded, asked) == ME
 
 
 # Rivals.
@@ -569,7 +577,7 @@ def test_tick_is_superseded_when_a_rival_was_mined_first(anvil: World, hire: Hir
     worker.work()
 
     assert worker.states() == [State.SUPERSEDED]
-    assert anvil.history.request(asked.request_id).proposed.proposal.operator == address("rival")
+    assert proposer(anvil, asked) == address("rival")
 
 
 def test_tick_is_done_when_a_stranger_settled(embedded: World, hire: Hire) -> None:
@@ -683,7 +691,7 @@ def test_tick_declines_for_good_what_a_stranger_made_so(
 
 @pytest.mark.parametrize("narrower", [{"models": frozenset()}, {"max_bond": BOND - 1}])
 def test_tick_keeps_to_the_policy_that_it_came_back_with(
-    embedded: World, hire: Hire, narrower: dict[str, object]
+    embedded: World, hire: Hire, narrower: dict[str, Any]
 ) -> None:
     embedded.stake()
     asked = embedded.ask(embedded.publish())

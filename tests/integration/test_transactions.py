@@ -17,7 +17,16 @@ from structlog.testing import capture_logs
 from oracle.chain import transactions
 from oracle.chain.connection import connect
 from oracle.chain.node import Call, Chain
-from oracle.chain.transactions import GAS_MARGIN, MAX_RAISE, RESEND, Outcome, Sender, Sent, transact
+from oracle.chain.transactions import (
+    GAS_MARGIN,
+    MAX_RAISE,
+    RESEND,
+    Outbox,
+    Outcome,
+    Sender,
+    Sent,
+    transact,
+)
 from oracle.errors import ChainError, FeeAboveCap, NoRoom, Reverted, RpcUnavailable
 from oracle.state.store import Store
 from oracle.types import Wei
@@ -31,10 +40,10 @@ PATIENCE = 30.0
 def outbox(tmp_path: Path) -> Iterator[Store]:
     store = Store(f"sqlite:///{tmp_path}/state.db", 1, address("dead"), ME.address)
     yield store
-    store.close_engine()
+    store.close()
 
 
-def sender(world: World, outbox: object, chain: Chain | None = None, **options: Any) -> Sender:
+def sender(world: World, outbox: Outbox, chain: Chain | None = None, **options: Any) -> Sender:
     return Sender(chain or world.chain, ME, outbox, PATIENCE, **options)
 
 
@@ -196,8 +205,10 @@ def test_send_repeats_nothing_when_a_crash_came_before_the_record(
         def waiting(self) -> Sequence[Sent]:
             return []
 
-        def record(self, _sent: Sent) -> None:
+        def record(self, *_: object) -> None:
             raise Dies
+
+        def close_nonce(self, *_: object) -> None: ...
 
     with pytest.raises(Dies):
         sender(world, Full()).send(stake(world), (), 0.0)
@@ -258,6 +269,7 @@ def test_follow_replaces_what_waits_too_long_with_a_higher_fee(anvil: World, out
     assert finish(us, PATIENCE) == 0
     assert (second.nonce, second.call, second.gas) == (first.nonce, first.call, first.gas)
     assert second.fees.maximum >= first.fees.maximum * 1.1
+    assert first.fees.priority is not None and second.fees.priority is not None
     assert second.fees.priority >= first.fees.priority * 1.1
     assert (staked(anvil), anvil.chain.nonce(ME.address)) == (5, 1)
     assert [mined for _, _, mined in outcomes(outbox)] == [False, True]

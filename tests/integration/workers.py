@@ -5,14 +5,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from oracle.chain.node import Chain
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
 from oracle.exact.proofs.cost import Calibration, Unit
+from oracle.inference.answers import Inference
 from oracle.inference.executor import Ran
+from oracle.state.agenda import Row
 from oracle.state.duties import DutyKind, State
-from oracle.state.store import Row, Store
+from oracle.state.store import Store
 from oracle.types import Model
 from oracle.worker.policy import Policy
 from oracle.worker.service import Service, Setup
@@ -59,7 +62,7 @@ class Worker:
     world: World
     store: Store
     service: Service
-    answers: Answers
+    answers: Any  # with what it was asked, and more that its test knows of
     clock: list[float]
 
     def tick(self, rounds: int = 1) -> None:
@@ -102,7 +105,7 @@ def hire(
     world: World,
     folder: Path,
     who: str = "operator",
-    answers: Answers | None = None,
+    answers: Inference | None = None,
     chain: Chain | None = None,
     dry: bool = False,
     patience: float = 30.0,
@@ -111,7 +114,7 @@ def hire(
     store: Store | None = None,
     budgeted: bool = True,
     calibration: Calibration = CALIBRATION,
-    **policy: object,
+    **policy: Any,
 ) -> Worker:
     """The worker of `who`, with the state that it had if it worked before. One that keeps to no
     budget answers each demand at once."""

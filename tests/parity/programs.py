@@ -168,10 +168,10 @@ def quantize(rng: Rng, op: Op) -> Made:
     zero = values(rng, _chosen(rng, (DType.INT8, DType.UINT8)), stretched(rng, shape))
     scale = values(rng, FLOAT, stretched(rng, shape))
     # Quotients near halves, as well as any.
-    near = np.float32(rng.integers(-600, 600, shape)) / np.float32(2)
+    near = rng.integers(-600, 600, shape).astype(np.float32) / np.float32(2)
     x = near if rng.random() < 0.6 else values(rng, FLOAT, shape)
     if rng.random() < 0.5:
-        scale = rng.choice(np.float32([1, 2, 0.5, 3]), scale.shape)
+        scale = rng.choice(np.array([1, 2, 0.5, 3], np.float32), scale.shape)
     return program_of(rng, op, [x, scale, zero])
 
 
@@ -279,7 +279,7 @@ def trees(rng: Rng, op: Op) -> Made:
         if depth and rng.random() < 0.8:
             threshold = canonical(rng.choice(x.reshape(-1), 1))
             if np.isnan(threshold[0]):
-                threshold = np.float32([0.5])
+                threshold = np.array([0.5], np.float32)
             below, above = grow(depth - 1), grow(depth - 1)
             missing = (below, above)[int(rng.integers(2))]
             feature = int(rng.integers(features))

@@ -5,7 +5,7 @@ import pytest
 
 from oracle.exact.lowering.graph import lower
 from scripts.models import RealModel, more_networks, networks, tabular
-from tests.parity.referee import Judged, Referee
+from tests.parity.referee import Case, Judged, Referee
 
 SMALL = ("magika", "rapidocr-cls", "mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet", "silero-vad-window")
 NETWORKS = [
@@ -35,11 +35,13 @@ def differing(
 ) -> list[tuple[object, ...]]:
     """Of two elements of each node one is claimed wrongly."""
     judged = Judged(lower(model.onnx(), model.dims), model.inputs())
-    cases, wanted = [], []
+    cases: list[Case] = []
+    wanted: list[tuple[int, int]] = []
     for node, record in enumerate(judged.program.nodes):
         chosen = rng.integers(record.output.elements, size=2).tolist()
-        for listed, found in zip((cases, wanted), judged.some(node, chosen), strict=True):
-            listed += found
+        more, their = judged.some(node, chosen)
+        cases += more
+        wanted += their
     rows = zip(referee.judge(cases), wanted, strict=True)
     return [
         (at // 2, *row)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from oracle import merkle
 from oracle.merkle import keccak256
 from oracle.tensor import to_bytes
+from tests import openings
 
 
 def leaf(place: int) -> bytes:
@@ -26,7 +27,7 @@ def test_keccak256_is_the_evms_and_not_sha3():
 def test_root_follows_the_specification_when_there_are_three_leaves():
     a, b, c, zero = (keccak256(data) for data in (leaf(1), leaf(2), leaf(3), bytes(128)))
     wanted = keccak256(keccak256(a + b) + keccak256(c + zero))
-    assert merkle.root([leaf(1), leaf(2), leaf(3)]) == wanted
+    assert openings.root([leaf(1), leaf(2), leaf(3)]) == wanted
 
 
 def test_tensor_root_of_nothing_and_of_a_scalar_is_one_leaf():
@@ -57,10 +58,9 @@ def test_depth_is_fixed_by_the_count(count, depth):
 @given(st.binary(max_size=1500), st.data())
 def test_every_leaf_opens(data, draw):
     leaves = merkle.leaves_of(data)
-    index = draw.draw(st.integers(0, len(leaves) - 1))
-    opening = merkle.open(leaves, index)
-    assert merkle.verify_opening(merkle.root(leaves), len(data), opening)
-    assert merkle.padding_is_zero(len(data), opening)
+    run = openings.open_run(leaves, draw.draw(st.integers(0, len(leaves) - 1)), 1)
+    assert merkle.verify_run(openings.root(leaves), len(data), run)
+    assert merkle.run_padding_is_zero(len(data), run)
 
 
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 127, 128, 129, 1000, 4097])
@@ -73,68 +73,34 @@ def test_large_levels_have_the_root_that_hashing_one_by_one_gives(count):
         padding = keccak256(padding + padding)
     assert merkle.tensor_root(np.frombuffer(data, np.uint8)) == level[0]
     leaves = merkle.leaves_of(data)
-    assert merkle.root(leaves) == level[0]
-    assert merkle.verify_opening(level[0], len(data), merkle.open(leaves, count // 2))
+    assert openings.root(leaves) == level[0]
+    assert merkle.verify_run(level[0], len(data), openings.open_run(leaves, count // 2, 1))
 
 
-def test_verify_refuses_every_bent_opening():
-    data = bytes(range(256)) * 3
-    leaves, root = merkle.leaves_of(data), merkle.root(merkle.leaves_of(data))
-    opening = merkle.open(leaves, 2)
-    bent = [
-        replace(opening, index=3),
-        replace(opening, index=-2),
-        replace(opening, index=2 + 8),
-        replace(opening, leaf=opening.leaf[:-1]),
-        replace(opening, leaf=opening.leaf + b"\0"),
-        replace(opening, leaf=bytes(128)),
-        replace(opening, siblings=opening.siblings[:-1]),
-        replace(opening, siblings=(*opening.siblings, bytes(32))),
-        replace(opening, siblings=opening.siblings[::-1]),
-    ]
-    assert merkle.verify_opening(root, len(data), opening)
-    assert not any(merkle.verify_opening(root, len(data), one) for one in bent)
-    assert not merkle.verify_opening(bytes(32), len(data), opening)
-
-
-def test_verify_refuses_an_index_beyond_the_shape():
-    """The padding is really there, but no element is."""
-    leaves = merkle.leaves_of(bytes(128 * 5))
-    padding = merkle.Opening(5, bytes(128), merkle.open([*leaves, bytes(128)], 5).siblings)
-    assert merkle.verify_opening(merkle.root(leaves), 128 * 6, padding)
-    assert not merkle.verify_opening(merkle.root(leaves), 128 * 5, padding)
-
-
-def test_verify_refuses_an_inner_node_as_a_leaf():
+def test_verify_run_refuses_an_inner_node_as_a_leaf():
     """64 bytes are no leaf, and as 128 they hash otherwise."""
     leaves = [leaf(place) for place in range(4)]
     left = keccak256(leaf(0)) + keccak256(leaf(1))
-    top = merkle.open(leaves, 0).siblings[1:]
+    top = openings.open_run(leaves, 0, 1).siblings[1:]
     for fake in (left, left.ljust(128, b"\0")):
-        assert not merkle.verify_opening(merkle.root(leaves), 256, merkle.Opening(0, fake, top))
+        assert not merkle.verify_run(openings.root(leaves), 256, merkle.Run(0, (fake,), top))
 
 
-def test_verify_refuses_another_depth():
+def test_verify_run_refuses_another_depth():
     leaves = [leaf(place) for place in range(4)]
-    opening = merkle.open(leaves, 1)
-    assert not merkle.verify_opening(merkle.root(leaves), 128 * 2, opening)
-    assert not merkle.verify_opening(merkle.root(leaves), 128 * 5, opening)
-
-
-def test_padding_is_zero_only_when_it_is():
-    assert merkle.padding_is_zero(129, merkle.Opening(1, b"\1" + bytes(127), ()))
-    assert not merkle.padding_is_zero(129, merkle.Opening(1, b"\1\1" + bytes(126), ()))
-    assert not merkle.padding_is_zero(0, merkle.Opening(0, b"\1" + bytes(127), ()))
+    run = openings.open_run(leaves, 1, 1)
+    assert not merkle.verify_run(openings.root(leaves), 128 * 2, run)
+    assert not merkle.verify_run(openings.root(leaves), 128 * 5, run)
 
 
 @given(st.lists(st.integers(5, 9), min_size=1, max_size=9), st.data())
 def test_every_record_opens_and_no_other_verifies(sizes, draw):
     records = [bytes([place + 1]) * 32 * size for place, size in enumerate(sizes)]
     index = draw.draw(st.integers(0, len(records) - 1))
-    opening, root = merkle.open_record(records, index), merkle.records_root(records)
+    opening, root = openings.open_record(records, index), merkle.records_root(records)
     assert merkle.verify_record(root, len(records), opening)
-    assert not merkle.verify_record(root, len(records), replace(opening, leaf=bytes(160)))
-    assert not merkle.verify_record(root, len(records), replace(opening, leaf=bytes(64)))
+    assert not merkle.verify_record(root, len(records), replace(opening, record=bytes(160)))
+    assert not merkle.verify_record(root, len(records), replace(opening, record=bytes(64)))
 
 
 @pytest.fixture
@@ -158,17 +124,17 @@ def test_a_tensors_tree_is_that_of_its_leaves_block_by_block(kind: str, seed: in
     array = askew(kind, seed, 1 + 5 * seed, 1 + 13 * (seed % 4))
     leaves = merkle.leaves_of(to_bytes(array))
     tree = merkle.TensorTree(array)
-    assert merkle.tensor_root(array) == tree.root == merkle.root(leaves)
+    assert merkle.tensor_root(array) == tree.root == openings.root(leaves)
     assert tree.width(0) == len(leaves)
     for height in range(tree.height + 1):
         width = tree.width(height)
         for first, count in {(0, 1), (width - 1, 1), (0, width), (width // 2, width - width // 2)}:
-            assert tree.nodes(height, first, count) == merkle.open_nodes(
+            assert tree.nodes(height, first, count) == openings.open_nodes(
                 leaves, height, first, count
             )
             assert tree.node(height, width) == _padding(height)
     for first in range(0, len(leaves), 3):
-        assert tree.run(first, 1) == merkle.open_run(leaves, first, 1)
+        assert tree.run(first, 1) == openings.open_run(leaves, first, 1)
 
 
 def _padding(height: int) -> bytes:
@@ -222,7 +188,7 @@ def test_nodes_of_every_height_open_as_the_specification_says_and_lead_to_the_ro
     levels = merkle.Levels([keccak256(each) for each in leaves], zero)
     tensor = merkle.TensorTree(np.frombuffer(b"".join(leaves), np.uint8))
     assert levels.height == tensor.height == merkle.depth_of(count)
-    assert levels.root == tensor.root == merkle.root(leaves) == tree[-1][0]
+    assert levels.root == tensor.root == openings.root(leaves) == tree[-1][0]
     for height in range(merkle.depth_of(count) + 1):
         real = -(-count // 2**height)
         assert levels.width(height) == tensor.width(height) == real
@@ -234,7 +200,7 @@ def test_nodes_of_every_height_open_as_the_specification_says_and_lead_to_the_ro
             wanted = merkle.Nodes(height, first, hashes, siblings)
             assert levels.nodes(height, first, many) == tensor.nodes(height, first, many) == wanted
             assert merkle.nodes_root(count, wanted) == levels.root
-        assert merkle.open_nodes(leaves, height, 0, real) == levels.nodes(height, 0, real)
+        assert openings.open_nodes(leaves, height, 0, real) == levels.nodes(height, 0, real)
 
 
 def test_levels_may_be_higher_than_their_nodes_need():
@@ -250,7 +216,7 @@ def test_runs_open_as_the_specification_says_and_verify(count):
     leaves = [leaf(place) for place in range(count)]
     tree, length = whole_tree(leaves), count * 128 - 5
     for first, many in ranges(count):
-        run = merkle.open_run(leaves, first, many)
+        run = openings.open_run(leaves, first, many)
         siblings = beside(tree, 0, first, first + many - 1)
         assert run == merkle.Run(first, tuple(leaves[first : first + many]), siblings)
         assert merkle.run_root(length, run) == tree[-1][0]
@@ -260,7 +226,7 @@ def test_runs_open_as_the_specification_says_and_verify(count):
 
 def test_run_root_refuses_what_fits_no_tensor_of_that_length():
     leaves = [leaf(place) for place in range(5)]
-    run, length = merkle.open_run(leaves, 3, 2), 128 * 5
+    run, length = openings.open_run(leaves, 3, 2), 128 * 5
     bent = [
         replace(run, first=4),
         replace(run, first=-1),
@@ -271,15 +237,15 @@ def test_run_root_refuses_what_fits_no_tensor_of_that_length():
         replace(run, siblings=(*run.siblings, bytes(32))),
         replace(run, siblings=(*run.siblings[:-1], bytes(31))),
     ]
-    assert merkle.run_root(length, run) == merkle.root(leaves)
+    assert merkle.run_root(length, run) == openings.root(leaves)
     assert [merkle.run_root(length, each) for each in bent] == [None] * len(bent)
     assert merkle.run_root(128 * 4, run) is None
-    assert not merkle.verify_run(merkle.root(leaves), length, replace(run, first=2))
+    assert not merkle.verify_run(openings.root(leaves), length, replace(run, first=2))
 
 
 def test_nodes_root_refuses_what_fits_no_tree_of_that_count():
     leaves = [leaf(place) for place in range(5)]
-    nodes, top = merkle.open_nodes(leaves, 1, 1, 2), merkle.open_nodes(leaves, 3, 0, 1)
+    nodes, top = openings.open_nodes(leaves, 1, 1, 2), openings.open_nodes(leaves, 3, 0, 1)
     bent = [
         replace(nodes, first=2),
         replace(nodes, first=-1),
@@ -292,19 +258,19 @@ def test_nodes_root_refuses_what_fits_no_tree_of_that_count():
         replace(top, height=-1),
         replace(top, siblings=(bytes(32),)),
     ]
-    assert merkle.nodes_root(5, nodes) == merkle.nodes_root(5, top) == merkle.root(leaves)
+    assert merkle.nodes_root(5, nodes) == merkle.nodes_root(5, top) == openings.root(leaves)
     assert [merkle.nodes_root(5, each) for each in bent] == [None] * len(bent)
 
 
 def test_nodes_root_takes_no_padding_and_no_place_that_is_counted_from_elsewhere():
     """Of both the siblings would lead to the root."""
     leaves = [leaf(place) for place in range(5)]
-    padded = merkle.open_nodes([*leaves, bytes(128)], 0, 4, 2)
-    assert merkle.nodes_root(6, padded) == merkle.root(leaves)
-    nodes = merkle.open_nodes(leaves, 0, 3, 2)
+    padded = openings.open_nodes([*leaves, bytes(128)], 0, 4, 2)
+    assert merkle.nodes_root(6, padded) == openings.root(leaves)
+    nodes = openings.open_nodes(leaves, 0, 3, 2)
     for bent in (padded, replace(nodes, first=3 - 8), replace(nodes, first=3 + 8)):
         assert merkle.nodes_root(5, bent) is None
-    run = merkle.open_run(leaves, 3, 2)
+    run = openings.open_run(leaves, 3, 2)
     for first in (3 - 8, 3 + 8):
         assert merkle.run_root(5 * 128, replace(run, first=first)) is None
 
@@ -313,9 +279,9 @@ def test_trees_open_nothing_beyond_their_nodes():
     leaves = [leaf(place) for place in range(5)]
     for first, many in ((0, 0), (-1, 1), (5, 1), (4, 2)):
         with pytest.raises(AssertionError):
-            merkle.open_run(leaves, first, many)
+            openings.open_run(leaves, first, many)
         with pytest.raises(AssertionError):
-            merkle.open_nodes(leaves, 0, first, many)
+            openings.open_nodes(leaves, 0, first, many)
         with pytest.raises(AssertionError):
             merkle.TensorTree(np.zeros(5 * 128, np.uint8)).leaves(first, many)
 
@@ -323,7 +289,7 @@ def test_trees_open_nothing_beyond_their_nodes():
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 64])
 def test_subtree_root_is_the_first_node_of_that_height_and_has_room(count):
     data, height = bytes([7]) * (128 * count - 1), merkle.depth_of(count)
-    root, padding = merkle.root(merkle.leaves_of(data)), keccak256(bytes(128))
+    root, padding = openings.root(merkle.leaves_of(data)), keccak256(bytes(128))
     for level in range(height + 3):
         if level < height:
             with pytest.raises(AssertionError):
@@ -343,7 +309,6 @@ def test_record_levels_are_the_records_tree(count):
     assert levels.root == merkle.combined_root(hashes, bytes(32)) == root
     for first, many in ranges(count):
         nodes = levels.nodes(0, first, many)
-        assert nodes == merkle.nodes_of(hashes, bytes(32), 0, first, many)
         assert merkle.nodes_root(count, nodes) == root
 
 

@@ -174,7 +174,7 @@ def _store(session: Session, name: str, signer: Signer) -> Iterator[Store]:
     try:
         yield store
     finally:
-        store.close_engine()
+        store.close()
 
 
 def _state(session: Session, name: str) -> str:

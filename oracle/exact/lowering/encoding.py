@@ -16,8 +16,6 @@ from oracle.exact.program import Op, Operand
 from oracle.tensor import Array
 from oracle.types import DType
 
-_DTYPES = {"int64s": np.int64, "floats": np.float32}
-
 
 def _label_encoder(b: Builder, node: Source) -> list[Operand]:
     """Emits the value of the first key that equals x, else the default. NaN equals a key NaN."""

@@ -16,14 +16,14 @@ roots alone. A value is hashed when its node has run, and forgotten when no node
 one that is looked at later is computed again.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from oracle import merkle
-from oracle.exact.program import OperandKind, Program, ValueType
+from oracle.exact.program import OperandKind, Program
 from oracle.exact.run import Runner
-from oracle.merkle import LEAF, Nodes, Run, TensorTree, Tree, keccak256
+from oracle.merkle import Nodes, Run, TensorTree, Tree, keccak256
 from oracle.tensor import Array, to_bytes
 from oracle.types import LEAVES, VALUE_TREE, Part
 
@@ -46,16 +46,6 @@ class RunOpening:
 
     value: int
     run: Run
-    siblings: tuple[bytes, ...]
-    """In the value tree."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodesOpening:
-    """Consecutive nodes of one height in the tree of one node's value, for narrowing down."""
-
-    value: int
-    nodes: Nodes
     siblings: tuple[bytes, ...]
     """In the value tree."""
 
@@ -214,11 +204,6 @@ class Trace:
         run = TensorTree(self.values[value]).run(first_leaf, count)
         return RunOpening(value, run, self.open_value(value).siblings)
 
-    def open_nodes(self, value: int, height: int, first: int, count: int) -> NodesOpening:
-        """Proves `count` nodes of one height in the tree of one node's value."""
-        nodes = TensorTree(self.values[value]).nodes(height, first, count)
-        return NodesOpening(value, nodes, self.open_value(value).siblings)
-
     def first_divergence(self, other: "Trace") -> Divergence | None:
         """Finds the first element that differs from another trace of the same program, or None
         where all bits are equal."""
@@ -242,54 +227,11 @@ def trace_root(program_root: bytes, roots: Sequence[bytes]) -> bytes:
     return _bound(program_root, merkle.combined_root(roots, _EMPTY))
 
 
-def value_roots(values: Iterable[Array]) -> tuple[bytes, ...]:
-    """Computes the root of each value, in order, and holds one value at a time."""
-    return tuple(map(merkle.tensor_root, values))
-
-
 def first_difference(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int | None:
     """Finds the first node whose value roots differ, if any: both sides agree on its operands and
     not on its result."""
     pairs = enumerate(zip(ours, theirs, strict=True))
     return next((index for index, (a, b) in pairs if a != b), None)
-
-
-def verify_value(program: Program, root: bytes, opening: ValueOpening) -> bool:
-    """Says whether the trace with that root has that value root at that node."""
-    return verify_values(program, root, Nodes(0, opening.value, (opening.root,), opening.siblings))
-
-
-def verify_values(program: Program, root: bytes, nodes: Nodes) -> bool:
-    """Says whether the trace with that root has those nodes in its value tree."""
-    top = merkle.nodes_root(len(program.nodes), nodes)
-    return top is not None and _bound(program.root, top) == root
-
-
-def verify_run(program: Program, root: bytes, opening: RunOpening) -> bool:
-    """Says whether the trace with that root has those leaves at their place, padded with zeros."""
-    if not 0 <= opening.value < len(program.nodes):
-        return False
-    length = program.nodes[opening.value].output.nbytes
-    value_root = merkle.run_root(length, opening.run)
-    if value_root is None or not merkle.run_padding_is_zero(length, opening.run):
-        return False
-    return verify_value(program, root, ValueOpening(opening.value, value_root, opening.siblings))
-
-
-def verify_nodes(program: Program, root: bytes, opening: NodesOpening) -> bool:
-    """Says whether the trace with that root has those nodes in the tree of that value."""
-    if not 0 <= opening.value < len(program.nodes):
-        return False
-    count = merkle.leaf_count(program.nodes[opening.value].output.nbytes)
-    value_root = merkle.nodes_root(count, opening.nodes)
-    if value_root is None:
-        return False
-    return verify_value(program, root, ValueOpening(opening.value, value_root, opening.siblings))
-
-
-def leaf_of(type_: ValueType, element: int) -> int:
-    """Gives the leaf that has the element."""
-    return element * type_.dtype.itemsize // LEAF
 
 
 def _opened(tree: TensorTree, part: Part) -> tuple[bytes, tuple[bytes, ...]]:

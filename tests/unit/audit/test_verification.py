@@ -8,6 +8,7 @@ from eth_utils import keccak
 from oracle.audit.bundle import Bundle
 from oracle.audit.verification import Outcome, Report, verify
 from oracle.errors import InferenceFailed
+from oracle.types import ModelId, RequestId, Wei
 from tests import chains
 from tests.bundles import Here, bomb, bundle, preimage, with_request
 from tests.chains import address
@@ -64,17 +65,20 @@ def other_model(evidence: Bundle) -> Bundle:
     """The preimage of another model, whose id the request has."""
     model = preimage(chains.model(address("publisher"), **network(1).terms))
     changed = with_request(evidence, model=keccak(model))
-    return replace(changed, model=model, model_id=keccak(model))
+    return replace(changed, model=model, model_id=ModelId(keccak(model)))
 
 
 TAMPERED: dict[str, tuple[str, Callable[[Bundle], Bundle]]] = {
-    "fee": ("request id", lambda b: replace(b, request=replace(b.request, fee=b.request.fee + 1))),
+    "fee": (
+        "request id",
+        lambda b: replace(b, request=replace(b.request, fee=Wei(b.request.fee + 1))),
+    ),
     "chain": ("request id", lambda b: replace(b, chain_id=b.chain_id + 1)),
     "queue": ("request id", lambda b: replace(b, queue=b.registry)),
-    "id": ("request id", lambda b: replace(b, request_id=flipped(b.request_id))),
+    "id": ("request id", lambda b: replace(b, request_id=RequestId(flipped(b.request_id)))),
     "input": ("input", lambda b: replace(b, payload=flipped(b.payload))),
     "model": ("model id", lambda b: replace(b, model=flipped(b.model, 40))),
-    "model id": ("model id", lambda b: replace(b, model_id=flipped(b.model_id))),
+    "model id": ("model id", lambda b: replace(b, model_id=ModelId(flipped(b.model_id)))),
     "asked model": ("model id", lambda b: with_request(b, model=flipped(b.request.model))),
     "terms": (
         "model terms",
@@ -179,6 +183,6 @@ def test_verify_is_open_where_the_run_does_not_end(tmp_path: Path) -> None:
 def test_verify_fails_where_the_model_is_none(tmp_path: Path, data: bytes) -> None:
     changed = with_request(bundle(), model=keccak(data))
 
-    report = verified(replace(changed, model=data, model_id=keccak(data)), tmp_path)
+    report = verified(replace(changed, model=data, model_id=ModelId(keccak(data))), tmp_path)
 
     assert outcomes(report)["model terms"] is Outcome.FAILED

@@ -1,4 +1,5 @@
 import tracemalloc
+from typing import Any
 
 import pytest
 from eth_abi import encode
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 from oracle.chain import abi
 from oracle.chain.abi import decoded
 from oracle.chain.artifacts import abi_type, artifact
+from oracle.chain.blueprints import DISPUTES, QUEUE, REGISTRY
 from oracle.chain.decoder import Decoder
-from oracle.chain.deployment import DISPUTES, QUEUE, REGISTRY
 from oracle.chain.preimage import MODEL, model_of
 from oracle.errors import EvidenceError, MalformedData
 from tests import chains
@@ -93,7 +94,7 @@ def test_model_of_refuses_a_length_that_no_data_has():
 def test_decode_refuses_a_log_that_our_contracts_cannot_have_written(embedded: chains.World):
     model_id = embedded.publish()
     [log] = embedded.chain.logs((embedded.deployment.registry,), 0, embedded.head(), model_id)
-    good = dict(log)
+    good: Any = dict(log)
     assert Decoder().decode(good, 0) is not None
     data = bytes(good["data"])
     for bad in (b"", data[:-32], data[:100], word(64) * 2 + bomb(700, 1500)[64:]):

@@ -83,4 +83,4 @@ def test_created_by_counts_nonces_from_one(index: int) -> None:
     creator = Address(to_checksum_address("0x" + "0a" * 20))
     rlp = bytes([0xC0 + 22, 0x80 + 20]) + bytes([0x0A] * 20) + bytes([index + 1])
 
-    assert created_by(creator, index) == to_checksum_address(keccak(rlp)[12:])
+    assert created_by(creator, index) == Address(to_checksum_address(keccak(rlp)[12:]))

@@ -28,6 +28,7 @@ from oracle.types import (
     Request,
     Signature,
     TensorType,
+    Wei,
 )
 from tests.chains import World, address, model, raw_call, request
 
@@ -164,7 +165,7 @@ def test_terms_of_are_what_was_published(embedded: World) -> None:
         (TensorType("x", DType.UINT8, (2**24 - 1,)),),
         (TensorType("y", DType.FLOAT, (2**22 - 2,)), TensorType("z", DType.FLOAT, ())),
     )
-    royalty = (2**40 - 1) * GWEI
+    royalty = Wei((2**40 - 1) * GWEI)
     model_id = embedded.publish(signature=signature, royalty=royalty)
 
     terms = embedded.terms_of(model_id)

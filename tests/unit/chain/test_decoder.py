@@ -1,6 +1,7 @@
 """Every event of the contracts, decoded from a real chain."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from eth_utils import keccak
@@ -221,15 +222,15 @@ def test_decode_knows_every_event_of_the_contracts() -> None:
 
 @pytest.mark.parametrize("topics", [[], [HexBytes(b"\x55" * 32)]])
 def test_decode_passes_over_a_log_that_is_none_of_ours(topics: list[HexBytes]) -> None:
-    log = {"topics": topics, "data": HexBytes(b""), "blockNumber": 1, "logIndex": 0}
+    log: Any = {"topics": topics, "data": HexBytes(b""), "blockNumber": 1, "logIndex": 0}
 
     assert Decoder().decode(log, 0) is None
 
 
 def test_decode_passes_over_an_event_of_our_name_with_other_topics(embedded: World) -> None:
     receipt = embedded.send("operator", embedded.queue.stake(STAKE))
-    [log] = receipt.logs
-    log = dict(log) | {"topics": log["topics"][:1]}
+    [found] = receipt.logs
+    log: Any = dict(found) | {"topics": found["topics"][:1]}
 
     assert Decoder().decode(log, 0) is None
 

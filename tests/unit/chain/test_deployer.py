@@ -13,13 +13,14 @@ from oracle.chain.blueprints import FACTORY, QUEUE, REGISTRY, plan
 from oracle.chain.connection import connect
 from oracle.chain.deployer import FACTORY_SIGNER, FACTORY_TRANSACTION, create, deploy
 from oracle.chain.deployment import Deployment, check_deployment, read_deployment, save
+from oracle.chain.keys import from_key
 from oracle.chain.node import Call, Chain
 from oracle.chain.presets import Parameters, preset
 from oracle.chain.transactions import transact
 from oracle.errors import ChainError, ConfigError, Reverted, WrongChain
-from oracle.types import Wei
+from oracle.types import Address, Wei
 from tests import chains
-from tests.chains import ETHER, PEOPLE, World, address, parameters, variant
+from tests.chains import ETHER, PEOPLE, World, address, eth_tester, parameters, variant
 
 DEPLOYER = PEOPLE["deployer"]
 # Of two contracts, which are not the fixture's own.
@@ -162,7 +163,7 @@ class Rival(Chain):
     world: World
     is_done = False
 
-    def estimate(self, call: Call, sender: object) -> int:
+    def estimate(self, call: Call, sender: Address) -> int:
         if call.data[:4] == PLACE and not self.is_done:
             self.is_done = True
             place(self.world, 0)
@@ -171,7 +172,7 @@ class Rival(Chain):
 
 def test_deploy_goes_on_when_somebody_is_faster(embedded: World, path: Path) -> None:
     rival = variant(embedded.chain, Rival)
-    rival.world = embedded
+    vars(rival)["world"] = embedded
 
     deployment = deploy(rival, DEPLOYER, OTHERS, path)
 
@@ -289,15 +290,15 @@ def test_factory_transaction_is_the_canonical_one() -> None:
     rlp = b"\xd6\x94" + bytes.fromhex(signer[2:]) + b"\x80"
 
     assert signer == FACTORY_SIGNER
-    assert to_checksum_address(keccak(rlp)[12:]) == FACTORY
+    assert Address(to_checksum_address(keccak(rlp)[12:])) == FACTORY
 
 
 @pytest.fixture
 def bare() -> Iterator[Chain]:
     """A chain with nothing on it."""
     chain = connect("embedded")
-    rich = chain.web3.provider.ethereum_tester.backend.account_keys[0]
-    transact(chain, chains.from_key(rich.to_bytes()), Call(DEPLOYER.address, b"", Wei(ETHER)))
+    rich = eth_tester(chain).backend.account_keys[0]
+    transact(chain, from_key(rich.to_bytes()), Call(DEPLOYER.address, b"", Wei(ETHER)))
     yield chain
 
 
@@ -326,7 +327,7 @@ def test_deploy_says_what_to_do_when_the_node_refuses_the_factory(bare: Chain, p
 class Impostor(Chain):
     """A chain on which something else lies at the factory's address."""
 
-    def code(self, account: object) -> bytes:
+    def code(self, account: Address) -> bytes:
         return b"\x00" if account == FACTORY else super().code(account)
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.chains import PEOPLE, World, address, parameters
 DEPLOYER = PEOPLE["deployer"]
 
 
-def deployed(world: World, path: Path, **changes: object) -> Deployment:
+def deployed(world: World, path: Path, **changes: Any) -> Deployment:
     return deploy(world.chain, DEPLOYER, parameters(**changes), path)
 
 
@@ -87,7 +88,7 @@ def test_verify_accepts_a_deployment(embedded: World) -> None:
     check_deployment(embedded.chain, embedded.deployment)
 
 
-def changed(deployment: Deployment, name: str, **changes: object) -> Deployment:
+def changed(deployment: Deployment, name: str, **changes: Any) -> Deployment:
     contract = replace(deployment.contracts[name], **changes)
     return replace(deployment, contracts=dict(deployment.contracts) | {name: contract})
 

@@ -1,7 +1,6 @@
 """The chain inside this process."""
 
 import time
-from typing import Any
 
 import pytest
 
@@ -9,6 +8,7 @@ from oracle.chain.connection import EMBEDDED, connect
 from oracle.chain.keys import from_key
 from oracle.chain.node import Call
 from oracle.chain.transactions import transact
+from tests.chains import eth_tester
 
 
 def test_broadcast_gets_into_a_block_as_late_as_the_estimate(
@@ -20,8 +20,7 @@ def test_broadcast_gets_into_a_block_as_late_as_the_estimate(
     with monkeypatch.context() as earlier:
         earlier.setattr(time, "time", lambda: now - 100)
         chain = connect(EMBEDDED)
-    provider: Any = chain.web3.provider
-    backend = provider.ethereum_tester.backend
+    backend = eth_tester(chain).backend
     backend.chain.header = backend.chain.header.copy(timestamp=now - 50)
     rich = from_key(backend.account_keys[0].to_bytes())
 

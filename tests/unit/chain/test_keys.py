@@ -24,7 +24,9 @@ def path(tmp_path: Path) -> Path:
 def keystore(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One encrypted file, as others write them: ours are slow on purpose."""
     path = tmp_path_factory.mktemp("keys") / "key.json"
-    path.write_text(json.dumps(Account.encrypt(KEY, "right", kdf="pbkdf2", iterations=2)))
+    path.write_text(
+        json.dumps(Account.encrypt(bytes.fromhex(KEY), "right", kdf="pbkdf2", iterations=2))
+    )
     return path
 
 

@@ -2,21 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from oracle.chain.disputes import Dispute, demand_id, replay
 from oracle.chain.events import (
-    CallbackFailed,
-    CallbackRetried,
     DemandTimedOut,
     DisputeEvent,
     Event,
     FraudCommitted,
     FraudProven,
-    ModelDeprecated,
-    ModelPublished,
-    ModelUriAdded,
     OperatorSlashed,
     PartDemanded,
     PartRevealed,
@@ -25,9 +21,6 @@ from oracle.chain.events import (
     RequestExpired,
     RequestReopened,
     RequestSettled,
-    StakeAdded,
-    TraceRevealed,
-    UnstakeStarted,
     WindowMoved,
     Withdrawn,
 )
@@ -50,31 +43,27 @@ from oracle.challenger.policy import (
 from oracle.exact.proofs.evidence import ClaimKind
 from oracle.inference.findings import Finding, Fraud, Question
 from oracle.state.duties import Close, Duty, DutyKind, Finish, Postpone, State
-from oracle.types import VALUE_TREE, Address, Demand, ModelId, Part, Verdict, Wei
-from tests.chains import BOND, FEE, GWEI, URI, address, created, model, proposed, request, where
+from oracle.types import AccountId, Address, ModelId, Part, Verdict, Wei
+from tests.chains import BOND, FEE, GWEI, address, created, proposed, request, where
+from tests.events import KEY, PART, STRANGER, demand, of_others
 
-ME, OPERATOR, STRANGER = address("challenger"), address("operator"), address("stranger")
-ACCOUNT = bytes.fromhex(ME[2:])
+ME, OPERATOR = address("challenger"), address("operator")
+ACCOUNT = AccountId(bytes.fromhex(ME[2:]))
 ASKED = created()
 ID = ASKED.request_id
-KEY, OTHER_KEY, HASH = b"\x0d" * 32, b"\x0e" * 32, b"\x0f" * 32
-PART = Part(VALUE_TREE, 0, 0, 4)
+OTHER_KEY, HASH = b"\x0e" * 32, b"\x0f" * 32
 WRONG = [DutyKind.PURSUE, DutyKind.CHECK, *STEPS]
 
 
-def policy(**changes: object) -> Policy:
+def policy(**changes: Any) -> Policy:
     return replace(Policy(ME), **changes)
 
 
 def decided(
     event: Event, by: Policy | None = None, disputes: Sequence[Dispute] = (), *, known: bool = True
-) -> list[object]:
+) -> list[Any]:
     requests = {ID: ASKED.request} if known else {}
     return list(decide(event, by or policy(), requests.get, lambda _: disputes))
-
-
-def demand(who: Address = ME, part: Part = PART, key: bytes = KEY, deadline: int = 1100) -> Demand:
-    return Demand(key, part, bytes(32), 1, 0, 0, who, Wei(7), deadline)
 
 
 def demanded(who: Address = ME, part: Part = PART, key: bytes = KEY) -> PartDemanded:
@@ -158,7 +147,7 @@ def test_decide_is_done_when_the_fraud_is_proven(who: Address, state: State) -> 
     ]
 
 
-CONVICTIONS = [
+CONVICTIONS: list[FraudProven | DemandTimedOut] = [
     FraudProven(where(9, time=2000), ID, KEY, STRANGER, Verdict(0, 0, 1, 2)),
     DemandTimedOut(where(9, time=2000), ID, KEY, PART),
 ]
@@ -222,24 +211,7 @@ def test_decide_is_done_when_it_withdrew() -> None:
 
 
 @pytest.mark.parametrize(
-    "event",
-    [
-        ASKED,
-        ModelPublished(where(), ModelId(HASH), model(OPERATOR), URI, b""),
-        ModelUriAdded(where(), ModelId(HASH), URI),
-        ModelDeprecated(where(), ModelId(HASH), None),
-        CallbackFailed(where(), ID, STRANGER, b""),
-        CallbackRetried(where(), ID, STRANGER),
-        StakeAdded(where(), OPERATOR, Wei(1), Wei(1)),
-        UnstakeStarted(where(), OPERATOR, Wei(5), 777),
-        TraceRevealed(where(), ID, KEY, HASH),
-        demanded(STRANGER),
-        FraudCommitted(where(), HASH, STRANGER),
-        PrepaidCollected(where(), KEY, STRANGER, Wei(7)),
-        OperatorSlashed(where(), OPERATOR, STRANGER, BOND, Wei(1), Wei(1), 1),
-        Withdrawn(where(), STRANGER, Wei(5)),
-    ],
-    ids=lambda event: type(event).__name__,
+    "event", [ASKED, *of_others(ASKED)], ids=lambda event: type(event).__name__
 )
 def test_decide_owes_nothing_for(event: RequestCreated | Event) -> None:
     assert decided(event, disputes=[dispute(demanded())]) == []

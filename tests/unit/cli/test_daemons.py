@@ -72,8 +72,8 @@ class Stage:
             return Session(Settings(home=self.home), self.world.chain, self.world.deployment)
 
         def run(its: Daemon, program: Service | Patrol) -> None:
-            inference = program._setup.inference
-            runs.append(Run(program, its, executors, inference._files, opened))  # type: ignore[union-attr]
+            inference: Any = program._setup.inference
+            runs.append(Run(program, its, executors, inference._files, opened))
 
         self.monkeypatch.setattr(daemon, "Executor", Executor)
         self.monkeypatch.setattr(session, "open_session", open_session)
@@ -88,7 +88,7 @@ class Stage:
         return another(self.world.chain, name=url)
 
 
-def another(chain: Chain, **changes: object) -> Chain:
+def another(chain: Chain, **changes: Any) -> Chain:
     """The same chain by another endpoint."""
     found = copy(chain)
     vars(found).update(changes)
@@ -109,7 +109,7 @@ def stage(court: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.fixture
-def signs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def signs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Whose key was asked for; it is the test operator's."""
     from oracle.cli import worker as worker_module
     from tests.chains import PEOPLE

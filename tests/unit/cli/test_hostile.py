@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -106,7 +107,7 @@ def test_a_payload_shows_tensors_as_they_are(shown):
     ],
 )
 def test_main_shows_errors_as_they_are(shown, monkeypatch, error):
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr(main, "exactum", fail)

@@ -50,7 +50,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     found = Stage(session, object(), object(), [])
 
     @contextmanager
-    def opened(*_: object, **__: object) -> Iterator[SimpleNamespace]:
+    def opened(*_: object, **__: Any) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(store=found.store, answers=found.answers)
 
     monkeypatch.setattr(sessions, "open_session", lambda *_: session)

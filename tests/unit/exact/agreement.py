@@ -54,7 +54,8 @@ def agree(data: bytes, inputs: Arrays, *, slow: bool = True, **tolerance: float)
     for ours, theirs in zip(outputs, session.run(None, dict(inputs)), strict=True):
         assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
         if ours.dtype == np.float32:
-            np.testing.assert_allclose(ours, theirs, **({"rtol": 1e-4, "atol": 1e-5} | tolerance))
+            near = {"rtol": 1e-4, "atol": 1e-5} | tolerance
+            np.testing.assert_allclose(ours, theirs, rtol=near["rtol"], atol=near["atol"])
         else:
             assert ours.tolist() == theirs.tolist()
     return list(outputs)

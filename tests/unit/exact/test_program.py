@@ -9,6 +9,7 @@ from oracle import merkle
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Op, Operand, OperandKind, Program, ValueType
 from oracle.types import DType
+from tests import openings
 from tests.unit.exact.files import classifier, file, node, tensor
 
 GOLDEN = "38ceae8e382435ccd448bac863c4ba36d5ff865443d827e8cdc5bf32ebd52e90"
@@ -56,8 +57,8 @@ def test_root_does_not_depend_on_names():
 def test_root_opens_to_every_node():
     program = lower(perceptron())
     for index, record in enumerate(program.records):
-        opening = merkle.open_record(program.records, index)
-        assert opening.leaf == record
+        opening = openings.open_record(program.records, index)
+        assert opening.record == record
         assert merkle.verify_record(program.root, len(program.nodes) + 1, opening)
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def uri(folder: Path, number: int, size: int = SIZE) -> str:
     return path.as_uri()
 
 
-def files(folder: Path, room: int = 0, **options: object) -> ModelFiles:
+def files(folder: Path, room: int = 0, **options: Any) -> ModelFiles:
     """A cache with room for one file in the making and `room` bytes besides."""
     options.setdefault("limits", Limits(total=STEP + room, reserve=0))
     return ModelFiles(folder / "cache", allow_local=True, max_bytes=4 * STEP, **options)

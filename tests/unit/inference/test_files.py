@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,12 +79,21 @@ def dribbles(handler):
         handler.wfile.write(b".")
 
 
+class Server(ThreadingHTTPServer):
+    """`url` is where, `asked` the paths that were asked for."""
+
+    def __init__(self, answers: Any):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers = answers
+        self.asked: list[str] = []
+        self.stopped = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
 @contextmanager
-def server(answers) -> Iterator[ThreadingHTTPServer]:
-    """On loopback; `url` is where, `asked` the paths that were asked for."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        http.answers, http.asked, http.stopped = answers, [], threading.Event()
-        http.url = f"http://127.0.0.1:{http.server_port}"
+def server(answers) -> Iterator[Server]:
+    """On loopback."""
+    with Server(answers) as http:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -163,7 +163,7 @@ def test_an_appraisal_that_fails_is_not_tried_for_each_request(tmp_path: Path) -
     """It takes an inference's place for as long as any may take."""
     data, payload = divide(), np.array([7, 2], INTS).tobytes()
     now, stalled = [0.0], Stalled(processes=1)
-    options = {"adviser": advising(), "rounds": 9, "clock": lambda: now[0]}
+    options: dict[str, Any] = {"adviser": advising(), "rounds": 9, "clock": lambda: now[0]}
     with deciding(tmp_path, data, stalled, **options) as case:
         for appraisals in (1, 1, 2):
             with pytest.raises(Unwatched, match="could not be found out"):

@@ -11,7 +11,7 @@ from oracle.state.duties import (
     State,
     account_id,
 )
-from oracle.types import Address
+from oracle.types import Address, RequestId
 
 
 def test_kinds_keep_the_words_that_stores_hold() -> None:
@@ -28,13 +28,13 @@ def test_states_keep_the_words_that_stores_hold() -> None:
 
 
 def test_duty_is_due_at_once_and_for_ever_unless_it_says_otherwise() -> None:
-    duty = Duty(DutyKind.SETTLE, b"x")
+    duty = Duty(DutyKind.SETTLE, RequestId(b"x"))
 
     assert (duty.not_before, duty.deadline) == (0, None)
 
 
 def test_close_ends_all_unless_it_says_otherwise() -> None:
-    assert Close(DutyKind.SETTLE, b"x", State.DONE).due_by is None
+    assert Close(DutyKind.SETTLE, RequestId(b"x"), State.DONE).due_by is None
 
 
 @pytest.mark.parametrize("kind", DutyKind)

@@ -17,7 +17,7 @@ from oracle.state import rounds
 from oracle.state.duties import Decision, Decline, Duty, DutyKind, State
 from oracle.state.rounds import Book
 from oracle.state.store import Handled, Store
-from oracle.types import Address, Wei
+from oracle.types import Address, RequestId, Wei
 from tests.chains import FEE, World, address, created, embedded, where
 from tests.unit.state.test_store import sent
 
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         f"sqlite:///{tmp_path}/state.db", 1, Address("0x" + "Ab" * 20), address("operator")
     )
     yield opened
-    opened.close_engine()
+    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def keep(store: Store, *events: Event) -> None:
     store.advance(Cursor(0, b""), [Handled(event, ()) for event in events])
 
 
-def trace(block: int, key: bytes, root: bytes, request_id: bytes = ID) -> TraceRevealed:
+def trace(block: int, key: bytes, root: bytes, request_id: RequestId = ID) -> TraceRevealed:
     return TraceRevealed(where(block), request_id, key, root)
 
 
@@ -130,7 +130,9 @@ def missed(store: Store) -> list[tuple[int, State, str]]:
 
 def test_miss_gives_up_open_duties_whose_deadline_has_come(chain: Chain, store: Store) -> None:
     deadlines = [99, 100, 101, None]
-    duties = [Duty(DutyKind.PROPOSE, bytes([n]), 0, each) for n, each in enumerate(deadlines)]
+    duties = [
+        Duty(DutyKind.PROPOSE, RequestId(bytes([n])), 0, each) for n, each in enumerate(deadlines)
+    ]
     store.advance(Cursor(0, b""), [Handled(ASKED, duties)])
 
     rounds.miss(chain, store, 100)
@@ -144,7 +146,7 @@ def test_miss_waits_for_what_was_sent_until_all_blocks_before_the_deadline_are_r
 ) -> None:
     time = chain.block(0).time
     for deadline in (time, time + 1):
-        store.take(Duty(DutyKind.PROPOSE, bytes([deadline % 256]), 0, deadline), where())
+        store.take(Duty(DutyKind.PROPOSE, RequestId(bytes([deadline % 256])), 0, deadline), where())
     store.record(sent(duties=[1, 2]))
     rounds.miss(chain, store, time + 9)
     assert [state for _, state, _ in missed(store)] == [State.SENT, State.SENT]

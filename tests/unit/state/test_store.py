@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -34,7 +35,7 @@ from oracle.chain.watcher import Cursor
 from oracle.errors import ConfigError
 from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, Finish, Postpone, State
 from oracle.state.store import Handled, Store
-from oracle.types import Address, Demand, Model, ModelId, Part, RequestId, Verdict, Wei
+from oracle.types import AccountId, Address, Demand, Model, ModelId, Part, RequestId, Verdict, Wei
 from tests.chains import (
     FEE,
     OUTPUT,
@@ -87,7 +88,7 @@ def open_store(url: str) -> Iterator[Open]:
 
     yield opened
     for store in stores:
-        store.close_engine()
+        store.close()
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def cursor(number: int = 1) -> Cursor:
 
 
 def propose(deadline: int | None = 100, subject: bytes = ID) -> Duty:
-    return Duty(DutyKind.PROPOSE, subject, deadline=deadline)
+    return Duty(DutyKind.PROPOSE, RequestId(subject), deadline=deadline)
 
 
 def advance(store: Store, event: Event, *decisions: Decision) -> None:
@@ -108,7 +109,7 @@ def advance(store: Store, event: Event, *decisions: Decision) -> None:
 
 
 def sent(
-    nonce: int = 0, duties: Sequence[int] = (), name: str = "", at: float = 1.5, **changes: object
+    nonce: int = 0, duties: Sequence[int] = (), name: str = "", at: float = 1.5, **changes: Any
 ) -> Sent:
     values = Sent(
         hash=f"{nonce} {name}".encode(),
@@ -140,10 +141,10 @@ def test_store_opens_its_own_state_again(open_store: Open) -> None:
 @pytest.mark.parametrize(
     "other", [{"chain_id": 1}, {"queue": address("rival")}, {"operator": address("rival")}]
 )
-def test_store_refuses_the_state_of_another(open_store: Open, other: dict[str, object]) -> None:
+def test_store_refuses_the_state_of_another(open_store: Open, other: dict[str, Any]) -> None:
     open_store()
 
-    with pytest.raises(ConfigError, match=f"belongs to operator {ME} on chain 31337"):
+    with pytest.raises(ConfigError, match=f"belongs to account {ME} on chain 31337"):
         open_store(**other)
 
 
@@ -262,11 +263,13 @@ def test_advance_closes_no_duty_that_has_ended(store: Store) -> None:
 
 
 def test_advance_closes_only_what_was_due_when_the_close_says_by_when(store: Store) -> None:
-    early, late = (Duty(DutyKind.WITHDRAW, b"me", not_before=time) for time in (100, 101))
+    early, late = (
+        Duty(DutyKind.WITHDRAW, AccountId(b"me"), not_before=time) for time in (100, 101)
+    )
     advance(store, ASKED, early)
     advance(store, created(2), late)
 
-    advance(store, created(3), Close(DutyKind.WITHDRAW, b"me", State.DONE, due_by=100))
+    advance(store, created(3), Close(DutyKind.WITHDRAW, AccountId(b"me"), State.DONE, due_by=100))
 
     assert states(store) == [State.DONE, State.OPEN]
 
@@ -501,7 +504,7 @@ def test_disputes_are_a_requests_own_as_their_events_tell_them_the_oldest_first(
 
 def test_conclude_ends_the_check_and_pursues_what_is_wrong(store: Store) -> None:
     for block, subject in ((1, b"right"), (2, b"wrong")):
-        check = Duty(DutyKind.CHECK, subject, deadline=100 + block)
+        check = Duty(DutyKind.CHECK, RequestId(subject), deadline=100 + block)
         advance(store, replace(created(block), where=where(block, 3)), check)
     store.conclude(1, b"d1", RequestId(b"right"), True)
     store.conclude(2, b"d2", RequestId(b"wrong"), False)
@@ -511,7 +514,7 @@ def test_conclude_ends_the_check_and_pursues_what_is_wrong(store: Store) -> None
     assert store.wrong() == 1
     assert states(store) == [State.DONE, State.DONE, State.OPEN]
     [row] = store.duties(State.OPEN)
-    assert row.duty == Duty(DutyKind.PURSUE, b"wrong", deadline=102)
+    assert row.duty == Duty(DutyKind.PURSUE, RequestId(b"wrong"), deadline=102)
     assert store.place(row.id) == (2, 3)
 
 
@@ -670,7 +673,7 @@ def test_close_leaves_duties_to_their_event_when_the_transaction_succeeded(store
     advance(store, ASKED, propose())
     store.record(sent(duties=[1]))
 
-    store.close(0, Outcome.SUCCEEDED, b"0 ", 99)
+    store.close_nonce(0, Outcome.SUCCEEDED, b"0 ", 99)
 
     assert (states(store), store.waiting()) == ([State.SENT], [])
 
@@ -682,7 +685,7 @@ def test_close_opens_duties_again_when_it_did_not(store: Store, outcome: Outcome
     store.record(sent(duties=[1]))
     store.record(sent(duties=[1, 2], name="raised"))
 
-    store.close(0, outcome, None, 0)
+    store.close_nonce(0, outcome, None, 0)
 
     assert (states(store), store.waiting()) == ([State.OPEN, State.OPEN], [])
 
@@ -692,7 +695,7 @@ def test_close_opens_no_duty_that_has_ended_meanwhile(store: Store) -> None:
     store.record(sent(duties=[1]))
     advance(store, proposed(ASKED), Close(DutyKind.PROPOSE, ID, State.SUPERSEDED))
 
-    store.close(0, Outcome.FAILED, b"0 ", 99)
+    store.close_nonce(0, Outcome.FAILED, b"0 ", 99)
 
     assert states(store) == [State.SUPERSEDED]
 
@@ -702,7 +705,7 @@ def test_close_leaves_other_nonces_waiting(store: Store) -> None:
     store.record(sent(0))
     store.record(sent(1, duties=[1]))
 
-    store.close(0, Outcome.FAILED, None, 0)
+    store.close_nonce(0, Outcome.FAILED, None, 0)
 
     assert [each.nonce for each in store.waiting()] == [1]
     assert states(store) == [State.SENT]
@@ -712,9 +715,9 @@ def test_close_is_harmless_when_repeated(store: Store) -> None:
     """As after a crash between the chain's answer and ours."""
     advance(store, ASKED, propose())
     store.record(sent(duties=[1]))
-    store.close(0, Outcome.SUCCEEDED, b"0 ", 99)
+    store.close_nonce(0, Outcome.SUCCEEDED, b"0 ", 99)
 
-    store.close(0, Outcome.DISPLACED, None, 0)
+    store.close_nonce(0, Outcome.DISPLACED, None, 0)
 
     assert states(store) == [State.SENT]
 
@@ -725,17 +728,17 @@ def test_spent_is_what_was_mined_and_what_may_be(store: Store) -> None:
     assert store.spent() == 0
 
     price = Fees(Wei(10), None)
-    values = {"fees": price, "call": Call(QUEUE, b"", Wei(7)), "gas": 100}
+    values: dict[str, Any] = {"fees": price, "call": Call(QUEUE, b"", Wei(7)), "gas": 100}
     for nonce in range(4):
         store.record(sent(nonce, **values))
     store.record(sent(1, name="raised", **{**values, "fees": Fees(Wei(20), None)}))
-    store.close(0, Outcome.SUCCEEDED, b"0 ", 30)
+    store.close_nonce(0, Outcome.SUCCEEDED, b"0 ", 30)
     assert store.spent() == (30 * 10 + 7) + 3 * (100 * 10 + 7) + (100 * 20 + 7)
 
-    store.close(1, Outcome.FAILED, b"1 raised", 40)
+    store.close_nonce(1, Outcome.FAILED, b"1 raised", 40)
     assert store.spent() == (30 * 10 + 7) + 40 * 20 + 2 * (100 * 10 + 7)
 
-    store.close(2, Outcome.DISPLACED, None, 0)
+    store.close_nonce(2, Outcome.DISPLACED, None, 0)
     assert store.spent() == (30 * 10 + 7) + 40 * 20 + (100 * 10 + 7)
 
 

@@ -6,8 +6,8 @@ from oracle import serialization
 from oracle.chain.disputes import demand_id
 from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.inference.engine import Open
+from oracle.state.agenda import Row
 from oracle.state.duties import Duty, DutyKind, State
-from oracle.state.store import Row
 from oracle.types import Part
 from oracle.worker import defence
 from oracle.worker.defence import Defence

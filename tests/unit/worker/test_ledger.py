@@ -49,7 +49,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     found = World(tmp_path)
     yield found
-    found.store.close_engine()
+    found.store.close()
 
 
 def test_load_is_unknown_until_open_results_are_priced(world: World) -> None:

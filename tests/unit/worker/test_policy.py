@@ -1,20 +1,15 @@
 """What an operator owes, event by event, and what it declines. Pure: no chain, no store."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from oracle.chain.disputes import demand_id, replay
 from oracle.chain.events import (
-    CallbackFailed,
-    CallbackRetried,
     DemandTimedOut,
     Event,
-    FraudCommitted,
     FraudProven,
-    ModelDeprecated,
-    ModelPublished,
-    ModelUriAdded,
     OperatorSlashed,
     PartDemanded,
     PartRevealed,
@@ -24,7 +19,6 @@ from oracle.chain.events import (
     RequestReopened,
     RequestSettled,
     StakeAdded,
-    TraceRevealed,
     UnstakeStarted,
     WindowMoved,
     Withdrawn,
@@ -32,6 +26,7 @@ from oracle.chain.events import (
 from oracle.state.duties import Close, Decline, Duty, DutyKind, Finish, State
 from oracle.types import (
     VALUE_TREE,
+    AccountId,
     Address,
     Demand,
     ModelId,
@@ -49,34 +44,22 @@ from oracle.worker.policy import (
     objection,
     shortfall,
 )
-from tests.chains import (
-    BOND,
-    ETHER,
-    FEE,
-    GWEI,
-    ROYALTY,
-    URI,
-    address,
-    created,
-    model,
-    proposed,
-    request,
-    where,
-)
+from tests.chains import BOND, ETHER, FEE, GWEI, ROYALTY, address, created, proposed, request, where
+from tests.events import KEY, PART, STRANGER, demand, of_others
 
 ME = address("operator")
-ACCOUNT = bytes.fromhex(ME[2:])
+ACCOUNT = AccountId(bytes.fromhex(ME[2:]))
 MODEL = ModelId(b"\x33" * 32)
 GAS_PRICE = Wei(GWEI)
 ASKED = created()
 ID = ASKED.request_id
 
 
-def policy(**changes: object) -> Policy:
+def policy(**changes: Any) -> Policy:
     return replace(Policy(ME), **changes)
 
 
-def decided(event: Event, *known: RequestCreated, by: Policy | None = None) -> list[object]:
+def decided(event: Event, *known: RequestCreated, by: Policy | None = None) -> list[Any]:
     requests = {asked.request_id: asked.request for asked in known}
     return list(decide(event, by or policy(), GAS_PRICE, requests.get))
 
@@ -175,9 +158,6 @@ def test_decide_keeps_a_withdrawal_that_was_not_due_when_credits_were_paid() -> 
     assert close.due_by == 900
 
 
-STRANGER = address("stranger")
-
-
 # Disputes.
 
 
@@ -201,13 +181,8 @@ def test_decide_collects_what_was_prepaid_however_the_request_ends(end: Event) -
     assert Duty(DutyKind.COLLECT, demand_id(bytes(32), part), not_before=end.where.time) in found
 
 
-PART = Part(VALUE_TREE, 0, 0, 1)
-KEY = bytes(32)
-
-
 def demanded(operator: Address = ME) -> PartDemanded:
-    demand = Demand(KEY, PART, bytes(32), 1, 0, 0, STRANGER, Wei(7), 100)
-    return PartDemanded(where(8), ID, operator, demand)
+    return PartDemanded(where(8), ID, operator, demand(STRANGER, deadline=100))
 
 
 def test_decide_settles_later_when_the_window_moved() -> None:
@@ -255,20 +230,10 @@ def test_decide_has_collected_when_we_were_paid_back() -> None:
 @pytest.mark.parametrize(
     "event",
     [
+        *of_others(ASKED),
         WindowMoved(where(), ID, STRANGER, proposed(ASKED, who="rival").proposal),
-        demanded(STRANGER),
-        PrepaidCollected(where(), KEY, STRANGER, Wei(7)),
-        FraudCommitted(where(), KEY, STRANGER),
-        TraceRevealed(where(), ID, KEY, KEY),
-        ModelPublished(where(), MODEL, model(ME), URI, b""),
-        ModelUriAdded(where(), MODEL, URI),
-        ModelDeprecated(where(), MODEL, None),
-        CallbackFailed(where(), ID, STRANGER, b""),
-        CallbackRetried(where(), ID, STRANGER),
         StakeAdded(where(), ME, Wei(1), Wei(1)),
         OperatorSlashed(where(), ME, STRANGER, BOND, Wei(1), Wei(1), 1),
-        UnstakeStarted(where(), STRANGER, Wei(5), 777),
-        Withdrawn(where(), STRANGER, Wei(5)),
     ],
     ids=lambda event: type(event).__name__,
 )

@@ -552,7 +552,7 @@ def test_constants_stored_in_other_dtypes_become_float32_when_cast(code):
     assert "output 'w' is of" in reasons(made.SerializeToString())
 
 
-def branches(then: str, other: str) -> tuple[GraphProto, GraphProto]:
+def branches(then: str, other: str) -> tuple[GraphProto, ...]:
     """x through an op each; the names inside are the same in both."""
     return tuple(
         helper.make_graph([node(op, ["x"], ["inside"])], name, [], [tensor("inside", [2])])

@@ -205,7 +205,7 @@ def test_multi_head_attention_agrees(biased):
 
 
 @pytest.mark.parametrize("interleaved", [0, 1])
-@pytest.mark.parametrize("ids", [np.int64([[0, 2, 4, 1, 3], [5, 4, 3, 2, 1]]), np.int64([1])])
+@pytest.mark.parametrize("ids", [np.array([[0, 2, 4, 1, 3], [5, 4, 3, 2, 1]]), np.array([1])])
 def test_rotary_embedding_agrees(ids, interleaved):
     angles = np.float32(numbers(9, 2, seed=1))
     caches = {"cos": np.cos(angles), "sin": np.sin(angles)}

@@ -9,7 +9,7 @@ from tests.oracles import same
 from tests.unit.exact.agreement import check, model, numbers, refusal
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-LENGTHS = {"len": np.int32([5, 1, 3])}
+LENGTHS = {"len": np.array([5, 1, 3], np.int32)}
 
 
 def weights(op: str, directions: int) -> dict:

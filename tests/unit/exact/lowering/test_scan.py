@@ -1,5 +1,7 @@
 """Scan and Loop, written out: against onnxruntime."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
@@ -30,7 +32,7 @@ def running(**initializers: np.ndarray) -> GraphProto:
     return helper.make_graph(nodes, "body", ins, outs, tensors)
 
 
-def scanning(body: GraphProto, x: np.ndarray = X, **attributes: object) -> bytes:
+def scanning(body: GraphProto, x: np.ndarray = X, **attributes: Any) -> bytes:
     made: NodeProto = node(
         "Scan", ["start", "x"], ["last", "y"], body=body, num_scan_inputs=1, **attributes
     )
@@ -38,7 +40,7 @@ def scanning(body: GraphProto, x: np.ndarray = X, **attributes: object) -> bytes
     return file([made], inputs, [tensor("last", [4]), tensor("y", None)], w=WEIGHTS)
 
 
-def reasons(data: bytes, **options: object) -> str:
+def reasons(data: bytes, **options: Any) -> str:
     with pytest.raises(ModelRefused) as refused:
         lower(data, **options)
     return str(refused.value)

@@ -8,6 +8,7 @@ from oracle.exact.program import Program
 from oracle.exact.proofs.evidence import ClaimKind, WholeTrace, build, descriptors
 from oracle.exact.proofs.trace import Trace, trace
 from oracle.exact.run import Runner
+from tests import openings
 from tests.unit.exact.files import file, node, tensor
 
 
@@ -22,8 +23,8 @@ def network() -> tuple[Program, Trace, WholeTrace]:
 
 def test_descriptors_are_records_with_their_paths():
     program, _, _ = network()
-    header = program.records[0] + b"".join(merkle.open_record(program.records, 0).siblings)
-    record = program.records[2] + b"".join(merkle.open_record(program.records, 2).siblings)
+    header = program.records[0] + b"".join(openings.open_record(program.records, 0).siblings)
+    record = program.records[2] + b"".join(openings.open_record(program.records, 2).siblings)
     assert descriptors(program) == header
     assert descriptors(program, 1) == header + record
 
@@ -58,7 +59,7 @@ def test_build_opens_constants_and_no_inputs():
     weights = program.constants[0].array
     # The third row of 40: bytes 320 to 480, leaves 2 and 3.
     leaves = merkle.leaves_of(weights.astype(">f4").tobytes())
-    row = merkle.open_run(leaves, 2, 2)
+    row = openings.open_run(leaves, 2, 2)
     assert proof.endswith(b"".join([*row.leaves, *row.siblings]))
     value, claimed = run.open_value(0), run.open_run(0, 0, 1).run
     own = [value.root, *value.siblings, *claimed.leaves, *claimed.siblings]

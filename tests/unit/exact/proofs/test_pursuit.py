@@ -120,8 +120,8 @@ def test_next_move_uses_what_others_found_out(run, lie, chance: random.Random):
 
 
 def random_part(of: Trace, chance: random.Random) -> Part:
-    value = chance.choice([VALUE_TREE, *range(len(of.values))])
-    count = len(of.values) if value == VALUE_TREE else leaves(of, value)
+    value = chance.choice([VALUE_TREE, *range(len(of.roots))])
+    count = len(of.roots) if value == VALUE_TREE else leaves(of, value)
     heights = [*range((count - 1).bit_length() + 1), *([LEAVES] if value != VALUE_TREE else [])]
     height = chance.choice(heights)
     width = -(-count // (1 << (0 if height == LEAVES else height)))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,18 +17,15 @@ from oracle.exact.proofs.trace import (
     RunOpening,
     Trace,
     first_difference,
-    leaf_of,
     trace,
     trace_root,
-    verify_nodes,
-    verify_run,
-    verify_value,
-    verify_values,
 )
 from oracle.exact.run import Runner
 from oracle.merkle import LEAF, Run
 from oracle.tensor import to_bytes
 from oracle.types import LEAVES, VALUE_TREE, Part
+from tests import openings
+from tests.openings import verify_run, verify_value, verify_values
 from tests.unit.exact.files import file, node, tensor
 
 X = np.linspace(-2, 2, 70, dtype=np.float32)
@@ -55,7 +53,7 @@ def flipped(data: bytes, bit: int) -> bytes:
 
 
 @st.composite
-def openings(draw: st.DrawFn) -> tuple[Trace, RunOpening]:
+def opened_runs(draw: st.DrawFn) -> tuple[Trace, RunOpening]:
     found = traced(draw(st.integers(1, 9)))
     value = draw(st.integers(0, len(found.roots) - 1))
     leaves = merkle.leaf_count(found.values[value].nbytes)
@@ -63,7 +61,7 @@ def openings(draw: st.DrawFn) -> tuple[Trace, RunOpening]:
     return found, found.open_run(value, first, draw(st.integers(1, leaves - first)))
 
 
-@given(openings())
+@given(opened_runs())
 def test_an_opened_run_verifies_and_holds_what_was_computed(drawn):
     found, opening = drawn
     assert verify_run(found.program, found.root, opening)
@@ -72,7 +70,7 @@ def test_an_opened_run_verifies_and_holds_what_was_computed(drawn):
     assert claimed.startswith(data[opening.run.first * LEAF :][: len(claimed)])
 
 
-@given(openings(), st.integers(0, 2**20))
+@given(opened_runs(), st.integers(0, 2**20))
 def test_a_flipped_bit_in_a_leaf_fails(drawn, bit):
     found, opening = drawn
     at = bit % len(opening.run.leaves)
@@ -82,7 +80,7 @@ def test_a_flipped_bit_in_a_leaf_fails(drawn, bit):
     assert not verify_run(found.program, found.root, replace(opening, run=run))
 
 
-@given(openings(), st.integers(0, 2**20))
+@given(opened_runs(), st.integers(0, 2**20))
 def test_a_flipped_bit_in_a_sibling_fails(drawn, bit):
     found, opening = drawn
     beside = [*opening.run.siblings, *opening.siblings]
@@ -96,7 +94,7 @@ def test_a_flipped_bit_in_a_sibling_fails(drawn, bit):
     assert not verify_run(found.program, found.root, changed)
 
 
-@given(openings(), st.integers(-3, 12), st.integers(-3, 12))
+@given(opened_runs(), st.integers(-3, 12), st.integers(-3, 12))
 def test_another_place_fails(drawn, value, first):
     found, opening = drawn
     moved = replace(opening, value=value, run=replace(opening.run, first=first))
@@ -104,7 +102,7 @@ def test_another_place_fails(drawn, value, first):
     assert verify_run(found.program, found.root, moved) == same
 
 
-@given(openings(), st.booleans())
+@given(opened_runs(), st.booleans())
 def test_more_or_fewer_siblings_fail(drawn, more):
     found, opening = drawn
     siblings = opening.run.siblings
@@ -117,7 +115,7 @@ def test_more_or_fewer_siblings_fail(drawn, more):
     assert not verify_run(found.program, found.root, replace(opening, siblings=longer))
 
 
-@given(openings())
+@given(opened_runs())
 def test_a_run_without_leaves_fails(drawn):
     found, opening = drawn
     run = Run(opening.run.first, (), opening.run.siblings)
@@ -128,13 +126,13 @@ def test_padding_that_is_not_zero_fails_though_the_root_commits_to_it():
     found = traced(3)
     leaves = list(merkle.leaves_of(to_bytes(found.values[0])))
     leaves[-1] = leaves[-1][:-1] + b"\1"
-    roots = [merkle.root(leaves), *found.roots[1:]]
+    roots = [openings.root(leaves), *found.roots[1:]]
     root = trace_root(found.program.root, roots)
     siblings = found.open_value(0).siblings
-    padded = RunOpening(0, merkle.open_run(leaves, len(leaves) - 1, 1), siblings)
+    padded = RunOpening(0, openings.open_run(leaves, len(leaves) - 1, 1), siblings)
     assert merkle.verify_run(roots[0], found.values[0].nbytes, padded.run)
     assert not verify_run(found.program, root, padded)
-    first = RunOpening(0, merkle.open_run(leaves, 0, 1), siblings)
+    first = RunOpening(0, openings.open_run(leaves, 0, 1), siblings)
     assert verify_run(found.program, root, first)
 
 
@@ -163,17 +161,6 @@ def test_opened_nodes_of_the_value_tree_verify_and_no_others(count, data):
     assert not verify_values(found.program, found.root, replace(nodes, hashes=hashes))
 
 
-@given(st.integers(0, 3), st.integers(0, 2))
-def test_opened_nodes_of_a_value_verify_down_to_its_leaves(value, height):
-    found = traced(5)
-    opening = found.open_nodes(value, height, 0, 1)
-    assert verify_nodes(found.program, found.root, opening)
-    subtree = to_bytes(found.values[value])[: LEAF << height]
-    assert opening.nodes.hashes == (merkle.subtree_root(subtree, height),)
-    assert not verify_nodes(found.program, found.root, replace(opening, value=value + 1))
-    assert not verify_nodes(found.program, found.root, replace(opening, value=-1))
-
-
 def test_a_trace_root_is_bound_to_its_program():
     assert trace_root(bytes(32), traced(3).roots) != traced(3).root
     opening = traced(3).open_value(0)
@@ -186,16 +173,14 @@ def test_every_run_of_a_tensor_verifies_scalars_and_empty_ones_too(shape, dtype)
     leaves, root = merkle.leaves_of(to_bytes(array)), merkle.tensor_root(array)
     for first in range(0, len(leaves), 3):
         for count in range(1, len(leaves) - first + 1, 5):
-            run = merkle.open_run(leaves, first, count)
+            run = openings.open_run(leaves, first, count)
             assert merkle.verify_run(root, array.nbytes, run)
             assert merkle.run_padding_is_zero(array.nbytes, run)
-        one = merkle.open_run(leaves, first, 1)
-        assert one.siblings == merkle.open(leaves, first).siblings
 
 
 def test_a_run_of_all_leaves_needs_no_siblings_but_padding():
     leaves = merkle.leaves_of(bytes(LEAF * 8))
-    assert merkle.open_run(leaves, 0, 8).siblings == ()
+    assert openings.open_run(leaves, 0, 8).siblings == ()
 
 
 def test_values_are_those_of_the_run():
@@ -216,7 +201,7 @@ def test_first_divergence_names_node_element_and_both_values():
     found = ours.first_divergence(theirs)
     assert found == Divergence(2, 41, ours.values[2][41].item(), values[2][41].item())
     assert first_difference(ours.roots, theirs.roots) == 2
-    opening = ours.open_run(2, leaf_of(ours.program.nodes[2].output, 41), 1)
+    opening = ours.open_run(2, 41 * 4 // LEAF, 1)
     assert verify_run(ours.program, ours.root, opening)
     assert not verify_run(ours.program, theirs.root, opening)
 
@@ -262,7 +247,7 @@ def test_open_parts_computes_no_more_than_it_needs_once_the_roots_are_known(monk
     assert passes == [{2}]
 
 
-def counted(monkeypatch) -> list[object]:
+def counted(monkeypatch) -> list[Any]:
     """What is wanted of each run from now on."""
     passes: list[object] = []
     each = Runner.each
