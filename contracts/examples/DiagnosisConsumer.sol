@@ -25,7 +25,7 @@ contract DiagnosisConsumer is InferenceConsumer {
 
     function ask(bytes calldata sample) external payable returns (RequestId) {
         return _request(
-            sample, msg.value, Options(address(0), 0.01 ether, WINDOW, 1 hours, 60_000, msg.sender)
+            sample, msg.value, Options(address(0), 0.02 ether, WINDOW, 1 hours, 60_000, msg.sender)
         );
     }
 

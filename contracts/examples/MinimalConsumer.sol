@@ -19,7 +19,7 @@ contract MinimalConsumer is InferenceConsumer {
 
     function ask(bytes calldata input) external payable returns (RequestId) {
         return _request(
-            input, msg.value, Options(address(0), 0.01 ether, WINDOW, 1 hours, 50_000, msg.sender)
+            input, msg.value, Options(address(0), 0.02 ether, WINDOW, 1 hours, 50_000, msg.sender)
         );
     }
 

@@ -99,6 +99,14 @@ contract SettleTest is SettleFixture {
         vm.assertEq(queue.creditOf(address(operator)), FEE - ROYALTY);
     }
 
+    function test_settle_addsTheFeeToAStakeThatIsFullThen() external {
+        vm.deal(address(this), type(uint96).max);
+        operator.stake{value: type(uint96).max - STAKE - (FEE - ROYALTY)}();
+        _settle(_request, _proposal);
+        _assertAccount(address(operator), type(uint96).max, 0, 0);
+        vm.assertEq(queue.creditOf(address(operator)), 0);
+    }
+
     function testFuzz_settle_revertsWhenWindowNotOver(uint256 time) external {
         vm.warp(_bound(time, START, _proposal.settleAt - 1));
         _expectWindowNotOver();

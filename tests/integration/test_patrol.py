@@ -59,7 +59,7 @@ from oracle.worker.defence import Defence
 from oracle.worker.models import Models
 from oracle.worker.records import Records
 from tests import chains, courts
-from tests.chains import ETHER, World, address, variant
+from tests.chains import BOND, ETHER, World, address, variant
 from tests.courts import Challenger, Honest, Liar
 from tests.integration import workers
 from tests.liars import Lie, accuse
@@ -326,6 +326,7 @@ def ask_for_what_nobody_serves(court: World, url: str) -> list[RequestCreated]:
         court.ask(
             court.publish(url, **(network().terms | {"file_hash": bytes([number]) * 32})),
             payload=network().payload(),
+            bond=2 * BOND,
         )
         for number in range(1, 7)
     ]
@@ -337,7 +338,9 @@ def test_six_models_on_servers_that_never_answer_keep_no_answer_waiting(
     court.stake(amount=5 * ETHER)
     with silent_server() as url, real_answers(tmp_path) as answers:
         hung = ask_for_what_nobody_serves(court, url)
-        asked = court.ask(court.publish(**network().terms), payload=network().payload())
+        asked = court.ask(
+            court.publish(**network().terms), payload=network().payload(), bond=2 * BOND
+        )
         worker = workers.hire(court, tmp_path, answers=answers, parallel=1)
         while court.status(asked) is not Status.PROPOSED:
             worker.tick()
@@ -351,7 +354,9 @@ def test_six_models_on_servers_that_never_answer_hide_no_lie(court: World, tmp_p
     court.stake(amount=5 * ETHER)
     with silent_server() as url, real_answers(tmp_path) as answers:
         hung = ask_for_what_nobody_serves(court, url)
-        asked = court.ask(court.publish(**network().terms), payload=network().payload())
+        asked = court.ask(
+            court.publish(**network().terms), payload=network().payload(), bond=2 * BOND
+        )
         for each in (*hung, asked):
             court.propose(each, output=network().lie(network().payload()))
         challenger = courts.hire(court, tmp_path, inference=answers)
