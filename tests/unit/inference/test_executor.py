@@ -504,17 +504,21 @@ def test_what_a_dispute_asks_for_takes_64_mebibytes_more_than_the_run(tmp_path, 
     answer = job(tmp_path, wide(kind, 8), np.ones(1, dtype).tobytes())
     with Executor(processes=1) as executor:
         output = executor.infer(answer)
-        run = most_memory(executor)
-        wrong = bytes([output[0] ^ 1]) + output[1:]
-        places = [*range(0, 39, 6)]
-        for task in (
-            Open((Part(VALUE_TREE, 0, 0, 30),)),
-            Open(tuple(Part(at, LEAVES, 0, 1) for at in places)),
-            tasks.Testify(wrong),
-            tasks.Pursue(wrong),
-        ):
-            assert executor.infer(replace(answer, task=task))
-            assert most_memory(executor) <= run + (64 << 20), task
+    wrong = bytes([output[0] ^ 1]) + output[1:]
+    places = [*range(0, 39, 6)]
+    of_a_worker = [
+        Open((Part(VALUE_TREE, 0, 0, 30),)),
+        Open(tuple(Part(at, LEAVES, 0, 1) for at in places)),
+        tasks.Testify(wrong),
+    ]
+    of_a_challenger = [tasks.Pursue(wrong), tasks.Pursue(output), tasks.Pursue(wrong)]
+    for asked in (of_a_worker, of_a_challenger):
+        with Executor(processes=1) as executor:
+            executor.infer(answer)
+            run = most_memory(executor)
+            for task in asked:
+                assert executor.infer(replace(answer, task=task))
+                assert most_memory(executor) <= run + (64 << 20), task
 
 
 def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):
