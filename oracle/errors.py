@@ -76,6 +76,11 @@ class ModelMismatch(ModelError):
     pass
 
 
+class NotAppraised(ModelError):
+    """It could not be found out whether a lie about a model's results could be proven. It is tried
+    again later."""
+
+
 class Unwatched(ModelError):
     pass
 

@@ -45,6 +45,7 @@ WIDTH, DEPTH = 300, 5
 def parameters(**changes: Any):
     values = replace(
         preset("devnet"),
+        min_bond=chains.BOND,
         max_window=3600,
         withdrawal_delay=chains.DELAY,
         reveal_period=REVEAL,

@@ -1,6 +1,7 @@
 """A node, as the few questions that we ask it. Every failure leaves here as an OracleError."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from oracle.chain.errors import reverted
 from oracle.errors import ChainError, NotFound, RpcUnavailable
 from oracle.types import Address, Wei
 from oracle.visible import visible
+
+# A library of web3's sets it so high that an answer of many brackets overflows the stack of C.
+sys.setrecursionlimit(1000)
 
 MAX_ANSWER = 64 << 20  # bytes of a node's answer
 MAX_WORDS = 300  # letters of what it says in words
@@ -117,7 +121,7 @@ class Chain:
             raise ChainError(f"{self.name}: {_message(error)}") from error
         # What web3 stumbles over when an answer is no JSON, not of the form that it should have, or
         # a panic whose code Solidity does not know.
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise ChainError(
                 f"{self.name} gave an answer that cannot be read ({type(error).__name__})"
             ) from error
@@ -133,9 +137,12 @@ class Chain:
     def block(self, number: BlockIdentifier) -> Block:
         with self.guarded():
             block = self.web3.eth.get_block(number)
-        return Block(
-            block["number"], bytes(block["hash"]), bytes(block["parentHash"]), block["timestamp"]
-        )
+            return Block(
+                int(block["number"]),
+                bytes(block["hash"]),
+                bytes(block["parentHash"]),
+                int(block["timestamp"]),
+            )
 
     def logs(
         self, addresses: Sequence[Address], first: int, last: int, subject: bytes | None = None
@@ -156,7 +163,7 @@ class Chain:
         """Estimates the gas. Raises Reverted where the call would fail in the next block."""
         fields = _fields(call, sender)
         with self.guarded():
-            return self.web3.eth.estimate_gas(fields, self.estimation_block)  # type: ignore[arg-type]
+            return int(self.web3.eth.estimate_gas(fields, self.estimation_block))  # type: ignore[arg-type]
 
     def broadcast(self, raw: bytes) -> None:
         with self.guarded():
@@ -175,18 +182,18 @@ class Chain:
         try:
             with self.guarded():
                 receipt = self.web3.eth.get_transaction_receipt(HexBytes(transaction))
+                contract = receipt.get("contractAddress")
+                return Receipt(
+                    transaction=transaction,
+                    block=int(receipt["blockNumber"]),
+                    succeeded=receipt["status"] == 1,
+                    gas_used=int(receipt["gasUsed"]),
+                    gas_price=Wei(int(receipt.get("effectiveGasPrice", 0))),
+                    contract=Address(contract) if contract else None,
+                    logs=receipt["logs"],
+                )
         except NotFound:
             return None
-        contract = receipt.get("contractAddress")
-        return Receipt(
-            transaction=transaction,
-            block=receipt["blockNumber"],
-            succeeded=receipt["status"] == 1,
-            gas_used=receipt["gasUsed"],
-            gas_price=Wei(receipt.get("effectiveGasPrice", 0)),
-            contract=Address(contract) if contract else None,
-            logs=receipt["logs"],
-        )
 
     def transactions(self, number: int) -> Sequence[bytes]:
         """Gives the hashes of all transactions in a block."""
@@ -200,12 +207,12 @@ class Chain:
     def nonce(self, account: Address) -> int:
         """Counts the transactions of `account` that are mined."""
         with self.guarded():
-            return self.web3.eth.get_transaction_count(account, "latest")  # type: ignore[arg-type]
+            return int(self.web3.eth.get_transaction_count(account, "latest"))  # type: ignore[arg-type]
 
     def gas_price(self) -> Wei:
         """Gives what a transaction pays now, per gas."""
         with self.guarded():
-            return Wei(self.web3.eth.gas_price)
+            return Wei(int(self.web3.eth.gas_price))
 
     def fees(self) -> Fees:
         with self.guarded():
@@ -222,7 +229,7 @@ class Chain:
 
     def balance(self, account: Address) -> Wei:
         with self.guarded():
-            return Wei(self.web3.eth.get_balance(account))  # type: ignore[arg-type]
+            return Wei(int(self.web3.eth.get_balance(account)))  # type: ignore[arg-type]
 
 
 def http_chain(url: str) -> Chain:

@@ -43,8 +43,11 @@ SENDABLE: tuple[Sendable, ...] = get_args(Sendable)
 # these still ask for is taken on again.
 _DONE_BY_ANOTHER = (
     *("AlreadyDemanded", "AlreadyConvicted", "AlreadyCommitted", "DemandNotOpen", "WrongStatus"),
-    *("NothingToCollect", "NothingToWithdraw", "WrongDemand"),
+    "WrongDemand",
 )
+# The events that end these are read sooner or later; nobody takes such a duty on again, and a node
+# that is a block behind must not cost us what we prepaid.
+_NO_MONEY_YET = ("NothingToCollect", "NothingToWithdraw")
 _NOT_YET = (
     *("CommittedTooLate", "NotCommitted", "RevealNotOver", "WrongProposal", "PrepaidTooLittle"),
 )
@@ -210,6 +213,8 @@ class Sending:
         if name in _DONE_BY_ANOTHER:
             self._store.end(row.id, State.SUPERSEDED, str(error))
             self._tries[row.id].not_before = now + SOON
+        elif name in _NO_MONEY_YET:
+            self._tries[row.id].not_before = now + RETRY
         elif name in _NOT_YET:
             self._tries[row.id].not_before = now + SOON
         elif name in ("TooLateToDemand", "WindowOver"):

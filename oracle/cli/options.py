@@ -29,7 +29,7 @@ class Money(click.ParamType[Wei]):
     def convert(self, value: Any, param: Any, ctx: Any) -> Wei:
         if isinstance(value, int):
             return Wei(value)
-        match = re.fullmatch(r"([0-9.]+)\s*(wei|gwei|ether|eth)", str(value).strip())
+        match = re.fullmatch(r"([0-9.]{1,100})\s*(wei|gwei|ether|eth)", str(value).strip())
         try:
             wei = Fraction(match[1]) * _WEI[match[2]] if match else None
         except ValueError:
@@ -47,7 +47,7 @@ class Duration(click.ParamType[int]):
     name = "duration"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        match = re.fullmatch(r"(\d+)\s*([smhd]?)", str(value).strip())
+        match = re.fullmatch(r"([0-9]{1,18})\s*([smhd]?)", str(value).strip())
         if not match:
             self.fail(f"{value!r} is no duration: write 90s, 5m, 24h or 7d", param, ctx)
         seconds = int(match[1]) * _SECONDS[match[2] or "s"]
@@ -149,7 +149,7 @@ class Dim(click.ParamType[tuple[str, int]]):
         if isinstance(value, tuple):
             return value
         name, _, number = str(value).partition("=")
-        if not name or not number.isdigit() or int(number) == 0:
+        if not name or not re.fullmatch(r"[0-9]{1,18}", number) or int(number) == 0:
             self.fail(f"{value!r} is no dimension: write batch=1", param, ctx)
         return name, int(number)
 

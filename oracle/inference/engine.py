@@ -86,11 +86,12 @@ class Appraise:
 class Sample:
     """Asks whether the plain rules agree with an output of ours, at elements of each node that the
     seed chooses; the answer is empty where they do. It takes longer than the run: it may take
-    `patience` seconds, if not more."""
+    `patience` seconds, if not more, and never more than `most`."""
 
     output: bytes
     seed: bytes
     patience: float = 0.0
+    most: float = inf
 
 
 @dataclass(frozen=True, slots=True)

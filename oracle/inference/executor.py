@@ -48,12 +48,13 @@ _ONE_THREAD = (
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a job gave, the seconds that it ran, without what had to be prepared, and the process
-    that it ran in."""
+    """What a job gave, the seconds that it ran, without what had to be prepared, the process that
+    it ran in, and the seconds that all took which went with it: a second opinion, a sample."""
 
     data: bytes
     seconds: float
     pid: int = 0
+    held: float = 0.0
 
 
 class Infers(Protocol):

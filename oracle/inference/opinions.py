@@ -19,6 +19,7 @@ from oracle.chain.codec import model_preimage
 from oracle.errors import (
     InferenceFailed,
     InferenceTooSlow,
+    NotAppraised,
     OracleError,
     SecondOpinionDiffers,
     Unwatched,
@@ -31,11 +32,12 @@ from oracle.types import Assurance, Model
 
 log = structlog.get_logger()
 
-# A sample of a run takes the time of an unfused run, and some of the plain rules.
-SAMPLE_PATIENCE = 600.0
-# onnxruntime takes less than the law, but for what it does to a model before; whoever publishes one
-# on which it stalls must not hold an inference's place for long.
-ADVISER_PATIENCE, ADVISER_TIMES = 10.0, 10.0  # seconds, and as often what the run took
+# Seconds that a run's confirmation gets, and as often what the run took. Whoever publishes a model
+# on which onnxruntime stalls, or of more nodes than steps, must not hold an inference's place for
+# long. onnxruntime takes less than the law, but for what it does to a model before; a sample takes
+# the time of an unfused run, and some of the plain rules.
+ADVISER_PATIENCE, ADVISER_TIMES = 10.0, 10.0
+SAMPLE_PATIENCE, SAMPLE_TIMES = 60.0, 20.0
 QUIET = 600.0  # seconds for which what failed with a model is not tried again
 MOST_KEPT = 1024  # models of which something is remembered
 
@@ -74,7 +76,10 @@ class Opinions:
             case Infer() if model.assurance is Assurance.VANILLA:
                 return (self._adviser or self._executor).run(job)
             case Infer() if self._adviser is not None:
-                if flaw := self._flaw(job, model):
+                flaw, is_known = self._appraised(job, model)
+                if flaw and not is_known:
+                    raise NotAppraised(f"{flaw[0].upper()}{flaw[1:]}.")
+                if flaw:
                     raise Unwatched(f"Nobody could be convicted of a lie about it: {flaw}.")
                 return self._advised(job, self._adviser)
             case Price(most=most):
@@ -86,18 +91,22 @@ class Opinions:
         return self._executor.run(job)
 
     def _flaw(self, job: Job, model: Model, most: float = inf) -> str:
-        """Says why a lie about a model could not be proven; what was found out once is kept. It is
-        a model's and not its program's: the names in an id go with each proof, and a stranger may
-        publish a program of another's under long ones. Raises InferenceTooSlow where it may take
-        `most` seconds and takes longer."""
+        return self._appraised(job, model, most)[0]
+
+    def _appraised(self, job: Job, model: Model, most: float = inf) -> tuple[str, bool]:
+        """Says why a lie about a model could not be proven, and whether that is known: else it is
+        why it could not be found out. What was found out once is kept. It is a model's and not its
+        program's: the names in an id go with each proof, and a stranger may publish a program of
+        another's under long ones. Raises InferenceTooSlow where it may take `most` seconds and
+        takes longer."""
         if self._rounds is None:
-            return ""
+            return "", True
         preimage = model_preimage(model)
         key = job.program_root, hashlib.sha256(preimage).digest()
         with self._lock:
             flaw, until = self._flaws.get(key, ("", -inf))
         if self._clock() < until:
-            return flaw
+            return flaw, until == inf
         until = inf
         try:
             task = Appraise(self._rounds, preimage, most)
@@ -111,24 +120,29 @@ class Opinions:
             self._flaws[key] = flaw, until
             if len(self._flaws) > MOST_KEPT:
                 self._flaws.popitem(last=False)
-        return flaw
+        return flaw, until == inf
 
     def _advised(self, job: Job, adviser: Executor) -> Ran:
         """Gives our output, where nothing speaks against it."""
+        began = self._clock()
         ran = self._executor.run(job)
+        self._confirm(job, adviser, ran)
+        return replace(ran, held=self._clock() - began)
+
+    def _confirm(self, job: Job, adviser: Executor, ran: Ran) -> None:
         if not self._is_quiet(job.file_hash):
             try:
                 most = ADVISER_PATIENCE + ADVISER_TIMES * ran.seconds
                 adviser.infer(replace(job, task=Advise(ran.data, most)))
-                return ran
+                return
             except SecondOpinionDiffers:
                 raise
             except OracleError as error:
                 log.warning("no second opinion", file=job.file_hash.hex(), why=str(error))
                 self._let_rest(job.file_hash)
         seed = hashlib.sha256(job.payload + ran.data).digest()
-        self._executor.infer(replace(job, task=Sample(ran.data, seed, SAMPLE_PATIENCE)))
-        return ran
+        patience = SAMPLE_PATIENCE + SAMPLE_TIMES * ran.seconds
+        self._executor.infer(replace(job, task=Sample(ran.data, seed, patience, patience)))
 
     def _is_quiet(self, file_hash: bytes) -> bool:
         with self._lock:

@@ -12,6 +12,7 @@ from oracle.errors import (
     InferenceFailed,
     InferenceTooSlow,
     ModelUnavailable,
+    NotAppraised,
     OracleError,
     RunsDiffer,
     SecondOpinionDiffers,
@@ -126,16 +127,17 @@ class Answering:
         return self._store.duties(State.DECLINED, kind=DutyKind.PROPOSE, due_after=chain_time)
 
     def _reconsider(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
-        """Takes on, for the next round, what was declined and is not to be any more."""
+        """Takes on, for the next round, what was declined and is not to be any more. What is not
+        priced is taken on too, and priced in its turn: many requests for many models may be
+        declined until gas is cheaper, and would all be loaded at once."""
         for row in rows:
-            weighed = self._weigh(row, load, gas_price, now)
-            if weighed is None:
-                self._look_again = now  # as soon as its price is known
+            weighed = self._weigh(row, load, gas_price, now, asks=False)
+            if isinstance(weighed, str):
+                continue
             if isinstance(weighed, Liability):
                 load.add(weighed)
-            if isinstance(weighed, (Liability, BaseException)):
-                self._store.accept(row)
-                self._has_accepted = True
+            self._store.accept(row)
+            self._has_accepted = True
 
     def _begin(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
         by_duty = {row.id: row for row in rows}
@@ -191,7 +193,7 @@ class Answering:
             self._failed(row, error, now)
             return
         found = done.future.result()
-        self._ledger.note_run(done.run.model, found.seconds)
+        self._ledger.note_run(done.run.model, found.seconds, found.held)
         self._store.keep_output(row.duty.request_id, found.data, found.seconds)
         log.info("computed", request=hex_id(row.duty.subject), output_bytes=len(found.data))
 
@@ -199,7 +201,7 @@ class Answering:
         """Deals with an answer whose model cannot be had or run."""
         request = hex_id(row.duty.subject)
         match error:
-            case ModelUnavailable():
+            case ModelUnavailable() | NotAppraised():
                 log.warning("the model cannot be had yet", request=request, why=str(error))
                 self._tries[row.id].fail(now)
             case InferenceFailed() if self._tries[row.id].deaths < DEATHS - 1:
@@ -225,9 +227,11 @@ class Answering:
         ids = [row.duty.request_id for row in undecided]
         return self._ledger.load(read_until, ids, now)
 
-    def _weigh(self, row: Row, load: Load, gas_price: Wei, now: float) -> Weighed:
+    def _weigh(
+        self, row: Row, load: Load, gas_price: Wei, now: float, asks: bool = True
+    ) -> Weighed:
         request = self._records.request_of(row)
-        return self._ledger.weigh(row.duty.request_id, request, load, gas_price, now)
+        return self._ledger.weigh(row.duty.request_id, request, load, gas_price, now, asks)
 
     def _take_on(self, row: Row, load: Load, gas_price: Wei, now: float) -> bool:
         """Says whether we want to answer now. If so, it adds the answer to `load`."""

@@ -81,10 +81,10 @@ class Budget:
         all of its budget at the price that is right for a busy hour."""
         if self.reveal_period is None:
             return Wei(0)
-        if result.names_us:
-            taken = (load.seconds - load.of_anybody) / self.seconds
-        else:
-            taken = load.of_anybody / self.of_anybody
+        # By all that is taken, or whoever also names us would have the rest of it for little.
+        taken = load.seconds / self.seconds
+        if not result.names_us:
+            taken = max(taken, load.of_anybody / self.of_anybody)
         rate = self.rate * 2 ** (DOUBLINGS * min(1.0, taken))
         return Wei(ceil(result.price * rate * max(1.0, window / self.reveal_period)))
 

@@ -36,19 +36,23 @@ class Ledger:
         self._prices = prices
         self._run_limit = run_limit
         self._took: dict[ModelId, float] = {}  # seconds of the last run
+        self._held: dict[ModelId, float] = {}  # seconds that it held a slot, with all that confirms
         self._open: dict[RequestId, Liability] = {}  # as far as they were worked out
         self._undefended: set[ModelId] = set()  # of open results, and not to be had
 
-    def note_run(self, model: ModelId, seconds: float) -> None:
-        """Notes what a run took; `inf` where it was stopped because others waited."""
+    def note_run(self, model: ModelId, seconds: float, held: float = 0.0) -> None:
+        """Notes what a run took, and with all that went with it; `inf` where it was stopped because
+        others waited. In the first run of a model much is loaded that is kept then."""
+        self._held[model] = held if model in self._took else 0.0
         self._took[model] = seconds
 
     def is_short(self, model: ModelId, most: float) -> bool:
-        """Says whether a run takes `most` seconds at most. It goes by the last run, or else by a
-        pass over a trace, which takes longer than a run. What is new is tried for so long."""
+        """Says whether a run takes `most` seconds at most, a second opinion included. It goes by
+        the last run, or else by a pass over a trace, which takes longer than a run. What is new is
+        tried for so long."""
         took, known = self._took.get(model), self._prices.known(model)
         if took is not None:
-            return took <= most
+            return max(took, self._held[model]) <= most
         if known is not None:
             return known.after(self._run_limit) <= most
         return not self._prices.is_slow(model)
@@ -67,17 +71,23 @@ class Ledger:
         return known is not None and known.after(self._run_of_open(request_id)) <= most
 
     def weigh(
-        self, request_id: RequestId, request: Request, load: Load, gas_price: Wei, now: float
+        self,
+        request_id: RequestId,
+        request: Request,
+        load: Load,
+        gas_price: Wei,
+        now: float,
+        asks: bool = True,
     ) -> Weighed:
-        """Weighs whether a result of `request` can be defended, and pays, beside those of
-        `load`."""
+        """Weighs whether a result of `request` can be defended, and pays, beside those of `load`.
+        Unless it `asks`, it gives None for a model that was not priced yet, and has none priced."""
         reason = refusal(request, self._policy, gas_price)
         if reason is not None:
             return reason  # and nothing of a stranger's was fetched to find it out
         run = self._store.took(request_id)
         if run is None:  # what it will really have taken is looked at before it is posted
             run = self._took.get(request.model, 0.0)
-        found = self._liability(request, run, now)
+        found = self._liability(request, run, now, asks)
         if not isinstance(found, Liability):
             return found
         defence = self._budget.cost(found, request.window, load)
@@ -134,14 +144,15 @@ class Ledger:
         return self._run_limit if took is None else took
 
     def _liability(
-        self, request: Request, run: float, now: float
+        self, request: Request, run: float, now: float, asks: bool = True
     ) -> Liability | BaseException | None:
         """Gives what we are liable for by a result whose run takes `run` seconds. Gives an error
         where its pass cannot be priced, and None while that is being done."""
         names_us = request.operator == self._policy.operator
         price = 0.0
         if request.terms.is_exact and self._budget.reveal_period is not None:
-            found = self._prices.of(request.model, now)
+            prices, model = self._prices, request.model
+            found = prices.of(model, now) if asks else prices.known(model)
             if not isinstance(found, PassTime):
                 return found
             price = PASSES * found.after(run)

@@ -42,13 +42,15 @@ def in_turn(waiting: Sequence[Run], running: Iterable[Turn], last: Mapping[Turn,
     """Puts `waiting`, which has the nearest deadline first, in the order in which the runs are to
     begin. `running` has whose turns are being taken; `last`, which turn each model had last.
 
-    Runs that failed before wait for the rest. Then each model has its turn: first the model that
+    New ones come in the order in which they were asked, since nearer deadlines cost nothing. Runs
+    that failed before wait for the rest. Then each model has its turn: first the model that
     has the fewest running, and of those the one whose last turn is the longest ago. However many
     requests one model has, another's first request waits for one of them at most.
     """
     having = Counter(running)
     places: dict[int, tuple[int, int, int]] = {}
-    for run in waiting:
+    ordered = sorted(waiting, key=lambda run: run.duty if run.is_new else -1)
+    for run in ordered:
         places[run.duty] = (run.failures, having[run.turn], last.get(run.turn, -1))
         having[run.turn] += 1
-    return sorted(waiting, key=lambda run: places[run.duty])
+    return sorted(ordered, key=lambda run: places[run.duty])

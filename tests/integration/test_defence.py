@@ -366,6 +366,33 @@ def test_a_model_that_is_priced_slowly_keeps_one_slot_and_no_more(
     assert statuses(court, slow) == [Status.PROPOSED] * 3
 
 
+def test_what_was_declined_is_priced_in_its_turn(court: World, tmp_path: Path) -> None:
+    """Many may be declined until gas is cheaper, or were before a restart: to price all of them at
+    once would load all of their models, and hold every slot."""
+    asked = asked_of(court, 1)
+    others = [
+        courts.ask(court, court.publish(version=f"{n}", **courts.terms())) for n in range(2, 8)
+    ]
+    workers.hire(court, tmp_path, answers=Honest(), margin=10**9).work()
+    assert set(statuses(court, asked + others)) == {Status.REQUESTED}
+
+    class Endless(Honest):
+        prices: list[object] = []
+
+        def ask(self, model, uris, payload, task):
+            if not isinstance(task, Price):
+                return super().ask(model, uris, payload, task)
+            self.prices.append(model)
+            return Future()
+
+    worker = workers.hire(court, tmp_path, answers=Endless(), parallel=2)
+    worker.tick(2)
+    worker.wait(2 * RETRY)
+    worker.tick(5)
+
+    assert len(Endless.prices) == 2
+
+
 def test_a_worker_that_works_once_looks_again_at_what_was_declined(
     court: World, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -201,6 +202,29 @@ def test_estimate_says_what_the_node_says(anvil: World) -> None:
     poor = Address("0x" + "11" * 20)
     with pytest.raises(ChainError, match="(?i)insufficient funds"):
         anvil.chain.estimate(anvil.queue.stake(Wei(ETHER)), poor)
+
+
+def test_an_answer_of_brackets_is_an_expected_error() -> None:
+    """A library of web3's lets Python recurse until the stack of C overflows."""
+    with server(200, b"[" * 100_000) as url, pytest.raises(ChainError):
+        connect(url)
+
+
+@pytest.mark.parametrize(
+    "missing", ["timestamp", "hash", "parentHash"], ids=lambda name: f"no {name}"
+)
+def test_a_block_that_lacks_something_is_an_expected_error(anvil: World, missing: str) -> None:
+    class Forgetful:
+        def get_block(self, number: object) -> dict[str, object]:
+            return {**anvil.chain.web3.eth.get_block(number), missing: None}  # type: ignore[arg-type]
+
+    class Broken:
+        eth = Forgetful()
+
+    broken = copy(anvil.chain)
+    broken.web3 = Broken()  # type: ignore[assignment]
+    with pytest.raises(ChainError, match="cannot be read"):
+        broken.block("latest")
 
 
 def test_connect_says_that_nobody_answers_and_masks_the_url() -> None:

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oracle.errors import InferenceTooSlow, RunsDiffer, SecondOpinionDiffers, Unwatched
+from oracle.errors import (
+    InferenceTooSlow,
+    NotAppraised,
+    RunsDiffer,
+    SecondOpinionDiffers,
+    Unwatched,
+)
 from oracle.exact.lowering.graph import lower
 from oracle.exact.run import Runner
 from oracle.inference import findings
@@ -166,7 +172,7 @@ def test_an_appraisal_that_fails_is_not_tried_for_each_request(tmp_path: Path) -
     options: dict[str, Any] = {"adviser": advising(), "rounds": 9, "clock": lambda: now[0]}
     with deciding(tmp_path, data, stalled, **options) as case:
         for appraisals in (1, 1, 2):
-            with pytest.raises(Unwatched, match="could not be found out"):
+            with pytest.raises(NotAppraised, match="could not be found out"):
                 case.run(payload, Infer())
             assert stalled.appraisals == appraisals
             now[0] += QUIET - 1

@@ -69,6 +69,16 @@ def test_load_counts_a_result_whose_price_could_not_be_had_at_once(world: World)
     assert world.seconds(3 + RETRY) == PASSES * 7
 
 
+def test_is_short_goes_by_all_that_holds_a_slot(world: World) -> None:
+    """Whoever publishes a model on which onnxruntime stalls, and that runs in no time, would have
+    the slot of short ones. In the first run, what is loaded is kept."""
+    ledger, model = world.ledger, ASKED.request.model
+    ledger.note_run(model, 0.1, held=9.0)
+    assert ledger.is_short(model, GLANCE)
+    ledger.note_run(model, 0.1, held=9.0)
+    assert not ledger.is_short(model, GLANCE)
+
+
 def test_is_short_takes_what_is_new_for_short_until_it_is_found_out(world: World) -> None:
     ledger, model = world.ledger, ASKED.request.model
     assert (ledger.is_new(model), ledger.is_short(model, GLANCE)) == (True, True)

@@ -45,9 +45,17 @@ def test_in_turn_gives_all_new_models_one_turn() -> None:
     """Whoever publishes one model after another must not keep those that are known waiting."""
     new = [replace(run, is_new=True) for run in runs(OTHER, THIRD)]
 
-    assert order(new + runs(BUSY, first=2), [], {}) == [0, 2, 1]
+    assert order(new + runs(BUSY, first=2), [], {None: 3, BUSY: 4}) == [0, 2, 1]
     assert order(new + runs(BUSY, first=2), [], {None: 4, BUSY: 3}) == [2, 0, 1]
     assert order(new + runs(BUSY, first=2), [None], {}) == [2, 0, 1]
+
+
+def test_in_turn_takes_new_models_as_they_came() -> None:
+    """Whoever asks with one deadline after another, each nearer, must not keep one that is new
+    waiting for good."""
+    new = [replace(run, is_new=True) for run in runs(OTHER, THIRD, BUSY)]
+
+    assert order([new[2], new[1], new[0]], [], {}) == [0, 1, 2]
 
 
 def test_in_turn_puts_what_failed_behind_the_rest() -> None:
