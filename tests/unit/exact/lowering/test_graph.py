@@ -394,7 +394,7 @@ def test_lower_refuses_two_values_of_one_name():
 
 def test_lower_refuses_control_flow():
     body = helper.make_graph([node("Relu", ["x"], ["b"])], "body", [], [tensor("b", [1])])
-    made = node("If", ["x"], ["y"], body=body)
+    made = node("If", ["x"], ["y"], then_branch=body, else_branch=body)
     assert "the op If is outside" in reasons(file([made], [tensor("x", [1])], ["y"]))
 
 
