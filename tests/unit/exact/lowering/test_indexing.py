@@ -1,4 +1,4 @@
-"""Slices, pads, gathers, scatters, TopK, shapes, Resize, Einsum: as onnxruntime has them."""
+"""Slices, pads, gathers, scatters, TopK, shapes, Einsum: as onnxruntime has them."""
 
 import numpy as np
 import pytest
@@ -187,36 +187,6 @@ def test_range_is_folded(bounds):
     data = file(nodes, [tensor("x", [1])], ["y"], s=start, l=limit, d=delta)
     (out,) = run(lower(data), [np.zeros(1, np.float32)])
     assert out[1:].tolist() == np.arange(*bounds).tolist()
-
-
-@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
-@pytest.mark.parametrize(
-    "coordinates", ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
-)
-def test_resize_agrees(mode, coordinates):
-    x = {"x": numbers(1, 2, 4, 6)}
-    options = {"mode": mode, "coordinate_transformation_mode": coordinates}
-    order = ["x", "", "s"]
-    for scales in ([1, 1, 2, 1.5], [1, 1, 0.5, 0.75]):
-        scale = {"s": np.float32(scales)}
-        check("Resize", x, scale, order=order, nearest_mode="floor", **options)
-    sizes = {"s": ints(1, 2, 7, 3)}
-    check("Resize", x, sizes, order=["x", "", "", "s"], **options)
-
-
-@pytest.mark.parametrize("nearest", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
-def test_resize_rounds_to_the_nearest_as_told(nearest):
-    x = {"x": numbers(1, 1, 5, 7)}
-    check(
-        "Resize", x, {"s": np.float32([1, 1, 2, 0.6])}, order=["x", "", "s"], nearest_mode=nearest
-    )
-
-
-def test_upsample_agrees():
-    x = {"x": numbers(1, 2, 3, 4)}
-    check("Upsample", x, {"s": np.float32([1, 1, 2, 3])}, opset=9, mode="nearest")
-    check("Upsample", x, {"s": np.float32([1, 1, 2, 2])}, opset=9, mode="linear")
-    check("Resize", x, {"s": np.float32([1, 1, 2, 2])}, opset=10, mode="linear")
 
 
 @pytest.mark.parametrize(
