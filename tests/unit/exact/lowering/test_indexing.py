@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Op
-from tests.unit.exact.agreement import check, integers, numbers, refusal
+from oracle.exact.run import run
+from tests.unit.exact.agreement import check, integers, model, numbers, refusal
 
 X = {"x": numbers(3, 4, 5)}
 
@@ -45,6 +47,21 @@ def test_pad_agrees(mode):
         extra = {"p": ints(1, -1, 2, 0), "v": np.float32(7), "a": ints(0, 2)}
         check("Pad", X, extra)
         check("Pad", X, opset=10, pads=[0, 1, 0, 2, 0, 0], value=3.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "padded"),
+    [
+        ("constant", [2, 3, 4, 5, 0, 0]),
+        ("edge", [2, 3, 4, 5, 5, 5]),
+        ("reflect", [2, 3, 4, 5, 4, 3]),
+        ("wrap", [2, 3, 4, 5, 1, 2]),
+    ],
+)
+def test_pad_with_a_negative_end_continues_the_whole_axis(mode, padded):
+    x = np.arange(1, 6, dtype=np.float32)
+    data = model("Pad", {"x": x}, {"p": ints(-1, 2)}, mode=mode)
+    assert run(lower(data), [x])[0].tolist() == padded
 
 
 @pytest.mark.parametrize("known", [True, False])
