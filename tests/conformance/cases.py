@@ -7,6 +7,7 @@ then with all inputs but the first (scales, zero points, a region).
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -17,6 +18,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from oracle.errors import ModelRefused
 from oracle.exact.lowering.graph import lower
+from oracle.exact.program import Program
 from oracle.exact.run import run
 from oracle.tensor import Array
 
@@ -74,6 +76,16 @@ def outcome(case: Any) -> Outcome:
         return Outcome(case.name, op, FAILED if why else PASSED, why, (), constants > 0)
     assert first is not None
     return first
+
+
+def program(case: Any) -> Program | None:
+    """Lowers the case as `outcome` runs it: with the fewest constants that the law asks for. None
+    is a case that the law refuses."""
+    ((inputs, _),) = case.data_sets  # each case has one
+    for constants in Constants:
+        with suppress(ModelRefused):
+            return lower(_frozen(case.model, inputs, constants)[0].SerializeToString())
+    return None
 
 
 def _op(case: Any) -> str:

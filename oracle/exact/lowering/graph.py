@@ -21,6 +21,7 @@ from onnx import (
 )
 
 from oracle.errors import ModelRefused, Reason
+from oracle.exact.lowering import schemas
 from oracle.exact.lowering.builder import Builder, Limits, OverLimit
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.scan import Body, loop, scan
@@ -308,6 +309,9 @@ class _Lowering:
 
     def _lowered(self, node: NodeProto) -> Sequence[Operand | None]:
         ml = node.domain == "ai.onnx.ml"
+        opset = self.ml_opset if ml else self.opset
+        if opset:
+            schemas.check(node, opset)
         if not ml and node.op_type == "If":
             return self._if(node)
         if not ml and node.op_type == "Scan":
@@ -325,7 +329,6 @@ class _Lowering:
                 f"the op {domain}{node.op_type} is outside the law",
                 "replace it by ops that docs/exact.md covers, or publish as VANILLA",
             )
-        opset = self.ml_opset if ml else self.opset
         if not opset:
             raise Outside(f"the file imports no opset of domain {node.domain!r}", "fix the file")
         inputs = [self._value(name) if name else None for name in node.input]

@@ -5,6 +5,7 @@ from math import prod
 
 import numpy as np
 
+from oracle.exact import float32
 from oracle.exact.lowering.activation import floored, rounded
 from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.convolution import channels_first, channels_last
@@ -158,8 +159,8 @@ def _places(size: int, corners: bool) -> Array:
     """Gives places (2i − (size − 1)) / size, or / (size − 1) where the ends are −1 and 1, rounded
     to float32. A single place is 0."""
     width = max(size - 1, 1) if corners else size
-    steps = np.arange(size, dtype=np.float32) * np.float32(2) - np.float32(size - 1)
-    return np.asarray(steps / np.float32(width), np.float32)
+    places = (float32.of_ratio(2 * at - (size - 1), width) for at in range(size))
+    return float32.array(places, (size,))
 
 
 ONNX: dict[str, Lowering] = {"GridSample": _grid_sample, "AffineGrid": _affine_grid}

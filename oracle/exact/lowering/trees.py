@@ -96,9 +96,10 @@ def _check_opposite(weights: Array, base: Array, labels: tuple[str, ...] | tuple
     values, and integer labels are 0 and 1.
 
     Else results by onnxruntime have no agreed meaning: it takes the second class where its score is
-    above zero, gives 0 and 1 whatever the integer labels are, and adds base values in its own way.
+    above zero, gives 0 and 1 whatever the integer labels are, and base values, zeros too, make it
+    exchange the scores.
     """
-    opposite = not (weights[:, 0] != -weights[:, 1]).any() and not base.any()
+    opposite = not (weights[:, 0] != -weights[:, 1]).any() and not base.size
     if not opposite or labels not in ((0, 1), (str(labels[0]), str(labels[1]))):
         raise Outside(
             "two classes with weights for both that are not opposite, or labels other than 0 and 1,"

@@ -82,6 +82,7 @@ def test_two_classes_of_opposite_scores_agree_with_onnxruntime(transform):
     [
         {"classlabels_int64s": [3, 5]},
         {"classlabels_int64s": [0, 1], "base_values": [0.1, -0.1]},
+        {"classlabels_int64s": [0, 1], "base_values": [0.0, 0.0]},
         {"classlabels_int64s": [0, 1], "class_weights": [0.8, 0.2, 0.3, 0.7]},
     ],
 )
@@ -90,6 +91,25 @@ def test_two_classes_are_refused_where_onnxruntime_contradicts_itself(changes):
     model = classifier([0, 1] * 2, changes["class_weights"], **changes)
     with pytest.raises(ModelRefused, match="no agreed meaning"):
         lower(file([model], [tensor("x", [1, 1])], ["label", "y"]))
+
+
+@pytest.mark.parametrize("low", [0.2, -0.2])
+def test_two_classes_and_one_score_have_one_base_value_at_most(low):
+    model = classifier([0, 0], [low, 0.9], base_values=[0.25, 0.0])
+    with pytest.raises(ModelRefused, match="2 base values for 1 scores"):
+        lower(file([model], [tensor("x", [1, 1])], ["label", "y"]))
+
+
+@pytest.mark.parametrize(
+    ("transform", "scores"),
+    [("NONE", [-2, 2]), ("LOGISTIC", [0.1192029, 0.8807971]), ("SOFTMAX", [1, 1])],
+)
+def test_a_transform_of_one_target_is_that_of_several(transform, scores):
+    targets = {"target_treeids": [0, 0], "target_nodeids": [1, 2], "target_ids": [0, 0]}
+    stump = {name: value[:3] for name, value in stumps().items()} | targets
+    made = regressor(**stump, target_weights=[-2.0, 2.0], n_targets=1, post_transform=transform)
+    (found,) = run(lower(file([made], [tensor("x", [2, 1])], ["y"])), [np.float32([[-1], [1]])])
+    np.testing.assert_allclose(found[:, 0], scores, rtol=1e-6)
 
 
 @pytest.mark.parametrize("transform", ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"])

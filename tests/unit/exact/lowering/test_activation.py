@@ -1,17 +1,22 @@
 """Activations, functions and normalizations lowered: against onnxruntime, and by their definition
 where that has no kernel or is less exact."""
 
+import mpmath
 import numpy as np
 import onnxruntime
 import pytest
 
 from oracle.errors import ModelRefused
+from oracle.exact import float32
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Op, Program
 from oracle.exact.run import run
 from oracle.tensor import canonical
 from tests.oracles import nasty, same
 from tests.unit.exact.files import file, node, tensor
+
+MP = mpmath.MPContext()
+MP.prec = 300
 
 
 def layer(op: str, shape, opset: int = 24, outputs=("y",), **rest) -> bytes:
@@ -236,3 +241,33 @@ def test_rms_normalization_agrees_with_onnxs_reference():
 def test_what_is_outside_is_refused_by_name(model, why):
     with pytest.raises(ModelRefused, match=why):
         lower(model)
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "values"),
+    [
+        ("Gelu", {}, [MP.mpf(1) / 2, MP.sqrt(MP.mpf(1) / 2), MP.mpf(1)]),
+        ("Gelu", {"approximate": "tanh"}, [MP.sqrt(2 / MP.pi), MP.mpf(44715) / 10**6]),
+        ("HardSwish", {}, [MP.mpf(1) / 6]),
+        ("LRN", {"size": 3, "alpha": 0.5}, [MP.mpf(1) / 6]),
+        ("Asinh", {}, [MP.log(2)]),
+    ],
+)
+def test_constants_of_a_lowering_are_the_nearest_float32(op, attributes, values):
+    program = lower(layer(op, (1, 4, 2), **attributes))
+    found = {float(v) for constant in program.constants for v in constant.array.ravel()}
+    assert {float(nearest(number)) for number in values} <= found
+
+
+def test_scale_of_attention_is_the_nearest_float32():
+    for size in (3, 5, 7, 12, 48, 80, 96, 1000):
+        made = node("Attention", ["q", "q", "q"], ["y"])
+        program = lower(file([made], [tensor("q", [1, 1, 1, size])], ["y"], opset=23))
+        found = [constant.array for constant in program.constants if constant.array.size == 1]
+        assert nearest(1 / MP.sqrt(size)) in found
+
+
+def nearest(number) -> np.float32:
+    scale = 1 << 200  # far below the last place of a constant's quotient by a midpoint
+    bits = float32.of_ratio(int(MP.floor(MP.ldexp(number, 200))), scale)
+    return np.uint32(bits).view(np.float32)

@@ -394,7 +394,7 @@ def test_lower_refuses_two_values_of_one_name():
 
 def test_lower_refuses_control_flow():
     body = helper.make_graph([node("Relu", ["x"], ["b"])], "body", [], [tensor("b", [1])])
-    made = node("If", ["x"], ["y"], body=body)
+    made = node("If", ["x"], ["y"], then_branch=body, else_branch=body)
     assert "the op If is outside" in reasons(file([made], [tensor("x", [1])], ["y"]))
 
 
@@ -746,8 +746,19 @@ def test_lower_refuses_a_classifier_whose_labels_do_not_match():
     assert "3 rows of coefficients for 2 labels" in reasons(
         file([model], [tensor("x", [1, 1])], ["l", "y"])
     )
-    model = ml_node("Scaler", ["x"], ["y"], offset=[1.0, 2.0], scale=[1.0])
-    assert "its offset has 2" in reasons(file([model], [tensor("x", [1, 3])], ["y"]))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [
+        ({"offset": [1.0, 2.0], "scale": [1.0]}, "its offset has 2 elements"),
+        ({"scale": [1.0]}, "its offset has 0 elements"),
+        ({"offset": [1.0]}, "its scale has 0 elements"),
+    ],
+)
+def test_lower_refuses_a_scaler_without_both_attributes_in_full(attributes, why):
+    model = ml_node("Scaler", ["x"], ["y"], **attributes)
+    assert why in reasons(file([model], [tensor("x", [1, 3])], ["y"]))
 
 
 def test_a_program_may_have_so_many_primitives_and_no_more():

@@ -219,3 +219,22 @@ def test_max_pool_takes_bytes():
     x = np.random.default_rng(0).integers(-128, 128, (1, 2, 4, 4)).astype(np.int8)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     assert same(run(lower(model), [x])[0], session.run(None, {"x": x})[0])
+
+
+@pytest.mark.parametrize("op", ["Conv", "MaxPool", "AveragePool", "LpPool"])
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER"])
+def test_same_counts_the_dilation(op, mode):
+    """Of 7 elements by steps of 2 there are 4 windows, which reach over 2·3 + 4 = 10."""
+    kernel = {"w": weights(1, 1, 2)} if op == "Conv" else {"kernel_shape": [2]}
+    place = {"strides": [2], "dilations": [3], **kernel}
+    pads = {"SAME_UPPER": [1, 2], "SAME_LOWER": [2, 1]}[mode]
+    same_pads = lower(layer(op, (1, 1, 7), 22, auto_pad=mode, **place))
+    assert same_pads.signature.outputs[0].shape == (1, 1, 4)
+    assert same_pads.root == lower(layer(op, (1, 1, 7), 22, pads=pads, **place)).root
+
+
+def test_same_pads_nothing_where_windows_leave_elements_out():
+    program = lower(
+        layer("MaxPool", (1, 1, 5), kernel_shape=[1], strides=[3], auto_pad="SAME_LOWER")
+    )
+    assert program.signature.outputs[0].shape == (1, 1, 2)

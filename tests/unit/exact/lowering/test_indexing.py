@@ -1,10 +1,12 @@
-"""Slices, pads, gathers, scatters, TopK, shapes, Resize, Einsum: as onnxruntime has them."""
+"""Slices, pads, gathers, scatters, TopK, shapes, Einsum: as onnxruntime has them."""
 
 import numpy as np
 import pytest
 
+from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Op
-from tests.unit.exact.agreement import check, integers, numbers, refusal
+from oracle.exact.run import run
+from tests.unit.exact.agreement import check, integers, model, numbers, refusal
 
 X = {"x": numbers(3, 4, 5)}
 
@@ -45,6 +47,21 @@ def test_pad_agrees(mode):
         extra = {"p": ints(1, -1, 2, 0), "v": np.float32(7), "a": ints(0, 2)}
         check("Pad", X, extra)
         check("Pad", X, opset=10, pads=[0, 1, 0, 2, 0, 0], value=3.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "padded"),
+    [
+        ("constant", [2, 3, 4, 5, 0, 0]),
+        ("edge", [2, 3, 4, 5, 5, 5]),
+        ("reflect", [2, 3, 4, 5, 4, 3]),
+        ("wrap", [2, 3, 4, 5, 1, 2]),
+    ],
+)
+def test_pad_with_a_negative_end_continues_the_whole_axis(mode, padded):
+    x = np.arange(1, 6, dtype=np.float32)
+    data = model("Pad", {"x": x}, {"p": ints(-1, 2)}, mode=mode)
+    assert run(lower(data), [x])[0].tolist() == padded
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -187,36 +204,6 @@ def test_range_is_folded(bounds):
     data = file(nodes, [tensor("x", [1])], ["y"], s=start, l=limit, d=delta)
     (out,) = run(lower(data), [np.zeros(1, np.float32)])
     assert out[1:].tolist() == np.arange(*bounds).tolist()
-
-
-@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
-@pytest.mark.parametrize(
-    "coordinates", ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
-)
-def test_resize_agrees(mode, coordinates):
-    x = {"x": numbers(1, 2, 4, 6)}
-    options = {"mode": mode, "coordinate_transformation_mode": coordinates}
-    order = ["x", "", "s"]
-    for scales in ([1, 1, 2, 1.5], [1, 1, 0.5, 0.75]):
-        scale = {"s": np.float32(scales)}
-        check("Resize", x, scale, order=order, nearest_mode="floor", **options)
-    sizes = {"s": ints(1, 2, 7, 3)}
-    check("Resize", x, sizes, order=["x", "", "", "s"], **options)
-
-
-@pytest.mark.parametrize("nearest", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
-def test_resize_rounds_to_the_nearest_as_told(nearest):
-    x = {"x": numbers(1, 1, 5, 7)}
-    check(
-        "Resize", x, {"s": np.float32([1, 1, 2, 0.6])}, order=["x", "", "s"], nearest_mode=nearest
-    )
-
-
-def test_upsample_agrees():
-    x = {"x": numbers(1, 2, 3, 4)}
-    check("Upsample", x, {"s": np.float32([1, 1, 2, 3])}, opset=9, mode="nearest")
-    check("Upsample", x, {"s": np.float32([1, 1, 2, 2])}, opset=9, mode="linear")
-    check("Resize", x, {"s": np.float32([1, 1, 2, 2])}, opset=10, mode="linear")
 
 
 @pytest.mark.parametrize(

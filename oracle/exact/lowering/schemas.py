@@ -1,0 +1,73 @@
+"""What ONNX says of an op in the opset that a file imports: whether it has that op, with those
+attributes and so many inputs and outputs.
+
+An op that came later, or is gone, has no meaning in that opset; to lend it a later one would be to
+guess. What stays open after this, a dtype or a value, the lowerings look at.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from onnx import NodeProto, defs
+
+from oracle.exact.primitive import Outside
+
+_DOMAINS = {"": "", "ai.onnx": "", "ai.onnx.ml": "ai.onnx.ml"}
+
+_OF_ONNXRUNTIME = ("LayerNormalization", "SimplifiedLayerNormalization", "ThresholdedRelu")
+"""Ops that onnxruntime knows in opsets that lack them, in ONNX's later meaning: its optimizer
+writes them into files as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Schema:
+    attributes: frozenset[str]
+    inputs: int
+    """The most that it may have."""
+    outputs: int
+
+
+def check(node: NodeProto, opset: int) -> None:
+    """Raises Outside where that opset of the node's domain lacks the op, or what the node has. Says
+    nothing of an op that ONNX does not know in any opset."""
+    domain = _DOMAINS.get(node.domain)
+    if domain is None or not defs.has(node.op_type, domain):
+        return
+    schema = _schema(node.op_type, opset, domain)
+    if schema is None:
+        return
+    if unknown := sorted({a.name for a in node.attribute} - schema.attributes):
+        raise Outside(
+            f"its attributes {', '.join(unknown)} are not known in opset {opset}",
+            "remove them, or import the opset that has them",
+        )
+    for what, given, most in (
+        ("inputs", len(node.input), schema.inputs),
+        ("outputs", len(node.output), schema.outputs),
+    ):
+        if given > most:
+            raise Outside(
+                f"it has {given} {what}, in opset {opset} {most} at most",
+                "import the opset in which it may have them",
+            )
+
+
+@lru_cache(maxsize=1024)
+def _schema(op: str, opset: int, domain: str) -> _Schema | None:
+    """Gives the op's schema in that opset, or None for one that only onnxruntime has there."""
+    if not defs.has(op, opset, domain):
+        if op in _OF_ONNXRUNTIME:
+            return None
+        first = next(later for later in range(opset, 1000) if defs.has(op, later, domain))
+        raise Outside(
+            f"opset {opset} has no op {op}, which came with opset {first}",
+            f"export with opset {first} or later",
+        )
+    found = defs.get_schema(op, opset, domain)
+    # GroupNormalization's first version was marked so later, and yet says what the op means.
+    if found.deprecated and defs.has(op, found.since_version - 1, domain):
+        raise Outside(
+            f"opset {opset} has no op {op}, which went with opset {found.since_version}",
+            f"import an opset before {found.since_version}, or replace it",
+        )
+    return _Schema(frozenset(found.attributes), found.max_input, found.max_output)
