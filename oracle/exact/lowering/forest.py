@@ -115,20 +115,16 @@ def _with_sets(branches: Sequence[Branch], order: Iterable[int]) -> list[Branch]
     """Makes a set of each chain of equalities that lead to one node: x = a, else x = b, else ….
 
     So converters write a split by categories. As a set it takes a walk of log₂ of their number,
-    which one transaction can prove, and not a step for each. Where a chain is asked about NaN, each
-    of its nodes is: NaN takes the first way that a node sends it, out of the chain.
+    which one transaction can prove, and not a step for each. NaN leaves a chain where the first of
+    its nodes says that it is true, else at the end.
     """
-    parents = [0] * len(branches)
-    for branch in branches:
-        for child in branch.children:
-            parents[child] += 1
     made = list(branches)
     within: set[int] = set()
     for place in order:
         if place in within:
             continue
         chain = [branches[place]]
-        while parents[chain[-1].other] == 1 and _continues(chain[-1], branches[chain[-1].other]):
+        while _continues(chain[-1], branches[chain[-1].other]):
             within.add(chain[-1].other)
             chain.append(branches[chain[-1].other])
         if len(chain) > 1:
@@ -223,14 +219,12 @@ def _before(number: float) -> float:
 
 
 def _pieces(branch: Branch) -> list[tuple[float, bool]]:
-    """Cuts the float32 in pieces, in and out of a set in turn: where each ends, and whether it is
-    in. The last ends at +∞; a member that is no float32 equals no x."""
+    """Cuts the float32 into pieces, in and out of a set: where each ends, and whether it is in. The
+    last ends at +∞; a member that is no float32 equals no x."""
     pieces: list[tuple[float, bool]] = []
     for member in sorted(set(filter(_is_float32, branch.members))):
         if member > -inf and (not pieces or pieces[-1][0] < _below(member)):
             pieces.append((_below(member), False))
-        elif pieces:
-            pieces.pop()  # the piece that ends right below this member goes on
         pieces.append((member, True))
     return pieces if pieces and pieces[-1][0] == inf else [*pieces, (inf, False)]
 
