@@ -60,6 +60,7 @@ _DOUBLE_OPS = (
     "Transpose",
     "Concat",
     "Cast",
+    "CastLike",
     "TreeEnsemble",
     "TreeEnsembleRegressor",
     "TreeEnsembleClassifier",

@@ -19,7 +19,7 @@ from oracle.inference.onnxruntime import SecondOpinion
 from oracle.tensor import Array, canonical
 from tests.oracles import fast, plain, same
 from tests.unit.exact.agreement import agree
-from tests.unit.exact.files import file, ml_node, node, regressor, stumps, tensor
+from tests.unit.exact.files import classifier, file, ml_node, node, regressor, stumps, tensor
 
 # At every edge of float32, and beside it where only float64 is.
 EDGES = [0.0, 2.0**-149, 2.0**-126, 0.1, 1.0, 2.0, 3.0, 3.4028234663852886e38, inf]
@@ -372,8 +372,6 @@ def test_float64_is_refused_where_rounding_it_would_change_more():
 
 def test_the_sign_of_a_float64_weight_says_what_a_score_means():
     """A weight of −1e−60 is 0 as float32; the score is a margin all the same."""
-    from tests.unit.exact.files import classifier
-
     model = classifier([0, 0], [0.0, 0.0], class_weights_as_tensor=doubles([-1e-60, 0.25]))
     model.attribute.remove(next(a for a in model.attribute if a.name == "class_weights"))
     data = file([model], [tensor("x", [1, 1])], ["label", "y"])
