@@ -634,7 +634,8 @@ def _tree_walk(numbers: Numbers) -> Iterator[Case]:
     while True:
         trees, depth, features = int(rng.integers(1, 20)), int(rng.integers(0, 8)), 6
         thresholds = bits(numbers.of(DType.FLOAT, 4096))
-        thresholds = thresholds[thresholds != NAN].astype(np.uint32).view(np.int32)
+        thresholds = np.append(thresholds, [0x80000000, 0xFFC00001]).astype(np.uint32)
+        thresholds = thresholds.view(np.int32)
         nodes: list[list[int]] = []
         roots = [_grown(nodes, depth, features, thresholds, rng) for _ in range(trees)]
         table, starts = np.array(nodes, np.int32), np.array(roots, np.int32)

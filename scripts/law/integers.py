@@ -380,6 +380,6 @@ def walked(x: Array, nodes: Array, roots: Array) -> Array:
                 else:
                     left = -a if value & SIGN else a
                     right = -b if threshold & SIGN else b
-                    at = nodes[at, 2] if left <= right else nodes[at, 3]
+                    at = nodes[at, 3] if left > right and b <= INF else nodes[at, 2]
             out[row, tree] = nodes[at, 5]
     return out

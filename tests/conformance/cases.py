@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from oracle.errors import ModelRefused
+from oracle.errors import ModelRefused, Reason
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
 from oracle.exact.run import run
@@ -97,12 +97,13 @@ def _op(case: Any) -> str:
 def _why_wrong(
     case: Any, inputs: Sequence[Any], expected: Sequence[Any], constants: Constants
 ) -> str | None:
-    model, arrays = _frozen(case.model, inputs, constants)
+    model, arrays = _frozen(case.model, list(map(_array, inputs)), constants)
     outputs = run(lower(model.SerializeToString()), arrays)
     if len(outputs) != len(expected):
         return f"{len(outputs)} outputs in place of {len(expected)}"
-    for ours, theirs in zip(outputs, expected, strict=True):
-        if why := _difference(ours, np.asarray(theirs), case.rtol, case.atol):
+    for ours, theirs in zip(outputs, map(_array, expected), strict=True):
+        theirs = theirs.astype(np.float32) if theirs.dtype == np.float64 else theirs
+        if why := _difference(ours, theirs, case.rtol, case.atol):
             return why
     return None
 
@@ -132,12 +133,31 @@ def _frozen(
             dtype = info.type.tensor_type.elem_type
             info.CopyFrom(helper.make_tensor_value_info(info.name, dtype, array.shape))
         frozen.graph.input.append(info)
-        left.append(array)
+        left.append(_in_law(info.name, array))
     if not frozen.graph.input:  # the law wants one
         unused = helper.make_tensor_value_info("unused", TensorProto.FLOAT, [1])
         frozen.graph.input.append(unused)
         left.append(np.zeros(1, np.float32))
     return frozen, left
+
+
+def _array(value: Any) -> Any:
+    """The case's tensor; anything else as it is."""
+    if isinstance(value, TensorProto):
+        return numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def _in_law(name: str, array: Array) -> Array:
+    """An input float64 as the float32 that the signature says. The case asks something else where
+    it is none."""
+    if array.dtype != np.float64:
+        return array
+    held = array.astype(np.float32)
+    if not np.array_equal(held, array, equal_nan=True):
+        why = f"the case gives {name!r} float64 that are no float32"
+        raise ModelRefused([Reason("", "", why, "give float32")])
+    return held
 
 
 def _difference(ours: Array, theirs: Array, rtol: float, atol: float) -> str | None:

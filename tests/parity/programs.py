@@ -267,7 +267,16 @@ def _window(rng: Rng, op: Op) -> Made:
     return program_of(rng, op, arrays, *attributes)
 
 
+# Bits of thresholds that lowering never writes, or at the edge: NaN of either sign and any payload,
+# zeros and infinities.
+_THRESHOLDS = (
+    *(0x7FC00000, 0xFFC00001, 0x7F800001, 0x80000000, 0, 0x7F800000, 0xFF800000, 1),
+    0x80000001,
+)
+
+
 def trees(rng: Rng, op: Op) -> Made:
+    """Forests whose walks share nodes here and there."""
     rows, features, count = (int(d) for d in rng.integers(1, 12, 3))
     nodes: list[list[int]] = []
     roots = []
@@ -277,13 +286,14 @@ def trees(rng: Rng, op: Op) -> Made:
         at = len(nodes)
         nodes.append([0, 0, at, at, at, int(rng.integers(-(2**31), 2**31)), 0, 0])
         if depth and rng.random() < 0.8:
-            threshold = canonical(rng.choice(x.reshape(-1), 1))
-            if np.isnan(threshold[0]):
-                threshold = np.array([0.5], np.float32)
-            below, above = grow(depth - 1), grow(depth - 1)
+            asked = rng.choice(x.reshape(-1), 1).view(np.uint32)
+            bits = rng.choice([*asked, *_THRESHOLDS[: int(rng.integers(10))]])
+            below = grow(depth - 1)
+            shared = below + 1 < len(nodes) and rng.random() < 0.2
+            above = below + 1 if shared else grow(depth - 1)
             missing = (below, above)[int(rng.integers(2))]
             feature = int(rng.integers(features))
-            bits = int(threshold.view(np.int32)[0])
+            bits = int(np.uint32(bits).view(np.int32))
             nodes[at] = [feature, bits, below, above, missing, 0, 0, 0]
         return at
 

@@ -20,7 +20,7 @@ def _tree_walk(node: Primitive, element: int, read: Read) -> Result:
             return here[LEAF]
         [x] = read(0, row * features + here[FEATURE], 1)
         threshold = unpack(">f", pack(">I", here[THRESHOLD] & 0xFFFFFFFF))[0]
-        at = here[MISSING] if isnan(x) else here[BELOW] if x <= threshold else here[ABOVE]
+        at = here[MISSING] if isnan(x) else here[ABOVE] if x > threshold else here[BELOW]
     raise WrongEvidence("a walk takes more steps than its node allows")
 
 

@@ -42,7 +42,7 @@ def walk(
                 value, threshold = x[row, nodes[at, _FEATURE]], thresholds[at, _THRESHOLD]
                 # All three are read, so that one is chosen without a branch to guess.
                 below, above, missing = nodes[at, _BELOW], nodes[at, _ABOVE], nodes[at, _MISSING]
-                onward = below if value <= threshold else missing
-                places[row] = above if value > threshold else onward
+                onward = above if value > threshold else below
+                places[row] = onward if value == value else missing
         for row in range(len(x)):
             out[row, tree] = nodes[places[row], _LEAF]

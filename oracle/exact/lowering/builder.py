@@ -38,8 +38,22 @@ class Limits:
     """The multiply-adds of what is computed from constants alone, while lowering."""
 
 
+# Primitives that move elements and leave them as they are, whatever the file calls their dtype.
+_MOVES = (Op.TRANSPOSE, Op.CONCAT, Op.GATHER)
+
 # Families whose ops work element by element on broadcast operands.
 _ELEMENTWISE = (Family.ELEMENTWISE, Family.TRANSCENDENTAL, Family.FUNCTIONS)
+
+
+def holds_float32(operand: Operand) -> bool:
+    """Tells whether this is a float64 of the file whose elements the law has as float32. A constant
+    float64 has its own elements."""
+    return operand.type.dtype is DType.DOUBLE and operand.kind is not OperandKind.CONSTANT
+
+
+def with_dtype(operand: Operand, dtype: DType) -> Operand:
+    """Gives the same elements under another dtype of the file."""
+    return Operand(operand.kind, operand.index, ValueType(dtype, operand.type.shape))
 
 
 class OverLimit(Outside):
@@ -63,6 +77,7 @@ class Builder:
         self._constant_bytes = 0
         self._texts: dict[tuple[OperandKind, int], tuple[str, ...]] = {}
         self._labels: dict[tuple[OperandKind, int], tuple[str | int, ...]] = {}
+        self._rounded: set[tuple[OperandKind, int]] = set()
 
     def input(self, index: int) -> Operand:
         type_ = self._inputs[index]
@@ -107,6 +122,14 @@ class Builder:
         """Gives the strings for which the operand's integers stand, or None if they are numbers."""
         return self._texts.get((operand.kind, operand.index))
 
+    def mark_rounded(self, operand: Operand) -> Operand:
+        """Marks a float64 of the file as more than what its float32 says: it was rounded."""
+        self._rounded.add((operand.kind, operand.index))
+        return operand
+
+    def is_rounded(self, operand: Operand) -> bool:
+        return (operand.kind, operand.index) in self._rounded
+
     def note_labels(self, operand: Operand, labels: Sequence[str | int]) -> None:
         """Notes which classes the operand names or scores."""
         self._labels[operand.kind, operand.index] = tuple(labels)
@@ -140,6 +163,8 @@ class Builder:
         if sunk := self._below_transposes(op, operands):
             perm, sources = sunk
             return self.transpose(self.emit(op, sources, *attributes), perm)
+        if op in _MOVES and any(map(holds_float32, operands)):
+            return self._moved(op, operands, attributes)
         primitive = PRIMITIVES[op]
         type_ = self._checked(primitive.infer([operand.type for operand in operands], attributes))
         node = Node(op, tuple(operands), type_, attributes, self.node_name)
@@ -167,6 +192,17 @@ class Builder:
             )
         self._nodes.append(node)
         return Operand(OperandKind.VALUE, len(self._nodes) - 1, type_)
+
+    def _moved(self, op: Op, operands: Sequence[Operand], attributes: Sequence[int]) -> Operand:
+        """Moves elements of float64 that are float32. A GATHER's places are no such elements."""
+        moved = operands[:1] if op is Op.GATHER else operands
+        if not all(map(holds_float32, moved)):
+            raise Outside("it joins float64 with something else", "Cast all to float32")
+        rest = operands[len(moved) :]
+        out = self.emit(op, [*(with_dtype(x, DType.FLOAT) for x in moved), *rest], *attributes)
+        if any(map(self.is_rounded, moved)):
+            self.mark_rounded(out)
+        return with_dtype(out, DType.DOUBLE)
 
     def transpose(self, operand: Operand, perm: Sequence[int]) -> Operand:
         """Moves axes. Emits nothing where no element moves, and one node for two in a row."""

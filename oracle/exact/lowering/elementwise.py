@@ -4,10 +4,10 @@ from functools import reduce
 
 import numpy as np
 
-from oracle.exact.lowering.builder import Builder
+from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
 from oracle.exact.lowering.source import STORED, Lowering, Source
 from oracle.exact.primitive import Outside
-from oracle.exact.program import Op, Operand
+from oracle.exact.program import Op, Operand, OperandKind
 from oracle.types import DType
 
 
@@ -75,15 +75,27 @@ def _cast(b: Builder, node: Source) -> list[Operand]:
     return [cast(b, x, target)]
 
 
+_HELD = (DType.FLOAT, DType.INT8, DType.UINT8, DType.BOOL)
+"""Dtypes all of whose elements are float32."""
+
+
 def cast(b: Builder, x: Operand, target: int) -> Operand:
     """Emits `x` as another dtype, and nothing where it has that dtype. A constant that is stored in
-    a dtype outside the law is rounded to float32."""
+    a dtype outside the law is rounded to float32. A float32 as float64 is what it was, and back."""
+    if x.type.dtype == target:
+        return x
+    if holds_float32(x):
+        if b.is_rounded(x) and target != DType.FLOAT:
+            raise Outside("it casts a float64 that was computed", "Cast it to float32 before")
+        return cast(b, with_dtype(x, DType.FLOAT), target)
+    if target == DType.DOUBLE and x.type.dtype in _HELD and x.kind is not OperandKind.CONSTANT:
+        return with_dtype(cast(b, x, DType.FLOAT), DType.DOUBLE)
     if x.type.dtype in STORED and target == DType.FLOAT:
         array = b.known(x)
         assert array is not None, "only constants are stored"
         with np.errstate(all="ignore"):
             return b.constant(array.astype(np.float32))
-    return x if x.type.dtype == target else b.emit(Op.CAST, (x,), target)
+    return b.emit(Op.CAST, (x,), target)
 
 
 def is_zero(b: Builder, x: Operand) -> Operand:

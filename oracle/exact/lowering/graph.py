@@ -22,7 +22,13 @@ from onnx import (
 
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.lowering import schemas
-from oracle.exact.lowering.builder import Builder, Limits, OverLimit
+from oracle.exact.lowering.builder import (
+    Builder,
+    Limits,
+    OverLimit,
+    holds_float32,
+    with_dtype,
+)
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, tensor_array
@@ -47,6 +53,19 @@ _TEXT_MOVES = (
     "Unsqueeze",
 )
 _TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder")
+
+# What may take a float64 that the law has as float32: what moves its elements, and what finds the
+# same for them as for float32.
+_DOUBLE_OPS = (
+    *_TEXT_MOVES,
+    "Transpose",
+    "Concat",
+    "Cast",
+    "CastLike",
+    "TreeEnsemble",
+    "TreeEnsembleRegressor",
+    "TreeEnsembleClassifier",
+)
 
 _CALLS = 16
 """The depth to which functions may call each other."""
@@ -139,8 +158,10 @@ class _Lowering:
         self._end_if_refused()
         self.builder = Builder(inputs, self.limits)
         try:
+            stated = {info.name: info.type.tensor_type.elem_type for info in self.graph.input}
             for index, input_ in enumerate(inputs):
-                self.values[input_.name] = self.builder.input(index)
+                operand = self.builder.input(index)
+                self.values[input_.name] = with_dtype(operand, DType(stated[input_.name]))
         except Outside as outside:
             self._refuse(outside.why, outside.advice)
         if len(self.graph.node) > self.limits.nodes:
@@ -229,7 +250,7 @@ class _Lowering:
             self._refuse(f"input {info.name!r} is not a tensor", "give tensors")
             return None
         tensor = info.type.tensor_type
-        if tensor.elem_type not in DTYPES:
+        if tensor.elem_type not in (*DTYPES, DType.DOUBLE):
             name = _dtype_name(tensor.elem_type)
             self._refuse(f"input {info.name!r} is of {name}", "use float32, integers or bool")
             return None
@@ -252,7 +273,7 @@ class _Lowering:
         if any(not 0 < size < 1 << 31 for size in shape):
             self._refuse(f"input {info.name!r} has dims {tuple(shape)}", "give positive dims")
             return None
-        return TensorType(info.name, DType(tensor.elem_type), tuple(shape))
+        return TensorType(info.name, _in_law(tensor.elem_type), tuple(shape))
 
     def _outputs(self) -> list[tuple[str, Operand]]:
         outputs: list[tuple[str, Operand]] = []
@@ -266,17 +287,19 @@ class _Lowering:
                 continue
             if operand is None:
                 continue
+            stated = info.type.tensor_type.elem_type if _is_tensor(info.type) else 0
+            if stated in (0, DType.DOUBLE) and holds_float32(operand):
+                stated, operand = DType.FLOAT, with_dtype(operand, DType.FLOAT)
             if any(info.name == name for name, _ in outputs):
                 self._refuse(f"two outputs are named {info.name!r}", "fix the file")
             if operand.type.elements == 0:
                 self._refuse(f"output {info.name!r} is {operand.type}", "give it elements")
-            stated = info.type.tensor_type.elem_type if _is_tensor(info.type) else 0
             text = stated == TensorProto.STRING and self.builder.texts(operand) is not None
             if stated not in (0, operand.type.dtype) and not text:
                 self._refuse(
                     f"output {info.name!r} is said to be {_dtype_name(stated)} but is "
                     f"{operand.type.dtype.name.lower()}",
-                    "fix the file",
+                    "fix the file, or convert the model with float32 inputs",
                 )
             if operand.type.dtype not in DTYPES:
                 name = operand.type.dtype.name.lower()
@@ -340,6 +363,8 @@ class _Lowering:
         texts = [self.builder.texts(operand) if operand else None for operand in inputs]
         if any(text is not None for text in texts) and node.op_type not in _TEXT_OPS:
             raise Outside("it computes with strings", "end the graph before it")
+        if any(map(holds_float32, filter(None, inputs))) and node.op_type not in _DOUBLE_OPS:
+            raise Outside("it computes in float64", "Cast what it reads to float32 before")
         results = lowering(self.builder, source)
         _end_if_unread(source)
         if len(node.output) > len(results):
@@ -573,6 +598,11 @@ def _attributes(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProt
     if any(attribute.ref_attr_name for attribute in attributes):
         raise Outside("an attribute refers to a function's", "inline functions (onnx.inliner)")
     return named
+
+
+def _in_law(code: int) -> DType:
+    """Gives the dtype that the signature says of an input: float32 for float64."""
+    return DType.FLOAT if code == DType.DOUBLE else DType(code)
 
 
 def _dtype_name(code: int) -> str:

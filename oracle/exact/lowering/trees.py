@@ -1,4 +1,4 @@
-"""Tree ensembles: every comparison becomes x ≤ t, every leaf a row of a table of weights.
+"""Tree ensembles: each tree a walk to a leaf, every leaf a row of a table of weights.
 
 TREE_WALK gives each row's leaf in each tree, GATHER that leaf's weights, REDUCE_SUM the exact sum.
 Base values are one more tree of a single leaf, so that they are in the same sum.
@@ -9,53 +9,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracle.exact.lowering.builder import Builder
+from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
 from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.forest import A_LEAF, MEMBER, MODES, Branch, Forest, laid_out, sets
 from oracle.exact.lowering.linear import rows
 from oracle.exact.lowering.source import Lowering, Source, tensor_array
 from oracle.exact.lowering.transcendental import post_transform, two_scores
-from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, LEAF, MISSING, THRESHOLD, WIDTH
+from oracle.exact.ops.trees import ABOVE, BELOW, LEAF, MISSING, WIDTH
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 from oracle.tensor import Array, canonical
 from oracle.types import DType
 
-_MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "LEAF")
-
 
 @dataclass(frozen=True, slots=True)
-class _Branch:
-    """A node as the file has it. Children are places in the list of nodes, −1 in a leaf."""
+class _Trees:
+    """A forest, and for each leaf, by tree id and node id, its row in the table of weights."""
 
-    mode: str
-    feature: int
-    threshold: float
-    then: int
-    other: int
-    missing_is_true: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Forest:
-    """Nodes and roots for TREE_WALK. `steps` is the longest walk. `leaves` maps (tree id, node id)
-    to a row of the table of weights."""
-
-    nodes: Array
-    roots: Array
-    steps: int
+    forest: Forest
     leaves: dict[tuple[int, int], int]
 
 
 def _regressor(b: Builder, node: Source) -> list[Operand]:
-    x = rows(b, node.exactly(1)[0])
+    x = _rows(b, node)
     targets = node.integer("n_targets")
-    base = _base(node, targets)
-    forest = _forest(node, x.type.shape[1])
+    base = _base(b, node, targets)
+    trees = _forest(node, x.type.shape[1], b.limits.elements)
     aggregate = node.text("aggregate_function", "SUM")
-    weights, given = _weights(b, node, "target", forest, targets)
+    weights, given = _weights(b, node, "target", trees, targets)
     if aggregate == "SUM":
-        scores = _aggregated(b, Op.REDUCE_SUM, x, forest, weights, base)
+        scores = _aggregated(b, Op.REDUCE_SUM, x, trees.forest, weights, base)
     else:
         op = {"AVERAGE": Op.REDUCE_MEAN, "MIN": Op.REDUCE_MIN, "MAX": Op.REDUCE_MAX}.get(aggregate)
         if op is None:
@@ -65,7 +49,7 @@ def _regressor(b: Builder, node: Source) -> list[Operand]:
                 f"with {aggregate}, a leaf without a weight has no meaning",
                 "give every leaf a weight for every target",
             )
-        scores = _aggregated(b, op, x, forest, weights, np.zeros(0, np.float32))
+        scores = _aggregated(b, op, x, trees.forest, weights, np.zeros(0, np.float32))
         if base.any():
             scores = b.emit(Op.ADD, (scores, b.constant(base)))
     return [post_transform(b, node.text("post_transform", "NONE"), scores)]
@@ -73,20 +57,20 @@ def _regressor(b: Builder, node: Source) -> list[Operand]:
 
 def _classifier(b: Builder, node: Source) -> list[Operand]:
     """Emits label and scores. Cases of two classes are as in onnxruntime."""
-    x = rows(b, node.exactly(1)[0])
+    x = _rows(b, node)
     labels = classes(node, "classlabels_int64s")
     transform = node.text("post_transform", "NONE")
     ids = set(node.integers("class_ids"))
-    forest = _forest(node, x.type.shape[1])
+    trees = _forest(node, x.type.shape[1], b.limits.elements)
     if len(labels) < 2:
         raise Outside("a classifier of one class", "give it two classes or more")
     if len(labels) == 2 and ids != {0, 1}:
-        return _one_column(b, node, x, forest, labels, transform, ids)
-    base = _base(node, len(labels))
-    weights, _ = _weights(b, node, "class", forest, len(labels))
+        return _one_column(b, node, x, trees, labels, transform, ids)
+    base = _base(b, node, len(labels))
+    weights, _ = _weights(b, node, "class", trees, len(labels))
     if len(labels) == 2:
         _check_opposite(weights, base, labels)
-    scores = _aggregated(b, Op.REDUCE_SUM, x, forest, weights, base)
+    scores = _aggregated(b, Op.REDUCE_SUM, x, trees.forest, weights, base)
     winner = b.emit(Op.ARG_MAX, (scores,), 0)
     return [labelled(b, winner, labels), post_transform(b, transform, scores)]
 
@@ -112,7 +96,7 @@ def _one_column(
     b: Builder,
     node: Source,
     x: Operand,
-    forest: _Forest,
+    trees: _Trees,
     labels: tuple[str, ...] | tuple[int, ...],
     transform: str,
     ids: set[int],
@@ -124,17 +108,28 @@ def _one_column(
             f"two classes with weights for class ids {sorted(ids)}, which has no agreed meaning",
             "give weights for class id 0 alone, as scikit-learn's converter does",
         )
-    base = _base(node, 1)
-    weights, _ = _weights(b, node, "class", forest, 1)
-    s = _aggregated(b, Op.REDUCE_SUM, x, forest, weights, base)
+    base = _base(b, node, 1)
+    weights, _ = _weights(b, node, "class", trees, 1)
+    s = _aggregated(b, Op.REDUCE_SUM, x, trees.forest, weights, base)
     margin = bool((weights < 0).any())
     wins = b.emit(Op.LESS, (b.scalar(0 if margin else 0.5), s))
     label = labelled(b, cast(b, b.reshape(wins, wins.type.shape[:1]), DType.INT64), labels)
     return [label, two_scores(b, s, transform, margin)]
 
 
-def _base(node: Source, count: int) -> Array:
-    base = node.reals("base_values")
+def _rows(b: Builder, node: Source) -> Operand:
+    """Reads the features as float32 [N, F]. A float64 of the file is one, unless it was rounded:
+    then a threshold may lie between what it was and what it is."""
+    (x,) = node.exactly(1)
+    if holds_float32(x):
+        if b.is_rounded(x):
+            raise Outside("it compares float64 that was computed", "Cast it to float32 before")
+        x = with_dtype(x, DType.FLOAT)
+    return rows(b, x)
+
+
+def _base(b: Builder, node: Source, count: int) -> Array:
+    base = _rounded(_numbers(node, "base_values", b.limits.elements), "base values")
     if base.size not in (0, count):
         raise Outside(
             f"it has {base.size} base values for {count} scores", "give none, or one each"
@@ -143,11 +138,11 @@ def _base(node: Source, count: int) -> Array:
 
 
 def _aggregated(
-    b: Builder, op: Op, x: Operand, forest: _Forest, weights: Array, base: Array
+    b: Builder, op: Op, x: Operand, forest: Forest, weights: Array, base: Array
 ) -> Operand:
-    """Emits [N, C] from leaf weights [leaves, C]. What is aggregated is laid out [C, N, trees], so
-    that the terms of a sum are neighbours."""
-    nodes, roots = forest.nodes, forest.roots
+    """Rounds leaf weights [leaves, C] and emits [N, C]. What is aggregated is laid out [C, N,
+    trees], so that the terms of a sum are neighbours."""
+    nodes, roots, weights = forest.nodes, forest.roots, _rounded(weights, "weights")
     if base.size:
         last = np.zeros((1, WIDTH), np.int32)
         last[0, [BELOW, ABOVE, MISSING]] = len(nodes)
@@ -163,12 +158,13 @@ def _aggregated(
 
 
 def _weights(
-    b: Builder, node: Source, prefix: str, forest: _Forest, count: int
+    b: Builder, node: Source, prefix: str, forest: _Trees, count: int
 ) -> tuple[Array, Array]:
-    """Reads leaf weights [leaves, count], zero where the file gives none, and says where it gives
-    one."""
+    """Reads leaf weights [leaves, count] as float64, zero where the file gives none, and says where
+    it gives one."""
     trees, nodes = node.integers(f"{prefix}_treeids"), node.integers(f"{prefix}_nodeids")
-    ids, values = node.integers(f"{prefix}_ids"), canonical(node.reals(f"{prefix}_weights"))
+    ids = node.integers(f"{prefix}_ids")
+    values = _numbers(node, f"{prefix}_weights", b.limits.elements)
     if not len(trees) == len(nodes) == len(ids) == values.size:
         raise Outside(
             f"its {prefix} attributes have lengths {len(trees)}, {len(nodes)}, {len(ids)} and "
@@ -177,7 +173,7 @@ def _weights(
         )
     if count < 1 or len(forest.leaves) * count > b.limits.elements:
         raise Outside(f"{len(forest.leaves)} leaves by {count} {prefix} ids", "use a smaller model")
-    weights = np.zeros((len(forest.leaves), count), np.float32)
+    weights = np.zeros((len(forest.leaves), count))
     given = np.zeros(weights.shape, np.bool_)
     for tree, number, id_, value in zip(trees, nodes, ids, values, strict=True):
         leaf = forest.leaves.get((tree, number))
@@ -191,13 +187,16 @@ def _weights(
     return weights, given
 
 
-def _forest(node: Source, features: int) -> _Forest:
-    branches, keys = _branches(node, features)
-    roots = _roots(branches, keys)
-    return _laid_out(branches, keys, roots)
+def _forest(node: Source, features: int, limit: int) -> _Trees:
+    branches, keys = _branches(node, features, limit)
+    names = [f"node {number} of tree {tree}" for tree, number in keys]
+    forest = laid_out(branches, names, _roots(branches, keys))
+    return _Trees(forest, {keys[place]: row for place, row in forest.leaves.items()})
 
 
-def _branches(node: Source, features: int) -> tuple[list[_Branch], list[tuple[int, int]]]:
+def _branches(
+    node: Source, features: int, limit: int
+) -> tuple[list[Branch], list[tuple[int, int]]]:
     trees, numbers = node.integers("nodes_treeids"), node.integers("nodes_nodeids")
     modes = node.texts("nodes_modes")
     columns: dict[str, Sequence[int]] = {
@@ -205,8 +204,8 @@ def _branches(node: Source, features: int) -> tuple[list[_Branch], list[tuple[in
         for name in ("featureids", "truenodeids", "falsenodeids")
     }
     missing = node.integers("nodes_missing_value_tracks_true", ()) or (0,) * len(modes)
-    values = canonical(node.reals("nodes_values"))
-    node.reals("nodes_hitrates")  # how often a branch is taken; changes no result
+    values = _numbers(node, "nodes_values", limit)
+    _numbers(node, "nodes_hitrates", limit)  # how often a branch is taken; changes no result
     lengths = {len(trees), len(numbers), len(modes), values.size, len(missing)}
     lengths |= {len(column) for column in columns.values()}
     if len(lengths) > 1:
@@ -218,10 +217,10 @@ def _branches(node: Source, features: int) -> tuple[list[_Branch], list[tuple[in
     branches = []
     for place, (tree, _) in enumerate(keys):
         mode, feature = modes[place], columns["featureids"][place]
-        if mode not in _MODES:
+        if mode not in (*MODES, A_LEAF):
             raise Outside(f"mode {mode!r} is unknown", "fix the file")
-        if mode == "LEAF":
-            branches.append(_Branch(mode, 0, 0.0, -1, -1, False))
+        if mode == A_LEAF:
+            branches.append(Branch(mode))
             continue
         then = places.get((tree, columns["truenodeids"][place]))
         other = places.get((tree, columns["falsenodeids"][place]))
@@ -232,26 +231,51 @@ def _branches(node: Source, features: int) -> tuple[list[_Branch], list[tuple[in
         if not 0 <= feature < features:
             raise Outside(f"feature {feature} of {features}", "fix the file, or the input's shape")
         branches.append(
-            _Branch(mode, feature, float(values[place]), then, other, bool(missing[place]))
+            Branch(mode, feature, float(values[place]), then, other, bool(missing[place]))
         )
     return branches, keys
 
 
-def _roots(branches: Sequence[_Branch], keys: Sequence[tuple[int, int]]) -> list[int]:
+def _numbers(node: Source, name: str, limit: int) -> Array:
+    """Reads a list of float32, or the tensor of float64 that may stand for it, as float64."""
+    tensor = f"{name}_as_tensor"
+    listed = node.reals(name)
+    if not node.has(tensor):
+        return _widened(listed)
+    if listed.size:
+        raise Outside(f"it has both {name} and {tensor}", "remove one")
+    return _floats(node, tensor, limit)
+
+
+def _floats(node: Source, name: str, limit: int) -> Array:
+    """Reads a tensor of floats as float64, which holds them all."""
+    array = tensor_array(node.tensor(name), limit)
+    if array.dtype.kind != "f":
+        raise Outside(f"its {name} are {array.dtype}", "use float32 or float64")
+    return _widened(array.reshape(-1))
+
+
+def _widened(array: Array) -> Array:
+    with np.errstate(invalid="ignore"):  # NaNs that signal
+        return array.astype(np.float64)
+
+
+def _rounded(array: Array, what: str) -> Array:
+    """Rounds float64 to float32, once. Raises Outside where that gives an infinity."""
+    with np.errstate(all="ignore"):
+        rounded = array.astype(np.float32)
+    if (np.isinf(rounded) & np.isfinite(array)).any():
+        raise Outside(f"its {what} are beyond float32", "scale the targets that it learns")
+    return canonical(rounded)
+
+
+def _roots(branches: Sequence[Branch], keys: Sequence[tuple[int, int]]) -> list[int]:
     """Gives each tree's root, the one node that is no child, in the order of the trees' first
-    nodes. Raises Outside where a tree has none or two, or a node has two parents."""
-    is_child = [False] * len(branches)
-    for branch in branches:
-        for child in (branch.then, branch.other) if branch.mode != "LEAF" else ():
-            if is_child[child]:
-                raise Outside(
-                    f"node {keys[child][1]} of tree {keys[child][0]} has two parents",
-                    "fix the file",
-                )
-            is_child[child] = True
+    nodes. Raises Outside where a tree has none or two."""
+    children = {child for branch in branches for child in branch.children}
     roots: dict[int, int] = {}
     for place, (tree, _) in enumerate(keys):
-        if not is_child[place]:
+        if place not in children:
             if tree in roots:
                 raise Outside(f"tree {tree} has two roots", "fix the file")
             roots[tree] = place
@@ -262,93 +286,27 @@ def _roots(branches: Sequence[_Branch], keys: Sequence[tuple[int, int]]) -> list
     return [roots[tree] for tree in order]
 
 
-def _laid_out(
-    branches: Sequence[_Branch], keys: Sequence[tuple[int, int]], roots: Sequence[int]
-) -> _Forest:
-    """Lays nodes out for TREE_WALK, each behind its parent. An EQ or NEQ takes two."""
-    order, depths = [], []
-    stack = [(root, 0) for root in reversed(roots)]
-    while stack:
-        place, depth = stack.pop()
-        order.append(place)
-        depths.append(depth)
-        branch = branches[place]
-        if branch.mode != "LEAF":
-            steps = _comparisons(branch)
-            stack += [(branch.other, depth + steps), (branch.then, depth + steps)]
-    if len(order) != len(branches):
-        raise Outside("a tree has nodes in a cycle, out of reach of its root", "fix the file")
-    at, size = [0] * len(branches), 0
-    for place in order:
-        at[place] = size
-        size += _comparisons(branches[place])
-    nodes = np.zeros((size, WIDTH), np.int32)
-    leaves: dict[tuple[int, int], int] = {}
-    for place in order:
-        row, branch = at[place], branches[place]
-        if branch.mode == "LEAF":
-            nodes[row, [BELOW, ABOVE, MISSING]] = row
-            nodes[row, LEAF] = leaves[keys[place]] = len(leaves)
-        else:
-            _write(nodes, row, branch, at[branch.then], at[branch.other])
-    return _Forest(nodes, np.array([at[root] for root in roots], np.int32), max(depths), leaves)
-
-
-def _comparisons(branch: _Branch) -> int:
-    return 2 if branch.mode in ("BRANCH_EQ", "BRANCH_NEQ") else 1
-
-
-def _write(nodes: Array, row: int, branch: _Branch, then: int, other: int) -> None:
-    """Writes the comparison as x ≤ t. x < t is x ≤ the float32 below t. NaN compares false, except
-    by ≠."""
-    nodes[row, FEATURE] = branch.feature
-    false_for_nan = then if branch.mode == "BRANCH_NEQ" else other
-    missing = then if branch.missing_is_true else false_for_nan
-    t = np.float32(branch.threshold)
-    with np.errstate(over="ignore"):
-        below_t = np.nextafter(t, np.float32(-np.inf))
-    match branch.mode:
-        case _ if np.isnan(t):
-            _compare(nodes, row, np.float32(0), false_for_nan, false_for_nan, missing)
-            if _comparisons(branch) == 2:  # no walk comes here
-                _compare(nodes, row + 1, np.float32(0), then, other, missing)
-        case "BRANCH_LEQ":
-            _compare(nodes, row, t, then, other, missing)
-        case "BRANCH_GT":
-            _compare(nodes, row, t, other, then, missing)
-        case "BRANCH_LT":
-            _compare(nodes, row, below_t, other if t == -np.inf else then, other, missing)
-        case "BRANCH_GTE":
-            _compare(nodes, row, below_t, then if t == -np.inf else other, then, missing)
-        case _:
-            equal, unequal = (then, other) if branch.mode == "BRANCH_EQ" else (other, then)
-            _compare(nodes, row, t, row + 1, unequal, missing)
-            nodes[row + 1, FEATURE] = branch.feature
-            _compare(nodes, row + 1, below_t, equal if t == -np.inf else unequal, equal, missing)
-
-
-def _compare(
-    nodes: Array, row: int, threshold: np.float32, below: int, above: int, missing: int
-) -> None:
-    bits = int(canonical(np.array(threshold, np.float32)).view(np.int32))
-    nodes[row, [THRESHOLD, BELOW, ABOVE, MISSING]] = bits, below, above, missing
-
-
 def _ensemble(b: Builder, node: Source) -> list[Operand]:
     """Lowers TreeEnsemble, where inner nodes and leaves have lists of their own."""
-    x = rows(b, node.exactly(1)[0])
+    x = _rows(b, node)
     targets = node.integer("n_targets")
-    branches, keys, leaves = _listed(b, node, x.type.shape[1])
-    forest = _laid_out(branches, keys, _roots(branches, keys))
-    given = _floats(b, node, "leaf_weights")
+    branches, leaves = _listed(node, x.type.shape[1], b.limits.elements)
+    count = len(branches) - len(leaves)
+    roots = node.integers("tree_roots")
+    if not all(0 <= root < count for root in roots):
+        raise Outside(f"roots {roots} of {count} nodes", "fix the file")
+    names = [f"node {place}" for place in range(count)] + [f"leaf {leaf}" for leaf in leaves]
+    forest = laid_out(branches, names, _by_first_node(roots, branches))
+    given = _floats(node, "leaf_weights", b.limits.elements)
     ids = node.integers("leaf_targetids")
     if given.size != len(ids) or not all(0 <= id_ < targets for id_ in ids):
         raise Outside(f"{given.size} leaf weights for targets {ids}", "fix the file")
     if len(forest.leaves) * targets > b.limits.elements:
         raise Outside(f"{len(forest.leaves)} leaves by {targets} targets", "use a smaller model")
-    weights = np.zeros((len(forest.leaves), targets), np.float32)
-    for key, row in forest.leaves.items():
-        weights[row, ids[leaves[key]]] = given[leaves[key]]
+    weights = np.zeros((len(forest.leaves), targets))
+    for place, row in forest.leaves.items():
+        leaf = leaves[place - count]
+        weights[row, ids[leaf]] = given[leaf]
     kind = node.integer("aggregate_function", 1)
     op = {0: Op.REDUCE_MEAN, 1: Op.REDUCE_SUM, 2: Op.REDUCE_MIN, 3: Op.REDUCE_MAX}.get(kind)
     transform = node.integer("post_transform", 0)
@@ -357,26 +315,37 @@ def _ensemble(b: Builder, node: Source) -> list[Operand]:
     if op in (Op.REDUCE_MIN, Op.REDUCE_MAX) and targets > 1:
         raise Outside("the least or most of several targets has no meaning", "use SUM")
     scores = _aggregated(b, op, x, forest, weights, np.zeros(0, np.float32))
-    return [post_transform(b, _TRANSFORMS[transform], scores)]
+    scores = post_transform(b, _TRANSFORMS[transform], scores)
+    if not holds_float32(node.input(0)):
+        return [scores]
+    return [with_dtype(b.mark_rounded(scores), DType.DOUBLE)]
 
 
+_MODES = (*MODES, MEMBER)
 _TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 
 
-def _floats(b: Builder, node: Source, name: str) -> Array:
-    array = tensor_array(node.tensor(name), b.limits.elements)
-    if array.dtype != np.float32:
-        raise Outside(f"its {name} are {array.dtype}", "use float32")
-    return canonical(array.reshape(-1))
+def _by_first_node(roots: Sequence[int], branches: Sequence[Branch]) -> list[int]:
+    """Sorts trees by the first node of the list that is in each, and in none before."""
+    seen: set[int] = set()
+    firsts = []
+    for root in roots:
+        first, stack = root, [root]
+        while stack:
+            place = stack.pop()
+            if place not in seen:
+                seen.add(place)
+                first = min(first, place)
+                stack += branches[place].children
+        firsts.append((first, root))
+    return [root for _, root in sorted(firsts)]
 
 
-def _listed(
-    b: Builder, node: Source, features: int
-) -> tuple[list[_Branch], list[tuple[int, int]], dict[tuple[int, int], int]]:
-    """Reads branches and keys in the form of the older ops, and a map from a leaf's key to its
-    place in the file. A leaf gets a key for each branch that leads to it."""
-    splits = _floats(b, node, "nodes_splits")
-    modes = tensor_array(node.tensor("nodes_modes"), b.limits.elements).reshape(-1).tolist()
+def _listed(node: Source, features: int, limit: int) -> tuple[list[Branch], list[int]]:
+    """Reads inner nodes, and behind them a leaf for each way that leads to one; and of each of
+    these which leaf of the file it is."""
+    splits = _floats(node, "nodes_splits", limit)
+    modes = tensor_array(node.tensor("nodes_modes"), limit).reshape(-1).tolist()
     feature = node.integers("nodes_featureids")
     ways = [_way(node, way) for way in ("true", "false")]
     missing = node.integers("nodes_missing_value_tracks_true", ()) or (0,) * len(modes)
@@ -385,33 +354,35 @@ def _listed(
     count = len(modes)
     if {splits.size, len(feature), len(missing), *map(len, ways)} != {count} or not count:
         raise Outside("its nodes attributes have no or different lengths", "fix the file")
-    if any(mode not in range(len(_MODES) - 1) for mode in modes):
-        raise Outside("set membership or an unknown mode", "use comparisons")
+    if any(mode not in range(len(_MODES)) for mode in modes):
+        raise Outside("an unknown mode", "use comparisons and set membership")
     if any(not 0 <= f < features for f in feature):
         raise Outside(f"features {max(feature)} of {features}", "fix the file")
+    members = _members(node, modes, limit)
     leaf_count = len(node.integers("leaf_targetids"))
-    children: list[tuple[int, int]] = []
+    branches: list[Branch] = []
     leaves: list[int] = []
     for at in range(count):
-        pair = []
+        children = []
         for way in ways:
             target, is_leaf = way[at]
             if not 0 <= target < (leaf_count if is_leaf else count):
                 raise Outside(f"a child of node {at} is not there", "fix the file")
-            pair.append(count + len(leaves) if is_leaf else target)
+            children.append(count + len(leaves) if is_leaf else target)
             leaves += [target] if is_leaf else []
-        children.append((pair[0], pair[1]))
-    trees = _members(node.integers("tree_roots"), children)
-    branches = [
-        _Branch(_MODES[modes[at]], feature[at], float(splits[at]), *children[at], bool(missing[at]))
-        for at in range(count)
-    ] + [_Branch("LEAF", 0, 0.0, -1, -1, False)] * len(leaves)
-    keys = [(tree, place) for place, tree in enumerate(trees)] + [(-1, 0)] * len(leaves)
-    for at, both in enumerate(children):
-        for child in both:
-            if child >= count:
-                keys[child] = (trees[at], child)
-    return branches, keys, {keys[count + at]: leaf for at, leaf in enumerate(leaves)}
+        mode, split, (then, other) = _MODES[modes[at]], float(splits[at]), children
+        set_ = members.get(at, ())
+        branches.append(Branch(mode, feature[at], split, then, other, bool(missing[at]), set_))
+    return branches + [Branch(A_LEAF)] * len(leaves), leaves
+
+
+def _members(node: Source, modes: Sequence[int], limit: int) -> dict[int, tuple[float, ...]]:
+    """Gives the set of each node that asks for membership."""
+    given: list[float] = []
+    if node.has("membership_values"):
+        given = _floats(node, "membership_values", limit).tolist()
+    asking = [at for at, mode in enumerate(modes) if _MODES[mode] == MEMBER]
+    return dict(zip(asking, sets(given, len(asking)), strict=True))
 
 
 def _way(node: Source, way: str) -> list[tuple[int, int]]:
@@ -420,22 +391,6 @@ def _way(node: Source, way: str) -> list[tuple[int, int]]:
     if len(places) != len(leafs):
         raise Outside(f"nodes_{way}nodeids and nodes_{way}leafs differ in length", "fix the file")
     return list(zip(places, leafs, strict=True))
-
-
-def _members(roots: Sequence[int], children: Sequence[Sequence[int]]) -> list[int]:
-    """Gives the tree of each inner node. Raises Outside where that is none or two."""
-    trees = [-1] * len(children)
-    for tree, root in enumerate(roots):
-        stack = [root]
-        while stack:
-            place = stack.pop()
-            if not 0 <= place < len(children) or trees[place] >= 0:
-                raise Outside(f"node {place} is not there, or in two trees", "fix the file")
-            trees[place] = tree
-            stack += [child for child in children[place] if child < len(children)]
-    if -1 in trees:
-        raise Outside("a node belongs to no tree", "fix the file")
-    return trees
 
 
 ONNX_ML: dict[str, Lowering] = {

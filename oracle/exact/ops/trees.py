@@ -8,7 +8,9 @@ A node is eight int32, one EVM word:
     0 feature   1 threshold (float32 bits)   2 next where x ≤ threshold   3 next where x > threshold
     4 next where x is NaN   5 what a leaf gives   6, 7 zero
 
-A leaf is its own successor in all three. Else successors stand behind the node, so a walk ends.
+A leaf is its own successor in all three. Else successors stand behind the node, so a walk ends; two
+nodes may have one successor. A threshold −0 is 0, and nothing is greater than a threshold NaN, so
+that every number goes on at 2; lowering writes neither.
 The other comparisons of ONNX are turned into this one when lowering.
 """
 
@@ -53,14 +55,18 @@ def _plain(node: Node, arrays: Sequence[Array]) -> Array:
 def walk(x: Sequence[int], nodes: Sequence[Sequence[int]], at: int) -> int:
     """Walks the row `x` (bits) from node `at` to a leaf, and gives what that leaf holds."""
     while nodes[at][BELOW] != at:
-        value = x[nodes[at][FEATURE]]
-        if float32.is_nan(value):
-            at = nodes[at][MISSING]
-        else:
-            threshold = nodes[at][THRESHOLD] & 0xFFFFFFFF
-            below = float32.ordered(value) <= float32.ordered(threshold)
-            at = nodes[at][BELOW if below else ABOVE]
+        at = nodes[at][branch(x[nodes[at][FEATURE]], nodes[at][THRESHOLD])]
     return nodes[at][LEAF]
+
+
+def branch(value: int, threshold: int) -> int:
+    """Gives which of a node's numbers says where to go on, from the bits of both."""
+    threshold &= 0xFFFFFFFF
+    if float32.is_nan(value):
+        return MISSING
+    if float32.is_nan(threshold):
+        return BELOW
+    return ABOVE if float32.ordered(threshold) < float32.ordered(value) else BELOW
 
 
 def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:

@@ -10,9 +10,8 @@ from itertools import product
 from math import prod
 from typing import TypeAlias
 
-from oracle.exact import float32
 from oracle.exact.ops.movement import REPLACE, clamped
-from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, MISSING, THRESHOLD, WIDTH
+from oracle.exact.ops.trees import BELOW, FEATURE, THRESHOLD, WIDTH, branch
 from oracle.exact.ops.window import conv_axes, pool_axes
 from oracle.exact.patches import Axis
 from oracle.exact.program import Family, Node, Op, Operand, ValueType
@@ -194,14 +193,7 @@ def _trees(node: Node, element: int, look: Look) -> Iterator[Read]:
             return
         x = row * features + look(1, at * WIDTH + FEATURE)
         yield Read(0, x, 1)
-        at = look(1, at * WIDTH + _branch(look(0, x), look(1, at * WIDTH + THRESHOLD)))
-
-
-def _branch(value: int, threshold: int) -> int:
-    if float32.is_nan(value):
-        return MISSING
-    below = float32.ordered(value) <= float32.ordered(threshold & 0xFFFFFFFF)
-    return BELOW if below else ABOVE
+        at = look(1, at * WIDTH + branch(look(0, x), look(1, at * WIDTH + THRESHOLD)))
 
 
 RULES: dict[Family, Callable[[Node, int, Look], Iterator[Read]]] = {

@@ -20,6 +20,14 @@ MODES = ["LEQ", "LT", "GTE", "GT", "EQ", "NEQ"]
 X = np.array(
     [[-1], [1], [0], [np.nan], [np.inf], [-np.inf], [2.0**-149], [-(2.0**-149)]], np.float32
 )
+# As bits, since no float keeps its sign and payload: NaNs too, and −0, which lowering never writes.
+THRESHOLDS = np.array(
+    [
+        *(0, 0x80000000, 1, 0x80000001, 0x3F800000, 0xBF800000, 0x7F800000, 0xFF800000, 71362),
+        *(0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF),
+    ],
+    np.uint32,
+)
 
 
 def opinions(model: bytes, x: np.ndarray = X) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -159,8 +167,7 @@ def test_tree_walk_agrees_with_the_plain_kernel(data):
         onward = st.integers(at + 1, inner + leaves - 1)
         nodes[at, [BELOW, ABOVE, MISSING]] = [data.draw(onward) for _ in range(3)]
         nodes[at, FEATURE] = data.draw(st.integers(0, 2))
-        threshold = data.draw(st.sampled_from([0.0, 1.0, -1.0, np.inf, -np.inf, 1e-40]))
-        nodes[at, THRESHOLD] = np.float32(threshold).view(np.int32)
+        nodes[at, THRESHOLD] = data.draw(st.sampled_from(THRESHOLDS.view(np.int32)))
     for leaf in range(leaves):
         nodes[inner + leaf, [BELOW, ABOVE, MISSING]] = inner + leaf
         nodes[inner + leaf, LEAF] = leaf
@@ -169,6 +176,21 @@ def test_tree_walk_agrees_with_the_plain_kernel(data):
     x = canonical(np.array([[data.draw(values) for _ in range(3)] for _ in range(3)], np.float32))
     arrays = [x, nodes, roots]
     assert same(plain(Op.TREE_WALK, arrays, inner), fast(Op.TREE_WALK, arrays, inner, known=(1, 2)))
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS.view(np.int32).tolist())
+def test_what_is_not_greater_than_a_threshold_goes_below(threshold):
+    nodes = np.zeros((4, WIDTH), np.int32)
+    nodes[:, [BELOW, ABOVE, MISSING]] = [[1, 2, 3], [1] * 3, [2] * 3, [3] * 3]
+    nodes[:, LEAF] = [0, BELOW, ABOVE, MISSING]
+    nodes[0, THRESHOLD] = threshold
+    t = np.int32(threshold).view(np.float32)
+    wanted = np.where(np.isnan(X), MISSING, np.where(t < X, ABOVE, BELOW)).astype(np.int32)
+
+    arrays = [X, nodes, np.zeros(1, np.int32)]
+
+    assert same(plain(Op.TREE_WALK, arrays, 1), wanted)
+    assert same(fast(Op.TREE_WALK, arrays, 1, known=(1, 2)), wanted)
 
 
 @pytest.mark.parametrize("norm", ["MAX", "L1", "L2"])

@@ -222,10 +222,10 @@ def test_tree_ensemble_of_the_newer_op_agrees(mode, shared):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"tree_roots": [0, 0]}, "in two trees"),
-        ({"tree_roots": []}, "belongs to no tree"),
+        ({"tree_roots": [1]}, "roots .1,. of 1 nodes"),
+        ({"tree_roots": []}, "no root leads to node 0"),
         ({"nodes_truenodeids": [7]}, "is not there"),
-        ({"nodes_trueleafs": [0]}, "in two trees"),
+        ({"nodes_trueleafs": [0]}, "a cycle of nodes leads to node 0"),
         ({"nodes_featureids": [3]}, "features 3 of 3"),
         ({"leaf_targetids": [0, 9]}, "leaf weights for targets"),
         ({"nodes_falsenodeids": [0, 1]}, "differ in length"),
