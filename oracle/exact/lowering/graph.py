@@ -21,7 +21,8 @@ from onnx import (
 )
 
 from oracle.errors import ModelRefused, Reason
-from oracle.exact.lowering.builder import Builder, Limits, OverLimit
+from oracle.exact.limits import Limits, OverLimit
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, tensor_array
