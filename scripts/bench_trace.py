@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from oracle.errors import ModelRefused
-from oracle.exact.lowering.builder import Builder, Limits
+from oracle.exact.limits import Limits
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.graph import lower
 from oracle.exact.pages import keep_pages
 from oracle.exact.program import Op, Operand, Program

@@ -19,7 +19,7 @@ from oracle.chain.connection import connect
 from oracle.chain.events import ResultProposed, Where
 from oracle.chain.history import ModelHistory, RequestHistory
 from oracle.cli import show
-from oracle.cli.files import model_files, sha256
+from oracle.cli.files import model_files, sha256, write_file
 from oracle.cli.session import Session
 from oracle.cli.sweep import UNCHECKED, Limits, mismatch
 from oracle.config import Settings
@@ -74,13 +74,7 @@ def gather(
 def write(bundle: Bundle, target: Path) -> dict[str, object]:
     """Writes the file, whole or not at all; gives what is to be said of it."""
     data = bundles.pack(bundle)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name(f".{target.name}.tmp")
-        fresh.write_bytes(data)
-        fresh.replace(target)
-    except OSError as error:
-        raise ConfigError(f"{target} cannot be written: {error.strerror}.") from error
+    write_file(target, data)
     digest = hashlib.sha256(data).hexdigest()
     return {"file": str(target), "bytes": len(data), "sha256": digest}
 

@@ -54,6 +54,17 @@ def read_file(path: Path, most: int = MAX_MODEL) -> bytes:
     return data
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """Writes a file, whole or not at all. Raises ConfigError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.tmp")
+        fresh.write_bytes(data)
+        fresh.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
+
+
 def sha256(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:

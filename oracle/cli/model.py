@@ -12,13 +12,14 @@ from oracle.chain.codec import ZERO_ADDRESS, model_preimage
 from oracle.chain.history import ModelHistory
 from oracle.chain.keys import Signer
 from oracle.cli import show
-from oracle.cli.files import model_files, read_file
+from oracle.cli.files import model_files, read_file, write_file
 from oracle.cli.options import DIM, MODEL, MONEY, URI, json_option
 from oracle.cli.session import Session, on_chain, signing
 from oracle.config import Settings
-from oracle.errors import ModelRefused, Reason
+from oracle.errors import ConfigError, ModelRefused, Reason
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
+from oracle.exact.program_file import is_program, pack, read
 from oracle.exact.proofs.inspect import Inspection, unprovable
 from oracle.exact.proofs.inspect import inspect as inspect_program
 from oracle.exact.proofs.pursuit import rounds
@@ -146,22 +147,63 @@ def _too_late(program: Program, session: Session) -> list[Reason]:
     return [Reason("", "", why, "use smaller tensors or fewer nodes, or --even-if-unprovable")]
 
 
-@model.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
+_FILE = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+_DIMS = click.option(
     "--dim",
     "dims",
     type=DIM,
     multiple=True,
     help="Size of a dimension that the file leaves open. May be repeated.",
 )
+
+
+@model.command(name="lower")
+@_FILE
+@_DIMS
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where to write it. [default: FILE with .safetensors for its ending]",
+)
+@json_option
+def lower_(file: Path, dims: Sequence[tuple[str, int]], output: Path | None, as_json: bool) -> None:
+    """Writes the program that the ONNX model in FILE means, as a file of its own.
+
+    The program root of a model's id is computed from what stands in it, so it certifies itself
+    whoever gave it; docs/exact.md says what that is. Workers still run the ONNX file. No chain and
+    no key is needed.
+
+    \b
+    Examples:
+      exactum model lower iris.onnx --dim batch=1
+      exactum model inspect iris.safetensors
+    """
+    data = read_file(file)
+    with show.err.status("Lowering the model to its program…"):
+        program = lower(data, dict(dims))
+    target = output or file.with_suffix(".safetensors")
+    if target == file:
+        raise ConfigError(f"{target} is the model itself: name another --output.")
+    packed = pack(program, hashlib.sha256(data).digest())
+    write_file(target, packed)
+    if as_json:
+        said = {"file": str(target), "bytes": len(packed), "program_root": program.root}
+        show.print_json(said)
+        return
+    show.out.print(f"{target}: {len(packed):,} bytes, program root {show.hex_(program.root)}")
+
+
+@model.command()
+@_FILE
+@_DIMS
 @json_option
 def inspect(file: Path, dims: Sequence[tuple[str, int]], as_json: bool) -> None:
     """Shows the program that the ONNX model in FILE means, and what it costs.
 
     What each op is lowered into, the work of one run, and the element that is the dearest to prove
     wrong on chain, in one transaction with all that it opens. Of a model outside the law every
-    reason is named.
+    reason is named. FILE may also be a program file, as exactum model lower writes it.
     No chain and no key is needed.
 
     \b
@@ -169,8 +211,9 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], as_json: bool) -> None:
       exactum model inspect iris.onnx --dim batch=1
     """
     data = read_file(file)
+    is_lowered = is_program(data)
     try:
-        program = lower(data, dict(dims))
+        program = read(file) if is_lowered else lower(data, dict(dims))
     except ModelRefused as refused:
         if not as_json:
             raise
@@ -182,7 +225,8 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], as_json: bool) -> None:
     model = Model(
         ZERO_ADDRESS, file.stem, "1", program.root, digest, signature, exact, royalty=Wei(0)
     )
-    found = inspect_program(data, program, model_preimage(model))
+    source = b"" if is_lowered else data
+    found = inspect_program(source, program, model_preimage(model))
     if as_json:
         show.print_json(
             {
@@ -311,17 +355,22 @@ def _print_inspection(file: Path, program: Program, found: Inspection) -> None:
         "longest dispute": f"{found.rounds} demands, one after another's answer",
     }
     show.print_fields(file.name, rows)
-    table = Table("ONNX op", "nodes", "lowered into")
-    for each in found.lowered:
-        into = ", ".join(f"{count:,} {name}" for name, count in each.into.items())
-        table.add_row(each.op, f"{each.nodes:,}", into or "no node: folded, or read in place")
-    show.out.print(table)
+    if found.lowered:
+        show.out.print(_lowered(found))
     for reason in found.unprovable:
         show.err.print(f"Cannot be published as EXACT: {reason}")
     table = Table("primitive", "nodes", "elements", "multiply-adds")
     for share in found.primitives:
         table.add_row(share.op.name, f"{share.nodes:,}", f"{share.elements:,}", f"{share.steps:,}")
     show.out.print(table)
+
+
+def _lowered(found: Inspection) -> Table:
+    table = Table("ONNX op", "nodes", "lowered into")
+    for each in found.lowered:
+        into = ", ".join(f"{count:,} {name}" for name, count in each.into.items())
+        table.add_row(each.op, f"{each.nodes:,}", into or "no node: folded, or read in place")
+    return table
 
 
 def _machine(found: ModelHistory) -> dict[str, object]:

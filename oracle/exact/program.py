@@ -35,8 +35,8 @@ from oracle.types import DType, Signature
 LAW_VERSION = 1
 MAX_RANK = 7
 
-_HEADER_TAG = merkle.keccak256(b"exactum.program")
-_NODE_TAG = merkle.keccak256(b"exactum.node")
+HEADER_TAG = merkle.keccak256(b"exactum.program")
+NODE_TAG = merkle.keccak256(b"exactum.node")
 
 
 class Family(IntEnum):
@@ -166,14 +166,20 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A read-only canonical array."""
+    """A read-only canonical array, and the same `as_stored`, whose bits the root commits to. What a
+    program file stores may hold a −0, an odd NaN or an odd bool: as uint32, or as uint8."""
 
     array: Array
     type: ValueType
+    as_stored: Array | None = None
+
+    @property
+    def stored(self) -> Array:
+        return self.array if self.as_stored is None else self.as_stored
 
     @cached_property
     def root(self) -> bytes:
-        return merkle.tensor_root(self.array)
+        return merkle.tensor_root(self.stored)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,10 +194,14 @@ class Program:
     outputs: tuple[Operand, ...]
     labels: tuple[str | int, ...] = ()
     law_version: int = field(default=LAW_VERSION)
+    stored_records: tuple[bytes, ...] | None = field(default=None, repr=False)
+    """The records as a program file has them: bits that nobody reads may be any."""
 
     @cached_property
     def records(self) -> tuple[bytes, ...]:
         """The bytes of the header and of each node, as the root commits to them."""
+        if self.stored_records is not None:
+            return self.stored_records
         nodes = (self._node_record(index, node) for index, node in enumerate(self.nodes))
         return (self._header_record(), *nodes)
 
@@ -208,7 +218,7 @@ class Program:
     def _header_record(self) -> bytes:
         counts = (self.law_version, len(self.nodes), len(self.signature.inputs), len(self.outputs))
         words = [
-            _HEADER_TAG,
+            HEADER_TAG,
             b"".join(count.to_bytes(8, "big") for count in counts),
             *(_type_word(ValueType(t.dtype, t.shape)) for t in self.signature.inputs),
         ]
@@ -224,7 +234,7 @@ class Program:
             + len(node.attributes).to_bytes(4, "big")
             + bytes(12)
         )
-        words = [_NODE_TAG, head, _type_word(node.output)]
+        words = [NODE_TAG, head, _type_word(node.output)]
         for operand in node.operands:
             words += self._operand_words(operand)
         words += [value.to_bytes(32, "big", signed=True) for value in node.attributes]

@@ -1,10 +1,10 @@
 """Builds a program primitive by primitive: checks types, folds constants, keeps to the limits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from oracle.exact.limits import Limits, OverLimit
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.primitive import Outside
 from oracle.exact.program import (
@@ -20,23 +20,6 @@ from oracle.exact.program import (
 )
 from oracle.tensor import Array, canonical, dtype_of, numpy_dtype
 from oracle.types import DType, Signature, TensorType
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The most that a model may ask of whoever lowers or runs it."""
-
-    file_bytes: int = 1 << 31
-    nodes: int = 1 << 17
-    elements: int = 1 << 26
-    """The elements of one tensor."""
-    live_bytes: int = 1 << 32
-    """The bytes of all constants, inputs, and values that are alive at once."""
-    work: int = 1 << 41
-    """The multiply-adds of one run, or what takes as long."""
-    folded_work: int = 1 << 30
-    """The multiply-adds of what is computed from constants alone, while lowering."""
-
 
 # Primitives that move elements and leave them as they are, whatever the file calls their dtype.
 _MOVES = (Op.TRANSPOSE, Op.CONCAT, Op.GATHER)
@@ -54,10 +37,6 @@ def holds_float32(operand: Operand) -> bool:
 def with_dtype(operand: Operand, dtype: DType) -> Operand:
     """Gives the same elements under another dtype of the file."""
     return Operand(operand.kind, operand.index, ValueType(dtype, operand.type.shape))
-
-
-class OverLimit(Outside):
-    """The model exceeds a limit. It ends the lowering at once."""
 
 
 class Builder:
@@ -91,11 +70,7 @@ class Builder:
         if key in self._small:
             return Operand(OperandKind.CONSTANT, self._small[key], type_)
         self._constant_bytes += array.nbytes
-        if self._constant_bytes > self.limits.live_bytes:
-            raise OverLimit(
-                f"its constants take more than {self.limits.live_bytes} bytes",
-                "use a smaller model",
-            )
+        self.limits.check_constants(self._constant_bytes)
         array.flags.writeable = False
         self._constants.append(Constant(array, type_))
         if key:
@@ -181,16 +156,9 @@ class Builder:
             with np.errstate(all="ignore"):
                 return self.constant(primitive.prepare(node, known)(*arrays))
         self._work += primitive.cost(node) + 1
-        if self._work > self.limits.work:
-            raise OverLimit(
-                f"a run would take more than {self.limits.work} multiply-adds",
-                "use a smaller model or a smaller batch",
-            )
-        if len(self._nodes) >= self.limits.nodes:
-            raise OverLimit(
-                f"it takes more than {self.limits.nodes} primitives", "use a smaller model"
-            )
+        self.limits.check_work(self._work)
         self._nodes.append(node)
+        self.limits.check_nodes(len(self._nodes))
         return Operand(OperandKind.VALUE, len(self._nodes) - 1, type_)
 
     def _moved(self, op: Op, operands: Sequence[Operand], attributes: Sequence[int]) -> Operand:
@@ -302,7 +270,8 @@ class Builder:
             )
             for node in nodes
         )
-        self._check_live_bytes(final, [self._constants[old] for old in constants])
+        kept = tuple(self._constants[old] for old in constants)
+        self.limits.check_live_bytes(self._inputs, final, kept)
         types = zip(names, outputs, strict=True)
         return Program(
             Signature(
@@ -310,7 +279,7 @@ class Builder:
                 tuple(TensorType(name, o.type.dtype, o.type.shape) for name, o in types),
             ),
             final,
-            tuple(self._constants[old] for old in constants),
+            kept,
             tuple(map(renumbered, outputs)),
             labels,
         )
@@ -320,29 +289,5 @@ class Builder:
             raise Outside(f"a tensor of rank {len(type_.shape)}", f"use {MAX_RANK} axes or fewer")
         if any(dim < 0 for dim in type_.shape):
             raise Outside(f"a negative dim in {type_.shape}", "fix the shape")
-        if type_.elements > self.limits.elements or any(d >= 1 << 31 for d in type_.shape):
-            raise OverLimit(
-                f"a tensor of shape {type_.shape} has more than {self.limits.elements} elements",
-                "use smaller tensors",
-            )
+        self.limits.check_type(type_)
         return type_
-
-    def _check_live_bytes(self, nodes: Sequence[Node], constants: Sequence[Constant]) -> None:
-        last = {
-            o.index: at
-            for at, node in enumerate(nodes)
-            for o in node.operands
-            if o.kind is OperandKind.VALUE
-        }
-        fixed = sum(constant.array.nbytes for constant in constants)
-        fixed += sum(type_.nbytes for type_ in self._inputs)
-        live = 0
-        for at, node in enumerate(nodes):
-            live += node.output.nbytes
-            if fixed + live > self.limits.live_bytes:
-                raise OverLimit(
-                    f"a run would hold more than {self.limits.live_bytes} bytes of tensors at once",
-                    "use a smaller model or a smaller batch",
-                )
-            read = {operand.index for operand in node.operands if operand.kind is OperandKind.VALUE}
-            live -= sum(nodes[index].output.nbytes for index in read if last[index] == at)

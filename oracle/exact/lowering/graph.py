@@ -21,14 +21,9 @@ from onnx import (
 )
 
 from oracle.errors import ModelRefused, Reason
+from oracle.exact.limits import Limits, OverLimit
 from oracle.exact.lowering import schemas
-from oracle.exact.lowering.builder import (
-    Builder,
-    Limits,
-    OverLimit,
-    holds_float32,
-    with_dtype,
-)
+from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, tensor_array

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from oracle.exact.lowering.builder import Builder, OverLimit
+from oracle.exact.limits import OverLimit
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.indexing import joined, taken
 from oracle.exact.lowering.source import Source, normalized
 from oracle.exact.primitive import Outside

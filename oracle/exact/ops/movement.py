@@ -176,13 +176,16 @@ def _run(indices: Array, n: int) -> slice | None:
 
 # ---- SCATTER
 
-REPLACE, SUM, LARGEST, SMALLEST = range(4)
+MODES = REPLACE, SUM, LARGEST, SMALLEST = tuple(range(4))
 
 
 def _infer_scatter(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueType:
     """Gives [n, inner] for data [n, inner], indices [m] and updates [m, inner]."""
     same_dtype(types[1:2], (DType.INT64, DType.INT32))
-    dtype = same_dtype([types[0], types[2]], NUMBERS if attributes[0] else DTYPES)
+    [mode] = attributes
+    if mode not in MODES:
+        raise Outside(f"there is no mode {mode}", "take one of " + ", ".join(map(str, MODES)))
+    dtype = same_dtype([types[0], types[2]], NUMBERS if mode else DTYPES)
     n, inner = types[0].shape
     (m,) = types[1].shape
     if types[2].shape != (m, inner):

@@ -29,7 +29,8 @@ SUMMED = (FLOAT, DType.INT64, DType.INT32)
 
 
 def _infer_sum(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
-    return ValueType(same_dtype(types, SUMMED), types[0].shape[:1])
+    outer, _ = types[0].shape
+    return ValueType(same_dtype(types, SUMMED), (outer,))
 
 
 def _infer_mean(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
@@ -37,7 +38,8 @@ def _infer_mean(types: Sequence[ValueType], _attributes: Sequence[int]) -> Value
 
 
 def _infer_extremum(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
-    return ValueType(same_dtype(types, NUMBERS), types[0].shape[:1])
+    outer, _ = types[0].shape
+    return ValueType(same_dtype(types, NUMBERS), (outer,))
 
 
 def _infer_arg(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
@@ -54,6 +56,7 @@ def _infer_top(types: Sequence[ValueType], attributes: Sequence[int]) -> ValueTy
 
 
 def _infer_running(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
+    _, _ = types[0].shape
     return ValueType(same_dtype(types, SUMMED), types[0].shape)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from oracle.exact import float32
-from oracle.exact.primitive import FLOAT, Kernel, Primitive, same_dtype
+from oracle.exact.primitive import FLOAT, Kernel, Outside, Primitive, same_dtype
 from oracle.exact.program import Node, Op, ValueType
 from oracle.tensor import Array
 from oracle.types import DType
@@ -96,6 +96,23 @@ def _check(nodes: Array, roots: Array, features: int) -> None:
         or not _within(feature, max(features, 1))
     ):
         raise IndexError("a tree leads beyond its nodes or the features")
+
+
+def check_walks(node: Node, nodes: Array, roots: Array) -> None:
+    """Raises Outside where the tables are those of no trees, because a walk from a root could leave
+    them, or take more steps than the attribute says: the referee gives no verdict on such a one."""
+    try:
+        _check(nodes, roots, node.operands[0].type.shape[1])
+    except IndexError as error:
+        raise Outside(str(error), "fix its tables") from None
+    steps, at = node.attributes[0], np.unique(roots)
+    # No walk without a circle takes more steps than there are nodes.
+    for _ in range(min(max(steps, 0), len(nodes)) + 1):
+        at = at[nodes[at, BELOW] != at]
+        if not at.size:
+            return
+        at = np.unique(nodes[at][:, [BELOW, ABOVE, MISSING]])
+    raise Outside(f"a walk may take more than its {steps} steps", "fix its tables")
 
 
 def _within(places: Array, end: int) -> bool:

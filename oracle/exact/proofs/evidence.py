@@ -69,8 +69,14 @@ class WholeTrace:
 
     def _run(self, kind: OperandKind, index: int, first: int, count: int) -> Run:
         if (kind, index) not in self._trees:
-            self._trees[kind, index] = TensorTree(self.array(kind, index))
+            self._trees[kind, index] = TensorTree(self._stored(kind, index))
         return self._trees[kind, index].run(first, count)
+
+    def _stored(self, kind: OperandKind, index: int) -> Array:
+        """Gives a whole operand as it was hashed."""
+        if kind is OperandKind.CONSTANT:
+            return self._trace.program.constants[index].stored
+        return self.array(kind, index)
 
     def array(self, kind: OperandKind, index: int) -> Array:
         """Gives a whole operand."""

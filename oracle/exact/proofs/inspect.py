@@ -53,12 +53,12 @@ class Inspection:
 
 
 def inspect(file: bytes, program: Program, model: bytes = b"") -> Inspection:
-    """Describes what the program is made of and costs. `file` is what it was lowered from, and
-    `model` is the preimage of the model's id."""
+    """Describes what the program is made of and costs. `file` is what it was lowered from, or
+    nothing where only the program is at hand; `model` is the preimage of the model's id."""
     shares = _shares(program)
     return Inspection(
         shares,
-        _lowered(file, program),
+        _lowered(file, program) if file else (),
         sum(share.steps for share in shares),
         weight_bytes(program),
         live_bytes(program),

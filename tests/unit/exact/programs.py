@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from oracle.exact.lowering.builder import Builder, Limits
+from oracle.exact.limits import Limits
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.program import Op, Operand, OperandKind, Program
 from oracle.tensor import encode
 from oracle.types import DType, TensorType

@@ -5,7 +5,8 @@ import pytest
 
 from oracle.exact.fusion import WITHIN, Fusion, fusions
 from oracle.exact.kernels.fused import BLOCK
-from oracle.exact.lowering.builder import Builder, Limits
+from oracle.exact.limits import Limits
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.program import Op, Operand, OperandKind, Program
 from oracle.exact.run import Runner
 from oracle.types import DType, TensorType

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from oracle.exact.lowering.builder import Builder, Limits
+from oracle.exact.limits import Limits
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.plan import Plan, planned, planned_for
 from oracle.exact.program import Op, Operand, Program
 from oracle.exact.run import Runner

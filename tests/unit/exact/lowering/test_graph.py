@@ -17,7 +17,7 @@ from onnx import (
 )
 
 from oracle.errors import ModelRefused
-from oracle.exact.lowering.builder import Limits
+from oracle.exact.limits import Limits
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Op, Program
 from oracle.exact.run import run

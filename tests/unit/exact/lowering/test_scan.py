@@ -7,7 +7,7 @@ import pytest
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from oracle.errors import ModelRefused
-from oracle.exact.lowering.builder import Limits
+from oracle.exact.limits import Limits
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
 from tests.unit.exact.agreement import agree

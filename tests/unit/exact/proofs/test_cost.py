@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from oracle import merkle
 from oracle.exact.intervals import HARD_ARGUMENTS
-from oracle.exact.lowering.builder import Builder, Limits
+from oracle.exact.limits import Limits
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.ops import functions, transcendental
 from oracle.exact.program import Op, Program
 from oracle.exact.proofs.cost import (

@@ -1,0 +1,64 @@
+"""`exactum model lower`, and `inspect` of what it wrote."""
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from oracle import samples
+from oracle.cli.model import model
+from oracle.exact.lowering.graph import lower
+from oracle.exact.program_file import read
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(model, arguments, catch_exceptions=False)
+
+
+def onnx_file(folder: Path) -> Path:
+    path = folder / "wine.onnx"
+    path.write_bytes(samples.gradient_boosting().onnx)
+    return path
+
+
+def test_lower_writes_the_program_beside_the_model(tmp_path: Path) -> None:
+    path = onnx_file(tmp_path)
+    root = lower(path.read_bytes()).root
+
+    said = json.loads(run("lower", str(path), "--json").stdout)
+
+    target = tmp_path / "wine.safetensors"
+    assert said == {
+        "file": str(target),
+        "bytes": target.stat().st_size,
+        "program_root": "0x" + root.hex(),
+    }
+    assert read(target).root == root
+
+
+def test_inspect_says_of_a_program_what_it_says_of_its_source(tmp_path: Path) -> None:
+    path = onnx_file(tmp_path)
+    target = tmp_path / "elsewhere" / "program"
+    run("lower", str(path), "--output", str(target))
+
+    of_source = json.loads(run("inspect", str(path), "--json").stdout)
+    of_program = json.loads(run("inspect", str(target), "--json").stdout)
+
+    for found in (of_source, of_program):
+        del found["file_hash"]
+    assert of_source["inspection"].pop("lowered") and not of_program["inspection"].pop("lowered")
+    # The preimage of an id holds the file's name.
+    for found in (of_source, of_program):
+        for name in ("gas", "zeros", "others", "size"):
+            found["inspection"]["dearest"].pop(name, None)
+        del found["dearest_gas"]
+    assert of_source == of_program
+
+
+def test_lower_does_not_write_over_the_model(tmp_path: Path) -> None:
+    path = onnx_file(tmp_path)
+    before = path.read_bytes()
+
+    done = CliRunner().invoke(model, ["lower", str(path), "--output", str(path)])
+
+    assert "is the model itself" in str(done.exception) and path.read_bytes() == before

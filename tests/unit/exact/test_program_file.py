@@ -1,0 +1,345 @@
+"""The program file: what it says is what its root binds, and nothing else is believed."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from oracle import samples
+from oracle.errors import ModelRefused
+from oracle.exact.limits import Limits
+from oracle.exact.lowering.graph import lower
+from oracle.exact.program import Constant, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.program_file import is_program, pack, read
+from oracle.exact.run import infer, run
+from oracle.merkle import records_root, tensor_root
+from oracle.types import DType
+from tests.unit.exact.files import file, node, tensor
+
+WORD = 32
+
+
+def small() -> Program:
+    """One node: x·w + b."""
+    w, b = np.array([[1, 2], [3, 4]], np.float32), np.array([5, 6], np.float32)
+    return lower(
+        file([node("Gemm", ["x", "w", "b"], ["y"])], [tensor("x", [1, 2])], ["y"], w=w, b=b)
+    )
+
+
+def two() -> Program:
+    nodes = [node("Neg", ["x"], ["a"]), node("Add", ["a", "c"], ["y"])]
+    return lower(file(nodes, [tensor("x", [3])], ["y"], c=np.array([1, 2, 3], np.float32)))
+
+
+def again(program: Program, folder: Path) -> Program:
+    path = folder / "program.safetensors"
+    path.write_bytes(pack(program))
+    return read(path)
+
+
+# What comes back
+
+
+@pytest.mark.parametrize(
+    "sample", [samples.breast_cancer(), samples.gradient_boosting(), samples.digits()]
+)
+def test_read_gives_the_program_that_was_packed(sample: samples.Sample, tmp_path: Path) -> None:
+    program = lower(sample.onnx)
+
+    found = again(program, tmp_path)
+
+    assert found.root == program.root and found.signature == program.signature
+    assert (found.nodes, found.labels) == (renumbered(program), program.labels)
+    for row in range(5):
+        assert infer(found, sample.payload(row)) == infer(program, sample.payload(row))
+
+
+def renumbered(program: Program) -> object:
+    """The nodes, with constants counted as a reader meets them."""
+    seen: dict[tuple[bytes, ValueType], int] = {}
+
+    def place(operand: Operand) -> Operand:
+        if operand.kind is not OperandKind.CONSTANT:
+            return operand
+        key = program.constants[operand.index].root, operand.type
+        return replace(operand, index=seen.setdefault(key, len(seen)))
+
+    return tuple(replace(each, operands=tuple(map(place, each.operands))) for each in program.nodes)
+
+
+def test_pack_gives_the_same_bytes_again() -> None:
+    assert pack(small(), b"\x01" * 32) == pack(small(), b"\x01" * 32)
+
+
+def test_is_program_tells_it_from_an_onnx_file() -> None:
+    assert is_program(pack(small())[:9])
+    assert not is_program(samples.digits().onnx[:9]) and not is_program(b"")
+
+
+def test_read_needs_no_names(tmp_path: Path) -> None:
+    program = two()
+    for metadata in (None, {"exactum": "["}, {"exactum": '{"nodes": 3, "inputs": [7]}'}):
+        found = opened(tensors(program), tmp_path, metadata)
+        assert found.root == program.root
+        assert [each.name for each in found.signature.inputs] == ["input0"]
+        assert [each.name for each in found.nodes] == ["", ""]
+
+
+# Bits that nobody reads
+
+
+def tensors(program: Program) -> dict[str, np.ndarray]:
+    return dict(load(pack(program)))
+
+
+def opened(
+    parts: dict[str, np.ndarray],
+    folder: Path,
+    metadata: dict[str, str] | None = None,
+    limits: Limits | None = None,
+) -> Program:
+    path = folder / "changed.safetensors"
+    path.write_bytes(save(parts, metadata=metadata))
+    return read(path, limits)
+
+
+def changed(program: Program, at: int, bits: bytes) -> dict[str, np.ndarray]:
+    """The parts of its file, with these bytes at that place of the records."""
+    parts = tensors(program)
+    records = parts["records"].copy()
+    records[at : at + len(bits)] = np.frombuffer(bits, np.uint8)
+    return parts | {"records": records}
+
+
+HEADER = 5 * WORD  # bytes of the header of `two` and `small`
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param(HEADER + 2 * WORD - 1, id="behind a node's counts"),
+        pytest.param(HEADER + 5 * WORD + 7, id="the root of what is no constant"),
+    ],
+)
+def test_read_takes_any_bits_that_the_referee_does_not_read(at: int, tmp_path: Path) -> None:
+    """Whoever refused them could not convict a lie about them."""
+    program = two()
+    found = opened(changed(program, at, b"\x05"), tmp_path)
+
+    assert found.root != program.root
+    assert found.root == records_root(found.records)
+    assert infer(found, bytes(12)) == infer(program, bytes(12))
+
+
+def test_read_takes_any_number_for_a_constant(tmp_path: Path) -> None:
+    """Its root says which one it is."""
+    program = small()
+    reference = HEADER + 6 * WORD
+    found = opened(changed(program, reference + 1, b"\x00\x00\x00\x63"), tmp_path)
+
+    assert found.root != program.root and infer(found, bytes(8)) == infer(program, bytes(8))
+
+
+def with_constant(array: np.ndarray, raw: np.ndarray, tmp_path: Path) -> tuple[Program, bytes]:
+    """A program of x + c or of Not-like ops, whose constant stands in its file as `raw`."""
+    kind = OperandKind.CONSTANT
+    program = two()
+    root = tensor_root(raw)
+    constant = Constant(array, ValueType(DType.FLOAT, (3,)), raw)
+    assert constant.root == root and program.nodes[1].operands[1].kind is kind
+    replaced = replace(program, constants=(constant,))
+    return again(replaced, tmp_path), root
+
+
+def test_read_takes_a_negative_zero_and_an_odd_nan_for_their_canonical_forms(
+    tmp_path: Path,
+) -> None:
+    raw = np.array([0x80000000, 0xFFC12345, 0x3F800000], np.uint32)
+    array = np.array([0, np.nan, 1], np.float32)
+
+    program, root = with_constant(array, raw, tmp_path)
+
+    [constant] = program.constants
+    assert constant.root == root != tensor_root(array)
+    assert constant.array.view(np.uint32).tolist() == [0, 0x7FC00000, 0x3F800000]
+    [y] = run(program, [np.zeros(3, np.float32)])
+    assert y.view(np.uint32).tolist() == [0, 0x7FC00000, 0x3F800000]
+
+
+def test_read_takes_any_byte_but_zero_for_true(tmp_path: Path) -> None:
+    nodes = [node("Where", ["c", "x", "z"], ["y"])]
+    made = file(
+        nodes, [tensor("x", [3])], ["y"], c=np.array([True, False, True]), z=np.zeros(3, np.float32)
+    )
+    program = lower(made)
+    parts = tensors(program)
+    index = next(at for at, each in enumerate(program.constants) if each.type.dtype is DType.BOOL)
+    old = program.constants[index].root
+    odd = np.array([2, 0, 255], np.uint8)
+    parts.pop(f"constant.{old.hex()}")
+    parts[f"constant.{tensor_root(odd).hex()}"] = odd
+    records = parts["records"].tobytes().replace(old, tensor_root(odd))
+    found = opened(parts | {"records": np.frombuffer(records, np.uint8)}, tmp_path)
+
+    assert found.root != program.root
+    assert [y.tolist() for y in run(found, [np.array([7, 8, 9], np.float32)])] == [[7, 0, 9]]
+
+
+# What is refused
+
+NODE = HEADER  # where the first node of `two` begins
+SECOND = NODE + 6 * WORD
+
+
+@pytest.mark.parametrize(
+    ("at", "bits", "why"),
+    [
+        (0, b"\x00", "do not begin with a program's header"),
+        (WORD + 7, b"\x02", "version 2 of the law"),
+        (WORD + 15, b"\x03", "its header tells of 3 nodes; there are 2"),
+        (2 * WORD, b"\x63", "a type of its is none"),
+        (2 * WORD + 1, b"\x08", "a type of its is none"),
+        (2 * WORD + 2, b"\x80", "a type of its is none"),
+        (2 * WORD + 31, b"\x01", "a type of its is none"),
+        (3 * WORD + 31, b"\x07", "an operand is of what does not come before"),
+        (4 * WORD + 5, b"\x04", "reads float.* as float"),
+        (NODE, b"\x00", "node 0: its record is not that of a node"),
+        (NODE + WORD + 3, b"\x99", "node 0: there is no primitive 0x0299"),
+        (NODE + WORD + 11, b"\x01", "node 0: its record is not that of a node, or of another one"),
+        (NODE + 2 * WORD + 5, b"\x04", r"node 0: NEG gives float\[3\], and its record says"),
+        (NODE + 3 * WORD, b"\x03", "node 0: an operand's reference is none"),
+        (NODE + 3 * WORD + 20, b"\x01", "node 0: an operand's reference is none"),
+        (NODE + 3 * WORD + 4, b"\x01", "node 0: an operand is of what does not come before"),
+        (NODE + 4 * WORD + 5, b"\x04", r"node 0: an operand reads float\[3\] as float\[4\]"),
+        (SECOND + 3 * WORD + 4, b"\x01", "node 1: an operand is of what does not come before"),
+        (SECOND + 8 * WORD, b"\x01" * 32, "node 1: the constant of root 0x0101.* is missing"),
+        (NODE + WORD + 15, b"\x00", "a node reads nothing"),
+        (SECOND + WORD + 15, b"\x03", "its last record ends before its end"),
+    ],
+)
+def test_read_refuses_what_no_referee_would_judge(
+    at: int, bits: bytes, why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelRefused, match=why):
+        opened(changed(two(), at, bits), tmp_path)
+
+
+def cut_constant(parts: dict[str, np.ndarray]) -> None:
+    [name] = [each for each in parts if each != "records"]
+    parts[name] = parts[name][:-1]
+
+
+def other_constant(parts: dict[str, np.ndarray]) -> None:
+    [name] = [each for each in parts if each != "records"]
+    parts[name] = parts[name] ^ 1
+
+
+def no_records(parts: dict[str, np.ndarray]) -> None:
+    del parts["records"]
+
+
+def wide_records(parts: dict[str, np.ndarray]) -> None:
+    parts["records"] = parts["records"].astype(np.uint16)
+
+
+def more_records(parts: dict[str, np.ndarray]) -> None:
+    parts["records"] = np.r_[parts["records"], np.zeros(7, np.uint8)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (cut_constant, r"has not all of float\[3\]"),
+        (other_constant, "has another root"),
+        (no_records, "it has no tensor 'records'"),
+        (wide_records, "'records' is no row of bytes"),
+        (more_records, "a node reads nothing|ends before its end"),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_read_refuses_parts_that_do_not_belong_together(
+    spoil: Callable[[dict[str, np.ndarray]], None], why: str, tmp_path: Path
+) -> None:
+    parts = tensors(two())
+    spoil(parts)
+    with pytest.raises(ModelRefused, match=why):
+        opened(parts, tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff" * 64, samples.digits().onnx, pack(two())[:-1]])
+def test_read_refuses_what_is_no_such_file(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "garbage"
+    path.write_bytes(data)
+    with pytest.raises(ModelRefused, match="it is no safetensors file that can be read"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [
+        (Limits(nodes=1), "more than 1 primitives"),
+        (Limits(elements=2), "more than 2 elements"),
+        (Limits(live_bytes=11), "its constants take more than 11 bytes"),
+        (Limits(live_bytes=30), "a run would hold more than 30 bytes"),
+        (Limits(work=1), "more than 1 multiply-adds"),
+    ],
+)
+def test_read_keeps_to_the_limits_of_whoever_runs_it(
+    limits: Limits, why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelRefused, match=why):
+        opened(tensors(two()), tmp_path, limits=limits)
+
+
+def test_read_refuses_attributes_that_are_none(tmp_path: Path) -> None:
+    """Numbers of 256 bits, and fewer than a rule expects."""
+    nodes = [node("Transpose", ["x"], ["y"], perm=[1, 0])]
+    program = lower(file(nodes, [tensor("x", [2, 3])], ["y"]))
+    assert program.nodes[0].op is Op.TRANSPOSE
+    for number in (b"\x7f" + bytes(31), b"\xff" * 32):
+        with pytest.raises(ModelRefused, match="node 0: TRANSPOSE"):
+            opened(changed(program, len(b"".join(program.records)) - WORD, number), tmp_path)
+    records = tensors(program)["records"][:-WORD].copy()
+    records[HEADER + WORD + 19] = 1  # one attribute
+    with pytest.raises(ModelRefused, match="node 0: TRANSPOSE"):
+        opened({"records": records}, tmp_path)
+
+
+MEMORY = """
+import resource
+import sys
+from pathlib import Path
+
+from oracle import merkle
+from oracle.exact.program_file import read
+
+merkle.load()
+data = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) << 10
+most = data + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+print(sum(each.type.nbytes for each in read(Path(sys.argv[1])).constants))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it")
+def test_read_takes_no_more_memory_than_the_constants_and_64_mebibytes(tmp_path: Path) -> None:
+    """However large they are: the file is mapped, and no constant is held twice."""
+    weights = np.ones((4096, 4096), np.float32)
+    nodes = [node("MatMul", ["x", "w"], ["a"]), node("MatMul", ["a", "v"], ["y"])]
+    made = file(nodes, [tensor("x", [1, 4096])], ["y"], w=weights, v=weights * 2)
+    path = tmp_path / "large.safetensors"
+    path.write_bytes(pack(lower(made)))
+
+    def read_within(more: int) -> str:
+        limit = str(2 * weights.nbytes + more)
+        command = [sys.executable, "-c", MEMORY, str(path), limit]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    assert read_within(64 << 20) == f"{2 * weights.nbytes}\n"
+    assert read_within(-(16 << 20)) == ""  # the limit is one
