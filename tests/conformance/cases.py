@@ -84,7 +84,8 @@ def program(case: Any) -> Program | None:
     ((inputs, _),) = case.data_sets  # each case has one
     for constants in Constants:
         with suppress(ModelRefused):
-            return lower(_frozen(case.model, inputs, constants)[0].SerializeToString())
+            model, _ = _frozen(case.model, list(map(_array, inputs)), constants)
+            return lower(model.SerializeToString())
     return None
 
 

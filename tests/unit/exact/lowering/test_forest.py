@@ -320,9 +320,9 @@ def test_a_second_opinion_is_had_on_a_model_of_float64():
 
 
 def test_float64_passes_what_moves_it_and_is_refused_by_what_computes():
-    def lowered(*nodes, outputs=("y",), **constants):
+    def lowered(*nodes, outputs=("y",), ml_opset=3, **constants):
         inputs = [tensor("x", [2, 1], TensorProto.DOUBLE), tensor("f", [2, 1])]
-        return lower(file(nodes, inputs, outputs, ml_opset=5, **constants))
+        return lower(file(nodes, inputs, outputs, ml_opset=ml_opset, **constants))
 
     moved = [
         node("Transpose", ["x"], ["t"]),
@@ -342,7 +342,7 @@ def test_float64_passes_what_moves_it_and_is_refused_by_what_computes():
 
     def why(*nodes, **constants) -> str:
         with pytest.raises(ModelRefused) as error:
-            lowered(*nodes, **constants)
+            lowered(*nodes, ml_opset=5, **constants)
         return str(error.value)
 
     assert "(Add): it computes in float64; Cast" in why(node("Add", ["x", "x"], ["y"]))
@@ -354,12 +354,14 @@ def test_float64_passes_what_moves_it_and_is_refused_by_what_computes():
         membership_values=doubles([1.0, nan, 2.0]),
     )
     split.output[0] = "z"
+    trees = newer()
+    trees.input[0] = "z"
     assert "compares float64 that was computed" in why(split, trees)
     cast = node("Cast", ["z"], ["y"], to=TensorProto.INT64)
     assert "casts a float64 that was computed" in why(split, cast)
     cast = node("Cast", ["z"], ["w"], to=TensorProto.FLOAT)
     trees.input[0] = "w"
-    assert lowered(split, cast, trees)
+    assert lowered(split, cast, trees, ml_opset=5)
 
 
 def test_float64_is_refused_where_rounding_it_would_change_more():
