@@ -177,10 +177,11 @@ def test_a_model_whose_trace_could_not_be_shown_is_declined_and_others_are_answe
     assert reason.startswith("we could not defend it: to show its trace 3 times")
     assert f"within {REVEAL} s" in reason and reason.endswith("s of one process")
 
-    # A restart forgets nothing.
+    # After a restart the model is priced again, in its turn, and the request declined again.
     worker.store.close()
     again, second = hired(), courts.ask(court, light, seed=2)
     settle(again, lambda: court.status(second) is Status.PROPOSED)
+    settle(again, lambda: State.DECLINED in again.states(DutyKind.PROPOSE))
     court.skip(300)
     again.tick(3)
 

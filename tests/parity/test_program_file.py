@@ -26,6 +26,7 @@ NOT_TO_BE_HAD = (
     "the constant of root 0x",  # which is in no file, for nobody knows what has that hash
     "an operand reads",  # a value with other elements than it has: a proof sees some of them
     "multiply-adds",  # more than anybody's limit
+    "a walk may take more than",  # and the referee judges those that take fewer
 )
 
 
