@@ -59,11 +59,9 @@ class Ledger:
 
     def is_new(self, model: ModelId) -> bool:
         """Says whether nothing is known of how long a model takes."""
-        return (
-            model not in self._took
-            and self._prices.known(model) is None
-            and (not self._prices.is_slow(model))
-        )
+        prices = self._prices
+        is_priced = prices.known(model) is not None
+        return model not in self._took and not is_priced and not prices.is_slow(model)
 
     def has_short_trace(self, request_id: RequestId, model: ModelId, most: float) -> bool:
         """Says whether a pass over the trace of a result takes `most` seconds at most."""

@@ -24,6 +24,7 @@ from oracle.chain.events import (
     OperatorSlashed,
     PartDemanded,
     PartRevealed,
+    PrepaidCollected,
     RequestCreated,
 )
 from oracle.chain.node import Call, Chain
@@ -246,6 +247,32 @@ def test_a_node_that_is_behind_stops_no_pursuit(court: World, tmp_path: Path, re
     fight(challenger, liar)
 
     assert len(court.all(FraudProven)) == 1
+
+
+@pytest.mark.parametrize("reason", ["NothingToCollect", "NothingToWithdraw"])
+def test_a_node_that_is_behind_costs_the_finder_no_money(
+    court: World, tmp_path: Path, reason: str
+) -> None:
+    """What it prepaid and its reward are there; only that node does not know yet."""
+    refused: list[Call] = []
+
+    class Behind:
+        def estimate(self, call, sender):
+            if court.all(FraudProven) and len(refused) < 4:
+                refused.append(call)
+                raise Reverted(reason)
+            return super().estimate(call, sender)  # type: ignore[misc]
+
+    _, liar = disputed(court, tmp_path, Liar())
+    challenger = courts.hire(court, tmp_path, chain=variant(court.chain, Behind))
+    fight(challenger, liar)
+    for _ in range(8):
+        challenger.tick()
+        challenger.clock[0] += RETRY
+
+    assert len(refused) == 4
+    assert address("challenger") in [event.account for event in court.all(PrepaidCollected)]
+    assert court.queue.credit_of(address("challenger")) == 0
 
 
 @pytest.mark.parametrize("reason", ["WrongDemand", "DemandNotOpen", "WrongStatus", "Unknown"])

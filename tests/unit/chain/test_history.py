@@ -163,3 +163,31 @@ def test_request_status_agrees_with_the_contract_all_along(embedded: World) -> N
     for asked in (settled, lied, open_, expired):
         assert embedded.history.request(asked.request_id).status == embedded.status(asked)
     assert embedded.status(lied) is Status.PROPOSED and lie.proposal
+
+
+# Several proposals.
+
+
+def test_claim_gives_each_proposal_by_its_number_and_the_last_without_one(embedded: World) -> None:
+    """A lie that was slashed and answered again is to be audited still."""
+    for who in ("operator", "rival"):
+        embedded.stake(who)
+    asked = embedded.ask(embedded.publish())
+    lie = embedded.propose(asked, "operator", bytes(len(OUTPUT)))
+    embedded.slash(asked, lie)
+    embedded.propose(asked, "rival", OUTPUT)
+
+    found = embedded.history.request(asked.request_id)
+
+    assert [found.claim(number)[1].output for number in (1, 2)] == [bytes(len(OUTPUT)), OUTPUT]
+    assert found.claim() == found.claim(2)
+    for number in (0, 3):
+        with pytest.raises(NotFound, match=f"there are 2 proposals, not {number}"):
+            found.claim(number)
+
+
+def test_claim_says_when_there_is_none(embedded: World) -> None:
+    asked = embedded.ask(embedded.publish())
+
+    with pytest.raises(NotFound, match="No result was ever proposed"):
+        embedded.history.request(asked.request_id).claim()

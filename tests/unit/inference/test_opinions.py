@@ -20,11 +20,18 @@ from oracle.errors import (
 from oracle.exact.lowering.graph import lower
 from oracle.exact.run import Runner
 from oracle.inference import findings
-from oracle.inference.engine import Appraise, Infer, Price, Pursue, Task
+from oracle.inference.engine import Advise, Appraise, Infer, Price, Pursue, Sample, Task
 from oracle.inference.executor import Executor as Real
 from oracle.inference.executor import Job, Ran
 from oracle.inference.findings import Finding
-from oracle.inference.opinions import QUIET, Opinions
+from oracle.inference.opinions import (
+    ADVISER_PATIENCE,
+    ADVISER_TIMES,
+    QUIET,
+    SAMPLE_PATIENCE,
+    SAMPLE_TIMES,
+    Opinions,
+)
 from oracle.types import Model
 from tests import chains
 from tests.silencers import INTS, SILENCERS, divide
@@ -128,6 +135,33 @@ def test_run_accuses_nobody_where_two_processes_differ(tmp_path: Path) -> None:
         assert case.find(payload, np.array([3], INTS).tobytes()).is_right
         with pytest.raises(RunsDiffer, match="two processes"):
             case.find(payload, np.array([5], INTS).tobytes())
+
+
+class Noting(Real):
+    """Keeps what it was asked."""
+
+    def __init__(self, **options: Any):
+        super().__init__(processes=1, **options)
+        self.asked: list[Task] = []
+
+    def run(self, job: Job, apart_from: int | None = None) -> Ran:
+        self.asked.append(job.task)
+        return super().run(job, apart_from)
+
+
+def test_what_confirms_a_run_gets_a_time_that_goes_by_the_run(tmp_path: Path) -> None:
+    """It holds a slot, and a stranger made the model: a light run may have no heavy second one."""
+    data, payload = SILENCERS["one that does not load"]
+    executor, adviser = Noting(), Noting()
+    with deciding(tmp_path, data, executor, adviser) as case:
+        ran = case.opinions.run(case.path, case.model, payload, Infer())
+
+    [advise] = adviser.asked
+    [_, sample] = executor.asked
+    assert isinstance(advise, Advise) and isinstance(sample, Sample)
+    assert advise.most == ADVISER_PATIENCE + ADVISER_TIMES * ran.seconds
+    assert sample.most == sample.patience == SAMPLE_PATIENCE + SAMPLE_TIMES * ran.seconds
+    assert ran.held > ran.seconds
 
 
 # What nobody could be convicted of
