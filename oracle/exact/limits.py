@@ -14,6 +14,8 @@ class Limits:
 
     file_bytes: int = 1 << 31
     nodes: int = 1 << 17
+    record_bytes: int = 1 << 27
+    """The bytes of a program's records."""
     elements: int = 1 << 26
     """The elements of one tensor."""
     live_bytes: int = 1 << 32
@@ -26,6 +28,12 @@ class Limits:
     def check_nodes(self, nodes: int) -> None:
         if nodes > self.nodes:
             raise OverLimit(f"it takes more than {self.nodes} primitives", "use a smaller model")
+
+    def check_records(self, nbytes: int) -> None:
+        if nbytes > self.record_bytes:
+            raise OverLimit(
+                f"its records take more than {self.record_bytes} bytes", "use a smaller model"
+            )
 
     def check_type(self, type_: ValueType) -> None:
         if type_.elements > self.elements or any(dim >= 1 << 31 for dim in type_.shape):

@@ -1,18 +1,19 @@
 """The program file: a program as bytes that its root certifies, whoever gave them.
 
-It is a safetensors file. Its tensors are rows of bytes:
+It is a safetensors file. Its tensors:
 
-    records             the header's record and the nodes' in order, one behind the other
-    constant.<root>     what lies under that root, in hex: elements big-endian and in C order
+    records             bytes: the header's record and the nodes' in order, one behind the other
+    constant.<root>     what lies under that root, in hex
 
-Nothing else in it binds anything. One string of its metadata, `exactum`, is JSON of what people
+Nothing else in it binds anything, neither the shapes of constants nor their dtypes, of which only
+the size of an element counts: a root is over the same elements big-endian. One string of its metadata, `exactum`, is JSON of what people
 read: the names of nodes, inputs and outputs, a classifier's labels, and the SHA-256 of the file
 that the program was lowered from.
 
 Whoever reads one computes the root from the records, and the roots of constants from what lies
 there, so the file may come from anybody. It is read as the referee reads proofs: records and
 constants are hashed as they stand, and a −0, an odd NaN or an odd bool counts as its canonical
-form. A constant that no record names is not read.
+form. A constant that no record names is not read. Constants stay in the file, which is mapped.
 """
 
 import json
@@ -23,11 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from oracle import merkle
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.limits import Limits, OverLimit
+from oracle.exact.mapped import Malformed, Mapped, Stored
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.ops.trees import check_walks
 from oracle.exact.primitive import DTYPES, Outside
@@ -74,7 +76,7 @@ def pack(program: Program, source: bytes = b"") -> bytes:
     tensors = {_RECORDS: np.frombuffer(b"".join(program.records), np.uint8)}
     for index in sorted(used):
         constant = program.constants[index]
-        tensors[_CONSTANT + constant.root.hex()] = _big_endian(constant.stored)
+        _keep_longest(tensors, _CONSTANT + constant.root.hex(), constant.stored)
     # One key alone, since the library keeps no order of several.
     text = json.dumps(names, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return bytes(save(tensors, metadata={_NAMES: text}))
@@ -88,11 +90,36 @@ def is_program(start: bytes) -> bool:
 
 def read(path: Path, limits: Limits | None = None) -> Program:
     """Reads a program file. Raises ModelRefused where it holds no program of this law."""
+    with _refusing(path) as file:
+        return _Reading(file, limits or Limits()).program()
+
+
+def certify(path: Path) -> bytes:
+    """Gives the root of the program that stands in the file, with every constant that its records
+    name. It looks no further: nobody but a process that may die of it reads the program. Raises
+    ModelRefused where there is none."""
+    limits, hashed = Limits(), 0
+    known: set[tuple[bytes, int]] = set()
+    with _refusing(path) as file:
+        records = list(_cut(_row_of_records(file, limits)))
+        for index, record in enumerate(records[1:]):
+            with _about(index):
+                for root, type_ in _named(record):
+                    if (root, type_.nbytes) in known:
+                        continue
+                    known.add((root, type_.nbytes))
+                    hashed += type_.nbytes
+                    limits.check_constants(hashed)
+                    _check_root(_constant(file, root, type_), root)
+        return merkle.records_root(records)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[Mapped]:
     try:
-        with safe_open(path, "np") as file:
-            return _Reading(file, limits or Limits()).program()
-    except (SafetensorError, OSError) as error:
-        raise _refused(f"it is no safetensors file that can be read ({error})") from None
+        yield Mapped(path)
+    except (Malformed, OSError) as error:
+        raise _refused(f"it is no safetensors file that can be read: {error}") from None
     except (_Wrong, OverLimit) as error:
         raise _refused(str(error)) from None
 
@@ -109,19 +136,19 @@ class _Header:
 
 
 class _Reading:
-    """Reads one file. What it holds of the file at once are the records and one block."""
+    """Reads one file. What it holds of it in memory are the records, and constants that do not
+    stand there in their canonical form."""
 
-    def __init__(self, file: Any, limits: Limits):
+    def __init__(self, file: Mapped, limits: Limits):
         self._file = file
         self._limits = limits
         self._work = 0
         self._constant_bytes = 0
-        self._tensors = frozenset(file.keys())
         self._constants: list[Constant] = []
         self._places: dict[tuple[bytes, ValueType], int] = {}
 
     def program(self) -> Program:
-        records = list(_cut(self._bytes(_RECORDS)))
+        records = list(_cut(_row_of_records(self._file, self._limits)))
         header = _header(records[0])
         self._limits.check_nodes(header.nodes)
         for type_ in (*header.inputs, *(type_ for _, type_ in header.outputs)):
@@ -214,53 +241,46 @@ class _Reading:
     def _loaded(self, root: bytes, type_: ValueType) -> Constant:
         """Reads a constant block by block, and checks it against its root. A root binds bytes and
         no type, so one may be read as several."""
-        name = _CONSTANT + root.hex()
-        if name not in self._tensors:
-            raise _Wrong(f"the constant of root 0x{root.hex()} is missing")
         self._limits.check_type(type_)
         self._constant_bytes += type_.nbytes
         self._limits.check_constants(self._constant_bytes)
-        raw = self._slice(name)
-        if raw.get_shape()[0] < type_.nbytes:
-            raise _Wrong(f"the constant of root 0x{root.hex()} has not all of {type_}")
-        stored = np.empty(type_.elements, _stored(type_.dtype))
-        size, is_odd = stored.itemsize, False
-        for first in range(0, stored.size, BLOCK // size):
-            block = stored[first : first + BLOCK // size]
-            data = raw[first * size : first * size + block.nbytes]
-            block[:] = data.view(stored.dtype.newbyteorder(">"))
-            is_odd = is_odd or _is_odd(block, type_.dtype)
-        stored = stored.reshape(type_.shape)
-        array = _canonical(stored) if is_odd else stored.view(numpy_dtype(type_.dtype))
-        for each in (stored, array):
-            each.flags.writeable = False
+        stored = _constant(self._file, root, type_)
+        array: Array = stored.view(numpy_dtype(type_.dtype))
+        is_odd = _is_odd(stored.reshape(-1), type_.dtype)
+        if is_odd:
+            array = _canonical(stored)
+            array.flags.writeable = False
         constant = Constant(array, type_, stored if is_odd else None)
-        if constant.root != root:
-            raise _Wrong(f"what stands for the constant of root 0x{root.hex()} has another root")
+        _check_root(constant.stored, root)
         return constant
-
-    def _bytes(self, name: str) -> bytes:
-        return bytes(self._slice(name)[:].tobytes())
-
-    def _slice(self, name: str) -> Any:
-        if name not in self._tensors:
-            raise _Wrong(f"it has no tensor {name!r}")
-        found = self._file.get_slice(name)
-        if found.get_dtype() != "U8" or len(found.get_shape()) != 1:
-            raise _Wrong(f"its tensor {name!r} is no row of bytes")
-        return found
 
     def _names(self) -> Mapping[str, Any]:
         """Reads what people read, where it can be read."""
-        text = (self._file.metadata() or {}).get(_NAMES, "")
+        metadata = self._file.metadata
+        text = metadata.get(_NAMES) if isinstance(metadata, dict) else None
+        if not isinstance(text, str) or len(text) > MAX_NAMES:
+            return {}
         try:
-            found = json.loads(text) if len(text) <= MAX_NAMES else {}
+            found = json.loads(text)
         except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
 
 # RECORDS
+
+
+def _row_of_records(file: Mapped, limits: Limits) -> bytes:
+    row = file.tensor(_RECORDS).data
+    limits.check_records(row.nbytes)
+    return row.tobytes()
+
+
+def _named(record: bytes) -> Iterator[tuple[bytes, ValueType]]:
+    """Yields the constants that a node's record names."""
+    for at in range(3, 3 + 3 * _counts(record)[0], 3):
+        if record[WORD * at] == OperandKind.CONSTANT:
+            yield record[WORD * (at + 2) : WORD * (at + 3)], _type(_number(record, at + 1))
 
 
 def _cut(data: bytes) -> Iterator[bytes]:
@@ -383,16 +403,21 @@ def _stored(dtype: DType) -> np.dtype[Any]:
             return numpy_dtype(dtype)
 
 
-def _is_odd(block: Array, dtype: DType) -> bool:
+def _is_odd(row: Array, dtype: DType) -> bool:
     """Says whether an element does not stand in its canonical form."""
+    blocks = (row[first : first + BLOCK] for first in range(0, row.size, BLOCK))
     match dtype:
         case DType.FLOAT:
-            odd_nans = ((block & 0x7FFFFFFF) > 0x7F800000) & (block != CANONICAL_NAN)
-            return bool((odd_nans | (block == 0x80000000)).any())
+            return any(_has_odd_float(block) for block in blocks)
         case DType.BOOL:
-            return bool((block > 1).any())
+            return any(bool((block > 1).any()) for block in blocks)
         case _:
             return False
+
+
+def _has_odd_float(bits: Array) -> bool:
+    odd_nans = ((bits & 0x7FFFFFFF) > 0x7F800000) & (bits != CANONICAL_NAN)
+    return bool((odd_nans | (bits == 0x80000000)).any())
 
 
 def _canonical(stored: Array) -> Array:
@@ -401,9 +426,40 @@ def _canonical(stored: Array) -> Array:
     return canonical(stored.view(np.float32))
 
 
-def _big_endian(array: Array) -> Array:
-    row = np.ascontiguousarray(array).reshape(-1)
-    return row.astype(row.dtype.newbyteorder(">"), copy=False).view(np.uint8)
+def _constant(file: Mapped, root: bytes, type_: ValueType) -> Array:
+    """Gives a constant's elements as they stand, where they stand if they can be read there."""
+    name = _CONSTANT + root.hex()
+    if name not in file:
+        raise _Wrong(f"the constant of root 0x{root.hex()} is missing")
+    raw = file.tensor(name)
+    if raw.data.size < type_.nbytes:
+        raise _Wrong(f"the constant of root 0x{root.hex()} has not all of {type_}")
+    stored = _as(raw, _stored(type_.dtype), type_.nbytes).reshape(type_.shape)
+    stored.flags.writeable = False
+    return stored
+
+
+def _as(raw: Stored, dtype: np.dtype[Any], nbytes: int) -> Array:
+    """Reads bytes as elements of a dtype. Where those are of another size than the file's, it is
+    the bytes under the root that are read so, which are big-endian."""
+    data = raw.data[:nbytes]
+    if raw.itemsize != dtype.itemsize:
+        whole = raw.data[: -(-nbytes // raw.itemsize) * raw.itemsize]
+        turned = whole.reshape(-1, raw.itemsize)[:, ::-1].reshape(-1)[:nbytes]
+        return turned.view(dtype.newbyteorder(">")).astype(dtype)
+    found = data.view(dtype.newbyteorder("<")).astype(dtype, copy=False)
+    return found if found.flags.aligned else found.copy()
+
+
+def _check_root(stored: Array, root: bytes) -> None:
+    if merkle.tensor_root(stored) != root:
+        raise _Wrong(f"what stands for the constant of root 0x{root.hex()} has another root")
+
+
+def _keep_longest(tensors: dict[str, Array], name: str, stored: Array) -> None:
+    """Zeros at the end change no root: of constants under one root, the longest has all."""
+    if name not in tensors or tensors[name].nbytes < stored.nbytes:
+        tensors[name] = np.ascontiguousarray(stored)
 
 
 # WHAT PEOPLE READ

@@ -15,7 +15,7 @@ from oracle.errors import ModelRefused
 from oracle.exact.limits import Limits
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Constant, Op, Operand, OperandKind, Program, ValueType
-from oracle.exact.program_file import is_program, pack, read
+from oracle.exact.program_file import certify, is_program, pack, read
 from oracle.exact.run import infer, run
 from oracle.merkle import records_root, tensor_root
 from oracle.types import DType
@@ -237,7 +237,7 @@ def cut_constant(parts: dict[str, np.ndarray]) -> None:
 
 def other_constant(parts: dict[str, np.ndarray]) -> None:
     [name] = [each for each in parts if each != "records"]
-    parts[name] = parts[name] ^ 1
+    parts[name] = -parts[name]
 
 
 def no_records(parts: dict[str, np.ndarray]) -> None:
@@ -258,7 +258,7 @@ def more_records(parts: dict[str, np.ndarray]) -> None:
         (cut_constant, r"has not all of float\[3\]"),
         (other_constant, "has another root"),
         (no_records, "it has no tensor 'records'"),
-        (wide_records, "'records' is no row of bytes"),
+        (wide_records, "it has no tensor 'records' of a dtype of ours"),
         (more_records, "a node reads nothing|ends before its end"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
@@ -329,17 +329,90 @@ print(sum(each.type.nbytes for each in read(Path(sys.argv[1])).constants))
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it")
 def test_read_takes_no_more_memory_than_the_constants_and_64_mebibytes(tmp_path: Path) -> None:
-    """However large they are: the file is mapped, and no constant is held twice."""
+    """However large they are. They stay in the file's pages, which any number of processes share:
+    memory of its own takes only a constant that does not stand there in its canonical form."""
     weights = np.ones((4096, 4096), np.float32)
     nodes = [node("MatMul", ["x", "w"], ["a"]), node("MatMul", ["a", "v"], ["y"])]
     made = file(nodes, [tensor("x", [1, 4096])], ["y"], w=weights, v=weights * 2)
     path = tmp_path / "large.safetensors"
     path.write_bytes(pack(lower(made)))
 
-    def read_within(more: int) -> str:
-        limit = str(2 * weights.nbytes + more)
-        command = [sys.executable, "-c", MEMORY, str(path), limit]
+    def read_within(limit: int) -> str:
+        command = [sys.executable, "-c", MEMORY, str(path), str(limit)]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     assert read_within(64 << 20) == f"{2 * weights.nbytes}\n"
-    assert read_within(-(16 << 20)) == ""  # the limit is one
+    assert read_within(1 << 12) == ""  # the limit is one
+
+
+# What certifies it
+
+
+def test_certify_gives_the_root(tmp_path: Path) -> None:
+    path = tmp_path / "program"
+    for program in (two(), lower(samples.gradient_boosting().onnx)):
+        path.write_bytes(pack(program))
+        assert certify(path) == program.root
+
+
+@pytest.mark.parametrize("spoil", [cut_constant, other_constant, no_records, more_records])
+def test_certify_refuses_what_lacks_a_part(
+    spoil: Callable[[dict[str, np.ndarray]], None], tmp_path: Path
+) -> None:
+    """Right records alone are no file to run, and another source may have it whole."""
+    parts = tensors(two())
+    spoil(parts)
+    path = tmp_path / "spoilt"
+    path.write_bytes(save(parts))
+    with pytest.raises(ModelRefused):
+        certify(path)
+
+
+def test_certify_hashes_no_more_than_a_program_may_hold(tmp_path: Path) -> None:
+    """Lengths that differ by zeros share a root, so one constant could be hashed many times."""
+    size = 1 << 24
+    records = [two().records[0]]
+    zeros = np.zeros(size, np.uint8)
+    root = tensor_root(zeros)
+    add = two().records[2]
+    for cut in range(1 << 10):
+        type_ = bytes([DType.UINT8, 1]) + (size - cut).to_bytes(4, "big") + bytes(26)
+        records.append(add[: 7 * WORD] + type_ + root)
+    parts = {
+        "records": np.frombuffer(b"".join(records), np.uint8),
+        f"constant.{root.hex()}": zeros,
+    }
+    path = tmp_path / "again and again"
+    path.write_bytes(save(parts))
+    with pytest.raises(ModelRefused, match="its constants take more than"):
+        certify(path)
+
+
+def test_read_takes_bytes_under_one_root_for_elements_of_another_size(tmp_path: Path) -> None:
+    """A root binds bytes. Those of int32 [1, 2, 3] are float32 and int8 as well."""
+    numbers = np.array([1, 0x3F800000, -3], np.int32)
+    parts = tensors(two())
+    [name] = [each for each in parts if each != "records"]
+    root = tensor_root(numbers)
+    records = parts["records"].tobytes().replace(bytes.fromhex(name.partition(".")[2]), root)
+    wanted = numbers.view(np.float32).tolist()
+    for stored in (numbers, np.frombuffer(numbers.astype(">i4").tobytes(), np.int8)):
+        found = opened(
+            {"records": np.frombuffer(records, np.uint8), f"constant.{root.hex()}": stored},
+            tmp_path,
+        )
+        [constant] = found.constants
+        assert constant.root == root
+        np.testing.assert_array_equal(constant.array, wanted)
+
+
+def test_constants_lie_in_the_file(tmp_path: Path) -> None:
+    """So processes share them, and what is written there is read by any tool."""
+    weights = np.arange(12, dtype=np.float32).reshape(3, 4)
+    made = file([node("MatMul", ["x", "w"], ["y"])], [tensor("x", [1, 3])], ["y"], w=weights)
+    program = again(lower(made), tmp_path)
+
+    [constant] = program.constants
+    assert not constant.array.flags.owndata and not constant.array.flags.writeable
+    [stored] = [each for name, each in tensors(program).items() if name != "records"]
+    assert stored.dtype == np.float32 and stored.tolist() == weights.T.tolist()
