@@ -27,7 +27,7 @@ contract ModelRegistry is IModelRegistry {
         require(!_terms[id].exists(), ModelExists(id));
         require(bytes(model.name).length != 0, EmptyField("name"));
         require(bytes(model.version).length != 0, EmptyField("version"));
-        require(model.fileHash != 0, EmptyField("fileHash"));
+        require(model.sourceHash != 0, EmptyField("sourceHash"));
         require(model.inputs.length != 0, EmptyField("inputs"));
         require(model.outputs.length != 0, EmptyField("outputs"));
         bool isExact = model.assurance == Assurance.EXACT;

@@ -1,7 +1,7 @@
 """The words that all parts share: ids, tensor types, models, requests, proposals."""
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from math import prod
 from typing import NewType
 
@@ -102,6 +102,25 @@ class Signature:
         return sum(tensor.nbytes for tensor in self.outputs)
 
 
+class FileKind(StrEnum):
+    """What a model's file is: its ending."""
+
+    PROGRAM = "safetensors"
+    ONNX = "onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """Names a file by what certifies it: a program file by its program's root, an ONNX file by its
+    SHA-256."""
+
+    kind: FileKind
+    digest: bytes
+
+    def __str__(self) -> str:
+        return f"{self.digest.hex()}.{self.kind}"
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A published model: everything that its id is the hash of."""
@@ -110,10 +129,22 @@ class Model:
     name: str
     version: str
     program_root: bytes  # 32 zero bytes for VANILLA
-    file_hash: bytes  # SHA-256 of the .onnx file
+    source_hash: bytes  # SHA-256 of the ONNX file
     signature: Signature
     assurance: Assurance
     royalty: Wei
+
+    @property
+    def file(self) -> FileName:
+        """The file that is run."""
+        if self.assurance is Assurance.EXACT:
+            return FileName(FileKind.PROGRAM, self.program_root)
+        return self.source
+
+    @property
+    def source(self) -> FileName:
+        """The ONNX file: what a program was lowered from, and what is run of a VANILLA model."""
+        return FileName(FileKind.ONNX, self.source_hash)
 
 
 class Status(IntEnum):

@@ -193,7 +193,7 @@ class Court:
                 name=case.name,
                 version="1",
                 program_root=case.program.root,
-                file_hash=hashlib.sha256(case.onnx).digest(),
+                source_hash=hashlib.sha256(case.onnx).digest(),
                 signature=case.program.signature,
                 assurance=Assurance.EXACT,
                 royalty=Wei(0),

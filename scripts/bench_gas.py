@@ -67,7 +67,7 @@ class Bench:
             name=f"bench-{size}",
             version="1",
             program_root=secrets.token_bytes(32),
-            file_hash=secrets.token_bytes(32),
+            source_hash=secrets.token_bytes(32),
             signature=Signature(tensor, tensor),
             assurance=Assurance.EXACT,
             royalty=Wei(0),

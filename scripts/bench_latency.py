@@ -60,6 +60,7 @@ from oracle.cli.session import Session
 from oracle.config import Settings
 from oracle.errors import ChainError, OracleError
 from oracle.exact.lowering.graph import lower
+from oracle.exact.program_file import pack
 from oracle.samples import Sample
 from oracle.tensor import to_bytes
 from oracle.types import Assurance, Model, ModelId, RequestId, Signature, Status, Wei
@@ -207,14 +208,14 @@ class Market:
         self._decoder = Decoder()
 
     def publish(self, served: Asked) -> ModelId:
-        path = self.session.settings.home / f"{served.name}.onnx"
-        path.write_bytes(served.onnx)
+        path = self.session.settings.home / f"{served.name}.safetensors"
+        path.write_bytes(pack(lower(served.onnx)))
         model = Model(
             publisher=self.user.address,
             name=served.name,
             version="1",
             program_root=served.root,
-            file_hash=sha256(served.onnx).digest(),
+            source_hash=sha256(served.onnx).digest(),
             signature=served.signature,
             assurance=Assurance.EXACT,
             royalty=Wei(0),
@@ -230,7 +231,7 @@ class Market:
             name=name,
             version="1",
             program_root=secrets.token_bytes(32),
-            file_hash=secrets.token_bytes(32),
+            source_hash=secrets.token_bytes(32),
             signature=like.signature,
             assurance=Assurance.EXACT,
             royalty=Wei(0),

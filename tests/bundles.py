@@ -77,7 +77,7 @@ def bundle(is_lie: bool = False, with_file: bool = True, net: Network | None = N
         proposal=Proposal(address("operator"), 0, proposed_at, proposed_at + request.window),
         logs=References(*(Reference(block, bytes([block]) * 32, 0) for block in (1, 2, 3))),
         model=preimage(model),
-        onnx=net.onnx if with_file else None,
+        program=net.file if with_file else None,
         payload=payload,
         output=output,
         recomputed=ours.output,

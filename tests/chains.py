@@ -64,7 +64,7 @@ TIMEOUT = 7200
 DELAY = 1200
 PAYLOAD = bytes(range(1, 9))  # int64[1]
 OUTPUT = bytes.fromhex("3f8000003f000000")  # float32[2]
-URI = "file:///model.onnx"
+URI = "file:///model.safetensors"
 
 NAMES = (
     *("deployer", "publisher", "requester", "operator", "rival"),
@@ -326,7 +326,7 @@ def model(publisher: Address, **changes: Any) -> Model:
         name="doubler",
         version="1",
         program_root=b"\x11" * 32,
-        file_hash=b"\x22" * 32,
+        source_hash=b"\x22" * 32,
         signature=Signature(
             (TensorType("x", DType.INT64, (1,)),), (TensorType("y", DType.FLOAT, (2,)),)
         ),

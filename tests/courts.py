@@ -91,7 +91,7 @@ def terms() -> dict[str, Any]:
     program = engine().runner.program
     return {
         "program_root": program.root,
-        "file_hash": hashlib.sha256(onnx_file()).digest(),
+        "source_hash": hashlib.sha256(onnx_file()).digest(),
         "signature": program.signature,
         "royalty": Wei(0),
     }

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
+from oracle.exact.program_file import pack
 from oracle.exact.run import Runner
 from oracle.tensor import to_bytes
 from oracle.types import Assurance, Signature
@@ -23,12 +24,17 @@ class Network:
     onnx: bytes
 
     @property
-    def file_hash(self) -> bytes:
+    def source_hash(self) -> bytes:
         return hashlib.sha256(self.onnx).digest()
 
     @property
     def program(self) -> Program:
         return _lowered(self.onnx)
+
+    @property
+    def file(self) -> bytes:
+        """The program file."""
+        return pack(self.program, self.source_hash)
 
     @property
     def signature(self) -> Signature:
@@ -39,7 +45,7 @@ class Network:
         """What of a Model is this network's."""
         return {
             "program_root": self.program.root,
-            "file_hash": self.file_hash,
+            "source_hash": self.source_hash,
             "signature": self.signature,
             "assurance": Assurance.EXACT,
         }
@@ -58,8 +64,8 @@ class Network:
         return bytes(output)
 
     def write(self, folder: Path) -> Path:
-        path = folder / f"{self.file_hash.hex()}.onnx"
-        path.write_bytes(self.onnx)
+        path = folder / f"{self.program.root.hex()}.safetensors"
+        path.write_bytes(self.file)
         return path
 
 

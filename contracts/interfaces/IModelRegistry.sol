@@ -45,20 +45,21 @@ interface IModelRegistry {
     }
 
     /// @param programRoot Root of the program's node descriptors and constants; zero for VANILLA.
-    /// @param fileHash SHA-256 of the .onnx file.
+    /// @param sourceHash SHA-256 of the .onnx file: what the program was lowered from, or what is run of VANILLA.
     /// @param royalty Wei to the publisher out of each inference's fee, a whole number of gwei.
     struct Model {
         string name;
         string version;
         bytes32 programRoot;
-        bytes32 fileHash;
+        bytes32 sourceHash;
         Tensor[] inputs;
         Tensor[] outputs;
         Assurance assurance;
         uint256 royalty;
     }
 
-    /// @param uri Where the file may lie; a hint, since the bytes are checked against `fileHash`. May be empty.
+    /// @param uri Where the file may lie; a hint, since what lies there is checked against
+    /// `programRoot`, or against `sourceHash` for VANILLA. May be empty.
     event ModelPublished(ModelId indexed id, address indexed publisher, Model model, string uri);
     event ModelUriAdded(ModelId indexed id, address indexed publisher, string uri);
     /// @param successor The model to use instead; zero where there is none.
@@ -79,8 +80,8 @@ interface IModelRegistry {
     error WrongSuccessor(ModelId id, ModelId successor);
 
     /// @notice Publishes a model. Anyone may; the id holds the caller, so nobody can take another's model's id.
-    /// @dev Not checked: that the file exists, hashes to `fileHash` and lowers to `programRoot`. Whoever runs the model
-    /// checks that; a model that lies about its file can only go unanswered.
+    /// @dev Not checked: that the program exists, and that the file of `sourceHash` lowers to it. Whoever runs the model
+    /// checks the former; a model whose program nobody has can only go unanswered.
     function publish(Model calldata model, string calldata uri) external returns (ModelId id);
 
     /// @notice Adds a place where the file may lie. Only the publisher.

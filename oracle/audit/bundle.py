@@ -19,7 +19,7 @@ from oracle.chain.codec import request_bytes, request_from_bytes
 from oracle.errors import NotABundle
 from oracle.types import Address, ModelId, Proposal, Request, RequestId
 
-FORMAT = "exactum evidence 1"
+FORMAT = "exactum evidence 2"
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
 MAX_BYTES = (2 << 30) - 1  # a longer ZIP file has another format
 
@@ -28,7 +28,7 @@ _LIMITS = {
     MANIFEST: 1 << 16,
     "request.bin": 224,
     "model.abi": 1 << 20,
-    "model.onnx": MAX_BYTES,
+    "model.safetensors": MAX_BYTES,
     "input.bin": 1 << 24,
     "output.bin": 1 << 24,
     "recomputed.bin": 1 << 24,
@@ -36,7 +36,7 @@ _LIMITS = {
     "proof.bin": 4 << 20,
     SUMS: 1 << 12,
 }
-_OPTIONAL = {"model.onnx", "proof.bin"}
+_OPTIONAL = {"model.safetensors", "proof.bin"}
 _END, _FAR_END = b"PK\x05\x06", b"PK\x06\x07"
 _DIRECTORY = 1 << 12  # the most bytes of ZIP's directory
 _DAWN = (1980, 1, 1, 0, 0, 0)  # the first time that ZIP can say
@@ -76,7 +76,7 @@ class Bundle:
     proposal: Proposal
     logs: References
     model: bytes  # preimage of its id
-    onnx: bytes | None
+    program: bytes | None  # its file
     payload: bytes
     output: bytes  # as proposed
     recomputed: bytes
@@ -90,7 +90,7 @@ def pack(bundle: Bundle) -> bytes:
         MANIFEST: _manifest(bundle),
         "request.bin": request_bytes(bundle.request),
         "model.abi": bundle.model,
-        "model.onnx": bundle.onnx,
+        "model.safetensors": bundle.program,
         "input.bin": bundle.payload,
         "output.bin": bundle.output,
         "recomputed.bin": bundle.recomputed,
@@ -230,7 +230,7 @@ def _bundle(fields: Any, contents: Mapping[str, bytes]) -> Bundle:
             _reference(logs["result_proposed"]),
         ),
         model=contents["model.abi"],
-        onnx=contents.get("model.onnx"),
+        program=contents.get("model.safetensors"),
         payload=contents["input.bin"],
         output=contents["output.bin"],
         recomputed=contents["recomputed.bin"],

@@ -1,6 +1,5 @@
 """Verifies a bundle without a node: checks each hash and opening, and runs the model again."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +20,7 @@ from oracle.chain.events import RequestCreated, ResultProposed
 from oracle.chain.node import Chain
 from oracle.errors import ChainError, InferenceFailed, OracleError, WrongEvidence
 from oracle.inference import testimony
+from oracle.inference.certificates import name_of
 from oracle.inference.comparison import Element, first_difference
 from oracle.inference.engine import Testify
 from oracle.inference.executor import Infers, Job
@@ -65,10 +65,10 @@ class Report:
         return next((each for each in order if each in found), Outcome.OK)
 
 
-def verify(bundle: Bundle, onnx: Path | None, executor: Infers) -> Report:
-    """Verifies a bundle. `onnx` is the model's file, which need not come from the bundle."""
+def verify(bundle: Bundle, program: Path | None, executor: Infers) -> Report:
+    """Verifies a bundle. `program` is the model's file, which need not come from the bundle."""
     checks: list[Check] = []
-    subject = _Subject(bundle, onnx, executor)
+    subject = _Subject(bundle, program, executor)
     difference = None
     for about in (subject.ids, subject.payloads, subject.run):
         for name, check in about:
@@ -154,9 +154,9 @@ class _Logs:
 class _Subject:
     """Checks one bundle. Each check gives a detail of what it saw, or raises."""
 
-    def __init__(self, bundle: Bundle, onnx: Path | None, executor: Infers):
+    def __init__(self, bundle: Bundle, program: Path | None, executor: Infers):
         self.bundle = bundle
-        self.onnx = onnx
+        self.program = program
         self.executor = executor
         self.ids = (
             ("request id", self._request_id),
@@ -166,8 +166,8 @@ class _Subject:
         )
         self.payloads = (("proposal", self._proposal), ("output length", self._lengths))
         self.run = (
-            ("model file", self._file),
-            ("program and run", self._run),
+            ("program", self._file),
+            ("run", self._run),
             ("trace root", self._trace_root),
             ("openings", self._openings),
             ("verdict", self._verdict),
@@ -191,9 +191,9 @@ class _Subject:
 
     @cached_property
     def _ran(self) -> Testimony | OracleError:
-        if self.onnx is None:
+        if self.program is None:
             return _Open("The model's file is not in the bundle: give it by --model.")
-        job = Job.of(self.onnx, self.model, self.bundle.payload, Testify(self.bundle.output))
+        job = Job.of(self.program, self.model, self.bundle.payload, Testify(self.bundle.output))
         try:
             return testimony.read_testimony(self.executor.infer(job))
         except OracleError as error:
@@ -274,22 +274,18 @@ class _Subject:
     # The run.
 
     def _file(self) -> str:
-        if self.onnx is None:
+        if self.program is None:
             raise _Open("The model's file is not in the bundle: give it by --model.")
-        with self.onnx.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").digest()
-        _require(actual == self.model.file_hash, f"Its SHA-256 is {actual.hex()}.")
-        return f"SHA-256 {actual.hex()}, as the model's id has it"
+        actual = name_of(self.program)
+        _require(actual == self.model.file, f"It is {actual}.")
+        return f"root 0x{actual.digest.hex()}, as the model's id has it"
 
     def _run(self) -> str:
         _require(
             self.ours.output == self.bundle.recomputed,
             f"The model gives 0x{self.ours.output.hex()} here.",
         )
-        return (
-            f"the file's program has root 0x{self.model.program_root.hex()}, and gives the"
-            " recomputed output"
-        )
+        return "the program gives the recomputed output"
 
     def _trace_root(self) -> str:
         found = self.ours.trace_root

@@ -196,13 +196,13 @@ def commitment(challenger: Address, dispute: bytes, proof: bytes, salt: bytes) -
 
 def model_from_words(publisher: Address, words: Sequence[Any]) -> Model:
     """Reads an `IModelRegistry.Model`, as web3 decodes it."""
-    name, version, program_root, file_hash, inputs, outputs, assurance, royalty = words
+    name, version, program_root, source_hash, inputs, outputs, assurance, royalty = words
     return Model(
         publisher=publisher,
         name=name,
         version=version,
         program_root=program_root,
-        file_hash=file_hash,
+        source_hash=source_hash,
         signature=Signature(tuple(map(_tensor, inputs)), tuple(map(_tensor, outputs))),
         assurance=Assurance(assurance),
         royalty=Wei(royalty),
@@ -214,7 +214,7 @@ def model_words(model: Model) -> tuple[Any, ...]:
         model.name,
         model.version,
         model.program_root,
-        model.file_hash,
+        model.source_hash,
         [(tensor.name, tensor.dtype, tensor.shape) for tensor in model.signature.inputs],
         [(tensor.name, tensor.dtype, tensor.shape) for tensor in model.signature.outputs],
         model.assurance,

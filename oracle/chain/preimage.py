@@ -36,8 +36,8 @@ def model_of(preimage: bytes) -> Model:
     """Reads a model from its preimage. Raises EvidenceError where that is of no model."""
     try:
         publisher, words = decoded(("address", MODEL), preimage)
-        name, version, root, file_hash, inputs, outputs, *rest = words
-        texts = _text(name), _text(version), root, file_hash
+        name, version, root, source_hash, inputs, outputs, *rest = words
+        texts = _text(name), _text(version), root, source_hash
         tensors = [_named(tensor) for tensor in inputs], [_named(tensor) for tensor in outputs]
         return model_from_words(Address(to_checksum_address(publisher)), (*texts, *tensors, *rest))
     except (MalformedData, ValueError, OverflowError) as error:

@@ -19,11 +19,11 @@ from oracle.chain.connection import connect
 from oracle.chain.events import ResultProposed, Where
 from oracle.chain.history import ModelHistory, RequestHistory
 from oracle.cli import show
-from oracle.cli.files import model_files, sha256, write_file
+from oracle.cli.files import check_file, model_files, write_file
 from oracle.cli.session import Session
 from oracle.cli.sweep import UNCHECKED, Limits, mismatch
 from oracle.config import Settings
-from oracle.errors import ConfigError, EvidenceError, NotFound
+from oracle.errors import EvidenceError, NotFound
 from oracle.inference import testimony
 from oracle.inference.engine import Testify
 from oracle.inference.executor import Executor, Job
@@ -62,7 +62,7 @@ def gather(
             _reference(claim.where),
         ),
         model=_preimage(session, model),
-        onnx=path.read_bytes() if with_file else None,
+        program=path.read_bytes() if with_file else None,
         payload=found.created.payload,
         output=claim.output,
         recomputed=ours.output,
@@ -85,11 +85,11 @@ def verify(path: Path, file: Path | None, rpc: str | None, limits: Limits, as_js
     bundle = bundles.read(path)
     looked_up = verification.look_up(bundle, connect(rpc)) if rpc else ()
     with (
-        _model_file(bundle, file) as onnx,
+        _model_file(bundle, file) as program,
         Executor(1, limits.seconds, limits.memory) as executor,
         show.err.status("Running the model…"),
     ):
-        report = verification.verify(bundle, onnx, executor)
+        report = verification.verify(bundle, program, executor)
     report = replace(report, checks=report.checks + looked_up)
     first = report.difference[0] if report.is_wrong and report.difference else None
     if as_json:
@@ -115,15 +115,15 @@ def verify(path: Path, file: Path | None, rpc: str | None, limits: Limits, as_js
 def _model_file(bundle: Bundle, file: Path | None) -> Iterator[Path | None]:
     """Gives the path of the model's file: the bundle's own, the one that is given, or one in the
     cache."""
-    if bundle.onnx is None:
-        needed = preimage.model_of(bundle.model).file_hash
-        if file is not None and sha256(file) != needed:
-            raise ConfigError(f"{file} is not the model's file: that has SHA-256 {needed.hex()}.")
-        yield file or model_files(Settings()).path(needed)
+    if bundle.program is None:
+        model = preimage.model_of(bundle.model)
+        if file is not None:
+            check_file(file, model)
+        yield file or model_files(Settings()).path(model.file)
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(bundle.onnx)
+        path = Path(folder) / "model.safetensors"
+        path.write_bytes(bundle.program)
         yield path
 
 

@@ -1,13 +1,14 @@
 """Model files for a command: from the cache, or from where the chain says they are."""
 
-import hashlib
 from pathlib import Path
 
 from oracle.chain.history import ModelHistory
 from oracle.config import Settings
-from oracle.errors import ConfigError
+from oracle.errors import ConfigError, ModelRefused
 from oracle.inference.cache import Limits
+from oracle.inference.certificates import name_of
 from oracle.inference.files import ModelFiles
+from oracle.types import FileKind, FileName, Model
 
 MAX_MODEL = (2 << 30) - 1  # bytes that a protobuf may have
 
@@ -28,17 +29,36 @@ def model_files(
 
 
 def model_path(found: ModelHistory, file: Path | None, settings: Settings) -> Path:
-    """Gives the path of the model's file, checked against its hash: `file`, or one from the cache
+    """Gives the path of the model's file, checked against its name: `file`, or one from the cache
     or from the model's URIs."""
     if file is None:
-        return model_files(settings).fetch(found.model.file_hash, found.uris)
-    actual = sha256(file)
-    if actual != found.model.file_hash:
-        raise ConfigError(
-            f"{file} is not the model's file: its SHA-256 is {actual.hex()},"
-            f" the model's {found.model.file_hash.hex()}."
-        )
+        return model_files(settings).fetch(found.model.file, found.uris)
+    check_file(file, found.model)
     return file
+
+
+def check_file(file: Path, model: Model) -> None:
+    """Raises ConfigError where a file that somebody gave is not the one that is run."""
+    actual, needed = file_name(file), model.file
+    if actual == needed:
+        return
+    if needed.kind is FileKind.PROGRAM and actual.kind is FileKind.ONNX:
+        of_it = "it was lowered from it" if actual == model.source else "nor of its source"
+        raise ConfigError(
+            f"{file} is an ONNX file, and not the model's program ({of_it}): exactum model lower"
+            " gives the program of an ONNX file."
+        )
+    raise ConfigError(f"{file} is not the model's file: it is {actual}, the model's {needed}.")
+
+
+def file_name(file: Path) -> FileName:
+    """Finds the name of a file that somebody gave. Raises ConfigError where it cannot be read."""
+    try:
+        return name_of(file)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from error
+    except ModelRefused as refused:
+        raise ConfigError(f"{file} is no whole program file: {refused.reasons[0].why}.") from None
 
 
 def read_file(path: Path, most: int = MAX_MODEL) -> bytes:
@@ -63,11 +83,3 @@ def write_file(path: Path, data: bytes) -> None:
         fresh.replace(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def sha256(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").digest()
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from error

@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -19,17 +20,18 @@ from oracle.config import Settings
 from oracle.errors import ConfigError, ModelRefused, Reason
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
-from oracle.exact.program_file import is_program, pack, read
+from oracle.exact.program_file import is_program, pack, read, source_hash
 from oracle.exact.proofs.inspect import Inspection, unprovable
 from oracle.exact.proofs.inspect import inspect as inspect_program
 from oracle.exact.proofs.pursuit import rounds
+from oracle.inference.engine import dims_of
 from oracle.inference.onnxruntime import Native
-from oracle.types import Assurance, Model, ModelId, Wei
+from oracle.types import Address, Assurance, Model, ModelId, Wei
 
 
 @click.group()
 def model() -> None:
-    """Publishes ONNX models and shows those that are published.
+    """Publishes models and shows those that are published.
 
     A model is published once: its id is the hash of everything in it, the file included.
     """
@@ -40,7 +42,10 @@ def model() -> None:
 @click.option("--name", required=True, help="What people call the model.")
 @click.option("--version", required=True, help="Of the model; another version has another id.")
 @click.option(
-    "--uri", type=URI, default="", help="Where the file can be had: https://… or ipfs://…."
+    "--uri",
+    type=URI,
+    default="",
+    help="Where the program file (of vanilla: FILE) can be had: https://… or ipfs://….",
 )
 @click.option(
     "--assurance",
@@ -71,6 +76,12 @@ def model() -> None:
     " that takes more in a transaction, or what takes more demands to prove than the times of"
     " disputes leave room for: else a lie about it may be safe, and workers decline.",
 )
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where to write the program file. [default: FILE with .safetensors for its ending]",
+)
 @on_chain
 @signing
 @json_option
@@ -83,57 +94,107 @@ def publish(
     royalty: Wei,
     dims: Sequence[tuple[str, int]],
     even_if_unprovable: bool,
+    output: Path | None,
     session: Session,
     signer: Signer,
     as_json: bool,
 ) -> None:
-    """Publishes the ONNX model in FILE.
+    """Publishes the model in FILE: an ONNX file, or a program file that was lowered from one.
 
-    The file stays with you: put it where operators can fetch it, and give its URI. Whoever fetches
-    it checks it against the hash in the model's id. A model with an op outside the law is refused,
-    and one with an element whose proof fits in no transaction, for a lie about that would be safe;
-    with every reason at once, and nothing is sent then.
+    What is published, and what workers run, is the program. Of an ONNX file it is written beside
+    it, as exactum model lower does: put that file where operators can fetch it, and give its URI.
+    Whoever fetches it checks it against the root in the model's id. The ONNX file stays with you;
+    its hash is in the id. A model with an op outside the law is refused, and one with an element
+    whose proof fits in no transaction, for a lie about that would be safe; with every reason at
+    once, and nothing is sent then.
 
     \b
-    Example:
+    Examples:
       exactum model publish iris.onnx --name iris --version 1 --dim batch=1 \\
-        --uri https://models.example/iris.onnx --key publisher
+        --uri https://models.example/iris.safetensors --key publisher
+      exactum model publish iris.safetensors --name iris --version 1 --key publisher
     """
-    data = read_file(file)
     if assurance == "exact":
-        with show.err.status("Lowering the model to its program…"):
-            program = lower(data, dict(dims))
-        root, signature, kind = program.root, program.signature, Assurance.EXACT
+        source = _Source.read(file, dims)
+        program = source.program
+        if not any(source.digest):
+            raise ConfigError(
+                f"{file} does not say what it was lowered from: exactum model lower writes that."
+            )
+        what = _model(signer.address, name, version, source, royalty)
+        if not even_if_unprovable:
+            reasons = [*unprovable(program, model_preimage(what)), *_too_late(program, session)]
+            if reasons:
+                raise ModelRefused(reasons)
+        target = source.write(output)
     else:
-        native = Native(data, dict(dims))
-        root, signature, kind = bytes(32), native.signature, Assurance.VANILLA
-    what = Model(
-        publisher=signer.address,
-        name=name,
-        version=version,
-        program_root=root,
-        file_hash=hashlib.sha256(data).digest(),
-        signature=signature,
-        assurance=kind,
-        royalty=royalty,
-    )
-    must_be_provable = assurance == "exact" and not even_if_unprovable
-    if must_be_provable:
-        reasons = [*unprovable(program, model_preimage(what)), *_too_late(program, session)]
-        if reasons:
-            raise ModelRefused(reasons)
+        data = read_file(file)
+        signature = Native(data, dict(dims)).signature
+        digest = hashlib.sha256(data).digest()
+        vanilla = Assurance.VANILLA
+        what = Model(signer.address, name, version, bytes(32), digest, signature, vanilla, royalty)
+        target = file
     receipt = session.transact(signer, session.registry.publish(what, uri))
     model_id = session.registry.id_of(what)
-    model_files(session.settings).add(file)
+    for path in {file, target}:
+        model_files(session.settings).add(path)
     if as_json:
-        show.print_json({"model_id": model_id, "gas_used": receipt.gas_used, "model": what})
+        said = {"model_id": model_id, "gas_used": receipt.gas_used, "model": what}
+        show.print_json(said | {"file": str(target)})
         return
     what_id, gas = show.hex_(model_id), f"{receipt.gas_used:,}"
     show.out.print(show.styled("Published [bold]{}[/], {} gas.", what_id, gas))
-    show.out.print(f"It takes {show.signature(signature.inputs)}")
-    show.out.print(f"and gives {show.signature(signature.outputs)}.")
+    show.out.print(f"It takes {show.signature(what.signature.inputs)}")
+    show.out.print(f"and gives {show.signature(what.signature.outputs)}.")
+    show.out.print(f"Operators run {target}, and check it against the id.")
     if not uri:
-        show.err.print("Operators cannot fetch it yet: exactum model add-uri says where it is.")
+        show.err.print("They cannot fetch it yet: exactum model add-uri says where it is.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A program, and the file that it was read from or lowered from."""
+
+    file: Path
+    program: Program
+    digest: bytes  # SHA-256 of the ONNX file; zeros where a program does not say it
+    is_lowered: bool
+
+    @classmethod
+    def read(cls, file: Path, dims: Sequence[tuple[str, int]]) -> "_Source":
+        """Reads an ONNX file or a program file. Raises ModelRefused."""
+        data = read_file(file)
+        if not is_program(data):
+            with show.err.status("Lowering the model to its program…"):
+                program = lower(data, dict(dims))
+            return cls(file, program, hashlib.sha256(data).digest(), is_lowered=False)
+        if dims:
+            raise ConfigError(f"{file} is a program: its dims are fixed, so --dim says nothing.")
+        return cls(file, read(file), source_hash(file) or bytes(32), is_lowered=True)
+
+    def write(self, target: Path | None) -> Path:
+        """Writes the program file, unless it is one already; gives its path."""
+        if self.is_lowered:
+            return self.file
+        target = target or self.file.with_suffix(".safetensors")
+        if target == self.file:
+            raise ConfigError(f"{target} is the model itself: name another --output.")
+        write_file(target, pack(self.program, self.digest))
+        return target
+
+
+def _model(publisher: Address, name: str, version: str, source: _Source, royalty: Wei) -> Model:
+    program = source.program
+    return Model(
+        publisher,
+        name,
+        version,
+        program.root,
+        source.digest,
+        program.signature,
+        Assurance.EXACT,
+        royalty,
+    )
 
 
 def _too_late(program: Program, session: Session) -> list[Reason]:
@@ -170,28 +231,74 @@ _DIMS = click.option(
 def lower_(file: Path, dims: Sequence[tuple[str, int]], output: Path | None, as_json: bool) -> None:
     """Writes the program that the ONNX model in FILE means, as a file of its own.
 
-    The program root of a model's id is computed from what stands in it, so it certifies itself
-    whoever gave it; docs/exact.md says what that is. Workers still run the ONNX file. No chain and
-    no key is needed.
+    That file is what exactum model publish publishes and what workers run. The program root of a
+    model's id is computed from what stands in it, so it certifies itself whoever gave it;
+    docs/exact.md says what that is. No chain and no key is needed.
 
     \b
     Examples:
       exactum model lower iris.onnx --dim batch=1
       exactum model inspect iris.safetensors
     """
-    data = read_file(file)
-    with show.err.status("Lowering the model to its program…"):
-        program = lower(data, dict(dims))
-    target = output or file.with_suffix(".safetensors")
-    if target == file:
-        raise ConfigError(f"{target} is the model itself: name another --output.")
-    packed = pack(program, hashlib.sha256(data).digest())
-    write_file(target, packed)
+    source = _Source.read(file, dims)
+    if source.is_lowered:
+        raise ConfigError(f"{file} is a program file already.")
+    target = source.write(output)
+    root, size = source.program.root, target.stat().st_size
     if as_json:
-        said = {"file": str(target), "bytes": len(packed), "program_root": program.root}
-        show.print_json(said)
+        show.print_json({"file": str(target), "bytes": size, "program_root": root})
         return
-    show.out.print(f"{target}: {len(packed):,} bytes, program root {show.hex_(program.root)}")
+    show.out.print(f"{target}: {size:,} bytes, program root {show.hex_(root)}")
+
+
+@model.command()
+@click.argument("model_id", type=MODEL, metavar="MODEL")
+@click.option(
+    "--source",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The ONNX file that MODEL is said to be lowered from.",
+)
+@on_chain
+@json_option
+def verify(model_id: ModelId, source: Path, session: Session, as_json: bool) -> None:
+    """Says whether the ONNX file is MODEL's source: whether its hash is the id's, and whether this
+    version of exactum lowers it to MODEL's program.
+
+    The program is what is run and judged. A source that gives another one is no proof that anybody
+    lied: another version may have lowered it. Exits with 1 where one of the two does not hold.
+
+    \b
+    Example:
+      exactum model verify 0x1f… --source iris.onnx
+    """
+    what = session.history.model(model_id).model
+    data = read_file(source)
+    digest = hashlib.sha256(data).digest()
+    root = bytes(32)
+    if what.assurance is Assurance.EXACT:
+        with show.err.status("Lowering the model to its program…"):
+            root = lower(data, dims_of(data, what.signature)).root
+    is_source, is_program_ = digest == what.source_hash, root == what.program_root
+    if as_json:
+        show.print_json(
+            {
+                "model_id": model_id,
+                "source_hash": digest.hex(),
+                "program_root": root,
+                "is_source": is_source,
+                "gives_program": is_program_,
+            }
+        )
+    else:
+        same, other = "as in the id", "[red]not[/] that of the id"
+        rows = {
+            "source SHA-256": f"{digest.hex()}, {same if is_source else other}",
+            "program root": f"{show.hex_(root)}, {same if is_program_ else other}",
+        }
+        show.print_fields(f"{what.name} {what.version}", rows)
+    if not (is_source and is_program_):
+        sys.exit(1)
 
 
 @model.command()
@@ -210,27 +317,22 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], as_json: bool) -> None:
     Example:
       exactum model inspect iris.onnx --dim batch=1
     """
-    data = read_file(file)
-    is_lowered = is_program(data)
     try:
-        program = read(file) if is_lowered else lower(data, dict(dims))
+        source = _Source.read(file, dims)
     except ModelRefused as refused:
         if not as_json:
             raise
         show.print_json({"refused": list(refused.reasons)})
         sys.exit(1)
-    digest = hashlib.sha256(data).digest()
-    signature, exact = program.signature, Assurance.EXACT
+    program = source.program
     # As it would be published, but for its names and its publisher.
-    model = Model(
-        ZERO_ADDRESS, file.stem, "1", program.root, digest, signature, exact, royalty=Wei(0)
-    )
-    source = b"" if is_lowered else data
-    found = inspect_program(source, program, model_preimage(model))
+    model = _model(ZERO_ADDRESS, file.stem, "1", source, Wei(0))
+    data = b"" if source.is_lowered else file.read_bytes()
+    found = inspect_program(data, program, model_preimage(model))
     if as_json:
         show.print_json(
             {
-                "file_hash": digest.hex(),
+                "source_hash": source.digest.hex(),
                 "program_root": program.root,
                 "inputs": list(program.signature.inputs),
                 "outputs": list(program.signature.outputs),
@@ -253,7 +355,7 @@ def add_uri(
     session: Session,
     signer: Signer,
 ) -> None:
-    """Says where MODEL's file can be had as well. Only its publisher may."""
+    """Says where MODEL's program file can be had as well. Only its publisher may."""
     session.transact(signer, session.registry.add_uri(model_id, uri))
     show.out.print("Added.")
 
@@ -295,7 +397,7 @@ def show_(model_id: ModelId, session: Session, as_json: bool) -> None:
         "outputs": show.signature(what.signature.outputs),
         "assurance": what.assurance.name,
         "program root": show.hex_(what.program_root),
-        "file SHA-256": what.file_hash.hex(),
+        "source SHA-256": what.source_hash.hex(),
         "royalty": show.ether(what.royalty),
         "URIs": show.lines(found.uris or ["none"]),
         "published": f"block {where.block}, {show.when(where.time)}",
@@ -334,9 +436,16 @@ def list_(session: Session, as_json: bool) -> None:
 @model.command(name="add-file")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def add_file(file: Path) -> None:
-    """Puts FILE into the local cache, where worker and audit look before they fetch."""
-    digest = model_files(Settings()).add(file)
-    show.out.print(f"Kept {digest.hex()}.")
+    """Puts FILE into the local cache, where worker and audit look before they fetch.
+
+    FILE is a program file, or the ONNX file that one was lowered from: a worker that has it asks
+    onnxruntime for a second opinion on each of its own results.
+    """
+    try:
+        name = model_files(Settings()).add(file)
+    except ModelRefused as refused:
+        raise ConfigError(f"{file} is no whole program file: {refused.reasons[0].why}.") from None
+    show.out.print(f"Kept {name}.")
 
 
 def _print_inspection(file: Path, program: Program, found: Inspection) -> None:

@@ -15,7 +15,7 @@ from oracle.audit.auditor import Auditor, Equal, Row, Scope, Unchecked, Verdict,
 from oracle.chain.archive import Archive
 from oracle.chain.history import ModelHistory
 from oracle.cli import show
-from oracle.cli.files import model_files, sha256
+from oracle.cli.files import file_name, model_files
 from oracle.cli.session import Session
 from oracle.errors import ConfigError
 from oracle.inference.comparison import Element
@@ -86,11 +86,11 @@ def scope(
 def _fetching(
     session: Session, files: Sequence[Path], allow_local: bool
 ) -> Callable[[ModelHistory], Path]:
-    given = {sha256(path): path for path in files}
+    given = {file_name(path): path for path in files}
     cache = model_files(session.settings, allow_local)
 
     def fetch(found: ModelHistory) -> Path:
-        return given.get(found.model.file_hash) or cache.fetch(found.model.file_hash, found.uris)
+        return given.get(found.model.file) or cache.fetch(found.model.file, found.uris)
 
     return fetch
 

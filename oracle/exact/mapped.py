@@ -58,8 +58,8 @@ class Mapped:
 
     def tensor(self, name: str) -> Stored:
         """Gives a tensor without reading it. Raises Malformed where there is none."""
-        found = self._header.get(name)
         try:
+            found = self._header[name]
             begin, end = found["data_offsets"]
             itemsize = _SIZES[found["dtype"]]
             is_inside = 0 <= begin <= end <= self._size - self._first

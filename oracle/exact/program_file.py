@@ -5,10 +5,10 @@ It is a safetensors file. Its tensors:
     records             bytes: the header's record and the nodes' in order, one behind the other
     constant.<root>     what lies under that root, in hex
 
-Nothing else in it binds anything, neither the shapes of constants nor their dtypes, of which only
-the size of an element counts: a root is over the same elements big-endian. One string of its metadata, `exactum`, is JSON of what people
-read: the names of nodes, inputs and outputs, a classifier's labels, and the SHA-256 of the file
-that the program was lowered from.
+Nothing else in it binds anything: neither the shapes of constants nor their dtypes, of which only
+the size of an element counts, since a root is over the same elements big-endian. One string of its
+metadata, `exactum`, is JSON of what people read: the names of nodes, inputs and outputs, a
+classifier's labels, and the SHA-256 of the file that the program was lowered from.
 
 Whoever reads one computes the root from the records, and the roots of constants from what lies
 there, so the file may come from anybody. It is read as the referee reads proofs: records and
@@ -89,15 +89,27 @@ def is_program(start: bytes) -> bool:
 
 
 def read(path: Path, limits: Limits | None = None) -> Program:
-    """Reads a program file. Raises ModelRefused where it holds no program of this law."""
+    """Reads a program file. Raises ModelRefused where it holds no program of this law, and
+    OSError."""
     with _refusing(path) as file:
         return _Reading(file, limits or Limits()).program()
+
+
+def source_hash(path: Path) -> bytes | None:
+    """Gives the SHA-256 of what the program is said to be lowered from, where that is said."""
+    with _refusing(path) as file:
+        text = _names(file).get("source")
+    try:
+        digest = bytes.fromhex(text) if isinstance(text, str) else b""
+    except ValueError:
+        return None
+    return digest if len(digest) == 32 else None
 
 
 def certify(path: Path) -> bytes:
     """Gives the root of the program that stands in the file, with every constant that its records
     name. It looks no further: nobody but a process that may die of it reads the program. Raises
-    ModelRefused where there is none."""
+    ModelRefused where there is none, and OSError."""
     limits, hashed = Limits(), 0
     known: set[tuple[bytes, int]] = set()
     with _refusing(path) as file:
@@ -118,7 +130,7 @@ def certify(path: Path) -> bytes:
 def _refusing(path: Path) -> Iterator[Mapped]:
     try:
         yield Mapped(path)
-    except (Malformed, OSError) as error:
+    except Malformed as error:
         raise _refused(f"it is no safetensors file that can be read: {error}") from None
     except (_Wrong, OverLimit) as error:
         raise _refused(str(error)) from None
@@ -155,7 +167,7 @@ class _Reading:
             self._limits.check_type(type_)
         if len(records) != header.nodes + 1:
             raise _Wrong(f"its header tells of {header.nodes} nodes; there are {len(records) - 1}")
-        names = self._names()
+        names = _names(self._file)
         nodes: list[Node] = []
         for index, record in enumerate(records[1:]):
             with _about(index):
@@ -253,18 +265,6 @@ class _Reading:
         constant = Constant(array, type_, stored if is_odd else None)
         _check_root(constant.stored, root)
         return constant
-
-    def _names(self) -> Mapping[str, Any]:
-        """Reads what people read, where it can be read."""
-        metadata = self._file.metadata
-        text = metadata.get(_NAMES) if isinstance(metadata, dict) else None
-        if not isinstance(text, str) or len(text) > MAX_NAMES:
-            return {}
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
 
 
 # RECORDS
@@ -463,6 +463,19 @@ def _keep_longest(tensors: dict[str, Array], name: str, stored: Array) -> None:
 
 
 # WHAT PEOPLE READ
+
+
+def _names(file: Mapped) -> Mapping[str, Any]:
+    """Reads what people read, where it can be read."""
+    metadata = file.metadata
+    text = metadata.get(_NAMES) if isinstance(metadata, dict) else None
+    if not isinstance(text, str) or len(text) > MAX_NAMES:
+        return {}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _signature(header: _Header, names: Mapping[str, Any]) -> Signature:

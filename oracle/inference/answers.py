@@ -11,7 +11,7 @@ from oracle.inference.engine import Infer, Open, Task
 from oracle.inference.executor import Ran
 from oracle.inference.fetches import Fetches
 from oracle.inference.files import ModelFiles
-from oracle.types import Model
+from oracle.types import Assurance, FileName, Model
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class Inference(Protocol):
         self, model: Model, uris: Callable[[], Sequence[str]], is_urgent: bool = False, /
     ) -> bool: ...
 
-    def keep(self, files: Set[bytes], /) -> None: ...
+    def keep(self, files: Set[FileName], /) -> None: ...
 
     def submit(
         self, model: Model, uris: Sequence[str], payload: bytes, most: float, /
@@ -35,9 +35,12 @@ class Inference(Protocol):
 
 
 class Runs(Protocol):
-    """What runs a model whose file is here, while its caller waits; `Opinions`."""
+    """What runs a model whose file is here, while its caller waits; `Opinions`. The last argument
+    is what the program was lowered from, where somebody put that here."""
 
-    def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran: ...
+    def run(
+        self, path: Path, model: Model, payload: bytes, task: Task, source: Path | None, /
+    ) -> Ran: ...
 
     def close(self) -> None: ...
 
@@ -75,7 +78,7 @@ class Answers:
         is being fetched, because nothing waits here."""
         return self._begin(self._answer, model, uris, payload, task)
 
-    def keep(self, files: Set[bytes]) -> None:
+    def keep(self, files: Set[FileName]) -> None:
         """Evicts none of these model files until the next call, nor after a restart."""
         self._files.keep(files)
 
@@ -101,8 +104,11 @@ class Answers:
 
     def _run(self, fetches: Fetches, model: Model, payload: bytes, task: Task) -> Ran:
         fetches.check(model)
-        with self._files.held(model.file_hash) as path:
-            return self._runs.run(path, model, payload, task)
+        with self._files.held(model.file) as path:
+            is_exact = model.assurance is Assurance.EXACT
+            # Nobody fetches it, so it is the operator's own, and is not evicted meanwhile.
+            source = self._files.path(model.source) if is_exact else None
+            return self._runs.run(path, model, payload, task, source)
 
     def close(self) -> None:
         for fetches in (self._fetches, self._urgent_fetches):

@@ -1,17 +1,16 @@
-"""A folder of files named by their SHA-256: bounded in bytes, and shared by processes.
+"""A folder of files, each named by what certifies it: bounded in bytes, and shared by processes.
 
-<hash>.onnx           the operator's own: added by a command, counted, never evicted
-fetched/<hash>.onnx   from a URI, evicted when room is needed, the least recently used first
-fetched/.….part       a file in the making, which its writer holds locked
-kept/<who>/<hash>     says that a program still needs the file, which is then not evicted
-.lock                 held while room is made, so that two processes never count the same bytes
+<name>            the operator's own: added by a command, counted, never evicted
+fetched/<name>    from a URI, evicted when room is needed, the least recently used first
+fetched/.….part   a file in the making, which its writer holds locked
+kept/<who>/<name> says that a program still needs the file, which is then not evicted
+.lock             held while room is made, so that two processes never count the same bytes
 
 What the folder holds is counted anew each time from the files themselves: a count that is kept
 beside them would be wrong after the first process that is killed.
 """
 
 import fcntl
-import hashlib
 import os
 import shutil
 import tempfile
@@ -23,12 +22,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oracle.errors import CacheFull, ModelUnavailable
+from oracle.inference.certificates import is_certified
+from oracle.types import FileKind, FileName
 
 STEP = 4 << 20  # bytes by which a file in the making grows
 RESERVE = 1 << 30  # bytes of the disk that are left to others, the state above all
 HOUR = 3600.0  # seconds that the time of a file's last use may be behind
 
-_SUFFIX, _PART = ".onnx", ".part"
+_SUFFIXES, _PART = tuple(f".{kind}" for kind in FileKind), ".part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +54,18 @@ class Cache:
         # But a few servers that send large ones slowly must keep no small file from being fetched.
         self._small = limits.total // 256
         self._checked: dict[Path, tuple[int, ...]] = {}  # files as they were when hashed
-        self._last_kept: Set[bytes] | None = None
+        self._last_kept: Set[FileName] | None = None
 
-    def has(self, file_hash: bytes) -> bool:
+    def has(self, name: FileName) -> bool:
         """Says whether there is a file of that name. It does not check the file, so it costs
         nothing."""
-        return any(path.exists() for path in self._places(file_hash))
+        return any(path.exists() for path in self._places(name))
 
-    def path(self, file_hash: bytes) -> Path | None:
+    def path(self, name: FileName) -> Path | None:
         """Finds the file, if it is here. A file whose bytes changed is removed."""
-        for path in self._places(file_hash):
+        for path in self._places(name):
             try:
-                if self._is_whole(path, file_hash):
+                if self._is_whole(path, name):
                     return path
                 path.unlink(missing_ok=True)
             except FileNotFoundError:
@@ -72,15 +73,13 @@ class Cache:
         return None
 
     @contextmanager
-    def held(self, file_hash: bytes) -> Iterator[Path]:
+    def held(self, name: FileName) -> Iterator[Path]:
         """Gives the path of the file and keeps it from being evicted until the block ends. Raises
         ModelUnavailable where the file is not here, or no longer; it can be fetched again."""
-        path = self.path(file_hash)
+        path = self.path(name)
         file = None if path is None else _opened(path)
         if path is None or file is None:
-            raise ModelUnavailable(
-                f"The model file {file_hash.hex()} is no longer in {self._root}."
-            )
+            raise ModelUnavailable(f"The model file {name} is no longer in {self._root}.")
         with file:
             self._note_use(path, file)
             yield path
@@ -101,18 +100,18 @@ class Cache:
         finally:
             part.unlink(missing_ok=True)
 
-    def keep(self, hashes: Set[bytes]) -> None:
+    def keep(self, files: Set[FileName]) -> None:
         """Evicts none of these files from now on, nor after a restart, until the next call."""
-        if hashes == self._last_kept:
+        if files == self._last_kept:
             return
         self._mine.mkdir(parents=True, exist_ok=True)
-        names = {each.hex() for each in hashes}
+        names = {str(each) for each in files}
         for path in self._mine.iterdir():
             if path.name not in names:
                 path.unlink(missing_ok=True)
         for name in names:
             (self._mine / name).touch()
-        self._last_kept = frozenset(hashes)
+        self._last_kept = frozenset(files)
 
     def clean(self) -> None:
         """Removes what killed processes left half-written."""
@@ -132,9 +131,9 @@ class Cache:
             os.ftruncate(file.fileno(), size)  # others count these bytes from now on
             return size
 
-    def admit(self, part: Path, file_hash: bytes, is_own: bool) -> Path:
+    def admit(self, part: Path, name: FileName, is_own: bool) -> Path:
         """Gives a finished file its name."""
-        own, fetched = self._places(file_hash)
+        own, fetched = self._places(name)
         path = own if is_own else fetched
         with self._locked():
             os.replace(part, path)
@@ -145,19 +144,17 @@ class Cache:
 
     # Inside.
 
-    def _places(self, file_hash: bytes) -> tuple[Path, Path]:
-        name = file_hash.hex() + _SUFFIX
-        return self._root / name, self._fetched / name
+    def _places(self, name: FileName) -> tuple[Path, Path]:
+        return self._root / str(name), self._fetched / str(name)
 
-    def _is_whole(self, path: Path, file_hash: bytes) -> bool:
+    def _is_whole(self, path: Path, name: FileName) -> bool:
         # The kernel sets ctime, so an unchanged one means unchanged bytes. Whoever loads the file
         # hashes what it read all the same.
         seen = _identity(path.stat())
         if self._checked.get(path) == seen:
             return True
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").digest() != file_hash:
-                return False
+        if not is_certified(path, name):
+            return False
         self._checked[path] = seen
         return True
 
@@ -192,7 +189,7 @@ class Cache:
         for path in sorted(fetched, key=_last_use):
             if self._fits(total, free - needed):
                 return
-            if path.stem not in kept and _evict(path):
+            if path.name not in kept and _evict(path):
                 total -= fetched[path]
                 free = shutil.disk_usage(self._root).free
         if total > self._limits.total:
@@ -214,20 +211,19 @@ class Cache:
 
 
 class Incoming:
-    """A file in the making: hashed while it is written, and never larger than there is room for."""
+    """A file in the making, never larger than there is room for."""
 
     def __init__(self, cache: Cache, file: BinaryIO, part: Path, is_own: bool):
         self._cache = cache
         self._file = file
         self._part = part
         self._is_own = is_own
-        self._hash = hashlib.sha256()
         self._room = 0
         self.size = 0
 
     def restart(self) -> None:
         """Forgets what was written: the next source begins."""
-        self._hash, self.size = hashlib.sha256(), 0
+        self.size = 0
         self._file.seek(0)
 
     def write(self, chunk: bytes) -> None:
@@ -235,19 +231,19 @@ class Incoming:
         self.size += len(chunk)
         if self.size > self._room and not self._is_own:
             self._room = self._cache.grow(self._file, max(STEP, self.size - self._room))
-        self._hash.update(chunk)
         self._file.write(chunk)
 
-    @property
-    def hash(self) -> bytes:
-        return self._hash.digest()
-
-    def finish(self) -> Path:
-        """Keeps the file, on the disk for good, under the name of its hash."""
+    def written(self) -> Path:
+        """Gives the path of what was written, to be looked at."""
         self._file.flush()
         os.ftruncate(self._file.fileno(), self.size)
+        self._room = self.size
+        return self._part
+
+    def finish(self, name: FileName) -> Path:
+        """Keeps the file, on the disk for good, under the name that it was found to have."""
         os.fsync(self._file.fileno())
-        return self._cache.admit(self._part, self.hash, self._is_own)
+        return self._cache.admit(self._part, name, self._is_own)
 
 
 def _opened(path: Path) -> BinaryIO | None:
@@ -276,7 +272,7 @@ def _evict(path: Path) -> bool:
     return True
 
 
-def _sizes(folder: Path, suffix: str = _SUFFIX) -> dict[Path, int]:
+def _sizes(folder: Path, suffix: str | tuple[str, ...] = _SUFFIXES) -> dict[Path, int]:
     found = {}
     for entry in os.scandir(folder):
         if entry.name.endswith(suffix):

@@ -20,6 +20,7 @@ from oracle.errors import (
     ModelUnavailable,
     RunsDiffer,
 )
+from oracle.exact import program_file
 from oracle.exact.lowering.graph import gives_text, lower, real_inputs, symbols
 from oracle.exact.program import Program
 from oracle.exact.proofs import pursuit, sample
@@ -32,7 +33,7 @@ from oracle.exact.run import Runner
 from oracle.inference import findings, testimony
 from oracle.inference.findings import MAX_FINDING, Finding
 from oracle.tensor import decode, encode
-from oracle.types import Assurance, DType, Part, Signature, TensorType
+from oracle.types import Assurance, DType, FileName, Part, Signature, TensorType
 
 MAX_REASON = 1000  # bytes: of what a child says in words
 
@@ -44,7 +45,7 @@ class ModelIdentity(Protocol):
     """What of a model's id decides its results. A Model has it, and so has a Job."""
 
     @property
-    def file_hash(self) -> bytes: ...
+    def file(self) -> FileName: ...
     @property
     def program_root(self) -> bytes: ...
     @property
@@ -135,10 +136,11 @@ Task = Infer | Advise | Appraise | Sample | Testify | Price | Open | Pursue
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do about one inference: a model's file and terms, and the input."""
+    """Something to do about one inference: a model's file and terms, and the input. To advise, the
+    file is the model's source."""
 
     path: Path
-    file_hash: bytes
+    file: FileName
     program_root: bytes  # 32 zero bytes for VANILLA
     signature: Signature
     assurance: Assurance
@@ -150,7 +152,7 @@ class Job:
         """Makes a job about a model whose file is at `path`."""
         return cls(
             path=path,
-            file_hash=model.file_hash,
+            file=model.file,
             program_root=model.program_root,
             signature=model.signature,
             assurance=model.assurance,
@@ -281,34 +283,39 @@ class Adviser(Protocol):
         ...
 
 
-def load_engine(data: bytes, model: ModelIdentity) -> Engine:
-    """Loads the engine of `model`, whose file is `data`. Raises ModelMismatch where they do not
+def load_engine(path: Path, model: ModelIdentity) -> Engine:
+    """Loads the engine of `model`, whose file is at `path`. Raises ModelMismatch where they do not
     belong together, and ModelRefused. A hostile VANILLA model can kill the process."""
     began = time.monotonic()
-    dims = _checked_dims(data, model)
     if model.assurance is Assurance.VANILLA:
         # Of no use to an exact model: neither its memory nor its faults.
         from oracle.inference.onnxruntime import Native
 
-        native = Native(data, dims)
+        data = _onnx(path, model)
+        native = Native(data, dims_of(data, model.signature))
         _check_signature(native.signature, model.signature)
         return native
     merkle.load()  # a trace needs it, so a run that has no room for it must fail too
-    program = lower(data, dims)
-    _check_signature(program.signature, model.signature)
+    try:
+        program = program_file.read(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if program.root != model.program_root:
         raise ModelMismatch(
             f"The file's program has root 0x{program.root.hex()}; the model's id says"
             f" 0x{model.program_root.hex()}."
         )
+    _check_signature(program.signature, model.signature)
     return Exact(Runner(program), loading=time.monotonic() - began)
 
 
-def load_adviser(data: bytes, model: ModelIdentity) -> Adviser:
-    """Loads the second opinion on an EXACT model. A hostile one can kill the process."""
+def load_adviser(path: Path, model: ModelIdentity) -> Adviser:
+    """Loads the second opinion on an EXACT model, whose source is at `path`. A hostile one can kill
+    the process."""
     from oracle.inference.onnxruntime import SecondOpinion
 
-    dims = _checked_dims(data, model)
+    data = _onnx(path, model)
+    dims = dims_of(data, model.signature)
     labels = lower(data, dims).labels if gives_text(data) else ()
     try:
         return SecondOpinion(data, model.signature, dims, labels)
@@ -347,14 +354,22 @@ def dims_of(data: bytes, signature: Signature) -> dict[str, int]:
     }
 
 
-def _checked_dims(data: bytes, model: ModelIdentity) -> dict[str, int]:
-    file_hash = hashlib.sha256(data).digest()
-    if file_hash != model.file_hash:
+def _onnx(path: Path, model: ModelIdentity) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    digest = hashlib.sha256(data).digest()
+    if digest != model.file.digest:
         raise ModelMismatch(
-            f"The model's file has SHA-256 {file_hash.hex()}; the model's id says"
-            f" {model.file_hash.hex()}."
+            f"The model's file has SHA-256 {digest.hex()}; the model's id says"
+            f" {model.file.digest.hex()}."
         )
-    return dims_of(data, model.signature)
+    return data
+
+
+def _unreadable(path: Path, error: OSError) -> ModelUnavailable:
+    return ModelUnavailable(f"The model's file {path} cannot be read: {error}.")
 
 
 def do(loaded: Engine | Adviser, job: Job) -> bytes:
@@ -379,20 +394,13 @@ class Engines:
     def of(self, job: Job) -> Engine | Adviser:
         """Gives what the job needs, loaded anew where it is not kept. Raises as loading does."""
         load = load_adviser if isinstance(job.task, Advise) else load_engine
-        key = (load, job.file_hash, job.program_root, job.signature, job.assurance)
+        key = (load, job.file, job.program_root, job.signature, job.assurance)
         if key not in self._loaded:
-            self._loaded[key] = load(_read(job.path), job)
+            self._loaded[key] = load(job.path, job)
             if len(self._loaded) > self._keep:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(key)
         return self._loaded[key]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelUnavailable(f"The model's file {path} cannot be read: {error}.") from error
 
 
 def _check_signature(actual: Signature, needed: Signature) -> None:

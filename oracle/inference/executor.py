@@ -20,6 +20,7 @@ from typing import IO, Protocol
 from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.inference.child import Outcome, unpacked
 from oracle.inference.engine import Job, Open
+from oracle.types import FileName
 from oracle.visible import visible
 
 __all__ = ["Executor", "Infers", "Job"]
@@ -176,7 +177,7 @@ class Executor:
                 self._changed.notify_all()  # who waited for this one may be next
             self._fail_if_closed()
             idle = [child for child in self._idle if child.pid != apart_from] or self._idle
-            child = next((each for each in idle if job.file_hash in each.models), idle[-1])
+            child = next((each for each in idle if job.file in each.models), idle[-1])
             self._idle.remove(child)
         return self._replaced(child) if child.pid == apart_from else child
 
@@ -212,7 +213,7 @@ class _Child:
     """A child process, seen from the parent. `models` are the files that it has met."""
 
     def __init__(self, memory_limit: int, keep: int):
-        self.models: set[bytes] = set()
+        self.models: set[FileName] = set()
         self.has_answered = False
         self.is_lost = False
         self._is_ready = False
@@ -246,7 +247,7 @@ class _Child:
             self._jobs.send(job)
         except OSError:
             raise self._lost(self._ending(), has_begun=False) from None
-        self.models.add(job.file_hash)
+        self.models.add(job.file)
         outcome, data, seconds = self._answer(max(job.longest, MAX_ERROR), limits)
         match outcome:
             case Outcome.OUTPUT if job.fits(len(data)):

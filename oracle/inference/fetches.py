@@ -8,12 +8,12 @@ from pathlib import Path
 from threading import Lock
 
 from oracle.inference.files import ModelFiles
-from oracle.types import Address, Model
+from oracle.types import Address, FileName, Model
 
 RETRY = 10.0  # seconds for which a failure answers for its file
 
 
-Wanted = tuple[bytes, Address]
+Wanted = tuple[FileName, Address]
 """A file, and the publisher whose URIs are asked for it: anybody may publish the file of another's
 model under a server that never answers, and keeps nobody waiting but those who want his."""
 
@@ -34,9 +34,9 @@ class Fetches:
     def ready(self, model: Model, uris: Callable[[], Sequence[str]]) -> bool:
         """Says whether there is nothing to wait for, because the file is here or cannot be had.
         Otherwise it begins to fetch the file, if it is its turn."""
-        wanted = model.file_hash, model.publisher
+        wanted = model.file, model.publisher
         with self._lock:
-            if self._files.has(model.file_hash):
+            if self._files.has(model.file):
                 return True
             if wanted in self._running:
                 return False
@@ -45,15 +45,15 @@ class Fetches:
             if not self._has_place(model.publisher):
                 return False
             self._running.add(wanted)
-        future = self._threads.submit(self._files.fetch, model.file_hash, uris())
+        future = self._threads.submit(self._files.fetch, model.file, uris())
         future.add_done_callback(lambda done: self._end(wanted, done))
         return False
 
     def check(self, model: Model) -> None:
         """Raises what the last fetch of the file failed with, where there is no file for that."""
-        wanted = model.file_hash, model.publisher
+        wanted = model.file, model.publisher
         with self._lock:
-            failure = None if self._files.has(model.file_hash) else self._failure(wanted)
+            failure = None if self._files.has(model.file) else self._failure(wanted)
         if failure is not None:
             raise failure
 

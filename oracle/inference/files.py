@@ -1,4 +1,4 @@
-"""Model files by hash: fetched from URIs that strangers chose, checked, kept."""
+"""Model files by name: fetched from URIs that strangers chose, checked, kept."""
 
 import time
 from collections.abc import Sequence, Set
@@ -7,13 +7,15 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from oracle.errors import ConfigError, ModelMismatch, ModelUnavailable
+from oracle.errors import ConfigError, ModelMismatch, ModelRefused, ModelUnavailable
 from oracle.inference.cache import Cache, Incoming, Limits
+from oracle.inference.certificates import name_of
 from oracle.inference.sources import CHUNK, PATIENCE, Sources, Unreadable, masked
+from oracle.types import FileKind, FileName
 
 
 class ModelFiles:
-    """Model files, each by its SHA-256, in a folder that other programs may share.
+    """Model files, each by what certifies it, in a folder that other programs may share.
 
     `timeout` is for all URIs of a file together, for a publisher may name any number of slow ones;
     a server that sends next to nothing for `patience` seconds is given up before. `keeper` is in
@@ -40,8 +42,9 @@ class ModelFiles:
         with suppress(OSError):  # of a folder that cannot be used, a fetch tells
             self._cache.clean()
 
-    def add(self, file: Path | bytes) -> bytes:
-        """Keeps a file of the operator's own, which is never evicted; gives its hash."""
+    def add(self, file: Path | bytes) -> FileName:
+        """Keeps a file of the operator's own, which is never evicted; gives its name. Raises
+        ModelRefused where it is a program file that lacks a part."""
         try:
             with self._cache.incoming(is_own=True) as incoming:
                 if isinstance(file, bytes):
@@ -50,44 +53,45 @@ class ModelFiles:
                     with file.open("rb") as opened:
                         while chunk := opened.read(CHUNK):
                             incoming.write(chunk)
-                incoming.finish()
-                return incoming.hash
+                name = name_of(incoming.written())
+                incoming.finish(name)
+                return name
         except OSError as error:
             raise ConfigError(f"The file cannot be kept in {self._root}: {error}.") from error
 
-    def has(self, file_hash: bytes) -> bool:
+    def has(self, name: FileName) -> bool:
         """Says whether there is a file of that name. It does not check the file, so it costs
         nothing."""
-        return self._cache.has(file_hash)
+        return self._cache.has(name)
 
-    def path(self, file_hash: bytes) -> Path | None:
+    def path(self, name: FileName) -> Path | None:
         """Finds the file, if it is here. A file whose bytes changed is removed."""
-        return self._cache.path(file_hash)
+        return self._cache.path(name)
 
-    def held(self, file_hash: bytes) -> AbstractContextManager[Path]:
+    def held(self, name: FileName) -> AbstractContextManager[Path]:
         """Gives the path of the file and keeps it from being evicted until the block ends. Raises
         ModelUnavailable."""
-        return self._cache.held(file_hash)
+        return self._cache.held(name)
 
-    def keep(self, hashes: Set[bytes]) -> None:
+    def keep(self, files: Set[FileName]) -> None:
         """Says which fetched files are needed until the next call, and after a restart too."""
-        self._cache.keep(hashes)
+        self._cache.keep(files)
 
-    def fetch(self, file_hash: bytes, uris: Sequence[str]) -> Path:
+    def fetch(self, name: FileName, uris: Sequence[str]) -> Path:
         """Fetches the file from the first URI that gives it, unless it is here, and gives its path.
 
         Raises ModelMismatch if every URI gives other bytes, CacheFull if there is no room, else
         ModelUnavailable with the reason of each.
         """
         with self._guard:
-            turn = self._fetching.setdefault((file_hash, tuple(uris)), _Turn())
+            turn = self._fetching.setdefault((name, tuple(uris)), _Turn())
         with turn.lock:
             try:
-                return self._cache.path(file_hash) or self._fetch(file_hash, uris)
+                return self._cache.path(name) or self._fetch(name, uris)
             except OSError as error:
                 raise ModelUnavailable(f"{self._root} cannot be used: {error}.") from error
 
-    def _fetch(self, file_hash: bytes, uris: Sequence[str]) -> Path:
+    def _fetch(self, name: FileName, uris: Sequence[str]) -> Path:
         failures: list[str] = []
         wrong: set[str] = set()
         end = time.monotonic() + self._timeout
@@ -98,22 +102,42 @@ class ModelFiles:
                 except Unreadable as error:
                     failures.append(f"{masked(uri)}: {error}")
                     continue
-                if incoming.hash == file_hash:
-                    return incoming.finish()
-                failures.append(f"{masked(uri)}: its bytes have SHA-256 {incoming.hash.hex()}")
+                other = _other(incoming.written(), name)
+                if other is None:
+                    return incoming.finish(name)
+                failures.append(f"{masked(uri)}: {other}")
                 wrong.add(uri)
-        name = f"the model file with SHA-256 {file_hash.hex()}"
         if not failures:
-            raise ModelUnavailable(f"There is no URI for {name}.")
+            raise ModelUnavailable(f"There is no URI for {_called(name)}.")
         kind = ModelMismatch if wrong == set(uris) else ModelUnavailable
-        raise kind(f"No URI gave {name}: {'; '.join(failures)}.")
+        raise kind(f"No URI gave {_called(name)}: {'; '.join(failures)}.")
 
     def _read(self, uri: str, incoming: Incoming, limit: float) -> None:
         incoming.restart()
         self._sources.read(uri, incoming.write, limit)
 
 
-_Wanted = tuple[bytes, tuple[str, ...]]
+def _called(name: FileName) -> str:
+    if name.kind is FileKind.PROGRAM:
+        return f"the program file of root 0x{name.digest.hex()}"
+    return f"the model file with SHA-256 {name.digest.hex()}"
+
+
+def _other(path: Path, wanted: FileName) -> str | None:
+    """Says what a file is that is not the one that is wanted."""
+    try:
+        found = name_of(path)
+    except ModelRefused as refused:
+        return refused.reasons[0].why
+    if found == wanted:
+        return None
+    if found.kind is FileKind.PROGRAM:
+        return f"it is the program file of root 0x{found.digest.hex()}"
+    what = "it is no program file" if wanted.kind is FileKind.PROGRAM else "it is another file"
+    return f"{what}: its SHA-256 is {found.digest.hex()}"
+
+
+_Wanted = tuple[FileName, tuple[str, ...]]
 """A file, and where from: whoever knows of other servers does not wait for these."""
 
 

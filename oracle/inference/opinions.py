@@ -28,7 +28,7 @@ from oracle.inference import findings
 from oracle.inference.engine import Advise, Appraise, Infer, Price, Pursue, Sample, Task
 from oracle.inference.executor import Executor, Job, Ran
 from oracle.inference.findings import Finding
-from oracle.types import Assurance, Model
+from oracle.types import Assurance, FileName, Model
 
 log = structlog.get_logger()
 
@@ -46,8 +46,9 @@ class Opinions:
     """Runs models in child processes, so a bad one costs the child.
 
     With an `adviser`, which runs onnxruntime in processes of its own, every exact output is held
-    against its opinion. Where it has none (it cannot load the model, died of it, was too slow), a
-    sample by the plain rules stands in: nobody may keep us from answering by what kills it.
+    against its opinion, where the model's source is here. Where it has none (it cannot load the
+    model, died of it, was too slow), a sample by the plain rules stands in: nobody may keep us from
+    answering by what kills it.
 
     With `rounds`, the demands that fit one after another, each model is appraised: a result of one
     about which a lie could not be proven is not answered for, and pursued as far as it goes."""
@@ -65,10 +66,10 @@ class Opinions:
         # By program and id: why a lie could not be proven, and until when that holds.
         self._flaws: OrderedDict[tuple[bytes, bytes], tuple[str, float]] = OrderedDict()
         self._clock = clock
-        self._quiet: OrderedDict[bytes, float] = OrderedDict()  # by file: until when
+        self._quiet: OrderedDict[FileName, float] = OrderedDict()  # by file: until when
         self._lock = Lock()
 
-    def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
+    def run(self, path: Path, model: Model, payload: bytes, task: Task, source: Path | None) -> Ran:
         """Does what the task asks for. Raises a ModelError, a PayloadError, SecondOpinionDiffers or
         RunsDiffer."""
         job = Job.of(path, model, payload, task)
@@ -81,7 +82,8 @@ class Opinions:
                     raise NotAppraised(f"{flaw[0].upper()}{flaw[1:]}.")
                 if flaw:
                     raise Unwatched(f"Nobody could be convicted of a lie about it: {flaw}.")
-                return self._advised(job, self._adviser)
+                advice = None if source is None else replace(job, path=source, file=model.source)
+                return self._advised(job, self._adviser, advice)
             case Price(most=most):
                 self._flaw(job, model, most)  # which the first run need not wait for then
             case Pursue():
@@ -122,38 +124,45 @@ class Opinions:
                 self._flaws.popitem(last=False)
         return flaw, until == inf
 
-    def _advised(self, job: Job, adviser: Executor) -> Ran:
-        """Gives our output, where nothing speaks against it."""
+    def _advised(self, job: Job, adviser: Executor, advice: Job | None) -> Ran:
+        """Gives our output, where nothing speaks against it. `advice` is the job with the source in
+        the file's place."""
         began = self._clock()
         ran = self._executor.run(job)
-        self._confirm(job, adviser, ran)
+        if advice is None or not self._agrees(adviser, advice, ran):
+            self._check_sample(job, ran)
         return replace(ran, held=self._clock() - began)
 
-    def _confirm(self, job: Job, adviser: Executor, ran: Ran) -> None:
-        if not self._is_quiet(job.file_hash):
-            try:
-                most = ADVISER_PATIENCE + ADVISER_TIMES * ran.seconds
-                adviser.infer(replace(job, task=Advise(ran.data, most)))
-                return
-            except SecondOpinionDiffers:
-                raise
-            except OracleError as error:
-                log.warning("no second opinion", file=job.file_hash.hex(), why=str(error))
-                self._let_rest(job.file_hash)
+    def _agrees(self, adviser: Executor, advice: Job, ran: Ran) -> bool:
+        """Says whether onnxruntime agrees; that is false where it has no opinion."""
+        if self._is_quiet(advice.file):
+            return False
+        try:
+            most = ADVISER_PATIENCE + ADVISER_TIMES * ran.seconds
+            adviser.infer(replace(advice, task=Advise(ran.data, most)))
+        except SecondOpinionDiffers:
+            raise
+        except OracleError as error:
+            log.warning("no second opinion", file=str(advice.file), why=str(error))
+            self._let_rest(advice.file)
+            return False
+        return True
+
+    def _check_sample(self, job: Job, ran: Ran) -> None:
         seed = hashlib.sha256(job.payload + ran.data).digest()
         patience = SAMPLE_PATIENCE + SAMPLE_TIMES * ran.seconds
         self._executor.infer(replace(job, task=Sample(ran.data, seed, patience, patience)))
 
-    def _is_quiet(self, file_hash: bytes) -> bool:
+    def _is_quiet(self, file: FileName) -> bool:
         with self._lock:
-            return self._quiet.get(file_hash, 0.0) > self._clock()
+            return self._quiet.get(file, 0.0) > self._clock()
 
-    def _let_rest(self, file_hash: bytes) -> None:
+    def _let_rest(self, file: FileName) -> None:
         """Keeps the adviser from this model for a while, since each try may cost its process and
         all the time that it has."""
         with self._lock:
-            self._quiet[file_hash] = self._clock() + QUIET
-            self._quiet.move_to_end(file_hash)
+            self._quiet[file] = self._clock() + QUIET
+            self._quiet.move_to_end(file)
             if len(self._quiet) > MOST_KEPT:
                 self._quiet.popitem(last=False)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from oracle.inference.answers import Inference
-from oracle.types import Model
+from oracle.types import FileName, Model
 
 
 class Waits:
@@ -12,7 +12,7 @@ class Waits:
 
     def __init__(self, inference: Inference):
         self._inference = inference
-        self._files: set[bytes] = set()
+        self._files: set[FileName] = set()
 
     @property
     def is_empty(self) -> bool:
@@ -27,9 +27,9 @@ class Waits:
         """Says whether a model's file needs no more waiting."""
         if self._inference.ready(model, uris, is_urgent):
             return True
-        self._files.add(model.file_hash)
+        self._files.add(model.file)
         return False
 
     def keep(self, models: Iterable[Model | None]) -> None:
         """Keeps the files of these models, and no others, from being evicted."""
-        self._inference.keep({model.file_hash for model in models if model is not None})
+        self._inference.keep({model.file for model in models if model is not None})

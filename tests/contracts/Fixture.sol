@@ -94,7 +94,7 @@ abstract contract Fixture is Test {
             name: "classifier",
             version: "1",
             programRoot: keccak256("program"),
-            fileHash: sha256("file"),
+            sourceHash: sha256("file"),
             inputs: _tensors("x", IModelRegistry.DType.FLOAT, 1, 8),
             outputs: _tensors("y", IModelRegistry.DType.FLOAT, 1, 8),
             assurance: IModelRegistry.Assurance.EXACT,

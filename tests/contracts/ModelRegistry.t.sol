@@ -137,8 +137,8 @@ contract PublishTest is RegistryFixture {
 
     function test_publish_revertsWhenFileHashIsEmpty() external {
         IModelRegistry.Model memory draft = _draft();
-        draft.fileHash = 0;
-        _expectEmpty(draft, "fileHash");
+        draft.sourceHash = 0;
+        _expectEmpty(draft, "sourceHash");
     }
 
     function test_publish_revertsWhenInputsAreEmpty() external {
@@ -407,7 +407,7 @@ contract ModelIdOfTest is RegistryFixture {
 
     function test_idOf_bindsFileHash() external view {
         IModelRegistry.Model memory draft = _draft();
-        draft.fileHash = sha256("another file");
+        draft.sourceHash = sha256("another file");
         _differs(registry.idOf(stranger, draft));
     }
 

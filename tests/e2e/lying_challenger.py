@@ -29,8 +29,10 @@ class Accusations:
     def __init__(self, lie: Lie):
         self.lie = lie
 
-    def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
-        engine = load_engine(path.read_bytes(), model)
+    def run(
+        self, path: Path, model: Model, payload: bytes, task: Task, _source: Path | None
+    ) -> Ran:
+        engine = load_engine(path, model)
         assert isinstance(engine, Exact) and isinstance(task, Pursue)
         return Ran(accuse(engine.runner, payload, self.lie, task), 0.0)
 

@@ -35,8 +35,10 @@ class Lies:
         self.is_silent = silent
         self.lie = Lie(**lie)  # type: ignore[arg-type]
 
-    def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
-        engine = load_engine(path.read_bytes(), model)
+    def run(
+        self, path: Path, model: Model, payload: bytes, task: Task, _source: Path | None
+    ) -> Ran:
+        engine = load_engine(path, model)
         assert isinstance(engine, Exact)
         if self.is_silent and isinstance(task, Open):
             raise InferenceFailed("It would rather not say.")

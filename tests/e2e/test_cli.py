@@ -25,6 +25,8 @@ from oracle.chain.history import History
 from oracle.chain.transactions import transact
 from oracle.challenger.policy import least_bond
 from oracle.cli.main import main
+from oracle.exact.lowering.graph import lower
+from oracle.exact.program_file import pack
 from oracle.types import RequestId, Wei
 from tests import chains
 from tests.unit.exact.files import file, node, tensor
@@ -298,11 +300,42 @@ def test_audit_verifies_evidence_without_the_file_where_that_is_given(
     desk: Desk, model: str, tmp_path: Path
 ) -> None:
     file, onnx = tmp_path / "evidence.zip", str(desk.home / "model.onnx")
+    program = str(desk.home / "model.safetensors")
     desk.run("audit", lied(desk, model), "--export", str(file), "--without-file", code=1)
     stranger = Desk(tmp_path / "stranger", "http://127.0.0.1:1")
 
     assert stranger.json("audit", "--verify", str(file), code=3)["outcome"] == "not checked"
-    assert stranger.json("audit", "--verify", str(file), "--model", onnx)["outcome"] == "ok"
+    verify = ("audit", "--verify", str(file), "--model")
+    assert stranger.json(*verify, program)["outcome"] == "ok"
+    assert "exactum model lower gives the program" in stranger.run(*verify, onnx, code=1).stderr
+
+
+def test_publish_takes_a_program_file_and_verify_its_source(desk: Desk, tmp_path: Path) -> None:
+    onnx, program = tmp_path / "digits.onnx", tmp_path / "digits.safetensors"
+    onnx.write_bytes(samples.digits().onnx)
+    desk.run("model", "lower", str(onnx))
+    names = ("--name", "digits", "--version", "1", "--key", "publisher")
+
+    published = desk.json("model", "publish", str(program), *names)
+
+    model = published["model_id"]
+    assert published["file"] == str(program)
+    found = desk.json("model", "verify", model, "--source", str(onnx))
+    assert found["is_source"] and found["gives_program"]
+    assert "as in the id" in desk.run("model", "verify", model, "--source", str(onnx)).stdout
+    other = str(desk.home / "model.onnx")
+    found = desk.json("model", "verify", model, "--source", other, code=1)
+    assert not found["is_source"] and not found["gives_program"]
+
+
+def test_publish_needs_to_know_what_a_program_was_lowered_from(desk: Desk, tmp_path: Path) -> None:
+    program = tmp_path / "nameless.safetensors"
+    program.write_bytes(pack(lower(samples.digits().onnx)))
+    names = ("--name", "digits", "--version", "2", "--key", "publisher")
+
+    said = desk.run("model", "publish", str(program), *names, code=1).stderr
+
+    assert "does not say what it was lowered from" in " ".join(said.split())
 
 
 def test_expire_refunds_what_nobody_answered(desk: Desk, model: str) -> None:

@@ -1,6 +1,5 @@
 """Audits of a range on a devnet with operators that lie, and nodes that stutter."""
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from onnx import TensorProto, helper
 
 from oracle.audit.auditor import Auditor, Equal, Progress, Row, Scope, Unchecked, Wrong
 from oracle.chain import archive
@@ -78,7 +76,7 @@ class Desk:
 
     def fetch(self, found: ModelHistory) -> Path:
         self.fetched.append(found.model_id)
-        if found.model.file_hash != self.network.file_hash:
+        if found.model.source_hash != self.network.source_hash:
             raise ModelUnavailable("There is no URI for it.")
         return self.network.write(self.folder)
 
@@ -184,7 +182,7 @@ def test_audit_fetches_a_model_once_and_asks_for_no_second_opinion(desk: Desk) -
 def test_audit_says_why_it_could_not_check(desk: Desk, executor: Executor) -> None:
     desk.executor = executor
     vanilla = desk.publish(assurance=Assurance.VANILLA, program_root=bytes(32))
-    lost = desk.publish(file_hash=b"\x77" * 32)
+    lost = desk.publish(source_hash=b"\x77" * 32)
     odd = desk.publish(program_root=b"\x78" * 32)
     for seed, model in enumerate((vanilla, lost, lost, odd)):
         desk.answer(model, seed=seed)
@@ -197,25 +195,18 @@ def test_audit_says_why_it_could_not_check(desk: Desk, executor: Executor) -> No
     assert "program has root" in reasons[3]
 
 
-def test_audit_says_which_op_the_law_refuses(
-    embedded: World, tmp_path: Path, executor: Executor
-) -> None:
-    node = helper.make_node("RandomNormalLike", ["x"], ["y"], name="noise")
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in "xy"]
-    graph = helper.make_graph([node], "g", value[:1], value[1:])
-    opsets = [helper.make_opsetid("", 17)]
-    data = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
-    path = tmp_path / "odd.onnx"
-    path.write_bytes(data)
-    embedded.stake()
-    model = embedded.publish(file_hash=hashlib.sha256(data).digest())
-    embedded.propose(embedded.ask(model))
-    past = Archive(embedded.chain, embedded.deployment)
+def test_audit_says_what_is_no_program(desk: Desk, executor: Executor) -> None:
+    desk.executor, desk.network = executor, network(9)
+    path = desk.folder / "source.onnx"
+    path.write_bytes(desk.network.onnx)
+    model = desk.publish()
+    desk.answer(model)
+    past = Archive(desk.world.chain, desk.world.deployment)
 
-    [row] = Auditor(past, lambda _found: path, executor).audit(Scope(0, embedded.head()))
+    [row] = Auditor(past, lambda _found: path, executor).audit(Scope(0, desk.world.head()))
 
     assert isinstance(row.verdict, Unchecked)
-    assert "Refused by the law" in row.verdict.why and "RandomNormalLike" in row.verdict.why
+    assert "no safetensors file that can be read" in row.verdict.why
 
 
 def test_audit_goes_on_when_an_inference_dies(desk: Desk) -> None:

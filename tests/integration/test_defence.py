@@ -15,6 +15,7 @@ from onnx import TensorProto
 from oracle.chain.events import PartDemanded, PartRevealed, RequestCreated
 from oracle.errors import InferenceTooSlow
 from oracle.exact.lowering.graph import lower
+from oracle.exact.program_file import pack
 from oracle.exact.proofs.cost import MARGIN, Calibration, Unit
 from oracle.inference.answers import Answers
 from oracle.inference.engine import Open, Price
@@ -138,12 +139,12 @@ class Real:
     files: ModelFiles
 
     def publish(self, court: World, data: bytes) -> ModelId:
-        self.files.add(data)
         program = lower(data)
+        self.files.add(pack(program))
         return court.publish(
             name="heavy",
             program_root=program.root,
-            file_hash=hashlib.sha256(data).digest(),
+            source_hash=hashlib.sha256(data).digest(),
             signature=program.signature,
             royalty=Wei(0),
         )

@@ -35,9 +35,10 @@ from oracle.challenger.checking import Checking
 from oracle.challenger.policy import TRANSACTIONS
 from oracle.errors import InferenceFailed, InferenceTooSlow, ModelUnavailable, Reverted
 from oracle.exact.lowering.graph import lower
+from oracle.exact.program_file import pack
 from oracle.exact.run import Runner
 from oracle.inference.answers import Answers
-from oracle.inference.engine import Job, Pursue, Task, load_engine
+from oracle.inference.engine import Pursue, Task, load_engine
 from oracle.inference.executor import Executor
 from oracle.inference.files import ModelFiles
 from oracle.inference.findings import read_finding
@@ -46,6 +47,8 @@ from oracle.state.duties import Duty, DutyKind, State
 from oracle.state.tries import RETRY
 from oracle.types import (
     LEAVES,
+    FileKind,
+    FileName,
     ModelId,
     Part,
     RequestId,
@@ -334,7 +337,7 @@ def test_requests_that_never_end_keep_no_demand_waiting(court: World, tmp_path: 
 def real_answers(folder: Path) -> Iterator[Answers]:
     """With the model's file in the cache, and a server that never answers for all others."""
     files = ModelFiles(folder / "models", allow_local=True, patience=1800, timeout=1800)
-    files.add(network().onnx)
+    files.add(network().file)
     answers = Answers(files, Opinions(Executor(processes=1)), parallel=1)
     try:
         yield answers
@@ -351,7 +354,7 @@ def silent_server() -> Iterator[str]:
 def ask_for_what_nobody_serves(court: World, url: str) -> list[RequestCreated]:
     return [
         court.ask(
-            court.publish(url, **(network().terms | {"file_hash": bytes([number]) * 32})),
+            court.publish(url, **(network().terms | {"program_root": bytes([number]) * 32})),
             payload=network().payload(),
             bond=2 * BOND,
         )
@@ -400,7 +403,7 @@ def test_the_file_of_an_open_result_is_kept_until_it_is_settled(
     court.stake()
     model_id = courts.publish(court)
     courts.ask(court, model_id)
-    kept: list[set[bytes]] = []
+    kept: list[set[FileName]] = []
 
     class Keeping(Honest):
         def keep(self, files):
@@ -408,7 +411,8 @@ def test_the_file_of_an_open_result_is_kept_until_it_is_settled(
 
     worker = workers.hire(court, tmp_path, answers=Keeping())
     worker.work()
-    assert kept[0] == set() and kept[-1] == {courts.terms()["file_hash"]}
+    program = FileName(FileKind.PROGRAM, courts.terms()["program_root"])
+    assert kept[0] == set() and kept[-1] == {program}
     court.skip(chains.WINDOW)
     worker.work()
     worker.tick(2)
@@ -712,7 +716,7 @@ def test_a_worker_keeps_nothing_of_what_has_ended(court: World, tmp_path: Path) 
 def real(folder: Path, data: bytes, rounds: int | None = None) -> Answers:
     """What the programs run: processes of their own, which have the model's file."""
     files = ModelFiles(folder / "models")
-    files.add(data)
+    files.add(pack(lower(data)))
     opinions = Opinions(Executor(processes=1, time_limit=30), rounds=rounds)
     return Answers(files, opinions, 1)
 
@@ -721,7 +725,7 @@ def publish_file(court: World, data: bytes, **changes: Any) -> ModelId:
     program = lower(data)
     terms: dict[str, Any] = {
         "program_root": program.root,
-        "file_hash": hashlib.sha256(data).digest(),
+        "source_hash": hashlib.sha256(data).digest(),
         "signature": program.signature,
         "royalty": Wei(0),
     }
@@ -767,8 +771,9 @@ def test_a_wrong_name_hides_no_lie(court: World, tmp_path: Path) -> None:
     liar = workers.hire(court, tmp_path, answers=Liar(), budgeted=False)
     liar.work()
     published = court.history.model(model_id).model
-    job = Job.of(tmp_path / "m.onnx", published, courts.payload())
-    assert load_engine(courts.onnx_file(), job).infer(courts.payload())
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(pack(courts.engine().runner.program))
+    assert load_engine(path, published).infer(courts.payload())
 
     fight(courts.hire(court, tmp_path), liar)
 

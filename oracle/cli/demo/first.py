@@ -16,6 +16,7 @@ from oracle.cli.demo.money import Ledger
 from oracle.cli.demo.stage import ETHER, FEE, Stage, act, created_by, scene
 from oracle.cli.files import model_files
 from oracle.exact.lowering.graph import lower
+from oracle.exact.program_file import pack
 from oracle.samples import Sample, breast_cancer, gradient_boosting
 from oracle.types import Assurance, Model, ModelId, RequestId, Wei
 
@@ -67,12 +68,14 @@ class FirstAct:
     def publish(self, sample: Sample, royalty: Wei) -> ModelId:
         session, publisher = self.stage.session, self.stage.cast.publisher
         program = lower(sample.onnx)
+        files = model_files(session.settings)
+        files.add(pack(program))
         model = Model(
             publisher=publisher.address,
             name=sample.name,
             version=sample.version,
             program_root=program.root,
-            file_hash=model_files(session.settings).add(sample.onnx),
+            source_hash=files.add(sample.onnx).digest,
             signature=program.signature,
             assurance=Assurance.EXACT,
             royalty=royalty,

@@ -24,8 +24,10 @@ class Liar:
     classifier the last class's probability, is a neighbour of the right one. Whatever is demanded
     of its trace it answers from a trace in which that is so."""
 
-    def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
-        engine = load_engine(path.read_bytes(), model)
+    def run(
+        self, path: Path, model: Model, payload: bytes, task: Task, _source: Path | None
+    ) -> Ran:
+        engine = load_engine(path, model)
         assert isinstance(engine, Exact)
         if isinstance(task, Price):
             return Ran(engine.do(task, payload), 0.0)

@@ -163,7 +163,7 @@ class Stage:
         found = self.session.history.request(request_id)
         model = self.session.history.model(found.created.request.model).model
         assert found.proposed is not None
-        file = model_files(self.session.settings).fetch(model.file_hash, ())
+        file = model_files(self.session.settings).fetch(model.file, ())
         output = rerun(file, model, found.created.payload, Limits(1, 600, 4 << 30))
         elements = compare(found.proposed.output, output, model.signature.outputs)
         if not all(element.matches for element in elements):

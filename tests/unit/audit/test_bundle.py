@@ -50,7 +50,7 @@ def test_pack_gives_the_same_bytes_each_time() -> None:
     assert pack(bundle(True)) == pack(bundle(True))
     names = list(files(pack(bundle(True))))
     assert names == [
-        *(MANIFEST, "request.bin", "model.abi", "model.onnx", "input.bin"),
+        *(MANIFEST, "request.bin", "model.abi", "model.safetensors", "input.bin"),
         *("output.bin", "recomputed.bin", "trace.bin", "proof.bin", SUMS),
     ]
 
@@ -81,7 +81,7 @@ def test_unpack_refuses_what_is_cut_off_or_goes_on() -> None:
             unpack(damaged)
 
 
-@pytest.mark.parametrize("name", ["../../evil", "/etc/passwd", "extra.bin", "model.onnx/.."])
+@pytest.mark.parametrize("name", ["../../evil", "/etc/passwd", "extra.bin", "model.safetensors/.."])
 def test_unpack_refuses_files_that_do_not_belong_there(name: str) -> None:
     contents = files(pack(bundle(with_file=False)))
 

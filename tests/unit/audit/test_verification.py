@@ -19,9 +19,9 @@ HERE = Here()
 
 def verified(evidence: Bundle, folder: Path, executor: object = HERE) -> Report:
     path = None
-    if evidence.onnx is not None:
-        path = folder / "model.onnx"
-        path.write_bytes(evidence.onnx)
+    if evidence.program is not None:
+        path = folder / "model.safetensors"
+        path.write_bytes(evidence.program)
     return verify(evidence, path, executor)  # type: ignore[arg-type]
 
 
@@ -30,6 +30,7 @@ def outcomes(report: Report) -> dict[str, Outcome]:
 
 
 def flipped(data: bytes, at: int = 0) -> bytes:
+    at %= len(data)
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
@@ -89,12 +90,13 @@ TAMPERED: dict[str, tuple[str, Callable[[Bundle], Bundle]]] = {
     "window": ("proposal", lambda b: with_request(b, window=b.request.window + 1)),
     "short output": ("output length", lambda b: replace(b, output=b.output[:-1])),
     "long result": ("output length", lambda b: replace(b, recomputed=b.recomputed + b"\0")),
-    "file": ("model file", lambda b: replace(b, onnx=flipped(b.onnx or b"", 99))),
-    "other file": ("model file", lambda b: replace(b, onnx=network(1).onnx)),
-    "other model": ("model file", other_model),
-    "recomputed": ("program and run", lambda b: replace(b, recomputed=flipped(b.recomputed, 9))),
+    "file": ("program", lambda b: replace(b, program=flipped(b.program or b"", -1))),
+    "other file": ("program", lambda b: replace(b, program=network(1).file)),
+    "source": ("program", lambda b: replace(b, program=network().onnx)),
+    "other model": ("program", other_model),
+    "recomputed": ("run", lambda b: replace(b, recomputed=flipped(b.recomputed, 9))),
     "both": (
-        "program and run",
+        "run",
         lambda b: replace(b, recomputed=flipped(b.output, 9), output=flipped(b.output, 9)),
     ),
     "trace root": ("trace root", lambda b: replace(b, trace=flipped(b.trace))),
@@ -161,7 +163,7 @@ def test_verify_says_what_it_cannot_check_without_the_file(tmp_path: Path) -> No
 
     assert report.outcome is Outcome.UNCHECKED
     unchecked = [name for name, found in outcomes(report).items() if found is Outcome.UNCHECKED]
-    assert unchecked == ["model file", "program and run", "trace root", "verdict"]
+    assert unchecked == ["program", "run", "trace root", "verdict"]
     assert report.is_wrong is None  # or whoever wrote the bundle could say so
 
 

@@ -248,7 +248,7 @@ def test_decode_reads_a_model_whose_name_is_no_text(embedded: World, name: bytes
 
     text = event.model.name + event.uri
     assert text.encode() and "\x00" not in text
-    assert event.model.file_hash == what.file_hash
+    assert event.model.source_hash == what.source_hash
 
 
 def test_decode_reads_equal_requests_of_one_second_apart(embedded: World) -> None:

@@ -13,8 +13,9 @@ from oracle.inference.engine import Infer, Open, Task
 from oracle.inference.executor import Ran
 from oracle.inference.fetches import Fetches
 from oracle.inference.files import ModelFiles
-from oracle.types import Model, Part
+from oracle.types import Address, Assurance, Model, Part
 from tests import chains
+from tests.networks import network
 
 PART = Part(0, 0, 0, 1)
 FILE = b"a model's bytes"
@@ -23,7 +24,10 @@ FILE = b"a model's bytes"
 class Runs:
     """That its file is there while it runs is all it asks of a model."""
 
-    def run(self, path: Path, _model: Model, _payload: bytes, task: Task) -> Ran:
+    def run(
+        self, path: Path, _model: Model, _payload: bytes, task: Task, source: Path | None
+    ) -> Ran:
+        assert source is None  # nobody put one here
         assert path.read_bytes() == FILE
         return Ran(b"output" if isinstance(task, Infer) else b"part", 0.5)
 
@@ -38,11 +42,18 @@ def silent_server() -> Iterator[str]:
 
 
 def model(number: int, publisher: str = "publisher") -> Model:
-    return chains.model(chains.address(publisher), file_hash=bytes([number]) * 32)
+    return vanilla(chains.address(publisher), bytes([number]) * 32)
+
+
+def vanilla(publisher: Address, source_hash: bytes) -> Model:
+    """A model whose file may be any bytes."""
+    return chains.model(
+        publisher, source_hash=source_hash, program_root=bytes(32), assurance=Assurance.VANILLA
+    )
 
 
 def good(files: ModelFiles) -> Model:
-    return chains.model(chains.address("requester"), file_hash=files.add(FILE))
+    return vanilla(chains.address("requester"), files.add(FILE).digest)
 
 
 def patient(folder: Path) -> ModelFiles:
@@ -100,7 +111,7 @@ def test_a_disputes_file_waits_for_no_strangers_server(tmp_path):
     with silent_server() as url, answering(patient(tmp_path / "cache")) as answers:
         for number in range(40):  # as many publishers as there are places
             by = chains.address("publisher").replace("0x", f"0x{number:02x}")[:42]
-            answers.ready(chains.model(by, file_hash=bytes([number]) * 32), lambda: [url])
+            answers.ready(vanilla(Address(by), bytes([number]) * 32), lambda: [url])
         assert not answers.ready(other, lambda: [source.as_uri()])
         while not answers.ready(other, lambda: [source.as_uri()], is_urgent=True):
             sleep(0.01)
@@ -114,8 +125,8 @@ def test_a_file_waits_for_nobody_who_publishes_it_too(tmp_path):
     source = tmp_path / "m.onnx"
     source.write_bytes(FILE)
     wanted = good(ModelFiles(tmp_path / "another"))
-    silent = chains.model(chains.address("operator"), file_hash=wanted.file_hash)
-    missing = chains.model(chains.address("challenger"), file_hash=wanted.file_hash)
+    silent = vanilla(chains.address("operator"), wanted.source_hash)
+    missing = vanilla(chains.address("challenger"), wanted.source_hash)
     with silent_server() as url, answering(patient(tmp_path / "cache")) as answers:
         assert not answers.ready(silent, lambda: [url])
         until_ready(answers, missing)
@@ -129,10 +140,12 @@ def test_ask_lets_no_dispute_wait_for_an_inference(tmp_path):
     may_end = threading.Event()
 
     class Slow(Runs):
-        def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
+        def run(
+            self, path: Path, model: Model, payload: bytes, task: Task, source: Path | None
+        ) -> Ran:
             if isinstance(task, Infer):
                 may_end.wait(1800)
-            return super().run(path, model, payload, task)
+            return super().run(path, model, payload, task, source)
 
     files = ModelFiles(tmp_path)
     known = good(files)
@@ -167,11 +180,13 @@ def test_no_file_is_evicted_while_a_model_runs(tmp_path):
     evicted: list[bool] = []
 
     class Evicting(Runs):
-        def run(self, path: Path, model: Model, payload: bytes, task: Task) -> Ran:
+        def run(
+            self, path: Path, model: Model, payload: bytes, task: Task, source: Path | None
+        ) -> Ran:
             from oracle.inference.cache import _evict
 
             evicted.append(_evict(path))
-            return super().run(path, model, payload, task)
+            return super().run(path, model, payload, task, source)
 
     answers = Answers(files, Evicting(), parallel=1)
     assert answers.submit(good(files), [], b"").result(900) == Ran(b"output", 0.5)
@@ -190,3 +205,28 @@ def test_one_publisher_takes_no_more_than_its_share_of_fetches(tmp_path):
             assert not fetches.ready(model(number), lambda: [url])
         until_ready(fetches, other, source.as_uri())
         fetches.close()
+
+
+def test_a_run_has_the_source_where_somebody_put_it_here(tmp_path):
+    """It is not what certifies a model, so nobody fetches it; onnxruntime runs it."""
+    files = ModelFiles(tmp_path)
+    seen: list[Path | None] = []
+
+    class Seeing:
+        def run(
+            self, path: Path, _model: Model, _payload: bytes, _task: Task, source: Path | None
+        ) -> Ran:
+            seen.append(source)
+            return Ran(path.read_bytes(), 0.0)
+
+        def close(self) -> None: ...
+
+    net = network()
+    exact = chains.model(chains.address("publisher"), **net.terms)
+    files.add(net.file)
+    answers = Answers(files, Seeing())
+    for _ in range(2):
+        assert answers.submit(exact, [], b"").result(900).data == net.file
+        files.add(net.onnx)
+    answers.close()
+    assert seen[0] is None and seen[1] is not None and seen[1].read_bytes() == net.onnx

@@ -11,6 +11,7 @@ import pytest
 from oracle.errors import CacheFull, ModelUnavailable
 from oracle.inference.cache import STEP, Limits
 from oracle.inference.files import ModelFiles
+from oracle.types import FileKind, FileName
 
 SIZE = 1000
 
@@ -19,8 +20,8 @@ def data(number: int, size: int = SIZE) -> bytes:
     return bytes([number]) * size
 
 
-def hash_of(number: int, size: int = SIZE) -> bytes:
-    return hashlib.sha256(data(number, size)).digest()
+def name_of(number: int, size: int = SIZE) -> FileName:
+    return FileName(FileKind.ONNX, hashlib.sha256(data(number, size)).digest())
 
 
 def uri(folder: Path, number: int, size: int = SIZE) -> str:
@@ -37,19 +38,19 @@ def files(folder: Path, room: int = 0, **options: Any) -> ModelFiles:
 
 def fetch(cache: ModelFiles, folder: Path, *numbers: int) -> None:
     for number in numbers:
-        path = cache.fetch(hash_of(number), [uri(folder, number)])
+        path = cache.fetch(name_of(number), [uri(folder, number)])
         os.utime(path, (number, number))  # the order of their last uses
 
 
 def held(cache: ModelFiles, *numbers: int) -> list[int]:
-    return [number for number in numbers if cache.has(hash_of(number))]
+    return [number for number in numbers if cache.has(name_of(number))]
 
 
 def test_fetch_evicts_what_was_used_the_longest_ago(tmp_path):
     cache = files(tmp_path, room=2 * SIZE)
     fetch(cache, tmp_path, 1, 2, 3)
     assert held(cache, 1, 2, 3) == [1, 2, 3]
-    with cache.held(hash_of(1)):
+    with cache.held(name_of(1)):
         pass
     fetch(cache, tmp_path, 4)
     assert held(cache, 1, 2, 3, 4) == [1, 3, 4]
@@ -58,7 +59,7 @@ def test_fetch_evicts_what_was_used_the_longest_ago(tmp_path):
 def test_fetch_evicts_no_file_that_is_held(tmp_path):
     cache, another = files(tmp_path, room=SIZE), files(tmp_path, room=SIZE)
     fetch(cache, tmp_path, 1, 2)
-    with another.held(hash_of(1)) as path:
+    with another.held(name_of(1)) as path:
         fetch(cache, tmp_path, 3)
         assert path.read_bytes() == data(1)
     assert held(cache, 1, 2, 3) == [1, 3]
@@ -67,7 +68,7 @@ def test_fetch_evicts_no_file_that_is_held(tmp_path):
 def test_fetch_evicts_no_file_that_a_program_keeps(tmp_path):
     """A publisher whose server is gone must not cost us the bond of a result that is open."""
     fetch(files(tmp_path), tmp_path, 1)
-    files(tmp_path, keeper="worker").keep({hash_of(1)})
+    files(tmp_path, keeper="worker").keep({name_of(1)})
     again = files(tmp_path, keeper="challenger")
     with pytest.raises(CacheFull, match="needed to defend a result: raise --cache-bytes"):
         fetch(again, tmp_path, 2)
@@ -91,9 +92,7 @@ def test_add_makes_a_fetched_file_the_operators_own(tmp_path):
     cache = files(tmp_path, room=SIZE)
     fetch(cache, tmp_path, 1)
     cache.add(data(1))
-    assert [path.name for path in (tmp_path / "cache").glob("**/*.onnx")] == [
-        f"{hash_of(1).hex()}.onnx"
-    ]
+    assert [path.name for path in (tmp_path / "cache").glob("**/*.onnx")] == [str(name_of(1))]
     fetch(cache, tmp_path, 2, 3)
     assert held(cache, 1, 2, 3) == [1, 3]
 
@@ -128,21 +127,22 @@ def test_fetch_of_garbage_keeps_no_small_file_waiting(tmp_path):
         with pytest.raises(CacheFull, match="try again when others are done"):
             cache._cache.grow(garbage._file, 1)
         good.write(b"a model")
-        assert good.finish().read_bytes() == b"a model"
+        good.written()
+        assert good.finish(name_of(1)).read_bytes() == b"a model"
 
 
 def test_held_names_a_file_that_was_evicted(tmp_path):
     cache = files(tmp_path)
     fetch(cache, tmp_path, 1)
     fetch(cache, tmp_path, 2)
-    with pytest.raises(ModelUnavailable, match="is no longer in"), cache.held(hash_of(1)):
+    with pytest.raises(ModelUnavailable, match="is no longer in"), cache.held(name_of(1)):
         pass
 
 
 def test_a_file_that_is_open_outlives_its_eviction(tmp_path):
     cache = files(tmp_path)
     fetch(cache, tmp_path, 1)
-    path = cache.path(hash_of(1))
+    path = cache.path(name_of(1))
     with path.open("rb") as opened:
         fetch(cache, tmp_path, 2)
         assert not path.exists()
@@ -184,7 +184,7 @@ def test_fetches_beside_each_other_stay_within_the_budget(tmp_path):
     def work(cache: ModelFiles, first: int) -> None:
         for number in range(first, first + 12):
             try:
-                cache.fetch(hash_of(number), [uri(tmp_path, number)])
+                cache.fetch(name_of(number), [uri(tmp_path, number)])
             except CacheFull:
                 continue  # others were in the making
             folder = (tmp_path / "cache" / "fetched").glob("*.onnx")

@@ -31,6 +31,7 @@ from oracle.errors import (
     WrongTensorShape,
 )
 from oracle.exact.lowering.graph import lower
+from oracle.exact.program_file import pack
 from oracle.exact.proofs.cost import TraceWork
 from oracle.inference import engine as tasks
 from oracle.inference import executor as executors
@@ -38,7 +39,7 @@ from oracle.inference.child import packed, unpacked
 from oracle.inference.engine import Advise, Infer, Open, Price, Pursue, dims_of, load_engine
 from oracle.inference.executor import Executor, Job
 from oracle.inference.onnxruntime import Native
-from oracle.types import LEAVES, VALUE_TREE, Assurance, Part, Signature
+from oracle.types import LEAVES, VALUE_TREE, Assurance, FileKind, FileName, Part, Signature
 
 MIN_INT = -(2**31)
 
@@ -122,13 +123,24 @@ def heavy(size, place):
 
 def job(folder: Path, data: bytes, payload: bytes, assurance=Assurance.EXACT, dims=None) -> Job:
     """As a worker makes it for a model that was published honestly."""
-    file_hash = hashlib.sha256(data).digest()
-    path = folder / f"{file_hash.hex()}.onnx"
-    path.write_bytes(data)
+    digest = hashlib.sha256(data).digest()
+    source = FileName(FileKind.ONNX, digest)
     if assurance is Assurance.VANILLA:
-        return Job(path, file_hash, bytes(32), Native(data, dims).signature, assurance, payload)
+        (folder / str(source)).write_bytes(data)
+        signature = Native(data, dims).signature
+        return Job(folder / str(source), source, bytes(32), signature, assurance, payload)
     program = lower(data, dims)
-    return Job(path, file_hash, program.root, program.signature, assurance, payload)
+    name = FileName(FileKind.PROGRAM, program.root)
+    (folder / str(name)).write_bytes(pack(program, digest))
+    return Job(folder / str(name), name, program.root, program.signature, assurance, payload)
+
+
+def advising(asked: Job, data: bytes, output: bytes) -> Job:
+    """What asks onnxruntime about an output of that job, whose program is lowered from `data`."""
+    name = FileName(FileKind.ONNX, hashlib.sha256(data).digest())
+    path = asked.path.with_name(str(name))
+    path.write_bytes(data)
+    return replace(asked, path=path, file=name, task=Advise(output))
 
 
 def vanilla(folder, data, *arrays):
@@ -176,20 +188,35 @@ def test_infer_answers_and_tells_errors_as_they_are(tmp_path):
         with pytest.raises(ModelMismatch, match="has root 0x.* the model's id says 0x0101"):
             executor.infer(replace(add, program_root=b"\1" * 32))
         with pytest.raises(ModelUnavailable, match="nowhere"):
-            executor.infer(replace(add, path=tmp_path / "nowhere", file_hash=b"\2" * 32))
+            missing = FileName(FileKind.PROGRAM, b"\2" * 32)
+            executor.infer(replace(add, path=tmp_path / "nowhere", file=missing))
         assert executor.pids == pids
 
 
-def test_infer_refuses_a_tampered_model_file_of_one_changed_byte(tmp_path):
-    add = one_plus_two(tmp_path)
+@pytest.mark.parametrize("assurance", list(Assurance))
+def test_infer_refuses_a_tampered_model_file_of_one_changed_byte(tmp_path, assurance):
+    add = job(tmp_path, binary("Add"), floats(1, 2), assurance)
     data = bytearray(add.path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[-1] ^= 1
     add.path.write_bytes(data)
     with (
         Executor(processes=1) as executor,
-        pytest.raises(ModelMismatch, match=f"the model's id says {add.file_hash.hex()}"),
+        pytest.raises(ModelMismatch, match=f"the model's id says (0x)?{add.file.digest.hex()}"),
     ):
         executor.infer(add)
+
+
+def test_infer_runs_no_program_file_that_lacks_a_constant(tmp_path):
+    asked = job(tmp_path, heavy(1 << 10, 7), ints(0))
+    whole = asked.path.read_bytes()
+    zeroed = whole.replace(np.float32(1).tobytes(), bytes(4))
+    assert len(zeroed) == len(whole) and zeroed != whole
+    asked.path.write_bytes(zeroed)
+    with (
+        Executor(processes=1) as executor,
+        pytest.raises(ModelRefused, match="the constant of root .* has another root"),
+    ):
+        executor.infer(asked)
 
 
 def test_infer_runs_vanilla_models(tmp_path):
@@ -200,7 +227,7 @@ def test_infer_runs_vanilla_models(tmp_path):
 def test_infer_freezes_dims_as_they_were_published(tmp_path):
     data = binary("Add", shape=("rows", "width"))
     dims = {"rows": 2, "width": 1}
-    adding = job(tmp_path, data, floats(1, 2, 3, 4), dims=dims)
+    adding = job(tmp_path, data, floats(1, 2, 3, 4), Assurance.VANILLA, dims)
     assert dims_of(data, adding.signature) == dims
     with Executor(processes=1) as executor:
         assert executor.infer(adding) == floats(4, 6)
@@ -227,6 +254,10 @@ def test_infer_stops_at_the_time_limit_and_others_go_on(tmp_path):
 # What is done once, and is no inference's time
 
 
+def to_load(folder: Path) -> Job:
+    return vanilla(folder, binary("Add"), floats(1), floats(2))
+
+
 def piped(adding: Job) -> Job:
     """Its file is a pipe: the child waits for the model until somebody writes it."""
     pipe = adding.path.with_suffix(".pipe")
@@ -235,7 +266,7 @@ def piped(adding: Job) -> Job:
 
 
 def test_infer_counts_no_time_that_a_model_takes_to_be_loaded(tmp_path):
-    adding = one_plus_two(tmp_path)
+    adding = to_load(tmp_path)
     slow = piped(adding)
     with Executor(processes=1, time_limit=2) as executor:
         pids = executor.pids
@@ -248,7 +279,7 @@ def test_infer_counts_no_time_that_a_model_takes_to_be_loaded(tmp_path):
 
 
 def test_infer_stops_a_model_that_is_never_loaded_and_others_go_on(tmp_path):
-    adding = one_plus_two(tmp_path)
+    adding = to_load(tmp_path)
     with Executor(processes=1, prepare_limit=3) as executor:
         with pytest.raises(InferenceFailed, match="Loading the model took more than 3 s"):
             executor.infer(piped(adding))
@@ -257,7 +288,7 @@ def test_infer_stops_a_model_that_is_never_loaded_and_others_go_on(tmp_path):
 
 def test_infer_has_patience_with_a_model_that_takes_long_to_be_loaded(tmp_path):
     """A publisher may make one so that it takes longer than everybody's limit."""
-    adding = one_plus_two(tmp_path)
+    adding = to_load(tmp_path)
     slow = replace(piped(adding), task=Infer(patience=900))
     with Executor(processes=1, prepare_limit=0.1) as executor:
         future = executor.submit(slow)
@@ -269,7 +300,7 @@ def test_infer_has_patience_with_a_model_that_takes_long_to_be_loaded(tmp_path):
 
 def test_infer_gives_no_job_more_than_its_most(tmp_path):
     """Others wait for its place, so there is no more, whatever the limits say."""
-    never_loaded = replace(piped(one_plus_two(tmp_path)), task=Price(most=0.5))
+    never_loaded = replace(piped(to_load(tmp_path)), task=Price(most=0.5))
     never_run = vanilla(tmp_path, endless(), ints(2**62), floats(1))
     with Executor(processes=1, time_limit=900) as executor:
         with pytest.raises(InferenceTooSlow, match=r"Loading .* took more than 0\.5 s"):
@@ -317,17 +348,17 @@ def test_infer_fits_a_real_model_into_a_realistic_memory_limit(tmp_path):
         assert executor.infer(vanilla(tmp_path, zeros(), ints(2**24))) == floats(0)  # 64 MiB
 
 
-@pytest.mark.parametrize("task", [Infer(), Advise(ints(MIN_INT, dtype=">i4"))])
-def test_infer_survives_what_kills_onnxruntime(tmp_path, task):
+@pytest.mark.parametrize("assurance", list(Assurance))
+def test_infer_survives_what_kills_onnxruntime(tmp_path, assurance):
     data = binary("Div", T.INT32)
-    assurance = Assurance.VANILLA if task == Infer() else Assurance.EXACT
-    deadly = job(tmp_path, data, ints(MIN_INT, -1, dtype=">i4"), assurance)
-    deadly = replace(deadly, task=task)
+    asked = deadly = job(tmp_path, data, ints(MIN_INT, -1, dtype=">i4"), assurance)
+    if assurance is Assurance.EXACT:
+        deadly = advising(asked, data, ints(MIN_INT, dtype=">i4"))
     with Executor(processes=1) as executor:
         (pid,) = executor.pids
         with pytest.raises(InferenceFailed, match="was killed by SIGFPE"):
             executor.infer(deadly)
-        harmless = replace(deadly, payload=ints(6, 3, dtype=">i4"), task=Infer())
+        harmless = replace(asked, payload=ints(6, 3, dtype=">i4"), task=Infer())
         assert executor.infer(harmless) == ints(2, dtype=">i4")
         assert executor.pids != (pid,)
 
@@ -576,7 +607,7 @@ def test_run_takes_what_is_urgent_first(tmp_path):
 
 def test_load_gives_the_law_without_a_second_opinion(tmp_path):
     deadly = job(tmp_path, binary("Div", T.INT32), ints(MIN_INT, -1, dtype=">i4"))
-    engine = load_engine(deadly.path.read_bytes(), deadly)
+    engine = load_engine(deadly.path, deadly)
     assert engine.infer(deadly.payload) == ints(MIN_INT, dtype=">i4")
 
 
@@ -584,7 +615,7 @@ def test_load_refuses_another_signature(tmp_path):
     add = one_plus_two(tmp_path)
     other = job(tmp_path, binary("Add", shape=(2,)), b"")
     with pytest.raises(ModelMismatch, match=r"takes a: float\[1\].* id says a: float\[2\]"):
-        load_engine(add.path.read_bytes(), replace(add, signature=other.signature))
+        load_engine(add.path, replace(add, signature=other.signature))
 
 
 @pytest.mark.parametrize("assurance", list(Assurance))
@@ -595,7 +626,7 @@ def test_load_compares_no_names(tmp_path, assurance):
     add = job(tmp_path, data, floats(1, 2, 3, 4), assurance, dims)
     tensors = (add.signature.inputs, add.signature.outputs)
     renamed = Signature(*(tuple(replace(t, name=f"no {t.name}") for t in each) for each in tensors))
-    assert load_engine(data, replace(add, signature=renamed)).infer(add.payload) == floats(4, 6)
+    assert load_engine(add.path, replace(add, signature=renamed)).infer(add.payload) == floats(4, 6)
 
 
 def test_run_goes_to_another_process_where_it_is_told_to(tmp_path):
@@ -613,7 +644,7 @@ def test_a_child_that_runs_the_law_has_no_onnxruntime(tmp_path):
     with Executor(processes=1) as executor:
         executor.infer(replace(add, task=Pursue(floats(4))))
         assert not has_onnxruntime(executor.pids)
-        executor.infer(replace(add, task=Advise(floats(3))))
+        executor.infer(advising(add, binary("Add"), floats(3)))
         assert has_onnxruntime(executor.pids)
 
 
@@ -625,4 +656,4 @@ def has_onnxruntime(pids):
 def test_load_needs_a_payload_that_fits(tmp_path):
     add = one_plus_two(tmp_path)
     with pytest.raises(PayloadError):
-        load_engine(add.path.read_bytes(), add).infer(b"")
+        load_engine(add.path, add).infer(b"")

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
-from oracle.errors import ModelMismatch, ModelUnavailable
+from oracle.errors import ModelMismatch, ModelRefused, ModelUnavailable
+from oracle.exact.program_file import pack
 from oracle.inference.files import ModelFiles
 from oracle.inference.sources import CHUNK, is_public, masked
+from oracle.types import FileKind, FileName
+from tests.networks import network
 
 DATA = b"a model's bytes"
-HASH = hashlib.sha256(DATA).digest()
+NAME = FileName(FileKind.ONNX, hashlib.sha256(DATA).digest())
 OTHER = b"other bytes"
 LARGE = 32 << 20
 
@@ -117,7 +120,7 @@ def peak() -> Iterator[Callable[[], int]]:
 
 def why(files, *uris):
     with pytest.raises(ModelUnavailable) as raised:
-        files.fetch(HASH, uris)
+        files.fetch(NAME, uris)
     return str(raised.value)
 
 
@@ -126,17 +129,17 @@ def why(files, *uris):
 
 def test_add_keeps_a_file_under_its_hash(tmp_path):
     files = ModelFiles(tmp_path / "new" / "folder")
-    assert files.path(HASH) is None
-    assert files.add(DATA) == HASH
-    assert files.path(HASH).read_bytes() == DATA
-    assert files.path(HASH).parent == tmp_path / "new" / "folder"
+    assert files.path(NAME) is None
+    assert files.add(DATA) == NAME
+    assert files.path(NAME).read_bytes() == DATA
+    assert files.path(NAME).parent == tmp_path / "new" / "folder"
     assert list((tmp_path / "new" / "folder" / "fetched").iterdir()) == []
 
 
 def test_fetch_needs_no_uri_for_what_is_kept(tmp_path):
     files = ModelFiles(tmp_path)
     files.add(DATA)
-    assert files.fetch(HASH, ()).read_bytes() == DATA
+    assert files.fetch(NAME, ()).read_bytes() == DATA
 
 
 def test_add_reads_a_file_in_pieces(tmp_path):
@@ -146,31 +149,31 @@ def test_add_reads_a_file_in_pieces(tmp_path):
     with peak() as most:
         found = files.add(source)
         assert most() < LARGE // 8
-    assert found == hashlib.sha256(bytes(LARGE)).digest()
+    assert found.digest == hashlib.sha256(bytes(LARGE)).digest()
 
 
 def test_path_gives_no_tampered_model_file_of_one_changed_byte(tmp_path):
     files = ModelFiles(tmp_path)
     files.add(DATA)
-    path = files.path(HASH)
+    path = files.path(NAME)
     path.write_bytes(b"A" + DATA[1:])
-    assert files.path(HASH) is None
+    assert files.path(NAME) is None
     assert not path.exists()
 
 
 def test_fetch_replaces_a_tampered_file(tmp_path):
     files = ModelFiles(tmp_path)
     files.add(DATA)
-    files.path(HASH).write_bytes(OTHER)
-    assert files.fetch(HASH, ["data:,a%20model%27s%20bytes"]).read_bytes() == DATA
+    files.path(NAME).write_bytes(OTHER)
+    assert files.fetch(NAME, ["data:,a%20model%27s%20bytes"]).read_bytes() == DATA
 
 
 def test_path_hashes_a_file_once(tmp_path, monkeypatch):
     files = ModelFiles(tmp_path)
     files.add(DATA)
-    files.path(HASH)
+    files.path(NAME)
     monkeypatch.setattr(hashlib, "file_digest", None)
-    assert files.path(HASH) is not None
+    assert files.path(NAME) is not None
 
 
 def test_fetch_says_that_the_folder_cannot_be_used(tmp_path):
@@ -182,7 +185,7 @@ def test_fetch_says_that_the_folder_cannot_be_used(tmp_path):
 
 
 def test_fetch_reads_data_uris(tmp_path):
-    path = ModelFiles(tmp_path).fetch(HASH, ["data:;base64,YSBtb2RlbCdzIGJ5dGVz"])
+    path = ModelFiles(tmp_path).fetch(NAME, ["data:;base64,YSBtb2RlbCdzIGJ5dGVz"])
     assert path.read_bytes() == DATA
 
 
@@ -190,8 +193,8 @@ def test_fetch_reads_data_uris(tmp_path):
 def test_fetch_reads_http(tmp_path):
     with server({"/m.onnx": gives(DATA)}) as http:
         files = ModelFiles(tmp_path, allow_local=True)
-        assert files.fetch(HASH, [f"{http.url}/m.onnx"]).read_bytes() == DATA
-        files.fetch(HASH, [f"{http.url}/m.onnx"])
+        assert files.fetch(NAME, [f"{http.url}/m.onnx"]).read_bytes() == DATA
+        files.fetch(NAME, [f"{http.url}/m.onnx"])
     assert http.asked == ["/m.onnx"]
 
 
@@ -199,36 +202,74 @@ def test_fetch_reads_http(tmp_path):
 def test_fetch_reads_ipfs_through_the_operators_gateway(tmp_path):
     with server({"/ipfs/bafy/m.onnx": gives(DATA)}) as http:
         files = ModelFiles(tmp_path, ipfs_gateway=f"{http.url}/")
-        assert files.fetch(HASH, ["ipfs://bafy/m.onnx"]).read_bytes() == DATA
+        assert files.fetch(NAME, ["ipfs://bafy/m.onnx"]).read_bytes() == DATA
 
 
 def test_fetch_reads_local_files_where_allowed(tmp_path):
     source = tmp_path / "m.onnx"
     source.write_bytes(DATA)
     files = ModelFiles(tmp_path / "kept", allow_local=True)
-    assert files.fetch(HASH, [source.as_uri()]).read_bytes() == DATA
+    assert files.fetch(NAME, [source.as_uri()]).read_bytes() == DATA
 
 
 @pytest.mark.enable_socket
 def test_fetch_goes_on_to_the_next_uri(tmp_path):
     with server({"/wrong": gives(OTHER), "/right": gives(DATA)}) as http:
         uris = [f"{http.url}/{name}" for name in ("gone", "wrong", "right")]
-        path = ModelFiles(tmp_path, allow_local=True).fetch(HASH, uris)
+        path = ModelFiles(tmp_path, allow_local=True).fetch(NAME, uris)
     assert path.read_bytes() == DATA
     assert http.asked == ["/gone", "/wrong", "/right"]
 
 
 def test_fetch_names_both_hashes_of_a_tampered_model_file(tmp_path):
     with pytest.raises(ModelMismatch) as raised:
-        ModelFiles(tmp_path).fetch(HASH, ["data:,other%20bytes"])
-    assert HASH.hex() in str(raised.value)
+        ModelFiles(tmp_path).fetch(NAME, ["data:,other%20bytes"])
+    assert NAME.digest.hex() in str(raised.value)
     assert hashlib.sha256(OTHER).hexdigest() in str(raised.value)
     assert list((tmp_path / "fetched").iterdir()) == []
 
 
+def program_uri(data: bytes) -> str:
+    return "data:;base64," + base64.b64encode(data).decode()
+
+
+def test_fetch_takes_a_program_file_whose_root_it_is(tmp_path):
+    """Names and sources are in no root, so other bytes may hold the same program."""
+    program = network().program
+    name = FileName(FileKind.PROGRAM, program.root)
+    for at, source in enumerate((b"", b"\1" * 32)):
+        data = pack(program, source)
+        found = ModelFiles(tmp_path / str(at)).fetch(name, [program_uri(data)])
+        assert found.read_bytes() == data and found.name == f"{program.root.hex()}.safetensors"
+
+
+def test_fetch_says_what_came_in_a_programs_place(tmp_path):
+    """Records that are right and constants that are not: another URI may have them all."""
+    net = network()
+    name = FileName(FileKind.PROGRAM, net.program.root)
+    first = 8 + int.from_bytes(net.file[:8], "little")  # where constants begin
+    spoilt = net.file[:first] + bytes([net.file[first] ^ 1]) + net.file[first + 1 :]
+    uris = [program_uri(each) for each in (network(1).file, net.onnx, spoilt)]
+    with pytest.raises(ModelMismatch) as raised:
+        ModelFiles(tmp_path).fetch(name, uris)
+    text = str(raised.value)
+    assert f"it is the program file of root 0x{network(1).program.root.hex()}" in text
+    assert f"it is no program file: its SHA-256 is {net.source_hash.hex()}" in text
+    assert "has another root" in text
+    kept = ModelFiles(tmp_path).fetch(name, [*uris, program_uri(net.file)])
+    assert kept.read_bytes() == net.file
+
+
+def test_add_keeps_no_program_that_lacks_a_part(tmp_path):
+    files = ModelFiles(tmp_path)
+    with pytest.raises(ModelRefused):
+        files.add(network().file[:-1])
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".safetensors"]
+
+
 def test_fetch_calls_a_file_unavailable_while_any_uri_may_still_give_it(tmp_path):
     text = why(ModelFiles(tmp_path), "data:,other", "gopher://x/m.onnx")
-    assert "data:,other: its bytes have SHA-256" in text
+    assert "data:,other: it is another file: its SHA-256 is" in text
     assert "gopher://x/m.onnx: the protocol 'gopher' is not one of http" in text
 
 
@@ -268,7 +309,8 @@ def test_masked_hides_passwords_and_queries():
     ],
 )
 def test_fetch_decodes_data_uris_piece_by_piece(tmp_path, uri, data):
-    found = ModelFiles(tmp_path).fetch(hashlib.sha256(data).digest(), [uri])
+    name = FileName(FileKind.ONNX, hashlib.sha256(data).digest())
+    found = ModelFiles(tmp_path).fetch(name, [uri])
     assert found.read_bytes() == data
 
 
@@ -283,7 +325,7 @@ def test_fetch_holds_no_more_than_a_piece_in_memory(tmp_path):
         for path in ("m.onnx", "endless"):
             with peak() as most:
                 with pytest.raises((ModelMismatch, ModelUnavailable)):
-                    files.fetch(HASH, [f"{http.url}/{path}"])
+                    files.fetch(NAME, [f"{http.url}/{path}"])
                 assert most() < LARGE // 8
 
 
@@ -385,7 +427,7 @@ def test_fetch_gives_many_slow_uris_no_more_time_together_than_one(tmp_path):
 def test_fetch_reads_the_uri_after_a_slow_one(tmp_path):
     with server({"/slow": dribbles, "/good": gives(DATA)}) as http:
         files = ModelFiles(tmp_path, timeout=4, allow_local=True)
-        found = files.fetch(HASH, [f"{http.url}/slow", f"{http.url}/good"])
+        found = files.fetch(NAME, [f"{http.url}/slow", f"{http.url}/good"])
         assert found.read_bytes() == DATA
 
 
@@ -399,7 +441,7 @@ def test_fetch_inflates_nothing(tmp_path):
     with server({"/m.onnx": gives(b"no gzip", Content_Encoding="gzip")}) as http:
         files = ModelFiles(tmp_path, allow_local=True)
         with pytest.raises(ModelMismatch, match=hashlib.sha256(b"no gzip").hexdigest()):
-            files.fetch(HASH, [f"{http.url}/m.onnx"])
+            files.fetch(NAME, [f"{http.url}/m.onnx"])
 
 
 @pytest.mark.parametrize(
@@ -438,7 +480,7 @@ def test_fetch_by_many_threads_fetches_once(tmp_path):
     found: list[Path] = []
     threads = [
         threading.Thread(
-            target=lambda: found.append(files.fetch(HASH, ["data:,a%20model's%20bytes"]))
+            target=lambda: found.append(files.fetch(NAME, ["data:,a%20model's%20bytes"]))
         )
         for _ in range(8)
     ]

@@ -18,6 +18,7 @@ from oracle.errors import (
     Unwatched,
 )
 from oracle.exact.lowering.graph import lower
+from oracle.exact.program_file import pack
 from oracle.exact.run import Runner
 from oracle.inference import findings
 from oracle.inference.engine import Advise, Appraise, Infer, Price, Pursue, Sample, Task
@@ -44,10 +45,14 @@ class Case:
 
     opinions: Opinions
     path: Path
+    source: Path
     model: Model
 
     def run(self, payload: bytes, task: Task, model: Model | None = None) -> bytes:
-        return self.opinions.run(self.path, model or self.model, payload, task).data
+        return self.ran(payload, task, model).data
+
+    def ran(self, payload: bytes, task: Task, model: Model | None = None) -> Ran:
+        return self.opinions.run(self.path, model or self.model, payload, task, self.source)
 
     def find(self, payload: bytes, claimed: bytes) -> Finding:
         return findings.read_finding(self.run(payload, Pursue(claimed)))
@@ -62,17 +67,18 @@ def deciding(
     **options: Any,
 ) -> Iterator[Case]:
     program = lower(data)
-    path = folder / "model.onnx"
-    path.write_bytes(data)
+    path, source = folder / "model.safetensors", folder / "model.onnx"
+    path.write_bytes(pack(program))
+    source.write_bytes(data)
     model = replace(
         chains.model(chains.address("publisher")),
         program_root=program.root,
-        file_hash=hashlib.sha256(data).digest(),
+        source_hash=hashlib.sha256(data).digest(),
         signature=program.signature,
     )
     opinions = Opinions(executor or Real(processes=1), adviser, **options)
     try:
-        yield Case(opinions, path, model)
+        yield Case(opinions, path, source, model)
     finally:
         opinions.close()
 
@@ -154,7 +160,7 @@ def test_what_confirms_a_run_gets_a_time_that_goes_by_the_run(tmp_path: Path) ->
     data, payload = SILENCERS["one that does not load"]
     executor, adviser = Noting(), Noting()
     with deciding(tmp_path, data, executor, adviser) as case:
-        ran = case.opinions.run(case.path, case.model, payload, Infer())
+        ran = case.ran(payload, Infer())
 
     [advise] = adviser.asked
     [_, sample] = executor.asked

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oracle.inference.waits import Waits
+from oracle.types import FileName
 from tests import chains
 
 HERE, MISSING = (
-    chains.model(chains.address("publisher"), file_hash=bytes([number]) * 32) for number in (1, 2)
+    chains.model(chains.address("publisher"), program_root=bytes([number]) * 32)
+    for number in (1, 2)
 )
 
 
@@ -16,7 +18,7 @@ class Files:
     """One file is here, and no other ever comes."""
 
     asked: list[tuple[object, bool]] = field(default_factory=list)
-    kept: set[bytes] | None = None
+    kept: set[FileName] | None = None
 
     def ready(self, model: Any, uris: Any, is_urgent: bool = False) -> bool:
         self.asked.append((uris(), is_urgent))
@@ -45,4 +47,4 @@ def test_has_file_says_what_is_urgent_and_where_the_file_may_be() -> None:
 def test_keep_names_the_files_of_the_models_that_are_known() -> None:
     files = Files()
     Waits(files).keep([HERE, None, HERE])  # type: ignore[arg-type]
-    assert files.kept == {HERE.file_hash}
+    assert files.kept == {HERE.file}

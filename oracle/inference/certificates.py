@@ -1,0 +1,26 @@
+"""What certifies a model's file: a program's root, or the SHA-256 of an ONNX file."""
+
+import hashlib
+from pathlib import Path
+
+from oracle.errors import ModelRefused
+from oracle.exact.program_file import certify, is_program
+from oracle.types import FileKind, FileName
+
+
+def name_of(path: Path) -> FileName:
+    """Finds the name of a file. Raises ModelRefused where it looks like a program file and is not a
+    whole one, and OSError."""
+    with path.open("rb") as file:
+        if is_program(file.read(16)):
+            return FileName(FileKind.PROGRAM, certify(path))
+        file.seek(0)
+        return FileName(FileKind.ONNX, hashlib.file_digest(file, "sha256").digest())
+
+
+def is_certified(path: Path, name: FileName) -> bool:
+    """Says whether the file is what its name says. Raises OSError."""
+    try:
+        return name_of(path) == name
+    except ModelRefused:
+        return False
