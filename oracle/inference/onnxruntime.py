@@ -148,8 +148,10 @@ def differs(
     native: Sequence[Array],
     signature: Signature,
     relative: float = RELATIVE_NOISE,
+    by: str = "onnxruntime",
 ) -> str | None:
-    """Says where and by how much the two differ beyond noise, or gives None where they agree.
+    """Says where and by how much the two differ beyond noise, or gives None where they agree. `by`
+    is whose the others are.
 
     Floats may differ by `relative` of the largest finite element of their output, and must agree on
     which are NaN or infinite. Anything else must be equal, but for two cases. A row's label may
@@ -158,19 +160,19 @@ def differs(
     as good. And 8-bit integers are compared like floats where the network quantizes.
     """
     if len(native) != len(exact):
-        return f"The exact run gave {len(exact)} outputs, onnxruntime {len(native)}."
+        return f"The exact run gave {len(exact)} outputs, {by} {len(native)}."
     for type_, ours, theirs in zip(signature.outputs, exact, native, strict=True):
         if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
             return (
                 f"Output {type_.name!r} is {ours.dtype}{list(ours.shape)} by the law"
-                f" and {theirs.dtype}{list(theirs.shape)} by onnxruntime."
+                f" and {theirs.dtype}{list(theirs.shape)} by {by}."
             )
         if _is_noisy(ours, relative):
             wrong = _beyond_noise(ours, theirs, relative)
         else:
             wrong = _unexcused(ours != theirs, exact, relative)
         if wrong.any():
-            return _sentence(type_, ours, theirs, wrong, relative)
+            return _sentence(type_, ours, theirs, wrong, relative, by)
     return None
 
 
@@ -209,7 +211,9 @@ def _unexcused(wrong: Array, exact: Sequence[Array], relative: float) -> Array:
     return np.asarray(wrong & ~excused.reshape(wrong.shape))
 
 
-def _sentence(type_: TensorType, ours: Array, theirs: Array, wrong: Array, relative: float) -> str:
+def _sentence(
+    type_: TensorType, ours: Array, theirs: Array, wrong: Array, relative: float, by: str
+) -> str:
     index = tuple(int(place[0]) for place in np.nonzero(np.atleast_1d(wrong)))
     mine, other = np.atleast_1d(ours)[index], np.atleast_1d(theirs)[index]
     what = "float noise" if relative == RELATIVE_NOISE else "noise of what is quantized"
@@ -217,7 +221,7 @@ def _sentence(type_: TensorType, ours: Array, theirs: Array, wrong: Array, relat
     allowed = f"; at most {_noise(ours, relative):.3g} is {what}" if noisy else ""
     return (
         f"Output {type_.name!r} differs in {int(wrong.sum())} of {wrong.size} elements, first at"
-        f" {list(index)}: {mine} by the law, {other} by onnxruntime{allowed}."
+        f" {list(index)}: {mine} by the law, {other} by {by}{allowed}."
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 from click.testing import CliRunner, Result
 
 from oracle import samples
@@ -52,6 +53,8 @@ def test_inspect_says_of_a_program_what_it_says_of_its_source(tmp_path: Path) ->
         for name in ("gas", "zeros", "others", "size"):
             found["inspection"]["dearest"].pop(name, None)
         del found["dearest_gas"]
+    assert of_source.pop("opinions")["onnxruntime"]["tried"] == 8
+    assert of_program.pop("opinions")["onnxruntime"] is None
     assert of_source == of_program
 
 
@@ -62,3 +65,18 @@ def test_lower_does_not_write_over_the_model(tmp_path: Path) -> None:
     done = CliRunner().invoke(model, ["lower", str(path), "--output", str(path)])
 
     assert "is the model itself" in str(done.exception) and path.read_bytes() == before
+
+
+def test_inspect_says_where_the_trained_model_says_another_thing(tmp_path: Path) -> None:
+    """A converter may have dropped what the file does not show to have been there."""
+    path, rows = onnx_file(tmp_path), tmp_path / "rows.npz"
+    sample = samples.gradient_boosting()
+    np.savez(rows, input=sample.rows, label=np.array(sample.targets, np.int64))
+
+    said = " ".join(run("inspect", str(path), "--check", str(rows)).stdout.split())
+    found = json.loads(run("inspect", str(path), "--check", str(rows), "--json").stdout)
+
+    differs = found["opinions"]["rows"]["differs"]  # what the model gets wrong
+    assert 0 < differs < len(sample.rows)
+    assert f"{differs} of {len(sample.rows)} differ. Row " in said
+    assert f"agrees on {len(sample.rows)} inputs" in said and "classes 0, 1, 2" in said
