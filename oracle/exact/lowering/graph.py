@@ -24,6 +24,7 @@ from oracle.errors import ModelRefused, Reason
 from oracle.exact.limits import Limits, OverLimit
 from oracle.exact.lowering import schemas
 from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
+from oracle.exact.lowering.choice import chosen, flag
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, tensor_array
@@ -371,17 +372,22 @@ class _Lowering:
         return results
 
     def _if(self, node: NodeProto) -> Sequence[Operand | None]:
-        """Lowers the branch that a constant condition takes, and does not look at the other."""
+        """Lowers the branch that a constant condition takes, and does not look at the other. Where
+        the condition depends on the model's inputs, both run and WHERE chooses."""
         condition = self._value(node.input[0]) if len(node.input) == 1 else None
         if condition is None:
             return [None] * len(node.output)
+        condition = flag(self.builder, condition)
         known = self.builder.known(condition)
-        if known is None or known.size != 1:
-            raise Outside(
-                "the op If is outside the law where its condition depends on the model's inputs",
-                "fix its condition, or publish as VANILLA",
-            )
-        name = "then_branch" if known.all() else "else_branch"
+        if known is not None:
+            return self._side(node, "then_branch" if known else "else_branch")
+        sides = [self._side(node, name) for name in ("then_branch", "else_branch")]
+        those, others = ([value for value in side if value is not None] for side in sides)
+        if len(those) < len(node.output) or len(others) < len(node.output):
+            return [None] * len(node.output)
+        return chosen(self.builder, condition, those, others)
+
+    def _side(self, node: NodeProto, name: str) -> Sequence[Operand | None]:
         branch = _attributes(node.attribute).get(name)
         if branch is None or branch.type != AttributeProto.GRAPH:
             raise Outside(f"it has no {name}", "fix the file")

@@ -392,12 +392,6 @@ def test_lower_refuses_two_values_of_one_name():
     assert "two initializers" in reasons(made.SerializeToString())
 
 
-def test_lower_refuses_control_flow():
-    body = helper.make_graph([node("Relu", ["x"], ["b"])], "body", [], [tensor("b", [1])])
-    made = node("If", ["x"], ["y"], then_branch=body, else_branch=body)
-    assert "the op If is outside" in reasons(file([made], [tensor("x", [1])], ["y"]))
-
-
 def test_lower_refuses_custom_domains_and_ops_redefined():
     made = node("Relu", ["x"], ["y"], domain="com.evil")
     model = proto([made], [tensor("x", [1])], ["y"])
@@ -572,15 +566,6 @@ def test_if_is_the_branch_that_is_taken(condition):
     program = lower(file(nodes, [tensor("x", [2])], ["y"], c=np.array(condition)))
     (out,) = run(program, [np.float32([1, -2])])
     assert out.tolist() == ([-2, 4] if condition else [2, 4])
-
-
-def test_lower_refuses_an_if_whose_condition_is_an_input():
-    then, other = branches("Neg", "Abs")
-    made = node("If", ["c"], ["y"], then_branch=then, else_branch=other)
-    inputs = [tensor("x", [2]), tensor("c", [], TensorProto.BOOL)]
-    assert "the op If is outside the law where its condition" in reasons(
-        file([made], inputs, ["y"])
-    )
 
 
 def test_lower_refuses_what_a_branch_that_is_taken_holds():
