@@ -26,6 +26,7 @@ from oracle.exact.lowering import schemas
 from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
 from oracle.exact.lowering.choice import chosen, flag
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
+from oracle.exact.lowering.refused import refuse
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, tensor_array
 from oracle.exact.primitive import DTYPES, Outside
@@ -62,6 +63,13 @@ _DOUBLE_OPS = (
     "TreeEnsembleRegressor",
     "TreeEnsembleClassifier",
 )
+
+_SCAN_LESS = (
+    "scan less; a kNN of skl2onnx needs no Scan with options={id(model): {'optim': 'cdist'}}"
+)
+
+_NUMBERS = "use float32, integers or bool"
+_IN_PLACE_OF = {"string": "train on codes of the strings, or encode them outside of the model"}
 
 _CALLS = 16
 """The depth to which functions may call each other."""
@@ -248,7 +256,7 @@ class _Lowering:
         tensor = info.type.tensor_type
         if tensor.elem_type not in (*DTYPES, DType.DOUBLE):
             name = _dtype_name(tensor.elem_type)
-            self._refuse(f"input {info.name!r} is of {name}", "use float32, integers or bool")
+            self._refuse(f"input {info.name!r} is of {name}", _IN_PLACE_OF.get(name, _NUMBERS))
             return None
         if not tensor.HasField("shape"):
             self._refuse(f"input {info.name!r} has no shape", "export it with a shape")
@@ -312,7 +320,7 @@ class _Lowering:
         self.lowered += 1
         try:
             if self.lowered > self.limits.nodes:
-                raise OverLimit(f"it takes more than {self.limits.nodes} nodes", "scan less")
+                raise OverLimit(f"it takes more than {self.limits.nodes} nodes", _SCAN_LESS)
             results = self._lowered(node)
         except OverLimit as over:
             self._refuse(over.why, over.advice, name, node.op_type)
@@ -343,11 +351,7 @@ class _Lowering:
             return self._call(node, function)
         lowering = TABLES.get(node.domain, {}).get(node.op_type)
         if lowering is None:
-            domain = f"{node.domain}." if node.domain else ""
-            raise Outside(
-                f"the op {domain}{node.op_type} is outside the law",
-                "replace it by ops that docs/exact.md covers, or publish as VANILLA",
-            )
+            raise refuse(node.domain, node.op_type)
         if not opset:
             raise Outside(f"the file imports no opset of domain {node.domain!r}", "fix the file")
         inputs = [self._value(name) if name else None for name in node.input]
@@ -358,7 +362,7 @@ class _Lowering:
         )
         texts = [self.builder.texts(operand) if operand else None for operand in inputs]
         if any(text is not None for text in texts) and node.op_type not in _TEXT_OPS:
-            raise Outside("it computes with strings", "end the graph before it")
+            raise Outside("it computes with strings", _IN_PLACE_OF["string"])
         if any(map(holds_float32, filter(None, inputs))) and node.op_type not in _DOUBLE_OPS:
             raise Outside("it computes in float64", "Cast what it reads to float32 before")
         results = lowering(self.builder, source)

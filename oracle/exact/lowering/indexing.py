@@ -329,11 +329,17 @@ def _top_k(b: Builder, node: Source) -> list[Operand]:
     return [b.transpose(b.reshape(out, wide), back) for out in (values, found)]
 
 
+_COUNTED = Outside(
+    "how many places it finds depends on the model's inputs",
+    "keep all places, and Mul by the condition or choose by Where; or take a TopK of them",
+)
+
+
 def _compress(b: Builder, node: Source) -> list[Operand]:
     x, condition = node.exactly(2)
     known = b.known(condition)
     if known is None:
-        raise Outside("its output's shape depends on the model's inputs", "make it static")
+        raise _COUNTED
     if not node.has("axis"):
         x = b.reshape(x, (x.type.elements,))
     axis = node.axis(len(x.type.shape), 0)
@@ -344,7 +350,7 @@ def _compress(b: Builder, node: Source) -> list[Operand]:
 def _non_zero(b: Builder, node: Source) -> list[Operand]:
     known = b.known(node.exactly(1)[0])
     if known is None:
-        raise Outside("its output's shape depends on the model's inputs", "make it static")
+        raise _COUNTED
     return [b.constant(np.array(np.nonzero(known), np.int64))]
 
 
