@@ -113,7 +113,7 @@ def _frozen(
     model: ModelProto, inputs: Sequence[Any], constants: Constants
 ) -> tuple[ModelProto, list[Array]]:
     """The model with the dims of `inputs`, the ones that are left to give among them, and with
-    those that `constants` names, but for the first input, as initializers."""
+    those that `constants` names as initializers, but for the first input unless all are scalars."""
     frozen = ModelProto()
     frozen.CopyFrom(model)
     infos = list(frozen.graph.input)
@@ -125,8 +125,9 @@ def _frozen(
             left.append(value)
             continue
         array = np.asarray(value)
-        is_integer = array.dtype != np.float32 and (place > 0 or len(inputs) == 1)
-        is_parameter = place > 0 if constants is Constants.PARAMETERS else is_integer
+        follows = place > 0 or all(np.ndim(each) == 0 for each in inputs)
+        is_integer = array.dtype != np.float32 and (follows or len(inputs) == 1)
+        is_parameter = follows if constants is Constants.PARAMETERS else is_integer
         if constants and is_parameter:
             frozen.graph.initializer.append(numpy_helper.from_array(array, info.name))
             continue
