@@ -6,6 +6,7 @@ To cover an op, write its lowering and add a line to its family's table; nothing
 from oracle.exact.lowering import (
     activation,
     attention,
+    columns,
     convolution,
     einsum,
     elementwise,
@@ -51,6 +52,7 @@ ONNX: dict[str, Lowering] = {
     **quantized.ONNX,
     **convolution.ONNX,
     **pooling.ONNX,
+    **columns.ONNX,
     **normalization.ONNX,
     **activation.ONNX,
     **attention.ONNX,

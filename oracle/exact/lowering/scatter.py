@@ -5,13 +5,16 @@ from math import prod
 import numpy as np
 
 from oracle.exact.lowering.builder import Builder
+from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import along, fitting, joined, points
 from oracle.exact.lowering.movement import gather
+from oracle.exact.lowering.shape import expand
 from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.lowering.stretched import narrowed
 from oracle.exact.ops.movement import LARGEST, REPLACE, SMALLEST, SUM
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
+from oracle.types import DType
 
 
 def _reduction(node: Source, since: int) -> int:
@@ -97,8 +100,34 @@ def _scatter_nd(b: Builder, node: Source) -> list[Operand]:
     return [_scatter(b, data, points(b, dims, indices, 0), updates, prod(inner), mode)]
 
 
+def _tensor_scatter(b: Builder, node: Source) -> list[Operand]:
+    """Puts the rows of `update` into a cache, one behind the other from each sample's place on."""
+    cache, update, begin = node.input(0), node.input(1), node.optional(2)
+    dims, shape = cache.type.shape, update.type.shape
+    axis, mode = node.axis(len(dims), -2), node.text("mode", "linear")
+    fits = len(shape) == len(dims) and all(
+        shape[i] == dims[i] for i in range(len(dims)) if i != axis
+    )
+    if axis == 0 or not fits or shape[axis] > dims[axis]:
+        raise Outside(f"an update {update.type} of a cache {cache.type}", "fix the shapes")
+    if mode not in ("linear", "circular"):
+        raise Outside(f"mode {mode!r} is not known", "use linear or circular")
+    steps: Operand = b.constant(np.arange(shape[axis]).reshape(1, -1))
+    if begin is not None:
+        column = b.reshape(cast(b, begin, DType.INT64), (dims[0], 1))
+        steps = b.emit(Op.ADD, (column, steps))
+    if mode == "circular":
+        steps = b.emit(Op.MOD, (steps, b.scalar(dims[axis], DType.INT64)))
+    batch = steps.type.shape[0]
+    places = b.reshape(steps, (batch, *[1] * (axis - 1), shape[axis]))
+    places = expand(b, places, shape[: axis + 1])
+    flat = along(b, dims[: axis + 1], places, axis)
+    return [_scatter(b, cache, flat, update, prod(dims[axis + 1 :]), REPLACE)]
+
+
 ONNX: dict[str, Lowering] = {
     "Scatter": _scatter_elements,
     "ScatterElements": _scatter_elements,
     "ScatterND": _scatter_nd,
+    "TensorScatter": _tensor_scatter,
 }
