@@ -350,13 +350,16 @@ class _Lowering:
         if (function := self.functions.get((node.domain, node.op_type, node.overload))) is not None:
             return self._call(node, function)
         lowering = TABLES.get(node.domain, {}).get(node.op_type)
-        if lowering is None:
+        if lowering is None and not (opset and schemas.is_written_out(node)):
             raise refuse(node.domain, node.op_type)
         if not opset:
             raise Outside(f"the file imports no opset of domain {node.domain!r}", "fix the file")
         inputs = [self._value(name) if name else None for name in node.input]
         if any(name and operand is None for name, operand in zip(node.input, inputs, strict=True)):
             return [None] * len(node.output)
+        if lowering is None:
+            types = [operand.type if operand else None for operand in inputs]
+            return self._call(node, schemas.written_out(node, opset, types))
         source = Source(
             node.op_type, opset, tuple(inputs), _attributes(node.attribute), len(node.output)
         )

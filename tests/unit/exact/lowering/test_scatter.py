@@ -9,7 +9,8 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Op, Program
 from oracle.exact.proofs.inspect import unprovable
-from tests.unit.exact.agreement import agree, check, integers, numbers, refusal
+from oracle.exact.run import run
+from tests.unit.exact.agreement import agree, check, integers, model, numbers, refusal
 from tests.unit.exact.files import file, node, tensor
 
 X = {"x": numbers(3, 4, 5)}
@@ -116,11 +117,11 @@ def test_an_index_is_followed_through_what_moves_it():
 
 
 def file_with(data: bytes, **constants: np.ndarray) -> bytes:
-    model = ModelProto.FromString(data)
-    model.graph.initializer.extend(
+    made = ModelProto.FromString(data)
+    made.graph.initializer.extend(
         numpy_helper.from_array(array, name) for name, array in constants.items()
     )
-    return bytes(model.SerializeToString())
+    return bytes(made.SerializeToString())
 
 
 def test_an_index_that_covers_a_part_of_a_row_scatters_elements():
@@ -137,3 +138,34 @@ def test_a_constant_index_scatters_rows_where_it_is_alike_along_an_axis():
             "ScatterElements", updates, {"i": places % 3}, order=["x", "i", "u"], reduction="add"
         )
         assert scattered(program)[1] == width
+
+
+@pytest.mark.parametrize("axis", [1, 2, -2])
+@pytest.mark.parametrize("mode", ["linear", "circular"])
+@pytest.mark.parametrize("known", [True, False, None])
+def test_tensor_scatter_writes_behind_each_samples_place(axis, mode, known):
+    cache, places = numbers(2, 4, 5, 3), ints(1, 3) if mode == "circular" else ints(2, 0)
+    shape = [2, 4, 5, 3]
+    shape[axis] = 2
+    update = numbers(*shape, seed=1)
+    inputs = {"x": cache, "u": update} | ({"i": places} if known is False else {})
+    data = model(
+        "TensorScatter", inputs, {"i": places} if known else {}, opset=24, axis=axis, mode=mode
+    )
+    wanted = np.moveaxis(cache.copy(), axis, 1)
+    for sample, begin in enumerate(places if known is not None else (0, 0)):
+        for step in range(2):
+            at = (begin + step) % wanted.shape[1]
+            wanted[sample, at] = np.moveaxis(update, axis, 1)[sample, step]
+    (ours,) = run(lower(data), list(inputs.values()))
+    assert np.moveaxis(ours, axis, 1).tolist() == wanted.tolist()
+
+
+def test_tensor_scatter_is_refused_where_it_does_not_fit():
+    cache = {"x": numbers(2, 4, 5)}
+    for shape in ((2, 4, 6), (2, 5, 5), (1, 2, 5), (2, 2)):
+        why = refusal("TensorScatter", {**cache, "u": numbers(*shape)}, opset=24)
+        assert "of a cache" in why
+    assert "of a cache" in refusal("TensorScatter", {**cache, "u": cache["x"]}, opset=24, axis=0)
+    wrong = refusal("TensorScatter", {**cache, "u": cache["x"]}, opset=24, mode="both")
+    assert "use linear or circular" in wrong
