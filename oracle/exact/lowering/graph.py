@@ -238,16 +238,14 @@ class _Lowering:
 
     def _frozen(self, infos: Sequence[ValueInfoProto]) -> dict[str, int]:
         """Gives symbolic dims by name: those given, and 1 for a leading one that is not given."""
-        axes = {name: axis for info in infos for axis, name in symbols(info)}
-        for info in infos:
-            axes |= {name: axis for axis, name in symbols(info) if axis == 0}
+        axes = _open_dims(infos)
         for name, value in self.dims.items():
             if name not in axes:
                 names = ", ".join(map(repr, axes)) or "none"
                 self._refuse(f"no symbolic dim is named {name!r}", f"its symbolic dims: {names}")
             elif not 0 < value < 1 << 31:
                 self._refuse(f"dim {name!r} is given as {value}", "give a positive number")
-        return {name: 1 for name, axis in axes.items() if axis == 0} | dict(self.dims)
+        return _ones(infos) | dict(self.dims)
 
     def _input(self, info: ValueInfoProto, known: Mapping[str, int]) -> TensorType | None:
         if info.type.WhichOneof("value") != "tensor_type":
@@ -588,6 +586,26 @@ def gives_text(model: bytes) -> bool:
     outputs = ModelProto.FromString(model).graph.output
     kinds = {info.type.tensor_type.elem_type for info in outputs}
     return not kinds.isdisjoint((TensorProto.STRING, TensorProto.UNDEFINED))
+
+
+def frozen_dims(model: bytes, given: Mapping[str, int]) -> dict[str, int]:
+    """Gives the open dims that `lower` freezes by itself, and the size that it chooses for each:
+    an input's first, the batch, is 1 where nothing is given. Raises ModelRefused for no ONNX
+    file."""
+    ones = _ones(real_inputs(_parsed(model, Limits()).graph))
+    return {name: size for name, size in ones.items() if name not in given}
+
+
+def _ones(infos: Sequence[ValueInfoProto]) -> dict[str, int]:
+    return {name: 1 for name, axis in _open_dims(infos).items() if axis == 0}
+
+
+def _open_dims(infos: Sequence[ValueInfoProto]) -> dict[str, int]:
+    """Gives the symbolic dims by name, each with its axis: the first, if some input has it so."""
+    axes = {name: axis for info in infos for axis, name in symbols(info)}
+    for info in infos:
+        axes |= {name: axis for axis, name in symbols(info) if axis == 0}
+    return axes
 
 
 def symbols(info: ValueInfoProto) -> Iterator[tuple[int, str]]:

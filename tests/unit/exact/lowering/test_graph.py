@@ -18,7 +18,7 @@ from onnx import (
 
 from oracle.errors import ModelRefused
 from oracle.exact.limits import Limits
-from oracle.exact.lowering.graph import lower
+from oracle.exact.lowering.graph import frozen_dims, lower
 from oracle.exact.program import Op, Program
 from oracle.exact.run import run
 from oracle.types import DType
@@ -269,6 +269,18 @@ def test_dims_are_given_by_name_and_by_place():
     assert lower(named, {"batch": 2, "time": 7}).signature.outputs[0].shape == (2, 7)
     unnamed = file([node("Relu", ["x"], ["y"])], [tensor("x", [None, None])], ["y"])
     assert lower(unnamed, {"x.0": 2, "x.1": 7}).signature.outputs[0].shape == (2, 7)
+
+
+def test_frozen_dims_are_those_that_nobody_gave():
+    inputs = [tensor("x", ["batch", "time"]), tensor("z", [None, 4]), tensor("w", [2, "batch"])]
+    nodes = [node("Relu", ["x"], ["y"])]
+    model = file(nodes, [*inputs, tensor("c", ["rows"])], ["y"], c=np.zeros(3, np.float32))
+    assert frozen_dims(model, {"time": 7}) == {"batch": 1, "z.0": 1}
+    assert frozen_dims(model, {"time": 7, "batch": 3, "z.0": 1}) == {}
+    shapes = [info.shape for info in lower(model, {"time": 7}).signature.inputs]
+    assert shapes == [(1, 7), (1, 4), (2, 1)]
+    with pytest.raises(ModelRefused):
+        frozen_dims(b"no model", {})
 
 
 def test_lower_refuses_and_names_each_dim_that_is_not_frozen():
