@@ -240,6 +240,7 @@ class Builder:
         self,
         names: Sequence[str],
         outputs: Sequence[Operand],
+        categories: Sequence[str] = (),
     ) -> Program:
         """Makes the program of the nodes and constants that the outputs need, in order."""
         labels = self._labels_of(outputs)
@@ -286,6 +287,7 @@ class Builder:
             kept,
             tuple(map(renumbered, outputs)),
             labels,
+            categories=tuple(categories),
         )
 
     def _checked(self, type_: ValueType) -> ValueType:

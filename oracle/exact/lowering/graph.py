@@ -49,7 +49,7 @@ _TEXT_MOVES = (
     "Squeeze",
     "Unsqueeze",
 )
-_TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder")
+_TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder", "OneHotEncoder")
 
 # What may take a float64 that the law has as float32: what moves its elements, and what finds the
 # same for them as for float32.
@@ -156,6 +156,9 @@ class _Lowering:
         """The operands by name. None is one that could not be lowered, which is no further reason
         to refuse its readers. A branch has a map of its own, as it has for its tensors."""
         self.lowered = 0
+        self.categories = _categories(model.graph)
+        self.known_texts = (*self.categories, unlike(self.categories))
+        """What a string at an input may be: a category, or something that is none."""
 
     def program(self) -> Program:
         inputs = self._inputs()
@@ -165,7 +168,11 @@ class _Lowering:
             stated = {info.name: info.type.tensor_type.elem_type for info in self.graph.input}
             for index, input_ in enumerate(inputs):
                 operand = self.builder.input(index)
-                self.values[input_.name] = with_dtype(operand, DType(stated[input_.name]))
+                if stated[input_.name] == TensorProto.STRING:
+                    self.builder.mark_text(operand, self.known_texts)
+                else:
+                    operand = with_dtype(operand, DType(stated[input_.name]))
+                self.values[input_.name] = operand
         except Outside as outside:
             self._refuse(outside.why, outside.advice)
         if len(self.graph.node) > self.limits.nodes:
@@ -178,7 +185,9 @@ class _Lowering:
         outputs = self._outputs()
         self._end_if_refused()
         try:
-            return self.builder.program([name for name, _ in outputs], [o for _, o in outputs])
+            names, operands = zip(*outputs, strict=True)
+            texts = self.categories if _takes_text(self.graph) else ()
+            return self.builder.program(names, operands, texts)
         except Outside as outside:
             self._refuse(outside.why, outside.advice)
             raise ModelRefused(self.reasons) from None
@@ -252,7 +261,8 @@ class _Lowering:
             self._refuse(f"input {info.name!r} is not a tensor", "give tensors")
             return None
         tensor = info.type.tensor_type
-        if tensor.elem_type not in (*DTYPES, DType.DOUBLE):
+        known_text = tensor.elem_type == TensorProto.STRING and self.categories
+        if tensor.elem_type not in (*DTYPES, DType.DOUBLE) and not known_text:
             name = _dtype_name(tensor.elem_type)
             self._refuse(f"input {info.name!r} is of {name}", _IN_PLACE_OF.get(name, _NUMBERS))
             return None
@@ -296,7 +306,10 @@ class _Lowering:
                 self._refuse(f"two outputs are named {info.name!r}", "fix the file")
             if operand.type.elements == 0:
                 self._refuse(f"output {info.name!r} is {operand.type}", "give it elements")
-            text = stated == TensorProto.STRING and self.builder.texts(operand) is not None
+            texts = self.builder.texts(operand)
+            if texts == self.known_texts and _takes_text(self.graph):
+                self._refuse(f"output {info.name!r} passes strings through", "leave it out")
+            text = stated == TensorProto.STRING and texts is not None
             if stated not in (0, operand.type.dtype) and not text:
                 self._refuse(
                     f"output {info.name!r} is said to be {_dtype_name(stated)} but is "
@@ -581,11 +594,17 @@ def real_inputs(graph: GraphProto) -> list[ValueInfoProto]:
     return [info for info in graph.input if info.name not in initializers]
 
 
-def gives_text(model: bytes) -> bool:
-    """Tells whether a file may give strings, which the law reads as places in a list of labels."""
-    outputs = ModelProto.FromString(model).graph.output
-    kinds = {info.type.tensor_type.elem_type for info in outputs}
-    return not kinds.isdisjoint((TensorProto.STRING, TensorProto.UNDEFINED))
+def has_text(model: bytes) -> bool:
+    """Tells whether a file takes strings or may give some, which the law reads as places in a list
+    of categories or labels."""
+    graph = ModelProto.FromString(model).graph
+    kinds = {info.type.tensor_type.elem_type for info in graph.output}
+    return _takes_text(graph) or not kinds.isdisjoint((TensorProto.STRING, TensorProto.UNDEFINED))
+
+
+def _takes_text(graph: GraphProto) -> bool:
+    types = (info.type.tensor_type.elem_type for info in real_inputs(graph))
+    return TensorProto.STRING in types
 
 
 def frozen_dims(model: bytes, given: Mapping[str, int]) -> dict[str, int]:
@@ -627,8 +646,26 @@ def _attributes(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProt
 
 
 def _in_law(code: int) -> DType:
-    """Gives the dtype that the signature says of an input: float32 for float64."""
-    return DType.FLOAT if code == DType.DOUBLE else DType(code)
+    """Gives the dtype that the signature says of an input: float32 for float64, and for strings
+    that of places in a list."""
+    return {DType.DOUBLE: DType.FLOAT, TensorProto.STRING: DType.INT64}.get(code) or DType(code)
+
+
+def _categories(graph: GraphProto) -> tuple[str, ...]:
+    """Lists the strings that the graph's encoders know, in the file's order, each once."""
+    known = (
+        text
+        for node in graph.node
+        for attribute in node.attribute
+        if attribute.name in ("keys_strings", "cats_strings")
+        for text in attribute.strings
+    )
+    return tuple(dict.fromkeys(text.decode(errors="replace") for text in known))
+
+
+def unlike(texts: Iterable[str]) -> str:
+    """Makes a string that none of these is."""
+    return "?" * (1 + max(map(len, texts), default=0))
 
 
 def _dtype_name(code: int) -> str:
