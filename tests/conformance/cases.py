@@ -99,7 +99,8 @@ def _why_wrong(
     case: Any, inputs: Sequence[Any], expected: Sequence[Any], constants: Constants
 ) -> str | None:
     model, arrays = _frozen(case.model, list(map(_array, inputs)), constants)
-    outputs = run(lower(model.SerializeToString()), arrays)
+    program = lower(model.SerializeToString())
+    outputs = run(program, [_places(array, program.categories) for array in arrays])
     if len(outputs) != len(expected):
         return f"{len(outputs)} outputs in place of {len(expected)}"
     for ours, theirs in zip(outputs, map(_array, expected), strict=True):
@@ -160,6 +161,15 @@ def _in_law(name: str, array: Array) -> Array:
         why = f"the case gives {name!r} float64 that are no float32"
         raise ModelRefused([Reason("", "", why, "give float32")])
     return held
+
+
+def _places(array: Array, categories: Sequence[str]) -> Array:
+    """Strings as their places among those that the program knows; anything else as it is."""
+    if array.dtype != object:
+        return array
+    known = {text: place for place, text in enumerate(categories)}
+    places = [known.get(str(text), len(known)) for text in array.ravel()]
+    return np.array(places, np.int64).reshape(array.shape)
 
 
 def _difference(ours: Array, theirs: Array, rtol: float, atol: float) -> str | None:
