@@ -114,8 +114,15 @@ def _end_if_endless(b: Builder, most: int, taken: int, is_open: bool) -> None:
 
 
 def _both(b: Builder, going: Operand | None, more: Operand) -> Operand:
+    """Emits going AND more. What is constant takes no node."""
     more = flag(b, more)
-    return more if going is None else b.emit(Op.AND, (flag(b, going), more))
+    if going is None:
+        return more
+    going = flag(b, going)
+    for one, other in ((going, more), (more, going)):
+        if (known := b.known(one)) is not None:
+            return other if known else one
+    return b.emit(Op.AND, (going, more))
 
 
 def _of_all_turns(
