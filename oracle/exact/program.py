@@ -186,13 +186,16 @@ class Constant:
 class Program:
     """Nodes in order, with the constants that they read. `outputs` are operands of kind VALUE.
     `labels` are a classifier's classes in order, and empty for other models. Where they are
-    strings, an output that names a class holds its place in them."""
+    strings, an output that names a class holds its place in them. `categories` are the strings
+    that the model knows at its inputs: an input of strings holds places in them, and the place
+    behind the last, or any beyond, is a string that the model does not know."""
 
     signature: Signature
     nodes: tuple[Node, ...]
     constants: tuple[Constant, ...]
     outputs: tuple[Operand, ...]
     labels: tuple[str | int, ...] = ()
+    categories: tuple[str, ...] = field(default=(), kw_only=True)
     law_version: int = field(default=LAW_VERSION)
     stored_records: tuple[bytes, ...] | None = field(default=None, repr=False)
     """The records as a program file has them: bits that nobody reads may be any."""

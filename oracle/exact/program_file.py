@@ -8,7 +8,8 @@ It is a safetensors file. Its tensors:
 Nothing else in it binds anything: neither the shapes of constants nor their dtypes, of which only
 the size of an element counts, since a root is over the same elements big-endian. One string of its
 metadata, `exactum`, is JSON of what people read: the names of nodes, inputs and outputs, a
-classifier's labels, and the SHA-256 of the file that the program was lowered from.
+classifier's labels, the strings that it knows at its inputs, and the SHA-256 of the file that the
+program was lowered from.
 
 Whoever reads one computes the root from the records, and the roots of constants from what lies
 there, so the file may come from anybody. It is read as the referee reads proofs: records and
@@ -65,6 +66,7 @@ def pack(program: Program, source: bytes = b"") -> bytes:
         "inputs": [tensor.name for tensor in program.signature.inputs],
         "outputs": [tensor.name for tensor in program.signature.outputs],
         "labels": list(program.labels),
+        "categories": list(program.categories),
         "source": source.hex(),
     }
     used = {
@@ -183,6 +185,7 @@ class _Reading:
             tuple(self._constants),
             outputs,
             _labels(names),
+            categories=_categories(names),
             stored_records=tuple(records),
         )
 
@@ -494,6 +497,12 @@ def _name(names: Mapping[str, Any], kind: str, index: int) -> str:
     found = names.get(kind)
     name = found[index] if isinstance(found, list) and index < len(found) else ""
     return name if isinstance(name, str) else ""
+
+
+def _categories(names: Mapping[str, Any]) -> tuple[str, ...]:
+    found = names.get("categories")
+    is_list = isinstance(found, list) and all(isinstance(each, str) for each in found)
+    return tuple(found) if is_list and found else ()
 
 
 def _labels(names: Mapping[str, Any]) -> tuple[str | int, ...]:

@@ -21,7 +21,7 @@ from oracle.errors import (
     RunsDiffer,
 )
 from oracle.exact import program_file
-from oracle.exact.lowering.graph import gives_text, lower, real_inputs, symbols
+from oracle.exact.lowering.graph import has_text, lower, real_inputs, symbols
 from oracle.exact.program import Program
 from oracle.exact.proofs import pursuit, sample
 from oracle.exact.proofs.cost import trace_work
@@ -316,9 +316,10 @@ def load_adviser(path: Path, model: ModelIdentity) -> Adviser:
 
     data = _onnx(path, model)
     dims = dims_of(data, model.signature)
-    labels = lower(data, dims).labels if gives_text(data) else ()
+    program = lower(data, dims) if has_text(data) else None
+    texts = (program.labels, program.categories) if program else ()
     try:
-        return SecondOpinion(data, model.signature, dims, labels)
+        return SecondOpinion(data, model.signature, dims, *texts)
     except ModelRefused as error:
         raise InferenceFailed(f"There is no second opinion to be had: {error}") from error
 

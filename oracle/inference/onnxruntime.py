@@ -27,7 +27,7 @@ from oracle.errors import (
     SecondOpinionDiffers,
     WrongTensorCount,
 )
-from oracle.exact.lowering.graph import real_inputs, symbols
+from oracle.exact.lowering.graph import real_inputs, symbols, unlike
 from oracle.tensor import Array, decode, encode
 from oracle.types import DType, Signature, TensorType
 
@@ -97,7 +97,8 @@ class Native:
 
 
 class SecondOpinion:
-    """An EXACT model on onnxruntime. `labels` are what the law reads strings as places in."""
+    """An EXACT model on onnxruntime. `labels` are what the law reads strings as places in, and
+    `categories` those at inputs."""
 
     def __init__(
         self,
@@ -105,6 +106,7 @@ class SecondOpinion:
         signature: Signature,
         dims: Mapping[str, int] | None = None,
         labels: Sequence[str | int] = (),
+        categories: Sequence[str] = (),
     ):
         proto = _parsed(model)
         _without_zip_maps(proto)
@@ -112,6 +114,7 @@ class SecondOpinion:
         self._session = _session(proto)
         self._relative = QUANTIZED_NOISE if any(map(_quantizes, _nodes(proto))) else RELATIVE_NOISE
         self._signature = signature
+        self._categories = np.array([*categories, unlike(categories)], object)
         self._places = {label: place for place, label in enumerate(labels)}
 
     def advise(self, payload: bytes, output: bytes) -> None:
@@ -127,10 +130,16 @@ class SecondOpinion:
             raise SecondOpinionDiffers(difference)
 
     def _stated(self, inputs: Sequence[Array]) -> list[Array]:
-        """Gives float64 where the file says so: the law's float32 are float64, too."""
-        wide = [arg.type == "tensor(double)" for arg in self._session.get_inputs()]
-        wide += [False] * (len(inputs) - len(wide))
-        return [x.astype(np.float64) if w else x for x, w in zip(inputs, wide, strict=False)]
+        """Gives inputs as the file has them: the law's float32 may be float64, and its places in
+        a list strings."""
+        stated = [arg.type for arg in self._session.get_inputs()]
+        stated += [""] * (len(inputs) - len(stated))
+        return [self._in_file(x, type_) for x, type_ in zip(inputs, stated, strict=False)]
+
+    def _in_file(self, x: Array, stated: str) -> Array:
+        if stated == "tensor(string)":
+            return self._categories.take(np.where(x < 0, x + self._categories.size, x), mode="clip")
+        return x.astype(np.float64) if stated == "tensor(double)" else x
 
     def _in_law(self, array: Array) -> Array:
         """Gives an output as the law has it: float64 as float32, strings as places in a list."""

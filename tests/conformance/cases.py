@@ -99,7 +99,8 @@ def _why_wrong(
     case: Any, inputs: Sequence[Any], expected: Sequence[Any], constants: Constants
 ) -> str | None:
     model, arrays = _frozen(case.model, list(map(_array, inputs)), constants)
-    outputs = run(lower(model.SerializeToString()), arrays)
+    program = lower(model.SerializeToString())
+    outputs = run(program, [_places(array, program.categories) for array in arrays])
     if len(outputs) != len(expected):
         return f"{len(outputs)} outputs in place of {len(expected)}"
     for ours, theirs in zip(outputs, map(_array, expected), strict=True):
@@ -113,7 +114,7 @@ def _frozen(
     model: ModelProto, inputs: Sequence[Any], constants: Constants
 ) -> tuple[ModelProto, list[Array]]:
     """The model with the dims of `inputs`, the ones that are left to give among them, and with
-    those that `constants` names, but for the first input, as initializers."""
+    those that `constants` names as initializers, but for the first input unless all are scalars."""
     frozen = ModelProto()
     frozen.CopyFrom(model)
     infos = list(frozen.graph.input)
@@ -125,8 +126,9 @@ def _frozen(
             left.append(value)
             continue
         array = np.asarray(value)
-        is_integer = array.dtype != np.float32 and (place > 0 or len(inputs) == 1)
-        is_parameter = place > 0 if constants is Constants.PARAMETERS else is_integer
+        follows = place > 0 or all(np.ndim(each) == 0 for each in inputs)
+        is_integer = array.dtype != np.float32 and (follows or len(inputs) == 1)
+        is_parameter = follows if constants is Constants.PARAMETERS else is_integer
         if constants and is_parameter:
             frozen.graph.initializer.append(numpy_helper.from_array(array, info.name))
             continue
@@ -159,6 +161,15 @@ def _in_law(name: str, array: Array) -> Array:
         why = f"the case gives {name!r} float64 that are no float32"
         raise ModelRefused([Reason("", "", why, "give float32")])
     return held
+
+
+def _places(array: Array, categories: Sequence[str]) -> Array:
+    """Strings as their places among those that the program knows; anything else as it is."""
+    if array.dtype != object:
+        return array
+    known = {text: place for place, text in enumerate(categories)}
+    places = [known.get(str(text), len(known)) for text in array.ravel()]
+    return np.array(places, np.int64).reshape(array.shape)
 
 
 def _difference(ours: Array, theirs: Array, rtol: float, atol: float) -> str | None:

@@ -123,6 +123,10 @@ class Builder:
             return None
         return self._constants[operand.index].array.reshape(operand.type.shape)
 
+    def node_of(self, operand: Operand) -> Node | None:
+        """Gives the node whose value the operand reads, or None for an input or a constant."""
+        return self._nodes[operand.index] if operand.kind is OperandKind.VALUE else None
+
     def reshape(self, operand: Operand, shape: tuple[int, ...]) -> Operand:
         """Reads the same elements in another shape, which takes no node."""
         type_ = self._checked(ValueType(operand.type.dtype, shape))
@@ -236,6 +240,7 @@ class Builder:
         self,
         names: Sequence[str],
         outputs: Sequence[Operand],
+        categories: Sequence[str] = (),
     ) -> Program:
         """Makes the program of the nodes and constants that the outputs need, in order."""
         labels = self._labels_of(outputs)
@@ -282,6 +287,7 @@ class Builder:
             kept,
             tuple(map(renumbered, outputs)),
             labels,
+            categories=tuple(categories),
         )
 
     def _checked(self, type_: ValueType) -> ValueType:

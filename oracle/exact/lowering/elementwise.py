@@ -6,8 +6,9 @@ import numpy as np
 
 from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
 from oracle.exact.lowering.source import STORED, Lowering, Source
-from oracle.exact.primitive import Outside
+from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Op, Operand, OperandKind
+from oracle.tensor import numpy_dtype
 from oracle.types import DType
 
 
@@ -75,6 +76,21 @@ def _cast(b: Builder, node: Source) -> list[Operand]:
     return [cast(b, x, target)]
 
 
+def _bit_cast(b: Builder, node: Source) -> list[Operand]:
+    """Reads the same bits as another dtype. Of what only a run knows, bytes and bools can be read
+    as bytes: CAST keeps their bits. No primitive gives the bits of a float."""
+    (x,) = node.exactly(1)
+    target = node.integer("to")
+    if target not in DTYPES or DType(target).itemsize != x.type.dtype.itemsize:
+        raise Outside(f"it reads {x.type} as dtype {target}", "use dtypes of one size")
+    dtype = DType(target)
+    if (known := b.known(x)) is not None and dtype is not DType.BOOL:
+        return [b.constant(known.view(numpy_dtype(dtype)))]
+    if x.type.dtype != dtype and (x.type.dtype.itemsize > 1 or dtype is DType.BOOL):
+        raise Outside(f"it reads the bits of {x.type}", "compute with numbers, or as a constant")
+    return [cast(b, x, dtype)]
+
+
 _HELD = (DType.FLOAT, DType.INT8, DType.UINT8, DType.BOOL)
 """Dtypes all of whose elements are float32."""
 
@@ -123,4 +139,5 @@ ONNX: dict[str, Lowering] = {
     "Greater": _greater,
     "Where": _primitive(Op.WHERE, 3),
     "Cast": _cast,
+    "BitCast": _bit_cast,
 }

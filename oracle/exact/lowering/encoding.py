@@ -38,14 +38,19 @@ def _found(b: Builder, node: Source, x: Operand) -> tuple[Operand, int]:
     texts = b.texts(x)
     if texts is not None:
         keys = node.texts("keys_strings")
-        places = {key: place for place, key in reversed(list(enumerate(keys)))}
-        table = np.array([places.get(text, len(keys)) for text in texts], np.int64)
-        return gather(b, b.constant(table), x, 0), len(keys)
+        return _looked_up(b, x, texts, keys), len(keys)
     numbers = _column(b, node, "keys")
     if numbers is None:
         raise Outside("its keys are no numbers", "give keys_int64s or keys_floats")
     x = cast(b, x, DType.INT64) if numbers.dtype == np.int64 else x
     return _places(b, x, numbers), numbers.size
+
+
+def _looked_up(b: Builder, x: Operand, texts: Sequence[str], keys: Sequence[str]) -> Operand:
+    """Emits for places in a list of strings which key each is, or how many keys there are."""
+    places = {key: place for place, key in reversed(list(enumerate(keys)))}
+    table = np.array([places.get(text, len(keys)) for text in texts], np.int64)
+    return gather(b, b.constant(table), x, 0)
 
 
 def _column(b: Builder, node: Source, which: str) -> Array | None:
@@ -87,9 +92,13 @@ def _one_hot(b: Builder, node: Source) -> list[Operand]:
     """Emits 1 at the category that x, cast to int64, equals, and 0 elsewhere."""
     (x,) = node.exactly(1)
     categories = np.array(node.integers("cats_int64s", ()), np.int64)
-    if not categories.size or node.texts("cats_strings"):
-        raise Outside("its categories are no integers", "give cats_int64s")
+    names = node.texts("cats_strings")
     node.integer("zeros", 1)  # 0 makes an unknown category an error, but no program can fail
+    texts = b.texts(x)
+    if (texts is None) == bool(names) or bool(names) == bool(categories.size):
+        raise Outside("its categories are not of its input's kind", "give cats_int64s, or strings")
+    if texts is not None:
+        x, categories = _looked_up(b, x, texts, names), np.arange(len(names))
     wide = b.reshape(cast(b, x, DType.INT64), (*x.type.shape, 1))
     return [cast(b, b.emit(Op.EQUAL, (wide, b.constant(categories))), DType.FLOAT)]
 

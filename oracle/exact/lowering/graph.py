@@ -24,7 +24,9 @@ from oracle.errors import ModelRefused, Reason
 from oracle.exact.limits import Limits, OverLimit
 from oracle.exact.lowering import schemas
 from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
+from oracle.exact.lowering.choice import chosen, flag
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
+from oracle.exact.lowering.refused import refuse
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, tensor_array
 from oracle.exact.primitive import DTYPES, Outside
@@ -47,7 +49,7 @@ _TEXT_MOVES = (
     "Squeeze",
     "Unsqueeze",
 )
-_TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder")
+_TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder", "OneHotEncoder")
 
 # What may take a float64 that the law has as float32: what moves its elements, and what finds the
 # same for them as for float32.
@@ -61,6 +63,13 @@ _DOUBLE_OPS = (
     "TreeEnsembleRegressor",
     "TreeEnsembleClassifier",
 )
+
+_SCAN_LESS = (
+    "scan less; a kNN of skl2onnx needs no Scan with options={id(model): {'optim': 'cdist'}}"
+)
+
+_NUMBERS = "use float32, integers or bool"
+_IN_PLACE_OF = {"string": "train on codes of the strings, or encode them outside of the model"}
 
 _CALLS = 16
 """The depth to which functions may call each other."""
@@ -147,6 +156,9 @@ class _Lowering:
         """The operands by name. None is one that could not be lowered, which is no further reason
         to refuse its readers. A branch has a map of its own, as it has for its tensors."""
         self.lowered = 0
+        self.categories = _categories(model.graph)
+        self.known_texts = (*self.categories, unlike(self.categories))
+        """What a string at an input may be: a category, or something that is none."""
 
     def program(self) -> Program:
         inputs = self._inputs()
@@ -156,7 +168,11 @@ class _Lowering:
             stated = {info.name: info.type.tensor_type.elem_type for info in self.graph.input}
             for index, input_ in enumerate(inputs):
                 operand = self.builder.input(index)
-                self.values[input_.name] = with_dtype(operand, DType(stated[input_.name]))
+                if stated[input_.name] == TensorProto.STRING:
+                    self.builder.mark_text(operand, self.known_texts)
+                else:
+                    operand = with_dtype(operand, DType(stated[input_.name]))
+                self.values[input_.name] = operand
         except Outside as outside:
             self._refuse(outside.why, outside.advice)
         if len(self.graph.node) > self.limits.nodes:
@@ -169,7 +185,9 @@ class _Lowering:
         outputs = self._outputs()
         self._end_if_refused()
         try:
-            return self.builder.program([name for name, _ in outputs], [o for _, o in outputs])
+            names, operands = zip(*outputs, strict=True)
+            texts = self.categories if _takes_text(self.graph) else ()
+            return self.builder.program(names, operands, texts)
         except Outside as outside:
             self._refuse(outside.why, outside.advice)
             raise ModelRefused(self.reasons) from None
@@ -229,25 +247,24 @@ class _Lowering:
 
     def _frozen(self, infos: Sequence[ValueInfoProto]) -> dict[str, int]:
         """Gives symbolic dims by name: those given, and 1 for a leading one that is not given."""
-        axes = {name: axis for info in infos for axis, name in symbols(info)}
-        for info in infos:
-            axes |= {name: axis for axis, name in symbols(info) if axis == 0}
+        axes = _open_dims(infos)
         for name, value in self.dims.items():
             if name not in axes:
                 names = ", ".join(map(repr, axes)) or "none"
                 self._refuse(f"no symbolic dim is named {name!r}", f"its symbolic dims: {names}")
             elif not 0 < value < 1 << 31:
                 self._refuse(f"dim {name!r} is given as {value}", "give a positive number")
-        return {name: 1 for name, axis in axes.items() if axis == 0} | dict(self.dims)
+        return _ones(infos) | dict(self.dims)
 
     def _input(self, info: ValueInfoProto, known: Mapping[str, int]) -> TensorType | None:
         if info.type.WhichOneof("value") != "tensor_type":
             self._refuse(f"input {info.name!r} is not a tensor", "give tensors")
             return None
         tensor = info.type.tensor_type
-        if tensor.elem_type not in (*DTYPES, DType.DOUBLE):
+        known_text = tensor.elem_type == TensorProto.STRING and self.categories
+        if tensor.elem_type not in (*DTYPES, DType.DOUBLE) and not known_text:
             name = _dtype_name(tensor.elem_type)
-            self._refuse(f"input {info.name!r} is of {name}", "use float32, integers or bool")
+            self._refuse(f"input {info.name!r} is of {name}", _IN_PLACE_OF.get(name, _NUMBERS))
             return None
         if not tensor.HasField("shape"):
             self._refuse(f"input {info.name!r} has no shape", "export it with a shape")
@@ -289,7 +306,10 @@ class _Lowering:
                 self._refuse(f"two outputs are named {info.name!r}", "fix the file")
             if operand.type.elements == 0:
                 self._refuse(f"output {info.name!r} is {operand.type}", "give it elements")
-            text = stated == TensorProto.STRING and self.builder.texts(operand) is not None
+            texts = self.builder.texts(operand)
+            if texts == self.known_texts and _takes_text(self.graph):
+                self._refuse(f"output {info.name!r} passes strings through", "leave it out")
+            text = stated == TensorProto.STRING and texts is not None
             if stated not in (0, operand.type.dtype) and not text:
                 self._refuse(
                     f"output {info.name!r} is said to be {_dtype_name(stated)} but is "
@@ -311,7 +331,7 @@ class _Lowering:
         self.lowered += 1
         try:
             if self.lowered > self.limits.nodes:
-                raise OverLimit(f"it takes more than {self.limits.nodes} nodes", "scan less")
+                raise OverLimit(f"it takes more than {self.limits.nodes} nodes", _SCAN_LESS)
             results = self._lowered(node)
         except OverLimit as over:
             self._refuse(over.why, over.advice, name, node.op_type)
@@ -341,23 +361,22 @@ class _Lowering:
         if (function := self.functions.get((node.domain, node.op_type, node.overload))) is not None:
             return self._call(node, function)
         lowering = TABLES.get(node.domain, {}).get(node.op_type)
-        if lowering is None:
-            domain = f"{node.domain}." if node.domain else ""
-            raise Outside(
-                f"the op {domain}{node.op_type} is outside the law",
-                "replace it by ops that docs/exact.md covers, or publish as VANILLA",
-            )
+        if lowering is None and not (opset and schemas.is_written_out(node)):
+            raise refuse(node.domain, node.op_type)
         if not opset:
             raise Outside(f"the file imports no opset of domain {node.domain!r}", "fix the file")
         inputs = [self._value(name) if name else None for name in node.input]
         if any(name and operand is None for name, operand in zip(node.input, inputs, strict=True)):
             return [None] * len(node.output)
+        if lowering is None:
+            types = [operand.type if operand else None for operand in inputs]
+            return self._call(node, schemas.written_out(node, opset, types))
         source = Source(
             node.op_type, opset, tuple(inputs), _attributes(node.attribute), len(node.output)
         )
         texts = [self.builder.texts(operand) if operand else None for operand in inputs]
         if any(text is not None for text in texts) and node.op_type not in _TEXT_OPS:
-            raise Outside("it computes with strings", "end the graph before it")
+            raise Outside("it computes with strings", _IN_PLACE_OF["string"])
         if any(map(holds_float32, filter(None, inputs))) and node.op_type not in _DOUBLE_OPS:
             raise Outside("it computes in float64", "Cast what it reads to float32 before")
         results = lowering(self.builder, source)
@@ -371,17 +390,22 @@ class _Lowering:
         return results
 
     def _if(self, node: NodeProto) -> Sequence[Operand | None]:
-        """Lowers the branch that a constant condition takes, and does not look at the other."""
+        """Lowers the branch that a constant condition takes, and does not look at the other. Where
+        the condition depends on the model's inputs, both run and WHERE chooses."""
         condition = self._value(node.input[0]) if len(node.input) == 1 else None
         if condition is None:
             return [None] * len(node.output)
+        condition = flag(self.builder, condition)
         known = self.builder.known(condition)
-        if known is None or known.size != 1:
-            raise Outside(
-                "the op If is outside the law where its condition depends on the model's inputs",
-                "fix its condition, or publish as VANILLA",
-            )
-        name = "then_branch" if known.all() else "else_branch"
+        if known is not None:
+            return self._side(node, "then_branch" if known else "else_branch")
+        sides = [self._side(node, name) for name in ("then_branch", "else_branch")]
+        those, others = ([value for value in side if value is not None] for side in sides)
+        if len(those) < len(node.output) or len(others) < len(node.output):
+            return [None] * len(node.output)
+        return chosen(self.builder, condition, those, others)
+
+    def _side(self, node: NodeProto, name: str) -> Sequence[Operand | None]:
         branch = _attributes(node.attribute).get(name)
         if branch is None or branch.type != AttributeProto.GRAPH:
             raise Outside(f"it has no {name}", "fix the file")
@@ -570,11 +594,37 @@ def real_inputs(graph: GraphProto) -> list[ValueInfoProto]:
     return [info for info in graph.input if info.name not in initializers]
 
 
-def gives_text(model: bytes) -> bool:
-    """Tells whether a file may give strings, which the law reads as places in a list of labels."""
-    outputs = ModelProto.FromString(model).graph.output
-    kinds = {info.type.tensor_type.elem_type for info in outputs}
-    return not kinds.isdisjoint((TensorProto.STRING, TensorProto.UNDEFINED))
+def has_text(model: bytes) -> bool:
+    """Tells whether a file takes strings or may give some, which the law reads as places in a list
+    of categories or labels."""
+    graph = ModelProto.FromString(model).graph
+    kinds = {info.type.tensor_type.elem_type for info in graph.output}
+    return _takes_text(graph) or not kinds.isdisjoint((TensorProto.STRING, TensorProto.UNDEFINED))
+
+
+def _takes_text(graph: GraphProto) -> bool:
+    types = (info.type.tensor_type.elem_type for info in real_inputs(graph))
+    return TensorProto.STRING in types
+
+
+def frozen_dims(model: bytes, given: Mapping[str, int]) -> dict[str, int]:
+    """Gives the open dims that `lower` freezes by itself, and the size that it chooses for each:
+    an input's first, the batch, is 1 where nothing is given. Raises ModelRefused for no ONNX
+    file."""
+    ones = _ones(real_inputs(_parsed(model, Limits()).graph))
+    return {name: size for name, size in ones.items() if name not in given}
+
+
+def _ones(infos: Sequence[ValueInfoProto]) -> dict[str, int]:
+    return {name: 1 for name, axis in _open_dims(infos).items() if axis == 0}
+
+
+def _open_dims(infos: Sequence[ValueInfoProto]) -> dict[str, int]:
+    """Gives the symbolic dims by name, each with its axis: the first, if some input has it so."""
+    axes = {name: axis for info in infos for axis, name in symbols(info)}
+    for info in infos:
+        axes |= {name: axis for axis, name in symbols(info) if axis == 0}
+    return axes
 
 
 def symbols(info: ValueInfoProto) -> Iterator[tuple[int, str]]:
@@ -596,8 +646,26 @@ def _attributes(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProt
 
 
 def _in_law(code: int) -> DType:
-    """Gives the dtype that the signature says of an input: float32 for float64."""
-    return DType.FLOAT if code == DType.DOUBLE else DType(code)
+    """Gives the dtype that the signature says of an input: float32 for float64, and for strings
+    that of places in a list."""
+    return {DType.DOUBLE: DType.FLOAT, TensorProto.STRING: DType.INT64}.get(code) or DType(code)
+
+
+def _categories(graph: GraphProto) -> tuple[str, ...]:
+    """Lists the strings that the graph's encoders know, in the file's order, each once."""
+    known = (
+        text
+        for node in graph.node
+        for attribute in node.attribute
+        if attribute.name in ("keys_strings", "cats_strings")
+        for text in attribute.strings
+    )
+    return tuple(dict.fromkeys(text.decode(errors="replace") for text in known))
+
+
+def unlike(texts: Iterable[str]) -> str:
+    """Makes a string that none of these is."""
+    return "?" * (1 + max(map(len, texts), default=0))
 
 
 def _dtype_name(code: int) -> str:

@@ -1,4 +1,4 @@
-"""Ops that choose elements by index: slices, splits, padding, gathers, scatters, TopK.
+"""Ops that choose elements by index: slices, splits, padding, gathers, TopK.
 
 Constant indices are resolved while lowering; others become places by integer arithmetic in the
 program. A negative index counts from the end, and one beyond either end is read as the nearest.
@@ -15,7 +15,6 @@ from oracle.exact.lowering.movement import gather
 from oracle.exact.lowering.reduce import backwards, integers
 from oracle.exact.lowering.shape import bounded, expand
 from oracle.exact.lowering.source import Lowering, Source, normalized
-from oracle.exact.ops.movement import LARGEST, REPLACE, SMALLEST, SUM
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 from oracle.types import DType
@@ -180,7 +179,7 @@ def along(b: Builder, data: tuple[int, ...], indices: Operand, axis: int) -> Ope
     return b.emit(Op.ADD, (steps, b.constant(base)))
 
 
-def _fitting(data: Operand, indices: Operand, axis: int) -> None:
+def fitting(data: Operand, indices: Operand, axis: int) -> None:
     dims, shape = data.type.shape, indices.type.shape
     if len(dims) != len(shape) or any(shape[i] > dims[i] for i in range(len(dims)) if i != axis):
         raise Outside(f"indices {shape} do not fit into {dims}", "fix the shapes")
@@ -196,11 +195,11 @@ def select(b: Builder, x: Operand, places: Operand) -> Operand:
 def _gather_elements(b: Builder, node: Source) -> list[Operand]:
     data, indices = node.exactly(2)
     axis = node.axis(len(data.type.shape), 0)
-    _fitting(data, indices, axis)
+    fitting(data, indices, axis)
     return [select(b, data, along(b, data.type.shape, indices, axis))]
 
 
-def _points(b: Builder, dims: tuple[int, ...], indices: Operand, batch: int) -> Operand:
+def points(b: Builder, dims: tuple[int, ...], indices: Operand, batch: int) -> Operand:
     """Gives the flat places of points [*, depth] in dims[batch : batch + depth] of their batch."""
     *leading, depth = indices.type.shape
     if not 0 < depth <= len(dims) - batch or tuple(leading[:batch]) != dims[:batch]:
@@ -226,63 +225,11 @@ def _gather_nd(b: Builder, node: Source) -> list[Operand]:
     dims, shape = data.type.shape, indices.type.shape
     if not 0 <= batch < min(len(dims), len(shape)):
         raise Outside(f"batch_dims {batch} for {data.type}", "fix batch_dims")
-    places = _points(b, dims, indices, batch)
+    places = points(b, dims, indices, batch)
     end = batch + shape[-1]
     rows = b.reshape(data, (1, prod(dims[:end]), prod(dims[end:])))
     out = b.emit(Op.GATHER, (rows, b.reshape(places, (places.type.elements,))))
     return [b.reshape(out, (*shape[:-1], *dims[end:]))]
-
-
-def _reduction(node: Source, since: int) -> int:
-    name = node.text("reduction", "none") if node.opset >= since else "none"
-    modes = {"none": REPLACE, "add": SUM, "max": LARGEST, "min": SMALLEST}
-    if name not in modes:
-        raise Outside(f"reduction {name!r} is not covered", "use none, add, max or min")
-    return modes[name]
-
-
-def _scatter(
-    b: Builder, data: Operand, places: Operand, updates: Operand, inner: int, mode: int
-) -> Operand:
-    """Puts rows of `inner` elements at flat places. At constant places REPLACE is a GATHER."""
-    n = data.type.elements // inner if inner else 0
-    rows = b.reshape(data, (n, inner))
-    flat = b.reshape(places, (places.type.elements,))
-    put = b.reshape(updates, (flat.type.elements, inner))
-    known = b.known(flat)
-    if known is not None and mode == REPLACE:
-        source = np.arange(n)
-        for row, at in enumerate(known.tolist()):
-            source[at] = n + row
-        both = joined(b, [rows, put], 0)
-        return b.reshape(gather(b, both, b.constant(source), 0), data.type.shape)
-    return b.reshape(b.emit(Op.SCATTER, (rows, flat, put), mode), data.type.shape)
-
-
-def _scatter_elements(b: Builder, node: Source) -> list[Operand]:
-    data, indices, updates = node.exactly(3)
-    axis = node.axis(len(data.type.shape), 0)
-    mode = _reduction(node, 16)
-    _fitting(data, indices, axis)
-    if updates.type.shape != indices.type.shape:
-        raise Outside(f"updates {updates.type} for indices {indices.type}", "fix the shapes")
-    if not indices.type.elements:
-        return [data]
-    return [_scatter(b, data, along(b, data.type.shape, indices, axis), updates, 1, mode)]
-
-
-def _scatter_nd(b: Builder, node: Source) -> list[Operand]:
-    data, indices, updates = node.exactly(3)
-    mode = _reduction(node, 16)
-    dims, shape = data.type.shape, indices.type.shape
-    if not shape:
-        raise Outside("its indices are a scalar", "fix the shapes")
-    inner = dims[shape[-1] :]
-    if updates.type.shape != (*shape[:-1], *inner):
-        raise Outside(f"updates {updates.type} for indices {indices.type}", "fix the shapes")
-    if not updates.type.elements:
-        return [data]
-    return [_scatter(b, data, _points(b, dims, indices, 0), updates, prod(inner), mode)]
 
 
 def _block(x: Operand, node: Source) -> tuple[int, int, int, int, int]:
@@ -382,11 +329,17 @@ def _top_k(b: Builder, node: Source) -> list[Operand]:
     return [b.transpose(b.reshape(out, wide), back) for out in (values, found)]
 
 
+_COUNTED = Outside(
+    "how many places it finds depends on the model's inputs",
+    "keep all places, and Mul by the condition or choose by Where; or take a TopK of them",
+)
+
+
 def _compress(b: Builder, node: Source) -> list[Operand]:
     x, condition = node.exactly(2)
     known = b.known(condition)
     if known is None:
-        raise Outside("its output's shape depends on the model's inputs", "make it static")
+        raise _COUNTED
     if not node.has("axis"):
         x = b.reshape(x, (x.type.elements,))
     axis = node.axis(len(x.type.shape), 0)
@@ -397,7 +350,7 @@ def _compress(b: Builder, node: Source) -> list[Operand]:
 def _non_zero(b: Builder, node: Source) -> list[Operand]:
     known = b.known(node.exactly(1)[0])
     if known is None:
-        raise Outside("its output's shape depends on the model's inputs", "make it static")
+        raise _COUNTED
     return [b.constant(np.array(np.nonzero(known), np.int64))]
 
 
@@ -425,9 +378,6 @@ ONNX: dict[str, Lowering] = {
     "CenterCropPad": _center_crop_pad,
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
-    "Scatter": _scatter_elements,
-    "ScatterElements": _scatter_elements,
-    "ScatterND": _scatter_nd,
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,
     "Trilu": _trilu,

@@ -1,6 +1,7 @@
 """Reductions over any axes: those axes are brought to the end and read as one."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from math import isqrt, prod
 from typing import TypeAlias
 
@@ -193,27 +194,40 @@ def _arg(largest: bool) -> Lowering:
     return lowering
 
 
-def _cum_sum(b: Builder, node: Source) -> list[Operand]:
-    """Lowers CumSum. `exclusive` shifts the sums by one, so that they begin with 0; `reverse` adds
-    from the end."""
-    x = node.input(0)
-    shape = x.type.shape
-    given = integers(b, node.input(1), "axis")
-    if len(given) != 1:
-        raise Outside(f"its axis is {given}", "give one")
-    axis = normalized(given[0], len(shape))
-    last = [*(i for i in range(len(shape)) if i != axis), axis]
-    moved = b.transpose(x, last)
-    k = shape[axis]
-    rows = b.reshape(moved, (x.type.elements // max(k, 1), k))
-    reverse = bool(node.integer("reverse", 0))
-    rows = _flipped(b, rows) if reverse else rows
-    if node.integer("exclusive", 0) and k:
-        nothing = b.constant(np.zeros((rows.type.shape[0], 1), numpy_dtype(x.type.dtype)))
-        rows = b.emit(Op.CONCAT, (nothing, _columns(b, rows, 0, k - 1))) if k > 1 else nothing
-    sums = b.emit(Op.CUM_SUM, (rows,))
-    out = b.reshape(_flipped(b, sums) if reverse else sums, moved.type.shape)
-    return [b.transpose(out, [last.index(i) for i in range(len(shape))])]
+def _running(op: Callable[[Builder, Operand], Operand], start: int) -> Lowering:
+    """Lowers CumSum or CumProd. `exclusive` shifts the results by one, so that they begin with
+    `start`; `reverse` goes from the end."""
+
+    def lowering(b: Builder, node: Source) -> list[Operand]:
+        x = node.input(0)
+        shape = x.type.shape
+        given = integers(b, node.input(1), "axis")
+        if len(given) != 1:
+            raise Outside(f"its axis is {given}", "give one")
+        axis = normalized(given[0], len(shape))
+        last = [*(i for i in range(len(shape)) if i != axis), axis]
+        moved = b.transpose(x, last)
+        k = shape[axis]
+        rows = b.reshape(moved, (x.type.elements // max(k, 1), k))
+        reverse = bool(node.integer("reverse", 0))
+        rows = _flipped(b, rows) if reverse else rows
+        if node.integer("exclusive", 0) and k:
+            dtype = numpy_dtype(x.type.dtype)
+            first = b.constant(np.full((rows.type.shape[0], 1), start, dtype))
+            rows = b.emit(Op.CONCAT, (first, _columns(b, rows, 0, k - 1))) if k > 1 else first
+        out = op(b, rows)
+        out = b.reshape(_flipped(b, out) if reverse else out, moved.type.shape)
+        return [b.transpose(out, [last.index(i) for i in range(len(shape))])]
+
+    return lowering
+
+
+def _running_products(b: Builder, rows: Operand) -> Operand:
+    """Multiplies from the left, each step rounded."""
+    k = rows.type.shape[1]
+    columns = [_columns(b, rows, at, 1) for at in range(k)]
+    products = list(accumulate(columns, lambda x, y: b.emit(Op.MUL, (x, y))))
+    return b.emit(Op.CONCAT, products) if k > 1 else rows
 
 
 def _flipped(b: Builder, rows: Operand) -> Operand:
@@ -235,5 +249,6 @@ ONNX: dict[str, Lowering] = {
     "ReduceLogSumExp": _reduction(_log_sum_exp, 18),
     "ArgMax": _arg(largest=True),
     "ArgMin": _arg(largest=False),
-    "CumSum": _cum_sum,
+    "CumSum": _running(lambda b, rows: b.emit(Op.CUM_SUM, (rows,)), 0),
+    "CumProd": _running(_running_products, 1),
 }

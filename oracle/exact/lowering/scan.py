@@ -1,5 +1,4 @@
-"""Scan and Loop: the body is lowered once for each turn, whose number must not depend on the
-model's inputs."""
+"""Scan and Loop: the body is lowered once for each turn that there may be."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,11 +6,12 @@ import numpy as np
 
 from oracle.exact.limits import OverLimit
 from oracle.exact.lowering.builder import Builder
+from oracle.exact.lowering.choice import chosen, flag
+from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined, taken
 from oracle.exact.lowering.source import Source, normalized
 from oracle.exact.primitive import Outside
-from oracle.exact.program import Operand
-from oracle.tensor import Array
+from oracle.exact.program import Op, Operand
 from oracle.types import DType
 
 Body = Callable[[Sequence[Operand]], Sequence[Operand | None]]
@@ -52,39 +52,91 @@ def loop(
     b: Builder, node: Source, values: Sequence[Operand | None], body: Body
 ) -> list[Operand | None]:
     """Gives the last states, then the outputs of all turns side by side, or Nones where a turn is
-    refused. The loop ends after the given number of turns, or once its condition is false."""
-    most, going = (None if value is None else b.known(value) for value in values[:2])
+    refused. The loop ends after the given number of turns, or once its condition is false.
+
+    Where a run alone knows the end, all turns that there may be are taken, and the states stay as
+    they are from the end on.
+    """
     carried = [value for value in values[2:] if value is not None]
     if len(carried) + 2 != len(values) or len(carried) > node.outputs:
         raise Outside("a state of it is missing", "fix the file")
+    count, going = (value and b.reshape(value, ()) for value in values[:2])
+    most, is_open = _most_turns(b, count), False
     rows: list[list[Operand]] = []
-    goes_on = values[1] is None or _decided(going)
-    turns = b.limits.nodes + 1 if values[0] is None else _decided(most)
-    while goes_on and len(rows) < turns:
-        if len(rows) == b.limits.nodes:
-            raise OverLimit(f"it takes more than {b.limits.nodes} turns", "loop less")
-        at, condition = b.scalar(len(rows), DType.INT64), b.constant(np.array(True))
-        results = [result for result in body([at, condition, *carried]) if result is not None]
+    while len(rows) < most:
+        at = b.scalar(len(rows), DType.INT64)
+        if count is not None and b.known(count) is None:
+            going = _both(b, going, b.emit(Op.LESS, (at, cast(b, count, DType.INT64))))
+        known = None if going is None else b.known(flag(b, going))
+        if known is not None and not known:
+            break
+        is_certain = going is None or known is not None
+        is_open |= not is_certain
+        _end_if_endless(b, most, len(rows), is_open)
+        results = [result for result in body([at, b.constant(np.array(True)), *carried]) if result]
         if len(results) < node.outputs + 1:
             return [None] * node.outputs
-        goes_on = bool(_decided(b.known(results[0])))
         states = results[1 : 1 + len(carried)]
         if any(new.type.dtype != old.type.dtype for new, old in zip(states, carried, strict=True)):
             raise Outside("a state changes its dtype", "fix the file")
-        carried = states
+        if going is None or is_certain:
+            carried, going = states, results[0]
+        else:
+            carried, going = chosen(b, going, states, carried), _both(b, going, results[0])
         rows.append(results[1 + len(carried) :])
-    if not rows and node.outputs > len(carried):
-        raise Outside("it takes no turn, so that nothing says what it gives", "leave it out")
-    return [*carried, *(_side_by_side(b, column, 0) for column in zip(*rows, strict=True))]
+    return [*carried, *_of_all_turns(b, rows, node.outputs - len(carried), is_open)]
 
 
-def _decided(known: Array | None) -> int:
-    if known is None or known.size != 1:
+def _most_turns(b: Builder, count: Operand | None) -> int:
+    """Gives the greatest number of turns that is possible, beyond the limit where none is given."""
+    if count is None:
+        return b.limits.nodes + 1
+    bounds = [count]
+    if (node := b.node_of(count)) is not None and node.op is Op.MIN:
+        bounds += node.operands
+    known = [int(array.reshape(())) for each in bounds if (array := b.known(each)) is not None]
+    if not known:
         raise Outside(
-            "the op Loop is outside the law where its turns depend on the model's inputs",
-            "fix their number, or publish as VANILLA",
+            "its number of turns depends on the model's inputs, without a limit",
+            "take the Min of that number and a constant, fix it, or publish as VANILLA",
         )
-    return int(known.reshape(()))
+    return min(known)
+
+
+def _end_if_endless(b: Builder, most: int, taken: int, is_open: bool) -> None:
+    if is_open and most > b.limits.nodes:
+        raise Outside(
+            "its end depends on the model's inputs, and it may take any number of turns",
+            "give it a constant greatest number of turns, or publish as VANILLA",
+        )
+    if taken == b.limits.nodes:
+        raise OverLimit(f"it takes more than {b.limits.nodes} turns", "loop less")
+
+
+def _both(b: Builder, going: Operand | None, more: Operand) -> Operand:
+    """Emits going AND more. What is constant takes no node."""
+    more = flag(b, more)
+    if going is None:
+        return more
+    going = flag(b, going)
+    for one, other in ((going, more), (more, going)):
+        if (known := b.known(one)) is not None:
+            return other if known else one
+    return b.emit(Op.AND, (going, more))
+
+
+def _of_all_turns(
+    b: Builder, rows: Sequence[Sequence[Operand]], count: int, is_open: bool
+) -> list[Operand]:
+    """Joins what each turn gives besides the states."""
+    if count and is_open:
+        raise Outside(
+            "it gives something of each turn, and how many it takes depends on the model's inputs",
+            "write each turn's into a tensor that it carries (ScatterND), or fix its turns",
+        )
+    if count and not rows:
+        raise Outside("it takes no turn, so that nothing says what it gives", "leave it out")
+    return [_side_by_side(b, column, 0) for column in zip(*rows, strict=True)]
 
 
 def _collected(b: Builder, node: Source, rows: Sequence[Sequence[Operand]]) -> list[Operand]:

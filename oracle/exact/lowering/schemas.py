@@ -5,14 +5,27 @@ An op that came later, or is gone, has no meaning in that opset; to lend it a la
 guess. What stays open after this, a dtype or a value, the lowerings look at.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from onnx import NodeProto, defs
+from onnx import FunctionProto, NodeProto, TypeProto, defs, helper
 
 from oracle.exact.primitive import Outside
+from oracle.exact.program import ValueType
 
 _DOMAINS = {"": "", "ai.onnx": "", "ai.onnx.ml": "ai.onnx.ml"}
+
+_WRITTEN_OUT = (
+    "CausalConvWithState",
+    "LinearAttention",
+    "NegativeLogLikelihoodLoss",
+    "SoftmaxCrossEntropyLoss",
+    "SwiGLU",
+)
+"""Ops that ONNX defines by others, and that mean those here. Others with such a definition have a
+lowering, or draw random numbers."""
 
 _OF_ONNXRUNTIME = ("LayerNormalization", "SimplifiedLayerNormalization", "ThresholdedRelu")
 """Ops that onnxruntime knows in opsets that lack them, in ONNX's later meaning: its optimizer
@@ -71,3 +84,28 @@ def _schema(op: str, opset: int, domain: str) -> _Schema | None:
             f"import an opset before {found.since_version}, or replace it",
         )
     return _Schema(frozenset(found.attributes), found.max_input, found.max_output)
+
+
+def is_written_out(node: NodeProto) -> bool:
+    """Tells whether an op means what ONNX's own definition of it by others says."""
+    return node.domain in ("", "ai.onnx") and node.op_type in _WRITTEN_OUT
+
+
+def written_out(node: NodeProto, opset: int, types: Sequence[ValueType | None]) -> FunctionProto:
+    """Gives ONNX's own definition of an op by others, for inputs of these types; None among them is
+    an input that is left out."""
+    found: Any = defs.get_schema(node.op_type, opset, "")  # onnx's stubs lack half of it
+    if found.has_function:
+        own: FunctionProto = found.function_body
+        return own
+    protos = [
+        helper.make_tensor_type_proto(type_.dtype, type_.shape) if type_ else TypeProto()
+        for type_ in types
+    ]
+    body = found.get_context_dependent_function(
+        node.SerializeToString(), [proto.SerializeToString() for proto in protos]
+    )
+    if not body:
+        raise Outside("ONNX does not say what it means with these inputs", "fix the file")
+    made: FunctionProto = FunctionProto.FromString(body)
+    return made

@@ -86,7 +86,10 @@ def _range(b: Builder, node: Source) -> list[Operand]:
     operands = node.exactly(3)
     known = [b.known(operand) for operand in operands]
     if any(array is None or array.size != 1 for array in known):
-        raise Outside("its bounds depend on the model's inputs", "make them constant")
+        raise Outside(
+            "its bounds depend on the model's inputs",
+            "make a Range of the greatest length, and a mask by Less than the bound",
+        )
     dtype = operands[0].type.dtype
     start, limit, delta = (array.reshape(()).item() for array in known if array is not None)
     if not all(map(isfinite, (start, limit, delta))) or delta == 0:

@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from oracle.exact.contraction import flat
 from oracle.exact.ops.elementwise import from_words, words
 from oracle.exact.ops.reduce import extremum, sum_of
 from oracle.exact.primitive import (
@@ -21,7 +22,7 @@ from oracle.exact.primitive import (
     same_dtype,
 )
 from oracle.exact.program import Node, Op, ValueType
-from oracle.exact.sums import BLOCK, UNIT, decided, rounded_sums
+from oracle.exact.sums import OPEN, UNIT, rounded_sums
 from oracle.tensor import Array
 from oracle.types import DType
 
@@ -234,24 +235,35 @@ def _prepare_scatter(node: Node, _constants: Sequence[Array | None]) -> Kernel:
             np.maximum.at(last, places, np.arange(len(places)))
             hit = np.flatnonzero(last >= 0)
             out[hit] = updates[last[hit]]
-        else:
-            {SUM: np.add, LARGEST: np.maximum, SMALLEST: np.minimum}[mode].at(out, places, updates)
+        elif len(places):
+            order = np.argsort(places, kind="stable")
+            hit, first = np.unique(places[order], return_index=True)
+            fold = {SUM: np.add, LARGEST: np.maximum, SMALLEST: np.minimum}[mode]
+            met = fold.reduceat(updates[order], first, axis=0, dtype=data.dtype)
+            out[hit] = fold(data[hit], met)
         return out
 
     return kernel
 
 
 def _added(data: Array, places: Array, updates: Array) -> Array:
-    """Adds updates in float64 with an error bound, and exactly where the bound does not decide."""
-    total, size = data.astype(np.float64), np.abs(data.astype(np.float64))
-    np.add.at(total, places, updates.astype(np.float64))
-    np.add.at(size, places, np.abs(updates.astype(np.float64)))
-    out, undecided = decided(total, size * ((len(places) + 16) * UNIT * (1 + 2.0**-10)))
-    step = max(1, BLOCK // (len(places) + 1))
-    for start in range(0, undecided.size, step):
-        row, column = np.divmod(undecided[start : start + step], data.shape[1])
-        terms = np.where(places == row[:, None], updates.T[column], 0).astype(np.float64)
-        out[row, column] = rounded_sums(np.c_[data[row, column], terms])
+    """Adds updates in float64 with an error bound, and exactly where the bound does not decide.
+
+    γ_k·Σ|x| bounds the error of a sum of k + 1 terms. The rest of the unit covers the error of
+    Σ|x|, which is k units relatively, and the rounding of value ± error.
+    """
+    from oracle.exact.kernels.scatter import added  # numba takes its time to load
+
+    order = np.argsort(places, kind="stable")
+    starts = np.searchsorted(places[order], np.arange(len(data) + 1))
+    out = np.empty(data.shape, np.float32)
+    unit = UNIT * (1 + 2.0**-10)
+    rows, put = (flat(x).reshape(x.shape) for x in (data, updates))
+    if added(rows, put, starts, order, unit, out):
+        for row, column in np.argwhere(out.view(np.uint32) == OPEN):
+            met = updates[order[starts[row] : starts[row + 1]], column]
+            terms = np.append(data[row, column], met).astype(np.float64)
+            out[row, column] = rounded_sums(terms[None])[0]
     return out
 
 

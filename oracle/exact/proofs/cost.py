@@ -169,10 +169,7 @@ def _hard(node: Node) -> Work:
             # Each element is a sum of its own, laid out as long as the row.
             yield Unit.TERM, out * (node.output.shape[1] + _ROW)
         case Op.SCATTER if is_float:
-            # Each element that is hit is summed over all updates.
-            n, inner = node.output.shape
-            updates = node.operands[1].type.elements
-            yield Unit.TERM, min(n, updates) * inner * (updates + _ROW)
+            yield Unit.TERM, read + node.operands[2].type.elements + _ROW * out
 
 
 def _convolution(node: Node) -> Iterator[tuple[Unit, int]]:

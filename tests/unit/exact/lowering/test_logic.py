@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
+from oracle.exact.lowering.graph import lower
+from oracle.exact.run import run
 from tests.oracles import nasty
-from tests.unit.exact.agreement import check, integers, numbers, refusal
+from tests.unit.exact.agreement import check, integers, model, numbers, refusal
+from tests.unit.exact.files import file, node, tensor
 
 COMPARISONS = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"]
 
@@ -102,3 +106,39 @@ def test_sum_and_mean_agree():
     inputs = {f"x{at}": numbers(*shape, seed=at) for at, shape in enumerate([(3, 4), (4,), (3, 1)])}
     check("Sum", inputs)
     check("Mean", inputs)
+
+
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_cum_prod_multiplies_from_the_left(exclusive, reverse, dtype):
+    x = (numbers(2, 5, 3) * 3).astype(dtype)
+    data = model(
+        "CumProd", {"x": x}, {"a": np.array(1)}, opset=26, exclusive=exclusive, reverse=reverse
+    )
+    line = x[:, ::-1] if reverse else x
+    if exclusive:
+        line = np.concatenate([np.ones((2, 1, 3), dtype), line[:, :-1]], 1)
+    wanted = np.multiply.accumulate(line, 1)
+    (ours,) = run(lower(data), [x])
+    assert ours.tolist() == (wanted[:, ::-1] if reverse else wanted).tolist()
+
+
+def test_bit_cast_keeps_bits_of_bytes_and_of_constants():
+    x = np.arange(-128, 128).astype(np.int8)
+    data = model("BitCast", {"x": x}, opset=26, to=TensorProto.UINT8)
+    assert run(lower(data), [x])[0].tolist() == x.view(np.uint8).tolist()
+    c = np.array([1.5, -2.0, np.inf], np.float32)
+    cast = node("BitCast", ["c"], ["bits"], to=TensorProto.INT32)
+    made = [cast, node("Add", ["bits", "x"], ["y"])]
+    data = file(made, [tensor("x", [3], TensorProto.INT32)], ["y"], opset=26, c=c)
+    (ours,) = run(lower(data), [np.zeros(3, np.int32)])
+    assert ours.tolist() == c.view(np.int32).tolist()
+
+
+def test_bit_cast_of_what_only_a_run_knows_is_refused():
+    floats, whole = {"x": numbers(3)}, {"x": np.arange(3)}
+    assert "reads the bits of float" in refusal("BitCast", floats, opset=26, to=TensorProto.INT32)
+    assert "as dtype 1" in refusal("BitCast", whole, opset=26, to=TensorProto.FLOAT)
+    bytes_ = {"x": np.arange(3, dtype=np.uint8)}
+    assert "reads the bits" in refusal("BitCast", bytes_, opset=26, to=TensorProto.BOOL)

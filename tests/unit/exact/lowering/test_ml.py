@@ -1,12 +1,18 @@
 """Encoders and support vector machines of ai.onnx.ml: as onnxruntime has them."""
 
+from dataclasses import replace
+
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import AttributeProto, NodeProto, TensorProto, helper
 
 from oracle.errors import ModelRefused
 from oracle.exact.lowering.graph import lower
+from oracle.exact.program_file import pack, read
 from oracle.exact.run import run
+from oracle.inference.onnxruntime import SecondOpinion
+from oracle.types import DType
 from tests.unit.exact.agreement import agree, check, integers, model, numbers, refusal
 from tests.unit.exact.files import file, ml_node, node, tensor
 
@@ -251,3 +257,63 @@ def test_tree_ensemble_is_refused_when_it_is_broken(changes, why):
         made.attribute.append(helper.make_attribute(name, value, attr_type=kind))
     with pytest.raises(ModelRefused, match=why):
         lower(file([made], [tensor("x", [4, 3])], ["y"], ml_opset=5))
+
+
+def encoding(*nodes: NodeProto) -> bytes:
+    """Two strings, of which the first is a colour and the second a size, encoded by the nodes."""
+    parts = [
+        node("Gather", ["x", "first"], ["colour"], axis=1),
+        node("Gather", ["x", "second"], ["size"], axis=1),
+    ]
+    for at, made in enumerate(parts):
+        made.name = f"part {at}"
+    places = {"first": np.array([0]), "second": np.array([1])}
+    return file([*parts, *nodes], [tensor("x", [3, 2], TensorProto.STRING)], ["a", "b"], **places)
+
+
+ENCODERS = (
+    ml_node("OneHotEncoder", ["colour"], ["a"], cats_strings=["red", "green"], zeros=1),
+    ml_node(
+        "LabelEncoder", ["size"], ["b"], keys_strings=["s", "red", "l"], values_int64s=[5, 6, 7]
+    ),
+)
+
+
+def test_strings_at_an_input_are_places_among_those_that_encoders_know():
+    data = encoding(*ENCODERS)
+    program = lower(data)
+    assert program.categories == ("red", "green", "s", "l")
+    (input_,) = program.signature.inputs
+    assert (input_.dtype, input_.shape) == (DType.INT64, (3, 2))
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    texts = np.array([*program.categories, "?????", "blue", "RED", ""], object)
+    for places in np.random.default_rng(0).integers(0, len(texts), (20, 3, 2)):
+        theirs = session.run(None, {"x": texts[places]})
+        ours = run(program, [places])
+        SecondOpinion(data, program.signature, {}, (), program.categories).check([places], ours)
+        assert [out.tolist() for out in ours] == [out.tolist() for out in theirs]
+
+
+@pytest.mark.parametrize("place", [4, 5, 1 << 40, -1])
+def test_a_place_behind_the_last_is_a_string_that_nobody_knows(place):
+    one_hot, label = run(lower(encoding(*ENCODERS)), [np.full((3, 2), place)])
+    assert not one_hot.any() and set(label.ravel().tolist()) == {-1}
+
+
+def test_strings_of_an_input_that_go_elsewhere_are_refused():
+    through = node("Identity", ["size"], ["b"])
+    with pytest.raises(ModelRefused, match="output 'b' passes strings through"):
+        lower(encoding(ENCODERS[0], through))
+    with pytest.raises(ModelRefused, match="it computes with strings"):
+        lower(encoding(ENCODERS[0], node("Equal", ["size", "size"], ["b"])))
+    numbers_ = ml_node("OneHotEncoder", ["size"], ["b"], cats_int64s=[1, 2])
+    with pytest.raises(ModelRefused, match="not of its input's kind"):
+        lower(encoding(ENCODERS[0], numbers_))
+
+
+def test_categories_are_in_the_program_file_and_bind_nothing(tmp_path):
+    program = lower(encoding(*ENCODERS))
+    path = tmp_path / "program.safetensors"
+    path.write_bytes(pack(program))
+    assert read(path).categories == program.categories
+    assert replace(program, categories=()).root == program.root

@@ -159,11 +159,92 @@ def test_a_loop_without_turns_gives_its_states(turns, going):
     assert "takes no turn" in reasons(looping(turns, going, counting()))
 
 
-def test_lower_refuses_a_loop_whose_end_depends_on_its_inputs():
-    assert "turns depend on the model's inputs" in reasons(looping(9, True, counting("less")))
-    made = node("Loop", ["n", "", "start"], ["last", "y"], body=counting())
-    inputs = [tensor("n", [], INT64), tensor("start", [4])]
-    assert "turns depend on the model's inputs" in reasons(file([made], inputs, ["last", "y"]))
+def growing(least: float = 0.0) -> GraphProto:
+    """s' = s · 2 + turn, as long as the largest of s' is below 50 and above `least`; `step` is
+    added, which comes from around it."""
+    nodes = [
+        node("Cast", ["turn"], ["number"], to=TensorProto.FLOAT),
+        node("Add", ["s", "s"], ["doubled"]),
+        node("Add", ["doubled", "number"], ["moved"]),
+        node("Add", ["moved", "step"], ["next"]),
+        node("ReduceMax", ["next"], ["largest"], keepdims=0),
+        node("Less", ["largest", "limit"], ["small"]),
+        node("Greater", ["largest", "least"], ["large"]),
+        node("And", ["small", "large"], ["go"]),
+    ]
+    for made in nodes:
+        made.name = made.output[0]
+    given = {"limit": np.float32(50), "least": np.float32(least)}
+    tensors = [numpy_helper.from_array(np.array(array), name) for name, array in given.items()]
+    ins = [tensor("turn", [], INT64), tensor("unread", [], BOOL), tensor("s", [4])]
+    outs = [tensor("go", [], BOOL), tensor("next", [4])]
+    return helper.make_graph(nodes, "body", ins, outs, tensors)
+
+
+def bounded(body: GraphProto, most: int = 9) -> bytes:
+    """Takes min(n, most) turns while `g` and the body's own condition hold."""
+    made = [
+        node("Min", ["n", "most"], ["turns"]),
+        node("Relu", ["k"], ["step"]),
+        node("Loop", ["turns", "g", "start"], ["last"], body=body),
+    ]
+    inputs = [tensor("n", [], INT64), tensor("g", [], BOOL), tensor("k", [4]), tensor("start", [4])]
+    return file(made, inputs, [tensor("last", [4])], most=np.int64(most))
+
+
+@pytest.mark.parametrize("turns", [-3, 0, 1, 4, 9, 12])
+@pytest.mark.parametrize("going", [True, False])
+@pytest.mark.parametrize("least", [0, 60])
+def test_a_loop_that_only_a_run_ends_agrees(turns, going, least):
+    given = {"n": np.array(turns), "g": np.array(going), "k": np.abs(START) + 1, "start": START}
+    (last,) = agree(bounded(growing(least)), given, slow=turns == 4)
+    assert (last.tolist() == START.tolist()) == (turns <= 0 or not going)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_loop_with_a_constant_number_of_turns_ends_when_its_condition_says_so(seed):
+    made = node("Loop", ["turns", "", "start"], ["last"], body=growing())
+    inputs = [tensor("step", [4]), tensor("start", [4])]
+    data = file([made], inputs, [tensor("last", [4])], turns=np.int64(8))
+    rng = np.random.default_rng(seed)
+    steps = (rng.random((2, 4)) * 10 ** rng.uniform(-1, 2)).astype(np.float32)
+    agree(data, {"step": steps[0], "start": steps[1]}, slow=False)
+
+
+def test_what_comes_after_the_end_leaves_no_trace():
+    """The states of turns that are not taken grow beyond float32; those that are kept do not."""
+    given = {"n": np.array(200), "g": np.array(True), "k": START, "start": START}
+    (last,) = agree(bounded(growing(), 200), given, slow=False)
+    assert np.isfinite(last).all()
+
+
+def test_lower_refuses_a_loop_that_a_run_ends_and_nothing_bounds():
+    body = growing()
+    made = node("Loop", ["n", "", "start"], ["last"], body=body)
+    inputs = [tensor("n", [], INT64), tensor("step", [4]), tensor("start", [4])]
+    assert "take the Min of that number and a constant" in reasons(file([made], inputs, ["last"]))
+    for name, given in (("", {}), ("turns", {"turns": np.int64(1 << 62)})):
+        made = node("Loop", [name, "", "start"], ["last"], body=body)
+        data = file([made], inputs[1:], ["last"], **given)
+        assert "a constant greatest number of turns" in reasons(data)
+
+
+def test_lower_refuses_what_each_turn_gives_where_a_run_ends_the_loop():
+    assert "how many it takes depends" in reasons(looping(9, True, counting("less")))
+    agree(looping(1, True, counting("less")), {"start": START})  # one turn is one turn
+
+
+def test_lower_refuses_a_state_that_grows_where_a_run_ends_the_loop():
+    nodes = [
+        node("Concat", ["s", "start"], ["next"], axis=0),
+        node("ReduceMax", ["next"], ["largest"], keepdims=0),
+        node("Less", ["largest", "limit"], ["go"]),
+    ]
+    limit = numpy_helper.from_array(np.array(1, np.float32), "limit")
+    ins = [tensor("turn", [], INT64), tensor("unread", [], BOOL), tensor("s", None)]
+    outs = [tensor("go", [], BOOL), tensor("next", None)]
+    body = helper.make_graph(nodes, "body", ins, outs, [limit])
+    assert "chooses between float[12] and float[8]" in reasons(looping(9, True, body, ("last",)))
 
 
 def test_lower_refuses_a_loop_without_end():

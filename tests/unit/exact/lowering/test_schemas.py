@@ -117,3 +117,10 @@ def test_lower_takes_what_onnxruntime_writes_into_older_opsets(made):
 def test_lower_takes_the_first_group_normalization():
     made = node("GroupNormalization", ["x", "s", "s"], ["y"], num_groups=4)
     lower(file([made], [tensor("x", [1, 4, 2])], ["y"], opset=18, s=ROW["s"]))
+
+
+def test_an_op_that_onnx_writes_out_is_refused_where_onnx_has_no_words():
+    made = node("CausalConvWithState", ["x", "x"], ["y"])
+    assert "ONNX does not say" in reason([made], [tensor("x", [2])], ["y"], opset=27)
+    made = node("SwiGLU", ["x", "x"], ["y"])
+    assert "came with opset" in reason([made], [X], ["y"], opset=22)
