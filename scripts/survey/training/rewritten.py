@@ -13,6 +13,7 @@ from onnxruntime import quantization as q
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from torch import nn
 
 from scripts.survey.training import layers
 from scripts.survey.training.made import Recipe, Rows
@@ -21,7 +22,7 @@ Levels = ort.GraphOptimizationLevel
 Rewrite = Callable[[Path, Path, Rows], None]
 
 NETWORKS: Mapping[str, tuple[Callable[[], Any], tuple[Any, ...]]] = {
-    "mlp": (partial(layers._mlp, layers.nn.ReLU), ((1, 10),)),
+    "mlp": (partial(layers._mlp, nn.ReLU), ((1, 10),)),
     "residual": (layers._residual, (layers.IMAGE,)),
     "separable": (layers._separable, (layers.IMAGE,)),
     "lstm": (layers._lstm, (layers.SERIES,)),
