@@ -25,6 +25,7 @@ from oracle.exact.limits import Limits, OverLimit
 from oracle.exact.lowering import schemas
 from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
+from oracle.exact.lowering.order import ordered
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, tensor_array
 from oracle.exact.primitive import DTYPES, Outside
@@ -162,7 +163,7 @@ class _Lowering:
         if len(self.graph.node) > self.limits.nodes:
             self._refuse(f"it has more than {self.limits.nodes} nodes", "use a smaller model")
             self._end_if_refused()
-        for node in self.graph.node:
+        for node in ordered(self.graph.node):
             if not self._node(node):
                 break
         self._end_if_refused()
@@ -458,7 +459,7 @@ class _Lowering:
         self.opset, self.ml_opset = opsets
         self.calls += 1
         try:
-            if all(self._node(_bound(inner, attributes, absent)) for inner in function.node):
+            if all(self._node(_bound(inner, attributes, absent)) for inner in ordered(function.node)):
                 return [self._value(name) for name in function.output[: len(node.output)]]
             return [None] * len(node.output)
         finally:
@@ -478,7 +479,7 @@ class _Lowering:
             self.values, self.tensors = outside
 
     def _branch(self, graph: GraphProto) -> Sequence[Operand | None]:
-        if all(map(self._node, graph.node)):
+        if all(map(self._node, ordered(graph.node))):
             return [self._value(output.name) for output in graph.output]
         return [None] * len(graph.output)
 
@@ -504,7 +505,7 @@ class _Lowering:
         if tensor is None:
             raise Outside(
                 f"its input {name!r} is not defined before it",
-                "sort the nodes topologically; a cycle has no meaning",
+                "define it; a cycle of nodes has no meaning",
             )
         scopes = zip(self.values.maps, self.tensors.maps, strict=True)
         values = next(values for values, tensors in scopes if name in tensors)
