@@ -87,14 +87,16 @@ def _places(
 def _taps(sizes: Sequence[int], spots: Sequence[int], windows: Sequence[int]) -> Array:
     """Gives the places that each window reads, [windows, taps]. In place of a tap beside the image
     stands the window's first one, so that nothing comes before what the window really reads."""
-    places, stands = np.zeros((1, 1), np.int64), np.ones((1, 1), np.bool_)
+    places: Array = np.zeros((1, 1), np.int64)
+    stands: Array = np.ones((1, 1), np.bool_)
     for axis, (size, count) in enumerate(zip(sizes, spots, strict=True)):
         kernel, stride, dilation, begin, *_ = windows[6 * axis : 6 * axis + 6]
         at = np.arange(count)[:, None] * stride - begin + np.arange(kernel) * dilation
         inside = (at >= 0) & (at < size)
         grid = places[:, None, :, None] * size + at[None, :, None, :]
         both = stands[:, None, :, None] & inside[None, :, None, :]
-        places, stands = (each.reshape(len(places) * count, -1) for each in (grid, both))
+        places = grid.reshape(len(places) * count, -1)
+        stands = both.reshape(places.shape)
     if not stands.any(axis=1).all():
         raise Outside("a window of it stands on padding alone", "pad less, or use no Indices")
     first = places[np.arange(len(places)), stands.argmax(axis=1)]
