@@ -19,12 +19,12 @@ def candidate(
     folder: Path, data: bytes, name: str = "family/model", **rows: np.ndarray
 ) -> Candidate:
     """A model as the training leaves it."""
-    path = folder / f"{name}.onnx"
+    path = folder / "family/model.onnx"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
     path.with_suffix(".json").write_text(json.dumps({"by": "me"}))
-    if rows:
-        np.savez(path.with_suffix(".npz"), **rows)
+    if rows is not None:
+        np.savez(path.with_suffix(".npz"), rows)
     return next(trained(folder))
 
 
@@ -44,7 +44,7 @@ def test_verdict_tries_the_rows_that_came_with_a_model(tmp_path):
     nodes = [node("Sqrt", ["x"], ["r"]), node("Div", ["one", "r"], ["y"])]
     rows = np.arange(1, 2 * RUNS + 1, dtype=np.float64).reshape(RUNS, 2)
     data = file(nodes, [tensor("x", [1, 2])], ["y"], one=np.float32([1]))
-    assert verdict(candidate(tmp_path, data, **{"000": rows})).opinion == "agrees"
+    assert verdict(candidate(tmp_path, data, rows)).opinion == "agrees"
 
 
 def test_verdict_has_every_reason_for_which_a_model_is_refused(tmp_path):
