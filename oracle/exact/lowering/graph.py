@@ -22,10 +22,11 @@ from onnx import (
 
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.limits import Limits, OverLimit
-from oracle.exact.lowering import schemas
+from oracle.exact.lowering import schemas, sequences
 from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
 from oracle.exact.lowering.choice import chosen, flag
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
+from oracle.exact.lowering.order import ordered
 from oracle.exact.lowering.refused import refuse
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, tensor_array
@@ -155,6 +156,8 @@ class _Lowering:
         self.values: ChainMap[str, Operand | None] = ChainMap({})
         """The operands by name. None is one that could not be lowered, which is no further reason
         to refuse its readers. A branch has a map of its own, as it has for its tensors."""
+        self.lists: dict[str, sequences.Tensors] = {}
+        """The lists of tensors by name. As values they are None."""
         self.lowered = 0
         self.categories = _categories(model.graph)
         self.known_texts = (*self.categories, unlike(self.categories))
@@ -178,7 +181,7 @@ class _Lowering:
         if len(self.graph.node) > self.limits.nodes:
             self._refuse(f"it has more than {self.limits.nodes} nodes", "use a smaller model")
             self._end_if_refused()
-        for node in self.graph.node:
+        for node in ordered(self.graph.node):
             if not self._node(node):
                 break
         self._end_if_refused()
@@ -358,6 +361,8 @@ class _Lowering:
             return self._loop(node)
         if ml and node.op_type == "ZipMap":
             return self._zip_map(node)
+        if node.domain in ("", "ai.onnx") and node.op_type in sequences.OPS:
+            return self._listed(node)
         if (function := self.functions.get((node.domain, node.op_type, node.overload))) is not None:
             return self._call(node, function)
         lowering = TABLES.get(node.domain, {}).get(node.op_type)
@@ -388,6 +393,22 @@ class _Lowering:
         if node.op_type in _TEXT_MOVES and (text := texts[0]) is not None:
             results = [self.builder.mark_text(operand, text) for operand in results]
         return results
+
+    def _listed(self, node: NodeProto) -> Sequence[Operand | None]:
+        """Lowers an op of lists of tensors. A list is no operand, and kept beside the values."""
+        tensors = self.lists.get(node.input[0]) if node.input else None
+        names = ["" if tensors is not None and at == 0 else n for at, n in enumerate(node.input)]
+        values = [self._value(name) if name else None for name in names]
+        if any(name and value is None for name, value in zip(names, values, strict=True)):
+            return [None] * len(node.output)
+        attributes = _attributes(node.attribute)
+        source = Source(node.op_type, self.opset, tuple(values), attributes, len(node.output))
+        found = sequences.OPS[node.op_type](self.builder, sequences.Listed(source, tensors))
+        _end_if_unread(source)
+        if isinstance(found, Operand):
+            return [found]
+        self.lists[node.output[0]] = tuple(found)
+        return [None]
 
     def _if(self, node: NodeProto) -> Sequence[Operand | None]:
         """Lowers the branch that a constant condition takes, and does not look at the other. Where
@@ -482,7 +503,9 @@ class _Lowering:
         self.opset, self.ml_opset = opsets
         self.calls += 1
         try:
-            if all(self._node(_bound(inner, attributes, absent)) for inner in function.node):
+            if all(
+                self._node(_bound(inner, attributes, absent)) for inner in ordered(function.node)
+            ):
                 return [self._value(name) for name in function.output[: len(node.output)]]
             return [None] * len(node.output)
         finally:
@@ -502,7 +525,7 @@ class _Lowering:
             self.values, self.tensors = outside
 
     def _branch(self, graph: GraphProto) -> Sequence[Operand | None]:
-        if all(map(self._node, graph.node)):
+        if all(map(self._node, ordered(graph.node))):
             return [self._value(output.name) for output in graph.output]
         return [None] * len(graph.output)
 
@@ -522,13 +545,15 @@ class _Lowering:
 
     def _value(self, name: str) -> Operand | None:
         """Gives the operand of that name. The first reading of an initializer adds a constant."""
+        if self.values.get(name) is None and name in self.lists:
+            raise Outside(f"{name!r} is a list of tensors", "take the tensors out of it before")
         if name in self.values:
             return self.values[name]
         tensor = self.tensors.get(name)
         if tensor is None:
             raise Outside(
                 f"its input {name!r} is not defined before it",
-                "sort the nodes topologically; a cycle has no meaning",
+                "define it; a cycle of nodes has no meaning",
             )
         scopes = zip(self.values.maps, self.tensors.maps, strict=True)
         values = next(values for values, tensors in scopes if name in tensors)

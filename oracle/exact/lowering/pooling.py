@@ -1,5 +1,8 @@
 """Pools, over windows and over whole images."""
 
+from collections.abc import Sequence
+from math import prod
+
 import numpy as np
 
 from oracle.exact.lowering.builder import Builder
@@ -7,13 +10,18 @@ from oracle.exact.lowering.convolution import (
     channels_first,
     channels_last,
     image_axes,
+    numbers,
     pads,
     steps,
 )
-from oracle.exact.lowering.reduce import reduced
+from oracle.exact.lowering.reduce import integers, reduced
+from oracle.exact.lowering.shape import bounded
 from oracle.exact.lowering.source import Lowering, Source
+from oracle.exact.ops.movement import REPLACE
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
+from oracle.tensor import Array, numpy_dtype
+from oracle.types import DType
 
 
 def _windows(node: Source, x: Operand) -> list[int]:
@@ -47,11 +55,76 @@ def _overhang(end: int, extent: int, reach: int, stride: int) -> int:
 
 def _max_pool(b: Builder, node: Source) -> list[Operand]:
     (x,) = node.exactly(1)
-    node.integer("storage_order", 0)  # concerns the output Indices only
-    if node.outputs > 1:
-        raise Outside("its output Indices is not covered", "use its first output only")
-    pooled = b.emit(Op.MAX_POOL, (channels_last(b, x),), 0, *_windows(node, x))
-    return [channels_first(b, pooled)]
+    columns = bool(node.integer("storage_order", 0))
+    windows = _windows(node, x)
+    pooled = channels_first(b, b.emit(Op.MAX_POOL, (channels_last(b, x),), 0, *windows))
+    if node.outputs == 1:
+        return [pooled]
+    return [pooled, _places(b, x, pooled.type.shape, windows, columns)]
+
+
+def _places(
+    b: Builder, x: Operand, shape: tuple[int, ...], windows: Sequence[int], columns: bool
+) -> Operand:
+    """Emits the flat place in x of the largest element of each window, the first of equals. With
+    `columns` the last axis of an image is counted slowest, though images follow each other."""
+    sizes, images, spots = x.type.shape[2:], prod(x.type.shape[:2]), prod(shape[2:])
+    bounded(b, images, spots, prod(windows[0::6]))
+    taps = _taps(sizes, shape[2:], windows)
+    flat = b.reshape(x, (images, prod(sizes), 1))
+    read = b.emit(Op.GATHER, (flat, b.constant(taps.reshape(-1))))
+    rows = b.reshape(read, (images * spots, taps.shape[1]))
+    first = b.constant(np.arange(spots) * taps.shape[1])
+    chosen = b.reshape(b.emit(Op.ARG_MAX, (rows,), 0), (images, spots))
+    chosen = b.reshape(b.emit(Op.ADD, (chosen, first)), (images * spots,))
+    order = np.arange(prod(sizes)).reshape(sizes, order="F" if columns else "C").reshape(-1)
+    table = b.constant(order[taps].reshape(1, -1, 1))
+    place = b.reshape(b.emit(Op.GATHER, (table, chosen)), (images, spots))
+    image = b.constant(np.arange(images)[:, None] * prod(sizes))
+    return b.reshape(b.emit(Op.ADD, (place, image)), shape)
+
+
+def _taps(sizes: Sequence[int], spots: Sequence[int], windows: Sequence[int]) -> Array:
+    """Gives the places that each window reads, [windows, taps]. In place of a tap beside the image
+    stands the window's first one, so that nothing comes before what the window really reads."""
+    places: Array = np.zeros((1, 1), np.int64)
+    stands: Array = np.ones((1, 1), np.bool_)
+    for axis, (size, count) in enumerate(zip(sizes, spots, strict=True)):
+        kernel, stride, dilation, begin, *_ = windows[6 * axis : 6 * axis + 6]
+        at = np.arange(count)[:, None] * stride - begin + np.arange(kernel) * dilation
+        inside = (at >= 0) & (at < size)
+        grid = places[:, None, :, None] * size + at[None, :, None, :]
+        both = stands[:, None, :, None] & inside[None, :, None, :]
+        places = grid.reshape(len(places) * count, -1)
+        stands = both.reshape(places.shape)
+    if not stands.any(axis=1).all():
+        raise Outside("a window of it stands on padding alone", "pad less, or use no Indices")
+    first = places[np.arange(len(places)), stands.argmax(axis=1)]
+    return np.where(stands, places, first[:, None])
+
+
+def _max_unpool(b: Builder, node: Source) -> list[Operand]:
+    """Puts elements at the flat places that MaxPool gave; everything else is 0."""
+    x, places = node.input(0), node.input(1)
+    sizes = image_axes(x)
+    kernel = numbers(node, "kernel_shape", (1,) * len(sizes))
+    strides = steps(node, "strides", len(sizes))
+    given = numbers(node, "pads", (0,) * (2 * len(sizes)))
+    padding = zip(given[: len(sizes)], given[len(sizes) :], strict=True)
+    shape = x.type.shape[:2] + tuple(
+        (size - 1) * stride + reach - begin - end
+        for size, stride, reach, (begin, end) in zip(sizes, strides, kernel, padding, strict=True)
+    )
+    asked = node.optional(2)
+    if asked is not None and integers(b, asked, "output_shape") != shape:
+        raise Outside(f"its output_shape is not {shape}", "leave it out, and Pad the result")
+    if places.type.shape != x.type.shape or places.type.dtype is not DType.INT64:
+        raise Outside(f"its places are {places.type} for {x.type}", "give MaxPool's Indices")
+    bounded(b, *shape)
+    nothing = b.constant(np.zeros((prod(shape), 1), numpy_dtype(x.type.dtype)))
+    count = x.type.elements
+    put = (nothing, b.reshape(places, (count,)), b.reshape(x, (count, 1)))
+    return [b.reshape(b.emit(Op.SCATTER, put, REPLACE), shape)]
 
 
 def _average_pool(b: Builder, node: Source) -> list[Operand]:
@@ -104,6 +177,7 @@ def _global_lp_pool(b: Builder, node: Source) -> list[Operand]:
 
 ONNX: dict[str, Lowering] = {
     "MaxPool": _max_pool,
+    "MaxUnpool": _max_unpool,
     "AveragePool": _average_pool,
     "LpPool": _lp_pool,
     "GlobalAveragePool": _global(Op.REDUCE_MEAN),

@@ -82,15 +82,35 @@ class _Axis:
 Taps = tuple[tuple[int, int], ...]
 """(place, weight) of each tap. A place beyond the axis is read as the nearest on it. Weights are
 integers, to be divided by their sum."""
+TapsOf = Callable[[int, int], Taps]
+"""Gives the taps of the coordinate n / d."""
 
 
-def _linear(n: int, d: int) -> Taps:
-    low, above = divmod(n, d)
-    return (low, d - above), (low + 1, above)
+def _filter(reach: int, weight: Callable[[int, int], int], stretch: Fraction) -> TapsOf:
+    """Makes the taps of a filter, which weighs what is less than `reach` away. antialias widens it
+    to reach / stretch, so that it reads all that one place of a smaller image stands for."""
+    first = floor(-reach / stretch) + 1
+    up, down = stretch.numerator, stretch.denominator
+
+    def taps(n: int, d: int) -> Taps:
+        places = range(n // d + first, n // d + 2 - first)
+        distances = (abs(n - place * d) * up for place in places)
+        unit = d * down
+        return tuple(
+            (place, weight(distance, unit) if distance < reach * unit else 0)
+            for place, distance in zip(places, distances, strict=True)
+        )
+
+    return taps
 
 
-def _cubic(a: Fraction) -> Callable[[int, int], Taps]:
-    """Makes the taps of cubic interpolation by Keys's convolution."""
+def _linear(t: int, d: int) -> int:
+    """Gives the weight at distance t / d, times d."""
+    return d - t
+
+
+def _cubic(a: Fraction) -> Callable[[int, int], int]:
+    """Makes the weight of cubic interpolation by Keys's convolution."""
     p, q = a.numerator, a.denominator
 
     def weight(t: int, d: int) -> int:
@@ -99,11 +119,7 @@ def _cubic(a: Fraction) -> Callable[[int, int], Taps]:
             return ((p + 2 * q) * t - (p + 3 * q) * d) * t * t + q * d**3
         return p * (((t - 5 * d) * t + 8 * d * d) * t - 4 * d**3)
 
-    def taps(n: int, d: int) -> Taps:
-        low = n // d
-        return tuple((low + k, weight(abs(n - (low + k) * d), d)) for k in range(-1, 3))
-
-    return taps
+    return weight
 
 
 def _resize(b: Builder, node: Source) -> list[Operand]:
@@ -115,8 +131,6 @@ def _resize(b: Builder, node: Source) -> list[Operand]:
         return [_resized(b, node, x, axes, mode, "asymmetric", "floor")]
     coordinates = node.text("coordinate_transformation_mode", "half_pixel")
     nearest = node.text("nearest_mode", "round_prefer_floor")
-    if node.integer("antialias", 0):
-        raise Outside("antialias is not covered", "export without it")
     over = node.integers("axes", ()) if node.opset >= 18 else ()
     at = [normalized(axis, rank) for axis in over] or list(range(rank))
     axes = _axes(b, node, x.type.shape, at, coordinates)
@@ -250,6 +264,9 @@ def _resized(
     fill = node.real("extrapolation_value", 0.0) if node.opset >= 11 else 0.0
     if mode not in ("nearest", "linear", "cubic") or nearest not in _NEAREST:
         raise Outside(f"mode {mode!r}, {nearest!r} is not covered", "use nearest or linear")
+    antialias = bool(node.integer("antialias", 0)) if node.opset >= 18 else False
+    if antialias and (mode == "nearest" or coordinates == "tf_crop_and_resize"):
+        raise Outside(f"antialias of {mode}, {coordinates} is not covered", "export without it")
     if not isfinite(a):
         raise Outside(f"its cubic_coeff_a is {a}", "fix the file")
     for number, axis in axes.items():
@@ -267,7 +284,13 @@ def _resized(
             places = [min(max(nearest_to(p, unit), 0), axis.size - 1) for p in points]
             x = taken(b, x, places, number)
         else:
-            taps_of = _linear if mode == "linear" else _cubic(meant(a))
+            stretch = min(axis.scale, Fraction(1)) if antialias else Fraction(1)
+            bounded(b, axis.length, ceil(4 / stretch) + 2)
+            taps_of = (
+                _filter(1, _linear, stretch)
+                if mode == "linear"
+                else _filter(2, _cubic(meant(a)), stretch)
+            )
             x = _weighted(b, x, number, [taps_of(p, unit) for p in points], outside)
         if any(beyond):
             mask = np.array(beyond).reshape(-1, *[1] * (len(shape) - number - 1))

@@ -181,7 +181,10 @@ def _weights(
             raise Outside(f"a weight for node {number} of tree {tree}, no leaf", "fix the file")
         if not 0 <= id_ < count:
             raise Outside(f"{prefix} id {id_} is not below {count}", "fix the file")
-        if given[leaf, id_]:
+        # Of one target skl2onnx says a weight once for each class of the forest that it was made
+        # from, and onnxruntime takes one; of several onnxruntime adds them up.
+        again = count == 1 and prefix == "target" and weights[leaf, id_] == value
+        if given[leaf, id_] and not again:
             raise Outside(f"two weights for one leaf and {prefix} id {id_}", "fix the file")
         weights[leaf, id_], given[leaf, id_] = value, True
     return weights, given

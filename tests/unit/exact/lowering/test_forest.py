@@ -379,3 +379,19 @@ def test_the_sign_of_a_float64_weight_says_what_a_score_means():
     data = file([model], [tensor("x", [1, 1])], ["label", "y"])
     (label, _) = run(lower(data), [np.float32([[5.0]])])
     assert label.tolist() == [5]  # 0.25 is above 0, and not above a half
+
+
+def test_lower_takes_a_weight_that_is_said_twice_once():
+    """As skl2onnx writes the number of each leaf, once for each class of the forest."""
+    twice = {
+        "target_treeids": [0] * 4 + [1] * 4,
+        "target_nodeids": [1, 1, 2, 2] * 2,
+        "target_ids": [0] * 8,
+        "target_weights": [1.0, 1.0, 3.0, 3.0, 5.0, 5.0, -7.0, -7.0],
+        "n_targets": 1,
+    }
+    model = file([regressor(**twice)], [tensor("x", [4, 1])], ["y"])
+    x = np.array([[-1], [0], [0.5], [2]], np.float32)
+    (ours,) = run(lower(model), [x])
+    assert ours.tolist() == [[6], [6], [8], [-4]]
+    assert ours.tolist() == onnxruntime.InferenceSession(model).run(None, {"x": x})[0].tolist()

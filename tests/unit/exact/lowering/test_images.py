@@ -10,6 +10,7 @@ from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Op, Program
 from oracle.exact.run import run
 from tests.oracles import same
+from tests.unit.exact.agreement import agree as same_as_onnxruntime
 from tests.unit.exact.files import file, node, tensor
 
 
@@ -132,6 +133,33 @@ def test_average_pool_agrees_with_onnxruntime(place, counted):
     agree(layer("AveragePool", (2, 3, 7, 8), count_include_pad=counted, **place))
 
 
+@pytest.mark.parametrize("columns", [0, 1])
+@pytest.mark.parametrize("shape", [(2, 3, 7, 8), (2, 2, 9), (1, 2, 4, 5, 6)])
+@pytest.mark.parametrize(
+    "place",
+    [{}, {"pads": 1}, {"strides": 2, "ceil_mode": 1}, {"dilations": 2, "pads": 1}],
+)
+def test_max_pool_says_where_its_elements_stood_as_onnxruntime_does(shape, place, columns):
+    axes = len(shape) - 2
+    many = {"pads": 2 * axes, "strides": axes, "dilations": axes}
+    rest = {name: [of] * many[name] if name in many else of for name, of in place.items()}
+    pool = node(
+        "MaxPool", ["x"], ["y", "i"], kernel_shape=[3] * axes, storage_order=columns, **rest
+    )
+    x = np.random.default_rng(0).integers(0, 9, shape).astype(np.float32)  # with equals
+    same_as_onnxruntime(file([pool], [tensor("x", shape)], ["y", "i"]), {"x": x})
+
+
+def test_max_unpool_puts_back_what_max_pool_took():
+    size = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    nodes = [
+        node("MaxPool", ["x"], ["p", "i"], **size),
+        node("MaxUnpool", ["p", "i"], ["y"], **size),
+    ]
+    model = file(nodes, [tensor("x", (2, 3, 4, 6))], ["y"])
+    same_as_onnxruntime(model, {"x": weights(2, 3, 4, 6)})
+
+
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 def test_pools_take_one_dimension(op):
     agree(layer(op, (1, 3, 9), kernel_shape=[3], strides=[2], pads=[1, 1]))
@@ -199,8 +227,16 @@ def test_an_operand_in_another_layout_keeps_its_transpose():
 
 
 def test_what_is_outside_is_refused_by_name():
-    indices = layer("MaxPool", (1, 1, 4), outputs=("y", "i"), kernel_shape=[2])
-    assert "Indices" in refusal(indices)
+    indices = layer("MaxPool", (1, 1, 4), outputs=("y", "i"), kernel_shape=[1], pads=[1, 0])
+    assert "padding alone" in refusal(indices)
+    x, i = tensor("x", (1, 1, 2)), tensor("i", (1, 1, 2), TensorProto.INT64)
+    larger = node("MaxUnpool", ["x", "i", "s"], ["y"], kernel_shape=[2], strides=[2])
+    assert "output_shape" in refusal(file([larger], [x, i], ["y"], s=np.array([1, 1, 9])))
+    kernel = {"kernel_shape": [2]}
+    narrow = tensor("i", (1, 1, 2), TensorProto.INT32)
+    assert "Indices" in refusal(
+        file([node("MaxUnpool", ["x", "i"], ["y"], **kernel)], [x, narrow], ["y"])
+    )
     assert "p = 3" in refusal(layer("LpPool", (1, 1, 4), kernel_shape=[2], p=3))
     assert "an image [N, C" in refusal(layer("GlobalMaxPool", (3, 4)))
     assert "do not fit" in refusal(layer("Conv", (1, 2, 4), w=weights(2, 2, 3), kernel_shape=[2]))

@@ -37,6 +37,36 @@ def test_resize_agrees(mode, coordinates):
     check("Resize", x, sizes, order=["x", "", "", "s"], **options)
 
 
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+@pytest.mark.parametrize("outside", [0, 1])
+@pytest.mark.parametrize(
+    "coordinates", ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
+)
+def test_resize_reads_all_that_a_smaller_image_stands_for(mode, outside, coordinates):
+    x = {"x": numbers(1, 2, 12, 13)}
+    options = {"mode": mode, "coordinate_transformation_mode": coordinates}
+    for size in ([5, 7], [12, 3], [20, 1], [1, 13]):
+        sizes = {"s": ints(1, 2, *size)}
+        order = ["x", "", "", "s"]
+        check("Resize", x, sizes, order=order, antialias=1, exclude_outside=outside, **options)
+    scale = {"s": np.float32([1, 1, 0.6, 0.3])}
+    check("Resize", x, scale, order=["x", "", "s"], antialias=1, **options)
+
+
+def test_resize_weighs_what_a_smaller_image_stands_for():
+    """6 → 2: the first is at place 1, and weighs those at distance 0, 1, 2 by 3, 2, 1."""
+    x = np.eye(6, dtype=np.float32).reshape(6, 1, 6)
+    order, how = ["x", "", "", "s"], {"mode": "linear", "antialias": 1, "exclude_outside": 1}
+    (weights,) = run(lower(model("Resize", {"x": x}, {"s": ints(6, 1, 2)}, order, **how)), [x])
+    assert (8 * weights[:, 0, 0]).tolist() == [2, 3, 2, 1, 0, 0]
+
+
+def test_resize_refuses_to_read_more_than_the_nearest():
+    x, scale = {"x": numbers(1, 1, 4)}, {"s": np.float32([1, 1, 0.5])}
+    said = refusal("Resize", x, scale, order=["x", "", "s"], antialias=1)
+    assert "antialias of nearest" in said
+
+
 @pytest.mark.parametrize("nearest", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
 def test_resize_rounds_to_the_nearest_as_told(nearest):
     x = {"x": numbers(1, 1, 5, 7)}
