@@ -135,7 +135,7 @@ def _opinion(
     outputs: list[tuple[Array, ...]],
 ) -> str:
     try:
-        second = SecondOpinion(file, program.signature, dims, program.labels)
+        second = SecondOpinion(file, program.signature, dims, program.labels, program.categories)
         for inputs, ours in zip(rows, outputs, strict=True):
             second.check(inputs, ours)
     except SecondOpinionDiffers as differs:

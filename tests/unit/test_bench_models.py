@@ -15,16 +15,14 @@ from scripts.survey.verdict import RUNS, Verdict, verdict
 from tests.unit.exact.files import file, node, tensor
 
 
-def candidate(
-    folder: Path, data: bytes, name: str = "family/model", **rows: np.ndarray
-) -> Candidate:
-    """A model as the training leaves it."""
+def candidate(folder: Path, data: bytes, rows: np.ndarray | None = None) -> Candidate:
+    """A model as the training leaves it, perhaps with a row for each run."""
     path = folder / "family/model.onnx"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
     path.with_suffix(".json").write_text(json.dumps({"by": "me"}))
     if rows is not None:
-        np.savez(path.with_suffix(".npz"), rows)
+        np.savez(path.with_suffix(".npz"), x=rows)
     return next(trained(folder))
 
 

@@ -45,6 +45,9 @@ def _reads(node: NodeProto) -> Iterator[str]:
 
 
 def _reads_of(graph: GraphProto) -> Iterator[str]:
-    yield from (output.name for output in graph.output)
-    for node in graph.node:
-        yield from _reads(node)
+    """Yields what a branch reads of what is around it: names of its own may be used there too."""
+    own = {name for node in graph.node for name in node.output}
+    own |= {info.name for info in (*graph.input, *graph.initializer)}
+    reads = (name for node in graph.node for name in _reads(node))
+    outputs = (output.name for output in graph.output)
+    yield from (name for name in (*reads, *outputs) if name not in own)

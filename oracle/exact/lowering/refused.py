@@ -49,15 +49,7 @@ _WHY: dict[str, tuple[str, str]] = {
     ),
     **dict.fromkeys(
         (
-            "SequenceAt",
-            "SequenceConstruct",
-            "SequenceEmpty",
-            "SequenceErase",
-            "SequenceInsert",
-            "SequenceLength",
             "SequenceMap",
-            "SplitToSequence",
-            "ConcatFromSequence",
             "Optional",
             "OptionalGetElement",
             "OptionalHasElement",

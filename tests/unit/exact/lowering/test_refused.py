@@ -30,7 +30,7 @@ def reasons(made: NodeProto, *inputs: object, **constants: np.ndarray) -> str:
         (node("Multinomial", ["x"], ["y"]), "give Gumbel noise as an input"),
         (node("Unique", ["x"], ["y"]), "TopK, a mask and Where"),
         (node("NonZero", ["x"], ["y"]), "choose by Where"),
-        (node("SplitToSequence", ["x"], ["y"]), "export lists of tensors as Concat"),
+        (node("OptionalHasElement", ["x"], ["y"]), "export lists of tensors as Concat"),
         (node("ImageDecoder", ["x"], ["y"]), "decode outside"),
         (node("Det", ["x"], ["y"]), "ops that docs/exact.md covers"),
         (
