@@ -112,12 +112,12 @@ def publish(
             reasons = [*unprovable(program, model_preimage(what)), *_too_late(program, session)]
             if reasons:
                 raise ModelRefused(reasons)
-        opinions = source.opinions(check)
+        opinions, frozen = source.opinions(check), dict(source.frozen)
         if opinions.rows is not None and not opinions.rows.agrees:
             raise ConfigError(f"{check}: {opinions.lines()['rows']}")
         target = source.write(output)
     else:
-        opinions = Opinions(None, None)
+        opinions, frozen = Opinions(None, None), dict[str, int]()
         data = read_file(file)
         signature = Native(data, dict(dims)).signature
         digest = hashlib.sha256(data).digest()
@@ -130,7 +130,7 @@ def publish(
         model_files(session.settings).add(path)
     if as_json:
         published = {"model_id": model_id, "gas_used": receipt.gas_used, "model": what}
-        show.print_json(published | {"file": str(target), "opinions": opinions})
+        show.print_json(published | {"file": str(target), "opinions": opinions, "frozen": frozen})
         return
     what_id, gas = show.hex_(model_id), f"{receipt.gas_used:,}"
     show.out.print(show.styled("Published [bold]{}[/], {} gas.", what_id, gas))

@@ -46,7 +46,8 @@ def lower_(file: Path, dims: Sequence[tuple[str, int]], output: Path | None, as_
     target = source.write(output)
     root, size = source.program.root, target.stat().st_size
     if as_json:
-        show.print_json({"file": str(target), "bytes": size, "program_root": root})
+        said = {"file": str(target), "bytes": size, "program_root": root}
+        show.print_json(said | {"frozen": dict(source.frozen)})
         return
     show.out.print(f"{target}: {size:,} bytes, program root {show.hex_(root)}")
 
@@ -141,6 +142,8 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], check: Path | None, as_
                 "inputs": list(program.signature.inputs),
                 "outputs": list(program.signature.outputs),
                 "labels": list(program.labels),
+                "categories": list(program.categories),
+                "frozen": dict(source.frozen),
                 "inspection": found,
                 "opinions": opinions,
                 "dearest_gas": found.dearest.gas,
@@ -179,9 +182,11 @@ def _print_inspection(file: Path, program: Program, found: Inspection, opinions:
 
 
 def _classes(program: Program) -> dict[str, str]:
-    """Gives what a classifier's places stand for, to be shown."""
+    """Gives what places stand for, at outputs and inputs, to be shown."""
     names = ", ".join(map(str, program.labels))
-    return {"classes": names} if names else {}
+    known = ", ".join(program.categories)
+    rows = {"classes": names, "strings at inputs": known}
+    return {what: text for what, text in rows.items() if text}
 
 
 def _lowered(found: Inspection) -> Table:

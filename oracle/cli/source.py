@@ -1,8 +1,8 @@
 """A model's file as a publisher has it: an ONNX file, or the program that was lowered from one."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -11,7 +11,7 @@ from oracle.cli import show
 from oracle.cli.files import read_file, write_file
 from oracle.cli.options import DIM
 from oracle.errors import ConfigError
-from oracle.exact.lowering.graph import lower
+from oracle.exact.lowering.graph import frozen_dims, lower
 from oracle.exact.program import Program
 from oracle.exact.program_file import is_program, pack, read, source_hash
 from oracle.inference.consultation import Opinion, Rows, compare, consult, random_rows
@@ -51,15 +51,22 @@ class Source:
     program: Program
     digest: bytes  # SHA-256 of the ONNX file; zeros where a program does not say it
     is_lowered: bool
+    frozen: Mapping[str, int] = field(default_factory=dict)
+    """The dims that the file leaves open and that nobody gave a size, and what was taken."""
 
     @classmethod
     def read(cls, file: Path, dims: Sequence[tuple[str, int]]) -> "Source":
         """Reads an ONNX file or a program file. Raises ModelRefused."""
         data = read_file(file)
         if not is_program(data):
+            frozen = frozen_dims(data, dict(dims))
+            for name, size in frozen.items():
+                note = f"The file leaves the dim {name!r} open; it is {size} here: --dim {name}=N."
+                show.err.print(note, markup=False)
             with show.err.status("Lowering the model to its program…"):
                 program = lower(data, dict(dims))
-            return cls(file, program, hashlib.sha256(data).digest(), is_lowered=False)
+            digest = hashlib.sha256(data).digest()
+            return cls(file, program, digest, is_lowered=False, frozen=frozen)
         if dims:
             raise ConfigError(f"{file} is a program: its dims are fixed, so --dim says nothing.")
         return cls(file, read(file), source_hash(file) or bytes(32), is_lowered=True)

@@ -10,6 +10,7 @@ from oracle import samples
 from oracle.cli.model import model
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program_file import read
+from tests.unit.exact.files import file, node, tensor
 
 
 def run(*arguments: str) -> Result:
@@ -33,6 +34,7 @@ def test_lower_writes_the_program_beside_the_model(tmp_path: Path) -> None:
         "file": str(target),
         "bytes": target.stat().st_size,
         "program_root": "0x" + root.hex(),
+        "frozen": {},
     }
     assert read(target).root == root
 
@@ -80,3 +82,15 @@ def test_inspect_says_where_the_trained_model_says_another_thing(tmp_path: Path)
     assert 0 < differs < len(sample.rows)
     assert f"{differs} of {len(sample.rows)} differ. Row " in said
     assert f"agrees on {len(sample.rows)} inputs" in said and "classes 0, 1, 2" in said
+
+
+def test_what_a_file_leaves_open_is_not_frozen_without_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "open.onnx"
+    path.write_bytes(file([node("Relu", ["x"], ["y"])], [tensor("x", ["batch", 3])], ["y"]))
+
+    for command in ("lower", "inspect"):
+        said = run(command, str(path), "--json")
+        assert json.loads(said.stdout)["frozen"] == {"batch": 1}
+        assert "leaves the dim 'batch' open; it is 1 here: --dim batch=N" in said.stderr
+        given = run(command, str(path), "--dim", "batch=2", "--json")
+        assert json.loads(given.stdout)["frozen"] == {} and "open" not in given.stderr
