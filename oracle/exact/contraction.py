@@ -29,7 +29,10 @@ class Weights:
 
         self.packed: Array = np.empty(packed_size(*w.shape), np.float32)
         norms = np.empty(w.shape[:2])
-        pack(flat(w).reshape(w.shape), self.packed, norms)
+        # Constants are read-only, in pages of a file: what packs them is compiled for that as well,
+        # since a copy would take as much memory again.
+        w = np.ascontiguousarray(w)
+        pack(w if w.flags.aligned else w.copy(), self.packed, norms)
         self.norms = norms.reshape(-1)
         self.is_finite = bool(np.isfinite(self.norms).all())
 

@@ -62,6 +62,8 @@ class Mapped:
             found = self._header[name]
             begin, end = found["data_offsets"]
             itemsize = _SIZES[found["dtype"]]
+            if type(begin) is not int or type(end) is not int:
+                raise TypeError
             is_inside = 0 <= begin <= end <= self._size - self._first
         except (TypeError, KeyError, ValueError):
             raise Malformed(f"it has no tensor {name!r} of a dtype of ours") from None

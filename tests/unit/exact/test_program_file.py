@@ -1,5 +1,6 @@
 """The program file: what it says is what its root binds, and nothing else is believed."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from oracle import samples
 from oracle.errors import ModelRefused
 from oracle.exact.limits import Limits
 from oracle.exact.lowering.graph import lower
+from oracle.exact.mapped import MAX_HEADER
 from oracle.exact.program import Constant, Op, Operand, OperandKind, Program, ValueType
 from oracle.exact.program_file import certify, is_program, pack, read
 from oracle.exact.run import infer, run
@@ -288,6 +290,7 @@ def test_read_refuses_what_is_no_such_file(data: bytes, tmp_path: Path) -> None:
         (Limits(live_bytes=11), "its constants take more than 11 bytes"),
         (Limits(live_bytes=30), "a run would hold more than 30 bytes"),
         (Limits(work=1), "more than 1 multiply-adds"),
+        (Limits(record_bytes=159), "its records take more than 159 bytes"),
     ],
 )
 def test_read_keeps_to_the_limits_of_whoever_runs_it(
@@ -318,12 +321,15 @@ from pathlib import Path
 
 from oracle import merkle
 from oracle.exact.program_file import read
+from oracle.exact.run import Runner
 
 merkle.load()
 data = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) << 10
 most = data + int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-print(sum(each.type.nbytes for each in read(Path(sys.argv[1])).constants))
+program = read(Path(sys.argv[1]))
+runner = Runner(program) if sys.argv[3] == "runs" else None
+print(sum(each.type.nbytes for each in program.constants))
 """
 
 
@@ -337,12 +343,15 @@ def test_read_takes_no_more_memory_than_the_constants_and_64_mebibytes(tmp_path:
     path = tmp_path / "large.safetensors"
     path.write_bytes(pack(lower(made)))
 
-    def read_within(limit: int) -> str:
-        command = [sys.executable, "-c", MEMORY, str(path), str(limit)]
+    def read_within(limit: int, what: str = "reads") -> str:
+        command = [sys.executable, "-c", MEMORY, str(path), str(limit), what]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
-    assert read_within(64 << 20) == f"{2 * weights.nbytes}\n"
+    size = 2 * weights.nbytes
+    assert read_within(64 << 20) == f"{size}\n"
     assert read_within(1 << 12) == ""  # the limit is one
+    # Kernels pack weights in the order in which they read them.
+    assert read_within(size + (64 << 20), "runs") == f"{size}\n"
 
 
 # What certifies it
@@ -364,6 +373,36 @@ def test_certify_refuses_what_lacks_a_part(
     spoil(parts)
     path = tmp_path / "spoilt"
     path.write_bytes(save(parts))
+    with pytest.raises(ModelRefused):
+        certify(path)
+
+
+@pytest.mark.parametrize("take", [certify, read])
+def test_no_head_is_read_that_is_longer_than_any(
+    take: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """Whoever parsed it would need many times its length in memory."""
+    path = tmp_path / "long head"
+    with path.open("wb") as opened:
+        opened.write((MAX_HEADER + 1).to_bytes(8, "little") + b"{")
+        opened.truncate(4 * MAX_HEADER)
+    with pytest.raises(ModelRefused, match="its header is longer than"):
+        take(path)
+
+
+@pytest.mark.parametrize("head", [b"[" * 100_000, b"{}", b'{"records": 3}', b"[]", b"\xff"])
+def test_no_head_makes_certify_stumble(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "odd head"
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(64))
+    with pytest.raises(ModelRefused):
+        certify(path)
+
+
+@pytest.mark.parametrize("offsets", [[-8, 8], [0, 1 << 70], [8, 0], ["a", "b"], [0.5, 8.5], [0]])
+def test_no_tensor_lies_beyond_its_file(offsets: list[object], tmp_path: Path) -> None:
+    head = json.dumps({"records": {"dtype": "U8", "shape": [8], "data_offsets": offsets}}).encode()
+    path = tmp_path / "odd places"
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(64))
     with pytest.raises(ModelRefused):
         certify(path)
 
