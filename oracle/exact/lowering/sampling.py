@@ -47,7 +47,7 @@ def _grid_sample(b: Builder, node: Source) -> list[Operand]:
     ]
     if mode == "nearest":
         spots = [rounded(b, spot) for spot in spots]
-    reader = _Reader(b, rows, sizes, mode == "nearest", padding)
+    reader = Reader(b, rows, sizes, mode == "nearest", padding)
     read = reader.read(spots, b.constant(starts), None)
     return [channels_first(b, b.reshape(read, (batch, *shape[1:-1], channels)))]
 
@@ -83,7 +83,7 @@ def _reflected(b: Builder, spot: Operand, first: float, length: float) -> Operan
     return b.emit(Op.ADD, (b.emit(Op.MIN, (rest, back)), b.scalar(first)))
 
 
-class _Reader:
+class Reader:
     """Reads rows of channels [1, elements, C] by their places along each axis."""
 
     def __init__(

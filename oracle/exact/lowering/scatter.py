@@ -13,7 +13,7 @@ from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.lowering.stretched import narrowed
 from oracle.exact.ops.movement import LARGEST, REPLACE, SMALLEST, SUM
 from oracle.exact.primitive import Outside
-from oracle.exact.program import Op, Operand
+from oracle.exact.program import Op, Operand, OperandKind
 from oracle.types import DType
 
 
@@ -81,6 +81,8 @@ def _by_rows(
     places = b.reshape(places, flat)
     if prod(shape[:kept]) != dims[axis]:
         places = along(b, shape[:kept], places, order.index(axis))
+    elif places.kind is OperandKind.INPUT:
+        places = b.copy(places)  # so that no proof of the sums takes the inputs along
     put = b.reshape(put, (prod(flat), width))
     out = _scatter(b, rows, places, put, width, mode)
     return b.transpose(b.reshape(out, shape), [order.index(at) for at in range(len(dims))])
