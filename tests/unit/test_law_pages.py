@@ -1,4 +1,4 @@
-"""The pages of the law: each primitive is on the page of its family, and the encoding is the code's."""
+"""The pages of the law: each primitive is on its family's page, and the encoding is the code's."""
 
 import re
 from pathlib import Path
