@@ -4,7 +4,7 @@ Prints one JSON object, {model: {outputs, trace}}. What it must be is in tests/v
 renewed by --write: a change there is a change of the law or of a lowering.
 
 The samples are made of integers alone, without a library that rounds. --real adds the networks of
-`./dev models`. On aarch64, or under qemu-user with the wheels of that platform, see docs/exact.md.
+`./dev models`. On aarch64, or under qemu-user with that platform's wheels, see docs/checking.md.
 """
 
 import argparse

@@ -28,7 +28,7 @@ def too_long(page: str) -> Iterator[int]:
 
 
 def main() -> int:
-    pages = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("oracle/**/*.md")])
+    pages = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("oracle/**/*.md")])
     found = [(page, number) for page in pages for number in too_long(page.read_text())]
     for page, number in found:
         print(f"{page.relative_to(ROOT)}:{number}: more than {LIMIT} characters")

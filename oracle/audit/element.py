@@ -1,4 +1,4 @@
-"""Computes one element of one primitive. It is written from docs/exact.md alone, to check the law
+"""Computes one element of one primitive. It is written from docs/law alone, to check the law
 with none of the law's code.
 
 Each rule asks for the elements that it reads, run by run, in the order of `IReferee`, because a
@@ -26,7 +26,7 @@ def compute(node: Primitive, element: int, read: Read) -> Result:
 
 
 def op_name(op: int) -> str:
-    """Gives the op's name in docs/exact.md."""
+    """Gives the op's name in docs/law."""
     return _NAMES.get(op, f"0x{op:04x}")
 
 

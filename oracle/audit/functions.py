@@ -1,7 +1,7 @@
 """The law's functions of real numbers by mpmath, to check the law with none of its code.
 
 Where a value is irrational it is computed with more and more bits until everything within mpmath's
-error rounds to one float32. docs/exact.md says which values are rational; they are answered here
+error rounds to one float32. docs/law says which values are rational; they are answered here
 before mpmath is asked.
 """
 

@@ -1,5 +1,5 @@
 """Compares fast kernels of several operands, or of integers, with exact references, on random and
-on nasty operands. Each reference is written from docs/exact.md alone."""
+on nasty operands. Each reference is written from docs/law alone."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -465,7 +465,7 @@ def _merged(data: Array, places: Sequence[int], updates: Array, mode: int) -> Ar
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The six numbers of docs/exact.md. `last` is a CONV's spacing or a pool's overhang."""
+    """The six numbers of docs/law/window.md. `last` is a CONV's spacing or a pool's overhang."""
 
     size: int
     kernel: int

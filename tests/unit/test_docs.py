@@ -1,4 +1,4 @@
-"""What docs say of tests: each test that they name exists, and where they say."""
+"""What docs name is there: tests where they say, files, and the places that links lead to."""
 
 import re
 from collections.abc import Iterator
@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
 FOLDERS = "unit|integration|e2e|parity|conformance|contracts"
 FILE = re.compile(r"`([\w/*]+\.(?:py|t\.sol))`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 TABLE = re.compile(r"^\|.*\| test \|\n\|[-|]+\n((?:\|.*\n)+)", re.M)
 
 
@@ -75,3 +76,22 @@ def test_docs_name_tests_that_are_where_they_say(page: Path) -> None:
 
     assert [each for each in named if not each.is_there()] == []
     assert named or page.stem != "protocol"
+
+
+@pytest.mark.parametrize("page", pages("links"))
+def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
+
+    assert [link for link in links if not leads_somewhere(page, link)] == []
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    name, _, heading = link.partition("#")
+    to = page.parent / name if name else page
+    return to.exists() and (not heading or heading in anchors(to))
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}

@@ -1,1 +1,1 @@
-"""What each primitive computes of one element, family by family, from docs/exact.md alone."""
+"""What each primitive computes of one element, family by family, from docs/law alone."""

@@ -44,7 +44,7 @@ Rule: TypeAlias = Callable[[Primitive, int, Read], Result]
 """Computes an element of a node from those that it reads."""
 
 Ops: TypeAlias = dict[int, tuple[str, Rule]]
-"""The ops of a family by number, each with its name in docs/exact.md."""
+"""The ops of a family by number, each with its name in docs/law."""
 
 
 def unravelled(shape: Shape, element: int) -> list[int]:

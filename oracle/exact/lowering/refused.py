@@ -68,7 +68,7 @@ def refuse(domain: str, op: str) -> Outside:
     if known is None:
         return Outside(
             f"the op {name} is outside the law",
-            "replace it by ops that docs/exact.md covers, or publish as VANILLA",
+            "replace it by ops that docs/lowering.md covers, or publish as VANILLA",
         )
     why, advice = known
     return Outside(
