@@ -25,6 +25,7 @@ from oracle.exact.limits import Limits, OverLimit
 from oracle.exact.lowering import schemas
 from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
+from oracle.exact.lowering.panels import panelled
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, tensor_array
 from oracle.exact.primitive import DTYPES, Outside
@@ -75,7 +76,8 @@ def lower(
     nothing, the first dim of an input (the batch) is 1, and any other is a reason to refuse.
     """
     limits = limits or Limits()
-    return _Lowering(_parsed(model, limits), dict(dims or {}), limits).program()
+    program = _Lowering(_parsed(model, limits), dict(dims or {}), limits).program()
+    return panelled(program, limits)
 
 
 def _parsed(model: bytes, limits: Limits) -> ModelProto:

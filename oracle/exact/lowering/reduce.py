@@ -130,14 +130,15 @@ def _product(b: Builder, rows: Operand) -> Operand:
         return b.constant(np.ones(outer, numpy_dtype(rows.type.dtype)))
     while k > 1:
         half = k // 2
-        both = b.emit(Op.MUL, (_columns(b, rows, 0, half), _columns(b, rows, half, half)))
-        rest = [_columns(b, rows, k - 1, 1)] if k % 2 else []
+        both = b.emit(Op.MUL, (columns(b, rows, 0, half), columns(b, rows, half, half)))
+        rest = [columns(b, rows, k - 1, 1)] if k % 2 else []
         rows = b.emit(Op.CONCAT, [both, *rest]) if rest else both
         k -= half
     return b.reshape(rows, (outer,))
 
 
-def _columns(b: Builder, rows: Operand, first: int, count: int) -> Operand:
+def columns(b: Builder, rows: Operand, first: int, count: int) -> Operand:
+    """Emits `count` columns of [outer, K], from `first` on."""
     outer, k = rows.type.shape
     places = b.constant(np.arange(first, first + count))
     return b.reshape(b.emit(Op.GATHER, (b.reshape(rows, (outer, k, 1)), places)), (outer, count))
@@ -210,7 +211,7 @@ def _cum_sum(b: Builder, node: Source) -> list[Operand]:
     rows = _flipped(b, rows) if reverse else rows
     if node.integer("exclusive", 0) and k:
         nothing = b.constant(np.zeros((rows.type.shape[0], 1), numpy_dtype(x.type.dtype)))
-        rows = b.emit(Op.CONCAT, (nothing, _columns(b, rows, 0, k - 1))) if k > 1 else nothing
+        rows = b.emit(Op.CONCAT, (nothing, columns(b, rows, 0, k - 1))) if k > 1 else nothing
     sums = b.emit(Op.CUM_SUM, (rows,))
     out = b.reshape(_flipped(b, sums) if reverse else sums, moved.type.shape)
     return [b.transpose(out, [last.index(i) for i in range(len(shape))])]
