@@ -2,7 +2,6 @@
 tensors may be small too."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,15 +10,14 @@ from oracle.exact.limits import Limits
 from oracle.exact.lowering.graph import lower
 from oracle.exact.lowering.panels import Room, panelled
 from oracle.exact.ops.reduce import sum_of
-from oracle.exact.program import Constant, Node, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.program import Op, OperandKind, Program
 from oracle.exact.proofs.bounds import fits
 from oracle.exact.proofs.inspect import unprovable
 from oracle.exact.run import run
 from oracle.tensor import Array
-from oracle.types import DType, Signature, TensorType
 from tests import long_models
 from tests.oracles import same
-from tests.parity.programs import made
+from tests.parity.programs import made, showing, with_small_output
 from tests.unit.exact.agreement import agree
 from tests.unit.exact.files import file, node, tensor
 
@@ -32,22 +30,9 @@ def cut(op: Op, arrays: Sequence[Array], attributes: Sequence[int] = ()) -> Prog
 
 
 def whole(op: Op, arrays: Sequence[Array], attributes: Sequence[int] = ()) -> Program:
-    """Makes a program of the op on values, whose output is small: one element of what it gives."""
-    program, _ = made(op, arrays, [OperandKind.VALUE] * len(arrays), attributes)
-    (value,) = program.outputs
-    read = replace(value, type=ValueType(value.type.dtype, (1, value.type.elements, 1)))
-    first = Constant(np.zeros(1, np.int64), ValueType(DType.INT64, (1,)))
-    place = Operand(OperandKind.CONSTANT, len(program.constants), first.type)
-    gather = Node(Op.GATHER, (read, place), ValueType(value.type.dtype, (1, 1, 1)))
-    nodes, constants = (*program.nodes, gather), (*program.constants, first)
-    output = Operand(OperandKind.VALUE, len(program.nodes), gather.output)
-    return showing(replace(program, nodes=nodes, constants=constants), output)
-
-
-def showing(program: Program, output: Operand) -> Program:
-    """Gives the program with that value for its output."""
-    types = (TensorType("y", output.type.dtype, output.type.shape),)
-    return replace(program, outputs=(output,), signature=Signature(program.signature.inputs, types))
+    """Makes a program of the op on values."""
+    kinds = [OperandKind.VALUE] * len(arrays)
+    return with_small_output(made(op, arrays, kinds, attributes)[0])
 
 
 def value_of(program: Program, arrays: Sequence[Array], plain: bool = False) -> Array:
