@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
-from onnx import helper
+from onnx import NodeProto, helper
 
 from oracle.tensor import Array
 from tests.unit.exact.files import file, tensor
@@ -84,13 +84,52 @@ def recurrent(steps: int) -> Model:
     return file([made], [tensor("x", [steps, 1, 4])], ["y"], **weights), {"x": _floats(steps, 1, 4)}
 
 
+def distances() -> NodeProto:
+    """Of x to each row, squared and one by one, as sklearn's converter writes them for neighbours
+    and for Gaussian processes."""
+    nodes = [
+        node("Identity", ["seen"], ["again"]),
+        node("Sub", ["seen", "row"], ["apart"]),
+        node("ReduceSumSquare", ["apart"], ["distance"], keepdims=0),
+    ]
+    ins, outs = [tensor("seen", [1, 4]), tensor("row", [4])], [tensor("again", [1, 4])]
+    body = helper.make_graph(nodes, "body", ins, [*outs, tensor("distance", [])])
+    return node("Scan", ["x", "rows"], ["last", "d"], body=body, num_scan_inputs=1)
+
+
+def neighbours(rows: int) -> Model:
+    """The mean of what the five nearest rows have."""
+    nodes = [
+        distances(),
+        node("TopK", ["d", "five"], ["near", "places"], largest=0),
+        node("Gather", ["targets", "places"], ["found"]),
+        node("ReduceMean", ["found"], ["y"], keepdims=1),
+    ]
+    constants = {"rows": _floats(rows, 4), "five": _list(5), "targets": _floats(rows, seed=1)}
+    return file(nodes, [tensor("x", [1, 4])], ["y"], **constants), {"x": _floats(1, 4, seed=2)}
+
+
+def gaussian_process(rows: int) -> Model:
+    nodes = [
+        distances(),
+        node("Mul", ["d", "scale"], ["scaled"]),
+        node("Exp", ["scaled"], ["kernel"]),
+        node("MatMul", ["kernel", "weights"], ["y"]),
+    ]
+    constants = {"rows": _floats(rows, 4), "weights": _floats(rows, 1, seed=1)}
+    data = file(nodes, [tensor("x", [1, 4])], ["y"], **constants, scale=np.float32(-0.5))
+    return data, {"x": _floats(1, 4, seed=2)}
+
+
 MODELS: dict[str, Callable[[], Model]] = {
-    "group norm of 65,536": partial(group_norm, 1 << 18),
-    "softmax of 131,072": partial(vocabulary, "Softmax", 1 << 17),
-    "argmax of 131,072": partial(vocabulary, "ArgMax", 1 << 17),
-    "top 10 of 65,536": partial(top, 1 << 16, 10),
-    "top 9,000 of 65,536": partial(top, 1 << 16, 9_000),
-    "conv of 2,048 channels": partial(convolution, 2_048),
-    "concat of 1,200": partial(joined, 1_200),
-    "gru of 512 steps": partial(recurrent, 512),
+    "group_norm_65536": partial(group_norm, 1 << 16),
+    "softmax_131072": partial(vocabulary, "Softmax", 1 << 17),
+    "argmax_131072": partial(vocabulary, "ArgMax", 1 << 17),
+    "top_10_of_65536": partial(top, 1 << 16, 10),
+    "top_9000_of_65536": partial(top, 1 << 16, 9_000),
+    "conv_2048": partial(convolution, 2_048),
+    "concat_1200": partial(joined, 1_200),
+    "gru_512": partial(recurrent, 512),
+    "neighbours_2000": partial(neighbours, 2_000),
+    "gaussian_process_2000": partial(gaussian_process, 2_000),
 }

@@ -55,6 +55,8 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     image, weights = worst.far_apart((1, 5, 5, sizes.channels)), -np.ones(shape, np.float32)
     axes = (1, 3, 1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 1)
     yield Op.CONV, [image, weights, np.ones(2, np.float32)], axes
+    wide = worst.far_apart((1, 2, sizes.row)), -np.ones((2, 1, sizes.row), np.float32)
+    yield Op.CONV, wide, (1, 1, 1, 1, 0, 0, 1)
     kernel, side = sizes.kernel, sizes.kernel // 2
     axes = (0, *(kernel, 1, 1, side, side, 0) * 2)
     for op in (Op.MAX_POOL, Op.AVERAGE_POOL):

@@ -379,7 +379,7 @@ def _average_pool(b: Builder, node: Node, parts: int) -> Operand:
 def _concat(b: Builder, node: Node, parts: int) -> Operand:
     """Joins neighbours, and then what they gave."""
     groups = (node.operands[at : at + n] for at, n in _spans(len(node.operands), parts))
-    return b.emit(Op.CONCAT, [b.emit(Op.CONCAT, g) if len(g) > 1 else g[0] for g in groups])
+    return b.emit(Op.CONCAT, [b.emit(Op.CONCAT, group) for group in groups])
 
 
 def _scatter(b: Builder, node: Node, parts: int) -> Operand:
