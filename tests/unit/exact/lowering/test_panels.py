@@ -213,6 +213,14 @@ def test_panels_are_as_few_as_may_be():
     assert [each.operands[0].type.shape for each in program.nodes[1:-1]] == [(5, 480), (1, 5)]
 
 
+def test_blocks_that_divide_a_row_are_taken_in_place_of_a_copy():
+    """Five would do for 2,401 floats, and seven divide them."""
+    program = cut(Op.REDUCE_SUM, [floats(1, 2_401)])
+    assert [each.operands[0].type.shape for each in program.nodes[1:-1]] == [(7, 343), (1, 7)]
+    ops = [each.op for each in cut(Op.REDUCE_SUM, [floats(1, 2_503)]).nodes]
+    assert Op.CONCAT in ops  # of a prime number
+
+
 def test_a_long_run_is_seen_whatever_the_kernel():
     """In a transaction as it is."""
     arrays = floats(1, 1, 20_000), floats(1, 1, 20_000)
