@@ -16,6 +16,7 @@ from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
 from scripts import bits
 from scripts.models import more_networks, networks
+from tests import long_models
 from tests.conformance.cases import cases, program
 from tests.networks import network
 
@@ -46,6 +47,8 @@ def _programs() -> Iterator[tuple[str, Program | None]]:
     for model in (make() for make in bits.SAMPLES):
         yield f"bits_{model.name}", lower(model.onnx())
     yield "network", network().program
+    for name, model in long_models.MODELS.items():
+        yield f"panels_{name}", lower(model()[0])
 
 
 def found_of_networks() -> dict[str, str]:

@@ -22,7 +22,7 @@ differ from the producer's in all but the number of elements, which is what a Re
 op costs nothing and leaves no trace. Names bind nothing here: a model's id holds them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -205,8 +205,13 @@ class Program:
         """The bytes of the header and of each node, as the root commits to them."""
         if self.stored_records is not None:
             return self.stored_records
-        nodes = (self._node_record(index, node) for index, node in enumerate(self.nodes))
+        nodes = (self._node_record(index, self._root) for index in range(len(self.nodes)))
         return (self._header_record(), *nodes)
+
+    def unhashed_records(self, index: int) -> bytes:
+        """Gives the bytes of the header and of one node with 0xff… for the roots of constants, so
+        that none is hashed."""
+        return self._header_record() + self._node_record(index, lambda _constant: b"\xff" * 32)
 
     @cached_property
     def record_levels(self) -> merkle.Levels:
@@ -229,7 +234,11 @@ class Program:
             words += [output.index.to_bytes(32, "big"), _type_word(output.type)]
         return b"".join(words).ljust(160, b"\0")
 
-    def _node_record(self, index: int, node: Node) -> bytes:
+    def _root(self, constant: int) -> bytes:
+        return self.constants[constant].root
+
+    def _node_record(self, index: int, root: Callable[[int], bytes]) -> bytes:
+        node = self.nodes[index]
         head = (
             node.op.to_bytes(4, "big")
             + index.to_bytes(8, "big")
@@ -239,15 +248,15 @@ class Program:
         )
         words = [NODE_TAG, head, _type_word(node.output)]
         for operand in node.operands:
-            words += self._operand_words(operand)
+            is_constant = operand.kind is OperandKind.CONSTANT
+            words += _operand_words(operand, root(operand.index) if is_constant else bytes(32))
         words += [value.to_bytes(32, "big", signed=True) for value in node.attributes]
         return b"".join(words)
 
-    def _operand_words(self, operand: Operand) -> Sequence[bytes]:
-        reference = bytes([operand.kind]) + operand.index.to_bytes(4, "big") + bytes(27)
-        constant = operand.kind is OperandKind.CONSTANT
-        root = self.constants[operand.index].root if constant else bytes(32)
-        return reference, _type_word(operand.type), root
+
+def _operand_words(operand: Operand, root: bytes) -> Sequence[bytes]:
+    reference = bytes([operand.kind]) + operand.index.to_bytes(4, "big") + bytes(27)
+    return reference, _type_word(operand.type), root
 
 
 def _type_word(type_: ValueType) -> bytes:

@@ -42,7 +42,7 @@ def test_bounds_hold_and_are_near_at_the_dearest_elements(
 ) -> None:
     for made in worst.programs(op, large):
         judged = Judged(made.program, made.inputs)
-        elements = worst.dearest(made, judged.sources)
+        elements = worst.dearest(made.program.nodes[made.node], judged.sources)
         for kind in ClaimKind:
             is_value = kind is ClaimKind.VALUE
             cases = (

@@ -10,6 +10,7 @@ import numpy as np
 from oracle import merkle
 from oracle.exact.program import (
     Family,
+    Node,
     Op,
     OperandKind,
     Program,
@@ -71,10 +72,9 @@ def programs(op: Op, large: bool) -> Iterator[Made]:
             yield Made(*made(op, arrays, kinds, attributes, behind))
 
 
-def dearest(case: Made, sources: WholeTrace, most: int = 3) -> list[int]:
+def dearest(node: Node, sources: WholeTrace, most: int = 3) -> list[int]:
     """The elements that read and open most; of large tensors those at their ends, around their
     middles and some between are looked at."""
-    node = case.program.nodes[case.node]
     count = node.output.elements
     around = {
         min(max(at + step, 0), count - 1) for at in (0, count // 2) for step in range(-40, 40)

@@ -65,14 +65,18 @@ class Builder:
     def constant(self, array: Array) -> Operand:
         """Adds a constant, made canonical and read-only. Small equal constants are kept once."""
         array = np.asarray(canonical(array), order="C")  # keeps a scalar one
-        type_ = self._checked(ValueType(dtype_of(array), array.shape))
+        array.flags.writeable = False
+        return self.adopt(Constant(array, ValueType(dtype_of(array), array.shape)))
+
+    def adopt(self, constant: Constant) -> Operand:
+        """Adds a constant of another program's, or the small one that equals it."""
+        array, type_ = constant.array, self._checked(constant.type)
         key = (type_, array.tobytes()) if array.nbytes <= 64 else None
         if key in self._small:
             return Operand(OperandKind.CONSTANT, self._small[key], type_)
         self._constant_bytes += array.nbytes
         self.limits.check_constants(self._constant_bytes)
-        array.flags.writeable = False
-        self._constants.append(Constant(array, type_))
+        self._constants.append(constant)
         if key:
             self._small[key] = len(self._constants) - 1
         return Operand(OperandKind.CONSTANT, len(self._constants) - 1, type_)
@@ -159,11 +163,15 @@ class Builder:
             # The law gives the same bits to everybody, so folding depends on no one's machine.
             with np.errstate(all="ignore"):
                 return self.constant(primitive.prepare(node, known)(*arrays))
-        self._work += primitive.cost(node) + 1
+        return self.add(node)
+
+    def add(self, node: Node) -> Operand:
+        """Adds a node as it is, and gives its output."""
+        self._work += PRIMITIVES[node.op].cost(node) + 1
         self.limits.check_work(self._work)
         self._nodes.append(node)
         self.limits.check_nodes(len(self._nodes))
-        return Operand(OperandKind.VALUE, len(self._nodes) - 1, type_)
+        return Operand(OperandKind.VALUE, len(self._nodes) - 1, node.output)
 
     def _moved(self, op: Op, operands: Sequence[Operand], attributes: Sequence[int]) -> Operand:
         """Moves elements of float64 that are float32. A GATHER's places are no such elements."""

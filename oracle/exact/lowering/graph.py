@@ -27,6 +27,7 @@ from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
 from oracle.exact.lowering.choice import chosen, flag
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.order import ordered
+from oracle.exact.lowering.panels import panelled
 from oracle.exact.lowering.refused import refuse
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, tensor_array
@@ -85,7 +86,8 @@ def lower(
     nothing, the first dim of an input (the batch) is 1, and any other is a reason to refuse.
     """
     limits = limits or Limits()
-    return _Lowering(_parsed(model, limits), dict(dims or {}), limits).program()
+    program = _Lowering(_parsed(model, limits), dict(dims or {}), limits).program()
+    return panelled(program, limits)
 
 
 def _parsed(model: bytes, limits: Limits) -> ModelProto:

@@ -131,14 +131,15 @@ def _product(b: Builder, rows: Operand) -> Operand:
         return b.constant(np.ones(outer, numpy_dtype(rows.type.dtype)))
     while k > 1:
         half = k // 2
-        both = b.emit(Op.MUL, (_columns(b, rows, 0, half), _columns(b, rows, half, half)))
-        rest = [_columns(b, rows, k - 1, 1)] if k % 2 else []
+        both = b.emit(Op.MUL, (columns(b, rows, 0, half), columns(b, rows, half, half)))
+        rest = [columns(b, rows, k - 1, 1)] if k % 2 else []
         rows = b.emit(Op.CONCAT, [both, *rest]) if rest else both
         k -= half
     return b.reshape(rows, (outer,))
 
 
-def _columns(b: Builder, rows: Operand, first: int, count: int) -> Operand:
+def columns(b: Builder, rows: Operand, first: int, count: int) -> Operand:
+    """Emits `count` columns of [outer, K], from `first` on."""
     outer, k = rows.type.shape
     places = b.constant(np.arange(first, first + count))
     return b.reshape(b.emit(Op.GATHER, (b.reshape(rows, (outer, k, 1)), places)), (outer, count))
@@ -214,7 +215,7 @@ def _running(op: Callable[[Builder, Operand], Operand], start: int) -> Lowering:
         if node.integer("exclusive", 0) and k:
             dtype = numpy_dtype(x.type.dtype)
             first = b.constant(np.full((rows.type.shape[0], 1), start, dtype))
-            rows = b.emit(Op.CONCAT, (first, _columns(b, rows, 0, k - 1))) if k > 1 else first
+            rows = b.emit(Op.CONCAT, (first, columns(b, rows, 0, k - 1))) if k > 1 else first
         out = op(b, rows)
         out = b.reshape(_flipped(b, out) if reverse else out, moved.type.shape)
         return [b.transpose(out, [last.index(i) for i in range(len(shape))])]
@@ -225,8 +226,8 @@ def _running(op: Callable[[Builder, Operand], Operand], start: int) -> Lowering:
 def _running_products(b: Builder, rows: Operand) -> Operand:
     """Multiplies from the left, each step rounded."""
     k = rows.type.shape[1]
-    columns = [_columns(b, rows, at, 1) for at in range(k)]
-    products = list(accumulate(columns, lambda x, y: b.emit(Op.MUL, (x, y))))
+    factors = [columns(b, rows, at, 1) for at in range(k)]
+    products = list(accumulate(factors, lambda x, y: b.emit(Op.MUL, (x, y))))
     return b.emit(Op.CONCAT, products) if k > 1 else rows
 
 

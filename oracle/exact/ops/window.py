@@ -162,7 +162,7 @@ def _plain_pool(node: Node, arrays: Sequence[Array]) -> Array:
     dtype, channels = node.output.dtype, node.output.shape[-1]
     # SHAPE
     axes = pool_axes(node.attributes)
-    counts = _counts(node, axes)
+    counts = pool_counts(node)
     # COMPUTE
     out = []
     for window, count in zip(_windows(node, axes), counts * node.output.shape[0], strict=True):
@@ -176,8 +176,9 @@ def _plain_pool(node: Node, arrays: Sequence[Array]) -> Array:
     return from_words(out, node.output)
 
 
-def _counts(node: Node, axes: Sequence[Axis]) -> list[int]:
-    """Gives for each window of an image the number by which its sum is divided."""
+def pool_counts(node: Node) -> list[int]:
+    """Gives for each window of an image the number by which a pool divides its sum."""
+    axes = pool_axes(node.attributes)
     sizes = node.operands[0].type.shape[1:-1]
     counts = [1]
     for axis, size, windows in zip(axes, sizes, node.output.shape[1:-1], strict=True):
@@ -287,11 +288,11 @@ def _prepare_average(node: Node, _constants: Sequence[Array | None]) -> Kernel:
     """Makes the kernel of averages from float64 sums, whose error is at most γ_K·Σ|x|, which is
     below γ_K·count·max|x|."""
     axes, windows = pool_axes(node.attributes), node.output.shape[1:-1]
-    counts = np.array(_counts(node, axes), np.float64).reshape(*windows, 1)
+    counts = np.array(pool_counts(node), np.float64).reshape(*windows, 1)
     k = prod(axis.kernel for axis in axes)
     # With padding cut off, a window may count fewer taps than stand on elements, or none: the NaN
     # leaves it to `rounded_means`.
-    standing = _counts(replace(node, attributes=(0, *node.attributes[1:])), axes)
+    standing = pool_counts(replace(node, attributes=(0, *node.attributes[1:])))
     excess = np.reshape(standing, counts.shape) / np.where(counts == 0, np.nan, counts)
     unit = (k + 16) * UNIT * (1 + 2.0**-10) * np.maximum(excess, 1)
     terms = _terms(node, axes, node.output.shape[-1])

@@ -9,7 +9,7 @@ Gas is that of the calldata, byte by byte (EIP-7623), and of the work on it, as 
 measured. A proof must fit into one transaction, or a lie about that element is safe.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import gcd, prod
 
@@ -138,18 +138,37 @@ def bounds(program: Program, index: int, model: bytes = b"") -> list[Proof]:
     """Gives a bound for every kind of proof about an element of node `index`: of its value in the
     trace and, where the program outputs it, of that output. A proof about an output carries all
     outputs. `model` is the preimage of the model's id, which goes with the proof too."""
-    numbers = [at for at, output in enumerate(program.outputs) if output.index == index]
-    claims = [None, *numbers[-1:]]
-    return [
-        _proof(program, index, reads, output, model)
-        for output in claims
-        for reads in _worst(program, program.nodes[index])
-    ]
+    return list(_bounds(program, index, descriptors(program, index), model))
 
 
 def dearest(program: Program, index: int, model: bytes = b"") -> Proof:
     """Gives the bound that takes most gas, of all bounds of a node."""
     return max(bounds(program, index, model), key=lambda found: (found.gas, found.judging))
+
+
+def fits(program: Program, index: int, gas: int = MOST_GAS, size: int = MOST_BYTES) -> bool:
+    """Tells whether every proof about node `index` fits into so much gas and so many bytes, beside
+    the preimage of a model's id. It hashes nothing: no byte of a root is taken for zero."""
+    path = b"\xff" * (WORD * _path(program))
+    found = _bounds(program, index, program.unhashed_records(index) + path, b"")
+    return all(proof.gas <= gas and proof.size <= size for proof in found)
+
+
+def opened(program: Program, index: int) -> tuple[int, int]:
+    """Gives the most bytes that a proof about node `index` opens besides what every proof has, and
+    the most elements and indices that it reads of one operand. An input counts as a value."""
+    node, depth = program.nodes[index], merkle.depth_of(len(program.nodes))
+    described = sum(
+        WORD * (4 + depth if operand.kind is OperandKind.VALUE else 3) for operand in node.operands
+    )
+    most_bytes = most_elements = 0
+    for reads in _worst(program, node):
+        runs = [(_opened_by(node, each), each.times) for each in reads]
+        size = sum((merkle.LEAF * leaves + WORD * beside) * n for (leaves, beside), n in runs)
+        most_bytes = max(most_bytes, size + described)
+        elements = (each.count * each.times + each.rounds for each in reads)
+        most_elements = max(most_elements, *elements, 0)
+    return most_bytes, most_elements
 
 
 def run_bound(type_: ValueType, count: int, step: int, within: int) -> tuple[int, int]:
@@ -188,11 +207,28 @@ def _beside(leaves: int) -> int:
     return sum((leaves - 1 >> height) % 2 == 0 for height in range(merkle.depth_of(leaves)))
 
 
+def _bounds(program: Program, index: int, described: bytes, model: bytes) -> Iterator[Proof]:
+    """Yields the bounds with `described` for what `descriptors` gives."""
+    numbers = [at for at, output in enumerate(program.outputs) if output.index == index]
+    for output in (None, *numbers[-1:]):
+        for reads in _worst(program, program.nodes[index]):
+            yield _proof(program, index, reads, output, described, model)
+
+
+def _path(program: Program) -> int:
+    """Counts the siblings beside the header's record and a node's."""
+    return 2 * merkle.depth_of(len(program.nodes) + 1)
+
+
 def _proof(
-    program: Program, index: int, reads: Sequence[Reads], output: int | None, model: bytes
+    program: Program,
+    index: int,
+    reads: Sequence[Reads],
+    output: int | None,
+    described: bytes,
+    model: bytes,
 ) -> Proof:
     node, nodes = program.nodes[index], len(program.nodes)
-    described = descriptors(program, index)
     opened = [each for each in reads if node.operands[each.operand].kind is not OperandKind.INPUT]
     runs = [(_opened_by(node, each), each.times) for each in opened]
     if output is None:
@@ -201,7 +237,7 @@ def _proof(
     values = sum(operand.kind is OperandKind.VALUE for operand in node.operands) + (output is None)
     within = sum(siblings * times for (_, siblings), times in runs)
     within += values * merkle.depth_of(nodes)
-    siblings = within + 2 * merkle.depth_of(nodes + 1)
+    siblings = within + _path(program)
 
     shown = program.signature.output_length if output is not None else 0
     if any(operand.kind is OperandKind.INPUT for operand in node.operands):
@@ -217,7 +253,7 @@ def _proof(
         + _memory_gas(passed, shown // WORD + 5 * leaves + _held(node, reads))
         + _SIBLING_GAS * siblings
         + _LEAF_GAS * leaves
-        + _RECORD_GAS * (len(program.records[0]) + len(program.records[index + 1])) // WORD
+        + _RECORD_GAS * (len(described) // WORD - _path(program))
         + _VALUE_GAS * values
         + _PAYLOAD_GAS * shown // WORD
         + _passing_gas(program, node, output)

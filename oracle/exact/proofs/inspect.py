@@ -1,7 +1,8 @@
 """What a program is made of, and what its elements would cost at most to prove wrong on chain.
 
 A proof must fit into one transaction, or a lie about that element is safe. That is a limit of
-chains and not of the law: `lower` knows none, and who publishes asks `unprovable`.
+chains and not of the law. `lower` cuts what is too long into panels (`lowering/panels.py`) and
+refuses nothing for it; who publishes asks `unprovable` what is still beyond it.
 """
 
 from collections import Counter
