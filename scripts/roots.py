@@ -47,8 +47,8 @@ def _programs() -> Iterator[tuple[str, Program | None]]:
     for model in (make() for make in bits.SAMPLES):
         yield f"bits_{model.name}", lower(model.onnx())
     yield "network", network().program
-    for name, model in long_models.MODELS.items():
-        yield f"panels_{name}", lower(model()[0])
+    for name, make_long in long_models.MODELS.items():
+        yield f"panels_{name}", lower(make_long()[0])
 
 
 def found_of_networks() -> dict[str, str]:

@@ -73,7 +73,7 @@ def joined(operands: int) -> Model:
     names = [f"a{at}" for at in range(operands)]
     nodes = [node("Add", ["x", f"c{at}"], [name]) for at, name in enumerate(names)]
     nodes.append(node("Concat", names, ["y"], axis=1))
-    constants = {f"c{at}": np.float32([at]) for at in range(operands)}
+    constants = {f"c{at}": np.array([at], np.float32) for at in range(operands)}
     return file(nodes, [tensor("x", [1, 2])], ["y"], **constants), {"x": _floats(1, 2)}
 
 

@@ -120,7 +120,8 @@ class _Rebuilding:
                 self.values.append(self.builder.add(node))
         names = [output.name for output in self.old.signature.outputs]
         outputs = [self._operand(output) for output in self.old.outputs]
-        return replace(self.builder.program(names, outputs), labels=self.old.labels)
+        built = self.builder.program(names, outputs)
+        return replace(built, labels=self.old.labels, categories=self.old.categories)
 
     def _operand(self, old: Operand) -> Operand:
         match old.kind:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from oracle.exact.limits import Limits
 from oracle.exact.lowering.graph import lower
@@ -19,7 +20,7 @@ from tests import long_models
 from tests.oracles import same
 from tests.parity.programs import made, showing, with_small_output
 from tests.unit.exact.agreement import agree
-from tests.unit.exact.files import file, node, tensor
+from tests.unit.exact.files import file, ml_node, node, tensor
 
 SMALL = Room(gas=1_000_000, size=10_000, opened=4_000, elements=500)
 Case = tuple[Op, Sequence[Array], tuple[int, ...]]
@@ -269,3 +270,15 @@ def test_models_with_long_nodes_are_provable_and_agree_with_onnxruntime(name):
     data, inputs = long_models.MODELS[name]()
     agree(data, inputs, slow=False)
     assert unprovable(lower(data), bytes(range(1, 129)) * 64) == []
+
+
+def test_panels_lose_no_strings():
+    """Classes and categories are the program's, and not its nodes'."""
+    nodes = [
+        ml_node("LabelEncoder", ["x"], ["k"], keys_strings=["a", "b"], values_floats=[1.0, 2.0]),
+        node("ReduceMax", ["k"], ["y"], keepdims=0),
+    ]
+    program = lower(file(nodes, [tensor("x", [1, 1000], TensorProto.STRING)], ["y"]))
+    small = panelled(program, Limits(), Room(gas=300_000, size=10_000, opened=1_000, elements=100))
+    assert len(small.nodes) > len(program.nodes)
+    assert small.categories == program.categories == ("a", "b")
