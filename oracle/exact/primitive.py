@@ -1,6 +1,6 @@
 """Defines a primitive: a type rule, the plain kernel that is the law, and the fast kernel."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
@@ -14,6 +14,9 @@ Kernel: TypeAlias = Callable[..., Array]
 """Takes a node's operands in order, each in the shape in which the node reads it, and gives the
 node's output. Arrays passed in have no −0, but their NaNs may have any payload, and the same holds
 for the output. The output may share memory with an argument; no argument is written to."""
+
+Takes: TypeAlias = Callable[[Sequence[ValueType]], Collection[tuple[int, int]]]
+"""Gives from the operands' types how many operands and attributes a node may have."""
 
 Prepare: TypeAlias = Callable[[Node, Sequence[Array | None]], Kernel]
 
@@ -34,15 +37,22 @@ class Outside(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """`infer` gives the output's type from the operands' and the attributes, or raises Outside.
-    `prepare` is called once a program, with the constants among the operands (None for others).
-    `cost` counts multiply-adds or work like it, for limits."""
+    """`takes` says how many operands and attributes a node may have. `infer` gives the output's
+    type from the operands' and the attributes, or raises Outside. `prepare` is called once a
+    program, with the constants among the operands (None for others). `cost` counts multiply-adds or
+    work like it, for limits."""
 
     op: Op
+    takes: Takes
     infer: Callable[[Sequence[ValueType], Sequence[int]], ValueType]
     plain: Callable[[Node, Sequence[Array]], Array]
     prepare: Prepare
     cost: Callable[[Node], int]
+
+
+def exactly(operands: int, attributes: int = 0) -> Takes:
+    """Makes the rule of a primitive that has always as many."""
+    return lambda _types: ((operands, attributes),)
 
 
 def output_size(node: Node) -> int:
@@ -95,7 +105,7 @@ def unary(op: Op, rule: Callable[[int], int], prepare: Prepare) -> Primitive:
         # OUTPUT
         return float32.array(out, node.output.shape)
 
-    return Primitive(op, infer, plain, prepare, function_cost)
+    return Primitive(op, exactly(1), infer, plain, prepare, function_cost)
 
 
 def function_cost(node: Node) -> int:

@@ -18,7 +18,7 @@ form. A constant that no record names is not read. Constants stay in the file, w
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,6 @@ from oracle.exact.program import (
     MAX_RANK,
     NODE_TAG,
     Constant,
-    Family,
     Node,
     Op,
     Operand,
@@ -200,7 +199,8 @@ class _Reading:
         first = 3 + 3 * operands
         numbers = tuple(_signed(record, first + at) for at in range(attributes))
         node = Node(Op(code), given, _type(_number(record, 2)), numbers, name)
-        if (len(given), len(numbers)) not in _arities(node):
+        takes = PRIMITIVES[node.op].takes([each.type for each in given])
+        if (len(given), len(numbers)) not in takes:
             raise _Wrong(
                 f"{node.op.name}: it reads {operands} operands, with {attributes} attributes"
             )
@@ -360,36 +360,6 @@ def _about(node: int) -> Iterator[None]:
         yield
     except _Wrong as error:
         raise _Wrong(f"node {node}: {error}") from None
-
-
-_UNARY = (Op.NEG, Op.ABS, Op.SQRT)
-
-
-def _arities(node: Node) -> Collection[tuple[int, int]]:
-    """Gives how many operands and attributes a primitive may have."""
-    rank = len(node.operands[0].type.shape)
-    match node.op:
-        case Op.DOT:
-            return (2, 0), (3, 0)
-        case Op.CONV:
-            return (2, 1 + 6 * (rank - 2)), (3, 1 + 6 * (rank - 2))
-        case Op.MAX_POOL | Op.AVERAGE_POOL:
-            return ((1, 1 + 6 * (rank - 2)),)
-        case Op.TRANSPOSE:
-            return ((1, rank),)
-        case Op.CONCAT:
-            return ((len(node.operands), 0),)
-        case Op.CAST | Op.TOP_K | Op.ARG_MAX:
-            return ((1, 1),)
-        case Op.SCATTER | Op.TREE_WALK:
-            return ((3, 1),)
-        case Op.WHERE | Op.QUANTIZE:
-            return ((3, 0),)
-        case Op.GATHER | Op.POW:
-            return ((2, 0),)
-    if node.op.family is Family.ELEMENTWISE and node.op not in _UNARY:
-        return ((2, 0),)
-    return ((1, 0),)
 
 
 # CONSTANTS

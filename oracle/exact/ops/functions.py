@@ -29,6 +29,7 @@ from oracle.exact.primitive import (
     Kernel,
     Primitive,
     broadcast,
+    exactly,
     flat_index,
     function_cost,
     same_dtype,
@@ -323,5 +324,5 @@ _PREPARE = {
 }
 PRIMITIVES = (
     *(unary(op, rule, _PREPARE[op]) for op, rule in _RULES.items()),
-    Primitive(Op.POW, _infer_power, _plain_power, _prepare_power, function_cost),
+    Primitive(Op.POW, exactly(2), _infer_power, _plain_power, _prepare_power, function_cost),
 )

@@ -1,6 +1,6 @@
 """DOT: rows of A times rows of B, with a bias in the same exact sum; of integers, wrapped."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 
 import numpy as np
@@ -97,6 +97,10 @@ def _rows(operand: Operand, m: int, n: int) -> Operand:
     return Operand(operand.kind, operand.index, type_)
 
 
+def _takes(_types: Sequence[ValueType]) -> Collection[tuple[int, int]]:
+    return (2, 0), (3, 0)
+
+
 def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
     """Batches are read as [G, M, K], times [G or 1, N, K]."""
     if node.output.dtype is not FLOAT:
@@ -164,4 +168,4 @@ def _cost(node: Node) -> int:
     return node.output.elements * (node.operands[0].type.shape[-1] + 1)
 
 
-PRIMITIVES = (Primitive(Op.DOT, _infer, _plain, _prepare, _cost),)
+PRIMITIVES = (Primitive(Op.DOT, _takes, _infer, _plain, _prepare, _cost),)

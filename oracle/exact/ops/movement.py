@@ -2,7 +2,7 @@
 SCATTER may also add up what meets in one place, or take the largest or smallest of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 
 import numpy as np
@@ -17,6 +17,7 @@ from oracle.exact.primitive import (
     Kernel,
     Outside,
     Primitive,
+    exactly,
     input_size,
     output_size,
     same_dtype,
@@ -267,9 +268,26 @@ def _added(data: Array, places: Array, updates: Array) -> Array:
     return out
 
 
+def _takes_transpose(types: Sequence[ValueType]) -> Collection[tuple[int, int]]:
+    return ((1, len(types[0].shape)),)
+
+
+def _takes_concat(types: Sequence[ValueType]) -> Collection[tuple[int, int]]:
+    return ((len(types), 0),)
+
+
 PRIMITIVES = (
-    Primitive(Op.TRANSPOSE, _infer_transpose, _plain_transpose, _prepare_transpose, output_size),
-    Primitive(Op.CONCAT, _infer_concat, _plain_concat, _prepare_concat, output_size),
-    Primitive(Op.GATHER, _infer_gather, _plain_gather, _prepare_gather, output_size),
-    Primitive(Op.SCATTER, _infer_scatter, _plain_scatter, _prepare_scatter, input_size),
+    Primitive(
+        Op.TRANSPOSE,
+        _takes_transpose,
+        _infer_transpose,
+        _plain_transpose,
+        _prepare_transpose,
+        output_size,
+    ),
+    Primitive(Op.CONCAT, _takes_concat, _infer_concat, _plain_concat, _prepare_concat, output_size),
+    Primitive(Op.GATHER, exactly(2), _infer_gather, _plain_gather, _prepare_gather, output_size),
+    Primitive(
+        Op.SCATTER, exactly(3, 1), _infer_scatter, _plain_scatter, _prepare_scatter, input_size
+    ),
 )

@@ -13,6 +13,7 @@ from oracle.exact.primitive import (
     Outside,
     Primitive,
     broadcast,
+    exactly,
     flat_index,
     output_size,
     same_dtype,
@@ -92,4 +93,4 @@ def _broadcasting(dtype: np.dtype[Any], low: int, high: int) -> Kernel:
     return kernel
 
 
-PRIMITIVES = (Primitive(Op.QUANTIZE, _infer, _plain, _prepare, output_size),)
+PRIMITIVES = (Primitive(Op.QUANTIZE, exactly(3), _infer, _plain, _prepare, output_size),)

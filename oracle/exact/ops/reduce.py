@@ -17,6 +17,7 @@ from oracle.exact.primitive import (
     Kernel,
     Outside,
     Primitive,
+    exactly,
     input_size,
     same_dtype,
 )
@@ -244,11 +245,11 @@ def _float_running(x: Array) -> Array:
 
 
 PRIMITIVES = (
-    Primitive(Op.REDUCE_SUM, _infer_sum, _plain, _prepare_sum, input_size),
-    Primitive(Op.REDUCE_MEAN, _infer_mean, _plain, _prepare_mean, input_size),
-    Primitive(Op.REDUCE_MAX, _infer_extremum, _plain, _prepare_extremum, input_size),
-    Primitive(Op.REDUCE_MIN, _infer_extremum, _plain, _prepare_extremum, input_size),
-    Primitive(Op.ARG_MAX, _infer_arg, _plain, _prepare_arg, input_size),
-    Primitive(Op.TOP_K, _infer_top, _plain, _prepare_top, _sorting),
-    Primitive(Op.CUM_SUM, _infer_running, _plain, _prepare_running, input_size),
+    Primitive(Op.REDUCE_SUM, exactly(1), _infer_sum, _plain, _prepare_sum, input_size),
+    Primitive(Op.REDUCE_MEAN, exactly(1), _infer_mean, _plain, _prepare_mean, input_size),
+    Primitive(Op.REDUCE_MAX, exactly(1), _infer_extremum, _plain, _prepare_extremum, input_size),
+    Primitive(Op.REDUCE_MIN, exactly(1), _infer_extremum, _plain, _prepare_extremum, input_size),
+    Primitive(Op.ARG_MAX, exactly(1, 1), _infer_arg, _plain, _prepare_arg, input_size),
+    Primitive(Op.TOP_K, exactly(1, 1), _infer_top, _plain, _prepare_top, _sorting),
+    Primitive(Op.CUM_SUM, exactly(1), _infer_running, _plain, _prepare_running, input_size),
 )

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from oracle.exact import float32
-from oracle.exact.primitive import FLOAT, Kernel, Outside, Primitive, same_dtype
+from oracle.exact.primitive import FLOAT, Kernel, Outside, Primitive, exactly, same_dtype
 from oracle.exact.program import Node, Op, ValueType
 from oracle.tensor import Array
 from oracle.types import DType
@@ -123,4 +123,4 @@ def _cost(node: Node) -> int:
     return node.output.elements * node.attributes[0] * 8
 
 
-PRIMITIVES = (Primitive(Op.TREE_WALK, _infer, _plain, _prepare, _cost),)
+PRIMITIVES = (Primitive(Op.TREE_WALK, exactly(3, 1), _infer, _plain, _prepare, _cost),)

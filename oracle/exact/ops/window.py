@@ -11,7 +11,7 @@ not zeros, which would make NaN of an infinite weight. Windows begin within −b
 the last element + end (+ overhang).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import astuple, replace
 from itertools import product
 from math import prod
@@ -321,8 +321,17 @@ def _cost(node: Node) -> int:
     return node.output.elements * (taps * channels + 1)
 
 
+def _takes_conv(types: Sequence[ValueType]) -> Collection[tuple[int, int]]:
+    numbers = 1 + 6 * (len(types[0].shape) - 2)
+    return (2, numbers), (3, numbers)
+
+
+def _takes_pool(types: Sequence[ValueType]) -> Collection[tuple[int, int]]:
+    return ((1, 1 + 6 * (len(types[0].shape) - 2)),)
+
+
 PRIMITIVES = (
-    Primitive(Op.CONV, _infer_conv, _plain_conv, _prepare_conv, _cost),
-    Primitive(Op.MAX_POOL, _infer_max, _plain_pool, _prepare_max, _cost),
-    Primitive(Op.AVERAGE_POOL, _infer_average, _plain_pool, _prepare_average, _cost),
+    Primitive(Op.CONV, _takes_conv, _infer_conv, _plain_conv, _prepare_conv, _cost),
+    Primitive(Op.MAX_POOL, _takes_pool, _infer_max, _plain_pool, _prepare_max, _cost),
+    Primitive(Op.AVERAGE_POOL, _takes_pool, _infer_average, _plain_pool, _prepare_average, _cost),
 )

@@ -119,11 +119,11 @@ def invoke(tmp_path):
 def test_the_command_prints_for_people(invoke):
     done = invoke(perceptron(), "--dim", "batch=2")
     assert done.exit_code == 0
-    assert "float[2,100]" in done.output and "DOT" in done.output and " gas: " in done.output
+    assert "float[2,100]" in done.output and "DOT" in done.output and " gas: " in done.stdout
 
 
 def test_the_command_prints_for_machines(invoke):
-    found = json.loads(invoke(perceptron(), "--json").output)
+    found = json.loads(invoke(perceptron(), "--json").stdout)
     assert found["program_root"] == "0x" + lower(perceptron()).root.hex()
     # With what the model's id is the hash of, which goes with a proof.
     alone = inspected(perceptron()).dearest.gas
@@ -134,7 +134,7 @@ def test_the_command_prints_for_machines(invoke):
 def test_the_command_names_every_reason_at_once(invoke):
     done = invoke(perceptron(10, "Multinomial", "NonZero"), "--json")
     assert done.exit_code == 1
-    reasons = json.loads(done.output)["refused"]
+    reasons = json.loads(done.stdout)["refused"]
     assert [(each["node"], each["op"]) for each in reasons] == [
         ("myMultinomial", "Multinomial"),
         ("myNonZero", "NonZero"),
