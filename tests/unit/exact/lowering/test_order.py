@@ -42,6 +42,17 @@ def test_ordered_puts_a_node_behind_what_its_branches_read():
     agree(model, {"x": np.array([1, 2], np.float32)})
 
 
+def test_ordered_knows_the_names_that_a_branch_has_for_itself():
+    def branch(op):
+        inner = [helper.make_node(op, ["x"], ["own"]), helper.make_node("Exp", ["own"], ["out"])]
+        infos = [helper.make_tensor_value_info("out", TensorProto.FLOAT, [2])]
+        return helper.make_graph(inner, op, [], infos)
+
+    choice = node("If", ["c"], ["a"], then_branch=branch("Neg"), else_branch=branch("Abs"))
+    after = node("Relu", ["a"], ["own"])
+    assert list(ordered([choice, after])) == [choice, after]
+
+
 def test_ordered_ends_where_nodes_read_each_other():
     ring = [node("Neg", ["b"], ["a"]), node("Abs", ["a"], ["b"])]
     assert len(list(ordered(ring))) == 2
