@@ -33,6 +33,7 @@ from oracle.tensor import Array
 from oracle.types import DType, Signature
 
 LAW_VERSION = 1
+"""Of the primitives and the encoding alone; docs/exact.md says when it rises."""
 MAX_RANK = 7
 
 HEADER_TAG = merkle.keccak256(b"exactum.program")

@@ -8,6 +8,7 @@ import pytest
 from oracle import merkle
 from oracle.exact import program
 from oracle.exact.program import Family, Op
+from scripts import bench_proofs
 
 DOCS = Path(__file__).parents[2] / "docs"
 HEADING = re.compile(r"^## (\w+) \(([0-9A-F]{4})\)$", re.M)
@@ -59,3 +60,10 @@ def test_layout_in_the_docs_is_that_of_the_code(module):
     plain = "\n".join(line.strip() for line in module.__doc__.splitlines())
 
     assert any("\n".join(line.strip() for line in block.splitlines()) in plain for block in blocks)
+
+
+@pytest.mark.parametrize("family", Family, ids=lambda family: family.name)
+def test_page_says_what_proofs_take_today(family):
+    written = page(family).split(bench_proofs.BEGIN)[1].split(bench_proofs.END)[0]
+
+    assert written == bench_proofs.table(family), "./dev bench proofs --write renews it"

@@ -1,16 +1,25 @@
-"""Matrix products and the linear models of ai.onnx.ml."""
+"""Matrix products, determinants, and the linear models of ai.onnx.ml."""
 
+from itertools import combinations
 from math import prod
+
+import numpy as np
 
 from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.movement import gather
+from oracle.exact.lowering.shape import bounded
 from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.lowering.transcendental import post_transform, two_scores
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 from oracle.tensor import Array
 from oracle.types import DType
+
+_WIDEST = 8
+"""The largest matrix whose determinant is taken: a row of it has up to 70 minors, and each column
+more doubles them."""
 
 
 def _matmul(b: Builder, node: Source) -> list[Operand]:
@@ -76,6 +85,44 @@ def gemm(b: Builder, node: Source) -> list[Operand]:
     return [out if c is None else b.emit(Op.ADD, (out, c))]
 
 
+def _det(b: Builder, node: Source) -> list[Operand]:
+    """Expands along rows, from the last upwards: each minor is one exact sum of the elements of its
+    first row times the minors below. No quotient is taken, so no pivot is looked for."""
+    (x,) = node.exactly(1)
+    *batch, size = x.type.shape or (0,)
+    if len(batch) < 1 or batch.pop() != size or size < 1:
+        raise Outside(f"it takes the determinant of {x.type}", "give it square matrices")
+    if size > _WIDEST:
+        raise Outside(f"it takes the determinant of {x.type}", f"give it {_WIDEST} rows or fewer")
+    count = prod(batch)
+    matrices = b.reshape(x, (count, size, size))
+    minors = _row(b, matrices, size - 1)
+    for width in range(2, size + 1):
+        minors = _minors(b, _row(b, matrices, size - width), minors, width)
+    return [b.reshape(minors, tuple(batch))]
+
+
+def _row(b: Builder, matrices: Operand, at: int) -> Operand:
+    count, size, _ = matrices.type.shape
+    return b.reshape(gather(b, matrices, b.constant(np.array([at])), 1), (count, size))
+
+
+def _minors(b: Builder, row: Operand, below: Operand, width: int) -> Operand:
+    """Emits the minors of `width` columns, in the order of their sets of columns, from a row
+    [N, columns] and the minors below it."""
+    count, size = row.type.shape
+    place = {each: at for at, each in enumerate(combinations(range(size), width - 1))}
+    chosen = list(combinations(range(size), width))
+    others = [[place[(*each[:i], *each[i + 1 :])] for i in range(width)] for each in chosen]
+    bounded(b, count, len(chosen), width)
+    signs = b.constant(np.array([(-1) ** i for i in range(width)], np.float32))
+    elements = b.emit(Op.MUL, (gather(b, row, b.constant(np.array(chosen)), 1), signs))
+    cofactors = gather(b, below, b.constant(np.array(others)), 1)
+    shape = (count, len(chosen), 1, width)
+    sums = b.emit(Op.DOT, (b.reshape(elements, shape), b.reshape(cofactors, shape)))
+    return b.reshape(sums, shape[:2])
+
+
 def _linear_regressor(b: Builder, node: Source) -> list[Operand]:
     targets = node.integer("targets", 1)
     x = rows(b, node.exactly(1)[0])
@@ -127,7 +174,7 @@ def rows(b: Builder, x: Operand) -> Operand:
     return cast(b, b.reshape(x, shape if len(shape) == 2 else (1, *shape)), DType.FLOAT)
 
 
-ONNX: dict[str, Lowering] = {"MatMul": _matmul, "Gemm": gemm}
+ONNX: dict[str, Lowering] = {"MatMul": _matmul, "Gemm": gemm, "Det": _det}
 ONNX_ML: dict[str, Lowering] = {
     "LinearRegressor": _linear_regressor,
     "LinearClassifier": _linear_classifier,

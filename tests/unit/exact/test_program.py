@@ -36,7 +36,8 @@ def perceptron() -> bytes:
 
 
 def test_root_is_the_committed_one():
-    """If this fails, the law or its encoding changed: then LAW_VERSION must, too."""
+    """If this fails, a lowering changed, or else a primitive or the encoding: docs/exact.md, *The
+    law's version*, says what that means."""
     assert lower(perceptron()).root.hex() == GOLDEN
 
 

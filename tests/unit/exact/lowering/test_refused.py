@@ -32,7 +32,7 @@ def reasons(made: NodeProto, *inputs: object, **constants: np.ndarray) -> str:
         (node("NonZero", ["x"], ["y"]), "choose by Where"),
         (node("OptionalHasElement", ["x"], ["y"]), "export lists of tensors as Concat"),
         (node("ImageDecoder", ["x"], ["y"]), "decode outside"),
-        (node("Det", ["x"], ["y"]), "ops that docs/lowering.md covers"),
+        (node("TfIdfVectorizer", ["x"], ["y"]), "ops that docs/lowering.md covers"),
         (
             node("Conv", ["x"], ["y"], domain="com.microsoft.nchwc"),
             "graph_optimization_level ORT_ENABLE_EXTENDED or less",
