@@ -22,11 +22,11 @@ from onnx import (
 
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.limits import Limits, OverLimit
-from oracle.exact.lowering import schemas
-from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
+from oracle.exact.lowering import floats, schemas
+from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.scan import Body, loop, scan
-from oracle.exact.lowering.source import Source, tensor_array
+from oracle.exact.lowering.source import Source, tensor_constant
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand, Program
 from oracle.types import DType, TensorType
@@ -48,19 +48,6 @@ _TEXT_MOVES = (
     "Unsqueeze",
 )
 _TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder")
-
-# What may take a float64 that the law has as float32: what moves its elements, and what finds the
-# same for them as for float32.
-_DOUBLE_OPS = (
-    *_TEXT_MOVES,
-    "Transpose",
-    "Concat",
-    "Cast",
-    "CastLike",
-    "TreeEnsemble",
-    "TreeEnsembleRegressor",
-    "TreeEnsembleClassifier",
-)
 
 _CALLS = 16
 """The depth to which functions may call each other."""
@@ -245,9 +232,11 @@ class _Lowering:
             self._refuse(f"input {info.name!r} is not a tensor", "give tensors")
             return None
         tensor = info.type.tensor_type
-        if tensor.elem_type not in (*DTYPES, DType.DOUBLE):
+        if tensor.elem_type not in (*DTYPES, *FLOATS):
             name = _dtype_name(tensor.elem_type)
-            self._refuse(f"input {info.name!r} is of {name}", "use float32, integers or bool")
+            self._refuse(
+                f"input {info.name!r} is of {name}", "use floats, int8, uint8, int32, int64 or bool"
+            )
             return None
         if not tensor.HasField("shape"):
             self._refuse(f"input {info.name!r} has no shape", "export it with a shape")
@@ -268,7 +257,7 @@ class _Lowering:
         if any(not 0 < size < 1 << 31 for size in shape):
             self._refuse(f"input {info.name!r} has dims {tuple(shape)}", "give positive dims")
             return None
-        return TensorType(info.name, _in_law(tensor.elem_type), tuple(shape))
+        return TensorType(info.name, DType(_in_law(tensor.elem_type)), tuple(shape))
 
     def _outputs(self) -> list[tuple[str, Operand]]:
         outputs: list[tuple[str, Operand]] = []
@@ -277,14 +266,13 @@ class _Lowering:
         for info in self.graph.output:
             try:
                 operand = self._value(info.name)
+                operand = operand and self.builder.as_float32(operand)
             except Outside as outside:
                 self._refuse(f"output {info.name!r}: {outside.why}", outside.advice)
                 continue
             if operand is None:
                 continue
-            stated = info.type.tensor_type.elem_type if _is_tensor(info.type) else 0
-            if stated in (0, DType.DOUBLE) and holds_float32(operand):
-                stated, operand = DType.FLOAT, with_dtype(operand, DType.FLOAT)
+            stated = _in_law(info.type.tensor_type.elem_type if _is_tensor(info.type) else 0)
             if any(info.name == name for name, _ in outputs):
                 self._refuse(f"two outputs are named {info.name!r}", "fix the file")
             if operand.type.elements == 0:
@@ -296,9 +284,6 @@ class _Lowering:
                     f"{operand.type.dtype.name.lower()}",
                     "fix the file, or convert the model with float32 inputs",
                 )
-            if operand.type.dtype not in DTYPES:
-                name = operand.type.dtype.name.lower()
-                self._refuse(f"output {info.name!r} is of {name}", "Cast it to float32")
             outputs.append((info.name, operand))
         return outputs
 
@@ -358,9 +343,7 @@ class _Lowering:
         texts = [self.builder.texts(operand) if operand else None for operand in inputs]
         if any(text is not None for text in texts) and node.op_type not in _TEXT_OPS:
             raise Outside("it computes with strings", "end the graph before it")
-        if any(map(holds_float32, filter(None, inputs))) and node.op_type not in _DOUBLE_OPS:
-            raise Outside("it computes in float64", "Cast what it reads to float32 before")
-        results = lowering(self.builder, source)
+        results = floats.lowered(self.builder, lowering, source, node.domain)
         _end_if_unread(source)
         if len(node.output) > len(results):
             raise Outside(
@@ -521,7 +504,7 @@ class _Lowering:
             except UnicodeDecodeError:
                 raise Outside(f"strings {tensor.name!r} are not UTF-8", "fix the file") from None
             return self.builder.text(texts, (len(texts),))
-        return self.builder.constant(tensor_array(tensor, self.limits.elements))
+        return tensor_constant(self.builder, tensor)
 
 
 def _signature(function: FunctionProto) -> tuple[str, str, str]:
@@ -595,9 +578,9 @@ def _attributes(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProt
     return named
 
 
-def _in_law(code: int) -> DType:
-    """Gives the dtype that the signature says of an input: float32 for float64."""
-    return DType.FLOAT if code == DType.DOUBLE else DType(code)
+def _in_law(code: int) -> int:
+    """Gives the dtype that the signature says: float32 for all floats."""
+    return DType.FLOAT if code in FLOATS else code
 
 
 def _dtype_name(code: int) -> str:
