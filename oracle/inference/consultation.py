@@ -15,7 +15,7 @@ from oracle.exact.program import Op, Program
 from oracle.exact.run import Runner
 from oracle.inference.engine import Advise
 from oracle.inference.executor import Executor, Job
-from oracle.inference.onnxruntime import QUANTIZED_NOISE, RELATIVE_NOISE, differs
+from oracle.inference.onnxruntime import FLOAT32_NOISE, QUANTIZED_NOISE, differs
 from oracle.tensor import Array, encode, numpy_dtype
 from oracle.types import Assurance, DType, FileKind, FileName, Signature, TensorType
 
@@ -113,12 +113,12 @@ def compare(program: Program, rows: Rows) -> Opinion:
     types = [type_ for type_ in program.signature.outputs if type_.name in rows.outputs]
     wanted = Signature((), tuple(types))
     is_quantized = any(node.op is Op.QUANTIZE for node in program.nodes)
-    noise = QUANTIZED_NOISE if is_quantized else RELATIVE_NOISE
+    noise = QUANTIZED_NOISE if is_quantized else FLOAT32_NOISE
     runner, said = Runner(program), list[_Said]()
     for at, row in enumerate(rows.inputs):
         ours = dict(zip(program.signature.outputs, runner.run(row), strict=True))
         theirs = [rows.outputs[type_.name][at] for type_ in types]
-        found = differs([ours[type_] for type_ in types], theirs, wanted, noise, by="the rows")
+        found = differs([ours[type_] for type_ in types], theirs, wanted, noise, "the rows")
         said.append(_Said(f"Row {at}: {found}" if found else "", is_opinion=True))
     return _summed(said)
 

@@ -1,7 +1,8 @@
 """onnxruntime: what VANILLA models run on, and the second opinion on every exact result."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
+    ValueInfoProto,
     helper,
+    numpy_helper,
 )
 from onnxruntime.capi import (  # type: ignore[import-untyped, unused-ignore]
     onnxruntime_pybind11_state as states,
@@ -31,15 +34,28 @@ from oracle.exact.lowering.graph import real_inputs, symbols, unlike
 from oracle.tensor import Array, decode, encode
 from oracle.types import DType, Signature, TensorType
 
-# How far float32 arithmetic in another order may stray: a thousandth of the output's largest
-# element. A wrong kernel, weight or axis is far outside; networks of a hundred layers far inside.
-RELATIVE_NOISE = 1e-3
-# For outputs that are all near zero, by cancellation or because a detector finds nothing:
-# onnxruntime's own Sigmoid is up to 1.8e-7 off, at -15.93 more than the right value itself.
-ABSOLUTE_NOISE = 2.0**-22
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How far onnxruntime's floats may be from ours: by `relative` of the output's largest element,
+    and by `absolute` for outputs that are all near zero, by cancellation or because a detector
+    finds nothing."""
+
+    what: str
+    relative: float
+    absolute: float
+
+
+# How far float32 arithmetic in another order may stray. A wrong kernel, weight or axis is far
+# outside; networks of a hundred layers far inside. onnxruntime's own Sigmoid is up to 1.8e-7 off,
+# at -15.93 more than the right value itself.
+FLOAT32_NOISE = Noise("float noise", 1e-3, 2.0**-22)
 # Where a network rounds its values to 8 bits, float noise may tip a value to the next step, and so
 # on from layer to layer: sixteen of the 256 steps. Measured: up to 0.044 (docs/decisions.md).
-QUANTIZED_NOISE = 2.0**-4
+QUANTIZED_NOISE = Noise("noise of what is quantized", 2.0**-4, 2.0**-22)
+# float16 rounds at 2^-11: 64 such steps of the largest element, and four of one. Measured: up to
+# 0.006 (docs/decisions.md). bfloat16 has no noise of its own, see `_session_of`.
+FLOAT16_NOISE = Noise("noise of float16", 2.0**-5, 2.0**-9)
 
 MAX_ELEMENTS = 1 << 28  # of one input or output
 MAX_FILE = (1 << 31) - 1  # protobuf's own
@@ -58,6 +74,9 @@ _TYPES = {
     "tensor(uint32)": DType.UINT32,
     "tensor(uint64)": DType.UINT64,
 }
+
+_FILE_FLOATS = {"tensor(double)": np.float64, "tensor(float16)": np.float16}
+"""Floats of a file that the law has as float32."""
 
 # onnxruntime's exceptions have no base of their own; its Python layer raises ValueError.
 _FAILURES: tuple[type[Exception], ...] = (
@@ -111,8 +130,11 @@ class SecondOpinion:
         proto = _parsed(model)
         _without_zip_maps(proto)
         _freeze(proto.graph, dict(dims or {}))
-        self._session = _session(proto)
-        self._relative = QUANTIZED_NOISE if any(map(_quantizes, _nodes(proto))) else RELATIVE_NOISE
+        dtypes = _dtypes(proto)
+        self._session = _session_of(proto, dtypes)
+        self._has_float16 = DType.FLOAT16 in dtypes
+        noise = FLOAT16_NOISE if self._has_float16 else FLOAT32_NOISE
+        self._noise = QUANTIZED_NOISE if any(map(_quantizes, _nodes(proto))) else noise
         self._signature = signature
         self._categories = np.array([*categories, unlike(categories)], object)
         self._places = {label: place for place, label in enumerate(labels)}
@@ -125,13 +147,16 @@ class SecondOpinion:
     def check(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Raises SecondOpinionDiffers, or InferenceFailed where onnxruntime has no opinion."""
         opinions = [self._in_law(array) for array in _run(self._session, self._stated(inputs))]
-        difference = differs(outputs, opinions, self._signature, self._relative)
-        if difference is not None:
-            raise SecondOpinionDiffers(difference)
+        difference = differs(outputs, opinions, self._signature, self._noise)
+        if difference is None:
+            return
+        if self._has_float16 and _is_of_float16(outputs, opinions, self._signature):
+            raise InferenceFailed(f"It computes in float16, which does not decide. {difference}")
+        raise SecondOpinionDiffers(difference)
 
     def _stated(self, inputs: Sequence[Array]) -> list[Array]:
-        """Gives inputs as the file has them: the law's float32 may be float64, and its places in
-        a list strings."""
+        """Gives inputs as the file has them: the law's float32 may be float64, or rounded float16,
+        and its places in a list strings."""
         stated = [arg.type for arg in self._session.get_inputs()]
         stated += [""] * (len(inputs) - len(stated))
         return [self._in_file(x, type_) for x, type_ in zip(inputs, stated, strict=False)]
@@ -139,11 +164,12 @@ class SecondOpinion:
     def _in_file(self, x: Array, stated: str) -> Array:
         if stated == "tensor(string)":
             return self._categories.take(np.where(x < 0, x + self._categories.size, x), mode="clip")
-        return x.astype(np.float64) if stated == "tensor(double)" else x
+        with np.errstate(over="ignore"):
+            return x.astype(_FILE_FLOATS[stated]) if stated in _FILE_FLOATS else x
 
     def _in_law(self, array: Array) -> Array:
-        """Gives an output as the law has it: float64 as float32, strings as places in a list."""
-        if array.dtype == np.float64:
+        """Gives an output as the law has it: floats as float32, strings as places in a list."""
+        if array.dtype in (np.float64, np.float16):
             with np.errstate(all="ignore"):
                 return array.astype(np.float32)
         if array.dtype != object:
@@ -156,13 +182,13 @@ def differs(
     exact: Sequence[Array],
     native: Sequence[Array],
     signature: Signature,
-    relative: float = RELATIVE_NOISE,
+    noise: Noise = FLOAT32_NOISE,
     by: str = "onnxruntime",
 ) -> str | None:
     """Says where and by how much the two differ beyond noise, or gives None where they agree. `by`
     is whose the others are.
 
-    Floats may differ by `relative` of the largest finite element of their output, and must agree on
+    Floats may differ by `noise` of the largest finite element of their output, and must agree on
     which are NaN or infinite. Anything else must be equal, but for two cases. A row's label may
     differ if the signature also gives scores [rows, classes] whose two best in that row are within
     noise of each other, or one score [rows, 1] within noise of zero, because then either label is
@@ -176,36 +202,51 @@ def differs(
                 f"Output {type_.name!r} is {ours.dtype}{list(ours.shape)} by the law"
                 f" and {theirs.dtype}{list(theirs.shape)} by {by}."
             )
-        if _is_noisy(ours, relative):
-            wrong = _beyond_noise(ours, theirs, relative)
+        if _is_noisy(ours, noise):
+            wrong = _beyond_noise(ours, theirs, noise)
         else:
-            wrong = _unexcused(ours != theirs, exact, relative)
+            wrong = _unexcused(ours != theirs, exact, noise)
         if wrong.any():
-            return _sentence(type_, ours, theirs, wrong, relative, by)
+            return _sentence(type_, ours, theirs, wrong, noise, by)
     return None
 
 
-def _is_noisy(array: Array, relative: float) -> bool:
+def _is_of_float16(ours: Sequence[Array], theirs: Sequence[Array], signature: Signature) -> bool:
+    """Says whether outputs differ in no more than what float16 explains: it ends at 65,504, and
+    tips a choice, as of a label, whose scores nobody sees."""
+    seen = []
+    for type_, mine, other in zip(signature.outputs, ours, theirs, strict=True):
+        if mine.shape != other.shape or mine.dtype != other.dtype:
+            return False
+        if type_.dtype is DType.FLOAT:
+            if (np.isfinite(mine) & ~np.isfinite(other)).any():
+                return True
+            seen.append((type_, mine, other))
+    types, mine_, others = zip(*seen, strict=True) if seen else ((), (), ())
+    return differs(mine_, others, Signature((), tuple(types)), FLOAT16_NOISE) is None
+
+
+def _is_noisy(array: Array, noise: Noise) -> bool:
     """Says whether the elements are numbers that noise may change, and not places or choices."""
-    small = array.dtype in (np.int8, np.uint8) and relative > RELATIVE_NOISE
+    small = array.dtype in (np.int8, np.uint8) and noise is QUANTIZED_NOISE
     return small or np.issubdtype(array.dtype, np.floating)
 
 
-def _noise(array: Array, relative: float) -> float:
+def _most(array: Array, noise: Noise) -> float:
     finite = array[np.isfinite(array)].astype(np.float64)
     scale = float(np.max(np.abs(finite))) if finite.size else 0.0
-    return relative * scale + ABSOLUTE_NOISE
+    return noise.relative * scale + noise.absolute
 
 
-def _beyond_noise(ours: Array, theirs: Array, relative: float) -> Array:
+def _beyond_noise(ours: Array, theirs: Array, noise: Noise) -> Array:
     with np.errstate(all="ignore"):
         distance = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-        near = distance <= _noise(ours, relative)  # false for NaN, and for one infinity
+        near = distance <= _most(ours, noise)  # false for NaN, and for one infinity
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     return np.asarray(~(near | same))
 
 
-def _unexcused(wrong: Array, exact: Sequence[Array], relative: float) -> Array:
+def _unexcused(wrong: Array, exact: Sequence[Array], noise: Noise) -> Array:
     """Gives `wrong` without the rows whose two best scores are within noise, or whose one score is
     within noise of zero."""
     if wrong.ndim not in (1, 2) or not wrong.any() or wrong.size != wrong.shape[0]:
@@ -216,18 +257,17 @@ def _unexcused(wrong: Array, exact: Sequence[Array], relative: float) -> Array:
         if is_table and np.issubdtype(scores.dtype, np.floating):
             best = np.sort(scores.astype(np.float64), axis=1)[:, -2:]
             margin = best[:, 1] - best[:, 0] if scores.shape[1] > 1 else np.abs(best[:, 0]) * 2
-            excused |= margin <= 2 * _noise(scores, relative)
+            excused |= margin <= 2 * _most(scores, noise)
     return np.asarray(wrong & ~excused.reshape(wrong.shape))
 
 
 def _sentence(
-    type_: TensorType, ours: Array, theirs: Array, wrong: Array, relative: float, by: str
+    type_: TensorType, ours: Array, theirs: Array, wrong: Array, noise: Noise, by: str
 ) -> str:
     index = tuple(int(place[0]) for place in np.nonzero(np.atleast_1d(wrong)))
     mine, other = np.atleast_1d(ours)[index], np.atleast_1d(theirs)[index]
-    what = "float noise" if relative == RELATIVE_NOISE else "noise of what is quantized"
-    noisy = _is_noisy(ours, relative)
-    allowed = f"; at most {_noise(ours, relative):.3g} is {what}" if noisy else ""
+    noisy = _is_noisy(ours, noise)
+    allowed = f"; at most {_most(ours, noise):.3g} is {noise.what}" if noisy else ""
     return (
         f"Output {type_.name!r} differs in {int(wrong.sum())} of {wrong.size} elements, first at"
         f" {list(index)}: {mine} by the law, {other} by {by}{allowed}."
@@ -235,6 +275,20 @@ def _sentence(
 
 
 # The session
+
+
+def _session_of(proto: ModelProto, dtypes: Collection[int]) -> Any:
+    """Opens a session in the file's own dtypes. onnxruntime has hardly an op for bfloat16, and none
+    of many for float64; the same graph in float32 is an opinion, too."""
+    if DType.BFLOAT16 in dtypes:
+        _to_float32(proto, DType.BFLOAT16)
+    try:
+        return _session(proto)
+    except ModelRefused:
+        if DType.DOUBLE not in dtypes:
+            raise
+    _to_float32(proto, DType.DOUBLE)
+    return _session(proto)
 
 
 def _session(proto: ModelProto) -> Any:
@@ -385,6 +439,45 @@ def _quantizes(node: NodeProto) -> bool:
     """Says whether a node rounds what it computes to a few steps: QuantizeLinear, QLinearConv,
     QGemm, DynamicQuantizeLSTM …"""
     return "Quantize" in node.op_type or node.op_type.startswith(("QLinear", "QGemm"))
+
+
+_NAMES_DTYPE = ("to", "dtype", "output_dtype")
+"""Attributes whose number is a dtype."""
+
+
+def _dtypes(proto: ModelProto) -> set[int]:
+    """Gathers the dtypes of inputs, outputs, tensors, and of what nodes are told to give."""
+    found = {tensor.data_type for tensor in _tensors(proto)}
+    found |= {i.type.tensor_type.elem_type for i in (*proto.graph.input, *proto.graph.output)}
+    attributes = (a for node in _nodes(proto) for a in node.attribute)
+    return found | {a.i for a in attributes if a.name in _NAMES_DTYPE}
+
+
+def _to_float32(proto: ModelProto, dtype: DType) -> None:
+    """Makes all that is of another float dtype float32."""
+    for tensor in _tensors(proto):
+        if tensor.data_type == dtype:
+            with np.errstate(all="ignore"):
+                array = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    for info in _infos(proto.graph):
+        if info.type.tensor_type.elem_type == dtype:
+            info.type.tensor_type.elem_type = TensorProto.FLOAT
+    for function in proto.functions:
+        del function.value_info[:]
+    for node in _nodes(proto):
+        for attribute in node.attribute:
+            if attribute.name in _NAMES_DTYPE and attribute.i == dtype:
+                attribute.i = TensorProto.FLOAT
+
+
+def _infos(graph: GraphProto) -> Iterator[ValueInfoProto]:
+    """Yields what a graph and those in it say of their values."""
+    yield from (*graph.input, *graph.output, *graph.value_info)
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _infos(inner)
 
 
 def _freeze(graph: GraphProto, dims: Mapping[str, int]) -> None:

@@ -5,7 +5,7 @@ from math import sqrt
 
 import numpy as np
 
-from oracle.exact.lowering.builder import Builder
+from oracle.exact.lowering.builder import FLOATS, Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.indexing import joined, pad, taken
 from oracle.exact.lowering.linear import multiplied
@@ -133,7 +133,7 @@ def _attention(b: Builder, node: Source) -> list[Operand]:
     flat = len(q.type.shape) == 3
     many, few = node.integer("q_num_heads", 0), node.integer("kv_num_heads", 0)
     q, k, v = _heads(b, q, many), _heads(b, k, few), _heads(b, v, few)
-    if node.integer("softmax_precision", 1) not in (DType.FLOAT, DType.DOUBLE):
+    if node.integer("softmax_precision", 1) not in (DType.FLOAT, *FLOATS):
         raise Outside("its softmax is in another precision", "use float32")
     past = node.optional(4)
     before = 0 if past is None else past.type.shape[2]

@@ -6,7 +6,7 @@ import numpy as np
 
 from oracle.exact.limits import Limits, OverLimit
 from oracle.exact.ops import PRIMITIVES
-from oracle.exact.primitive import Outside
+from oracle.exact.primitive import Outside, same_dtype
 from oracle.exact.program import (
     MAX_RANK,
     Constant,
@@ -28,15 +28,32 @@ _MOVES = (Op.TRANSPOSE, Op.CONCAT, Op.GATHER)
 _ELEMENTWISE = (Family.ELEMENTWISE, Family.TRANSCENDENTAL, Family.FUNCTIONS)
 
 
-def holds_float32(operand: Operand) -> bool:
-    """Tells whether this is a float64 of the file whose elements the law has as float32. A constant
-    float64 has its own elements."""
-    return operand.type.dtype is DType.DOUBLE and operand.kind is not OperandKind.CONSTANT
+FLOATS = (DType.FLOAT16, DType.BFLOAT16, DType.DOUBLE)
+"""Floats of a file that the law has as float32. An operand's type says the file's; its elements are
+float32, but for those of a constant float64, which are rounded when the first op computes with
+them."""
 
 
 def with_dtype(operand: Operand, dtype: DType) -> Operand:
     """Gives the same elements under another dtype of the file."""
     return Operand(operand.kind, operand.index, ValueType(dtype, operand.type.shape))
+
+
+def nearest_float32(wide: Array, vanishing: bool = False) -> Array:
+    """Rounds float64. Raises Outside where that is more than rounding: to an infinity; to zero but
+    where `vanishing` allows that; of a whole number that tells one thing from the next."""
+    with np.errstate(all="ignore"):
+        nearest: Array = wide.astype(np.float32)
+        whole = (np.abs(wide) < 2**53) & (np.trunc(wide) == wide)
+        losses = (
+            (np.isinf(nearest) & np.isfinite(wide), "is beyond float32", "scale it"),
+            ((nearest == 0) & (wide != 0) & (not vanishing), "is 0 as float32", "scale it"),
+            ((nearest != wide) & whole, "is a whole number that float32 lacks", "make it int64"),
+        )
+    for lost, why, advice in losses:
+        if lost.any():
+            raise Outside(f"the float64 {wide[lost].flat[0]!s} {why}", advice)
+    return nearest
 
 
 class Builder:
@@ -57,6 +74,8 @@ class Builder:
         self._texts: dict[tuple[OperandKind, int], tuple[str, ...]] = {}
         self._labels: dict[tuple[OperandKind, int], tuple[str | int, ...]] = {}
         self._rounded: set[tuple[OperandKind, int]] = set()
+        self._float32: dict[int, int] = {}
+        self._wholes: dict[tuple[OperandKind, int], Operand] = {}
 
     def input(self, index: int) -> Operand:
         type_ = self._inputs[index]
@@ -107,7 +126,39 @@ class Builder:
         return operand
 
     def is_rounded(self, operand: Operand) -> bool:
+        if (wide := self.float64(operand)) is not None:
+            with np.errstate(all="ignore"):
+                return not np.array_equal(wide.astype(np.float32), wide, equal_nan=True)
         return (operand.kind, operand.index) in self._rounded
+
+    def mark_whole(self, operand: Operand, whole: Operand) -> Operand:
+        """Marks a float64 of the file as what `whole`, of integers, was cast to. It is rounded,
+        since float32 holds integers up to 2^24, and yet known for what it was."""
+        self._wholes[operand.kind, operand.index] = whole
+        return self.mark_rounded(operand)
+
+    def whole(self, operand: Operand) -> Operand | None:
+        """Gives the integers of which the operand is a Cast to float64, else None."""
+        found = self._wholes.get((operand.kind, operand.index))
+        return None if found is None else self.reshape(found, operand.type.shape)
+
+    def float64(self, operand: Operand) -> Array | None:
+        """Gives the elements of a constant float64 of the file, as they are there."""
+        array = self.known(operand) if operand.type.dtype is DType.DOUBLE else None
+        return array if array is not None and array.dtype == np.float64 else None
+
+    def as_float32(self, operand: Operand, vanishing: bool = False) -> Operand:
+        """Gives a float of the file as the float32 that the law has for it; anything else as it is.
+        A constant float64 is rounded to the nearest, once. `vanishing` allows that to be zero."""
+        if operand.type.dtype not in FLOATS:
+            return operand
+        if (wide := self.float64(operand)) is None:
+            return with_dtype(operand, DType.FLOAT)
+        nearest = nearest_float32(wide, vanishing)
+        if operand.index not in self._float32:
+            self._float32[operand.index] = self.constant(nearest).index
+        type_ = ValueType(DType.FLOAT, operand.type.shape)
+        return Operand(OperandKind.CONSTANT, self._float32[operand.index], type_)
 
     def note_labels(self, operand: Operand, labels: Sequence[str | int]) -> None:
         """Notes which classes the operand names or scores."""
@@ -146,7 +197,7 @@ class Builder:
         if sunk := self._below_transposes(op, operands):
             perm, sources = sunk
             return self.transpose(self.emit(op, sources, *attributes), perm)
-        if op in _MOVES and any(map(holds_float32, operands)):
+        if op in _MOVES and operands[0].type.dtype in FLOATS:
             return self._moved(op, operands, attributes)
         primitive = PRIMITIVES[op]
         type_ = self._checked(primitive.infer([operand.type for operand in operands], attributes))
@@ -174,15 +225,13 @@ class Builder:
         return Operand(OperandKind.VALUE, len(self._nodes) - 1, node.output)
 
     def _moved(self, op: Op, operands: Sequence[Operand], attributes: Sequence[int]) -> Operand:
-        """Moves elements of float64 that are float32. A GATHER's places are no such elements."""
+        """Moves elements of another float of the file. A GATHER's places are no such elements."""
         moved = operands[:1] if op is Op.GATHER else operands
-        if not all(map(holds_float32, moved)):
-            raise Outside("it joins float64 with something else", "Cast all to float32")
-        rest = operands[len(moved) :]
-        out = self.emit(op, [*(with_dtype(x, DType.FLOAT) for x in moved), *rest], *attributes)
+        dtype = same_dtype([operand.type for operand in moved], FLOATS)
+        out = self.emit(op, [*map(self.as_float32, operands)], *attributes)
         if any(map(self.is_rounded, moved)):
             self.mark_rounded(out)
-        return with_dtype(out, DType.DOUBLE)
+        return with_dtype(out, dtype)
 
     def transpose(self, operand: Operand, perm: Sequence[int]) -> Operand:
         """Moves axes. Emits nothing where no element moves, and one node for two in a row."""

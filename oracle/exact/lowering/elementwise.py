@@ -1,14 +1,15 @@
 """Arithmetic, comparison, choice and Cast."""
 
 from functools import reduce
+from math import isnan
 
 import numpy as np
 
-from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
-from oracle.exact.lowering.source import STORED, Lowering, Source
-from oracle.exact.primitive import DTYPES, Outside
-from oracle.exact.program import Op, Operand, OperandKind
-from oracle.tensor import numpy_dtype
+from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
+from oracle.exact.lowering.source import Lowering, Source
+from oracle.exact.primitive import DTYPES, INTEGERS, Outside
+from oracle.exact.program import Op, Operand
+from oracle.tensor import Array, numpy_dtype
 from oracle.types import DType
 
 
@@ -91,27 +92,48 @@ def _bit_cast(b: Builder, node: Source) -> list[Operand]:
     return [cast(b, x, dtype)]
 
 
-_HELD = (DType.FLOAT, DType.INT8, DType.UINT8, DType.BOOL)
+_HELD = (DType.FLOAT, DType.INT8, DType.UINT8, DType.BOOL, DType.FLOAT16, DType.BFLOAT16)
 """Dtypes all of whose elements are float32."""
 
 
 def cast(b: Builder, x: Operand, target: int) -> Operand:
-    """Emits `x` as another dtype, and nothing where it has that dtype. A constant that is stored in
-    a dtype outside the law is rounded to float32. A float32 as float64 is what it was, and back."""
+    """Emits `x` as another dtype, and nothing where it has that dtype. All floats of a file are
+    float32: a Cast between them moves nothing, but that a constant float64 is rounded once."""
     if x.type.dtype == target:
         return x
-    if holds_float32(x):
-        if b.is_rounded(x) and target != DType.FLOAT:
+    if target in FLOATS:
+        return _as_float(b, x, DType(target))
+    if x.type.dtype in FLOATS and target != DType.FLOAT:
+        if (wide := b.float64(x)) is not None:
+            return b.constant(_whole(wide, DType(target)))
+        if (whole := b.whole(x)) is not None and target in (DType.INT64, DType.INT32):
+            return cast(b, whole, target)
+        if b.is_rounded(x):
             raise Outside("it casts a float64 that was computed", "Cast it to float32 before")
-        return cast(b, with_dtype(x, DType.FLOAT), target)
-    if target == DType.DOUBLE and x.type.dtype in _HELD and x.kind is not OperandKind.CONSTANT:
-        return with_dtype(cast(b, x, DType.FLOAT), DType.DOUBLE)
-    if x.type.dtype in STORED and target == DType.FLOAT:
-        array = b.known(x)
-        assert array is not None, "only constants are stored"
-        with np.errstate(all="ignore"):
-            return b.constant(array.astype(np.float32))
-    return b.emit(Op.CAST, (x,), target)
+    x = b.as_float32(x)
+    return x if x.type.dtype == target else b.emit(Op.CAST, (x,), target)
+
+
+def _as_float(b: Builder, x: Operand, target: DType) -> Operand:
+    known = b.known(x)
+    if target is DType.DOUBLE and known is not None:
+        return b.constant(known.astype(np.float64))
+    out = cast(b, x, DType.FLOAT)
+    if target is DType.DOUBLE and x.type.dtype not in _HELD:
+        b.mark_whole(out, x)
+    return with_dtype(out, target)
+
+
+def _whole(wide: Array, target: DType) -> Array:
+    """Casts float64 as the law casts float32: towards zero, to the nearest that there is; NaN to 0.
+    To a bool it says what is not zero."""
+    if target is DType.BOOL:
+        return np.asarray(wide != 0)
+    if target not in INTEGERS:
+        raise Outside(f"a Cast to {target.name.lower()} is not covered", "Cast to float32")
+    ends = np.iinfo(numpy_dtype(target))
+    wholes = [0 if isnan(x) else min(max(x, ends.min), ends.max) for x in wide.flat]
+    return np.array(list(map(int, wholes)), numpy_dtype(target)).reshape(wide.shape)
 
 
 def is_zero(b: Builder, x: Operand) -> Operand:

@@ -175,19 +175,19 @@ def _write(nodes: Array, row: int, branch: Branch, then: int, other: int) -> Non
             _compare(nodes, row + 1, 0, then, other, missing)
         return
     least = branch.threshold == -inf
-    at_most, below = _at_most(branch.threshold), _below(branch.threshold)
+    upper, below = at_most(branch.threshold), _below(branch.threshold)
     match branch.mode:
         case "BRANCH_LEQ":
-            _compare(nodes, row, at_most, then, other, missing)
+            _compare(nodes, row, upper, then, other, missing)
         case "BRANCH_GT":
-            _compare(nodes, row, at_most, other, then, missing)
+            _compare(nodes, row, upper, other, then, missing)
         case "BRANCH_LT":
             _compare(nodes, row, below, other if least else then, other, missing)
         case "BRANCH_GTE":
             _compare(nodes, row, below, then if least else other, then, missing)
         case _:
             equal, unequal = (then, other) if branch.mode == "BRANCH_EQ" else (other, then)
-            _compare(nodes, row, at_most, row + 1, unequal, missing)
+            _compare(nodes, row, upper, row + 1, unequal, missing)
             nodes[row + 1, FEATURE] = branch.feature
             _compare(nodes, row + 1, below, equal if least else unequal, equal, missing)
 
@@ -199,16 +199,21 @@ def _compare(
     nodes[row, [THRESHOLD, BELOW, ABOVE, MISSING]] = bits, below, above, missing
 
 
-def _at_most(threshold: float) -> float:
+def at_most(threshold: float) -> float:
     """Gives the greatest float32 that is at most t; NaN of NaN."""
     with np.errstate(all="ignore"):
         near = float(np.float32(threshold))
     return near if near <= threshold else _before(near)
 
 
+def at_least(threshold: float) -> float:
+    """Gives the least float32 that is at least t; NaN of NaN."""
+    return -at_most(-threshold)
+
+
 def _below(threshold: float) -> float:
     """Gives the greatest float32 that is less than t; −∞ of −∞, where there is none."""
-    near = _at_most(threshold)
+    near = at_most(threshold)
     return near if near < threshold else _before(near)
 
 
@@ -230,7 +235,7 @@ def _pieces(branch: Branch) -> list[tuple[float, bool]]:
 
 
 def _is_float32(member: float) -> bool:
-    return _at_most(member) == member
+    return at_most(member) == member
 
 
 def _search(

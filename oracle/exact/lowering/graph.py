@@ -22,15 +22,15 @@ from onnx import (
 
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.limits import Limits, OverLimit
-from oracle.exact.lowering import schemas, sequences
-from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
+from oracle.exact.lowering import floats, schemas, sequences
+from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
 from oracle.exact.lowering.choice import chosen, flag
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.order import ordered
 from oracle.exact.lowering.panels import panelled
 from oracle.exact.lowering.refused import refuse
 from oracle.exact.lowering.scan import Body, loop, scan
-from oracle.exact.lowering.source import Source, tensor_array
+from oracle.exact.lowering.source import Source, tensor_constant
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand, Program
 from oracle.types import DType, TensorType
@@ -53,24 +53,11 @@ _TEXT_MOVES = (
 )
 _TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder", "OneHotEncoder")
 
-# What may take a float64 that the law has as float32: what moves its elements, and what finds the
-# same for them as for float32.
-_DOUBLE_OPS = (
-    *_TEXT_MOVES,
-    "Transpose",
-    "Concat",
-    "Cast",
-    "CastLike",
-    "TreeEnsemble",
-    "TreeEnsembleRegressor",
-    "TreeEnsembleClassifier",
-)
-
 _SCAN_LESS = (
     "scan less; a kNN of skl2onnx needs no Scan with options={id(model): {'optim': 'cdist'}}"
 )
 
-_NUMBERS = "use float32, integers or bool"
+_NUMBERS = "use floats, int8, uint8, int32, int64 or bool"
 _IN_PLACE_OF = {"string": "train on codes of the strings, or encode them outside of the model"}
 
 _CALLS = 16
@@ -267,7 +254,7 @@ class _Lowering:
             return None
         tensor = info.type.tensor_type
         known_text = tensor.elem_type == TensorProto.STRING and self.categories
-        if tensor.elem_type not in (*DTYPES, DType.DOUBLE) and not known_text:
+        if tensor.elem_type not in (*DTYPES, *FLOATS) and not known_text:
             name = _dtype_name(tensor.elem_type)
             self._refuse(f"input {info.name!r} is of {name}", _IN_PLACE_OF.get(name, _NUMBERS))
             return None
@@ -290,7 +277,7 @@ class _Lowering:
         if any(not 0 < size < 1 << 31 for size in shape):
             self._refuse(f"input {info.name!r} has dims {tuple(shape)}", "give positive dims")
             return None
-        return TensorType(info.name, _in_law(tensor.elem_type), tuple(shape))
+        return TensorType(info.name, DType(_in_law(tensor.elem_type)), tuple(shape))
 
     def _outputs(self) -> list[tuple[str, Operand]]:
         outputs: list[tuple[str, Operand]] = []
@@ -299,14 +286,13 @@ class _Lowering:
         for info in self.graph.output:
             try:
                 operand = self._value(info.name)
+                operand = operand and self.builder.as_float32(operand)
             except Outside as outside:
                 self._refuse(f"output {info.name!r}: {outside.why}", outside.advice)
                 continue
             if operand is None:
                 continue
-            stated = info.type.tensor_type.elem_type if _is_tensor(info.type) else 0
-            if stated in (0, DType.DOUBLE) and holds_float32(operand):
-                stated, operand = DType.FLOAT, with_dtype(operand, DType.FLOAT)
+            stated = _in_law(info.type.tensor_type.elem_type if _is_tensor(info.type) else 0)
             if any(info.name == name for name, _ in outputs):
                 self._refuse(f"two outputs are named {info.name!r}", "fix the file")
             if operand.type.elements == 0:
@@ -321,9 +307,6 @@ class _Lowering:
                     f"{operand.type.dtype.name.lower()}",
                     "fix the file, or convert the model with float32 inputs",
                 )
-            if operand.type.dtype not in DTYPES:
-                name = operand.type.dtype.name.lower()
-                self._refuse(f"output {info.name!r} is of {name}", "Cast it to float32")
             outputs.append((info.name, operand))
         return outputs
 
@@ -384,9 +367,7 @@ class _Lowering:
         texts = [self.builder.texts(operand) if operand else None for operand in inputs]
         if any(text is not None for text in texts) and node.op_type not in _TEXT_OPS:
             raise Outside("it computes with strings", _IN_PLACE_OF["string"])
-        if any(map(holds_float32, filter(None, inputs))) and node.op_type not in _DOUBLE_OPS:
-            raise Outside("it computes in float64", "Cast what it reads to float32 before")
-        results = lowering(self.builder, source)
+        results = floats.lowered(self.builder, lowering, source, node.domain)
         _end_if_unread(source)
         if len(node.output) > len(results):
             raise Outside(
@@ -572,7 +553,7 @@ class _Lowering:
             except UnicodeDecodeError:
                 raise Outside(f"strings {tensor.name!r} are not UTF-8", "fix the file") from None
             return self.builder.text(texts, (len(texts),))
-        return self.builder.constant(tensor_array(tensor, self.limits.elements))
+        return tensor_constant(self.builder, tensor)
 
 
 def _signature(function: FunctionProto) -> tuple[str, str, str]:
@@ -672,10 +653,12 @@ def _attributes(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProt
     return named
 
 
-def _in_law(code: int) -> DType:
-    """Gives the dtype that the signature says of an input: float32 for float64, and for strings
-    that of places in a list."""
-    return {DType.DOUBLE: DType.FLOAT, TensorProto.STRING: DType.INT64}.get(code) or DType(code)
+def _in_law(code: int) -> int:
+    """Gives the dtype that the signature says: float32 for all floats, and for strings that of
+    places in a list."""
+    if code == TensorProto.STRING:
+        return DType.INT64
+    return DType.FLOAT if code in FLOATS else code
 
 
 def _categories(graph: GraphProto) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.reduce import integers
-from oracle.exact.lowering.source import Lowering, Source, normalized, tensor_array
+from oracle.exact.lowering.source import Lowering, Source, normalized, tensor_constant
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 
@@ -18,7 +18,7 @@ def _identity(_b: Builder, node: Source) -> list[Operand]:
 def _constant(b: Builder, node: Source) -> list[Operand]:
     node.exactly(0)
     if node.has("value"):
-        return [b.constant(tensor_array(node.tensor("value"), b.limits.elements))]
+        return [tensor_constant(b, node.tensor("value"))]
     if node.has("value_float"):
         return [b.constant(np.array(node.real("value_float"), np.float32))]
     if node.has("value_floats"):

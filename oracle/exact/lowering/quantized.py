@@ -3,7 +3,7 @@
 A quantized x means (x − zero point) · scale. Products are exact sums in int32, as ONNX has them.
 """
 
-from oracle.exact.lowering.builder import Builder
+from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
 from oracle.exact.lowering.convolution import conv
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.linear import multiplied
@@ -61,15 +61,19 @@ def quantize(b: Builder, node: Source) -> list[Operand]:
 
 
 def dequantize(b: Builder, node: Source) -> list[Operand]:
-    """Emits (x − zero) as float32, times the scale."""
-    x, scale, zero = node.input(0), node.input(1), node.optional(2)
-    if node.opset >= 23 and node.integer("output_dtype", 0) not in (0, DType.FLOAT):
-        raise Outside("it gives another dtype than float32", "use float32")
+    """Emits (x − zero) as float32, times the scale. The file says another float where the scale is
+    of that, or an attribute says so."""
+    x, given, zero = node.input(0), node.input(1), node.optional(2)
+    wanted = node.integer("output_dtype", 0) if node.opset >= 23 else 0
+    if wanted not in (0, DType.FLOAT, *FLOATS):
+        raise Outside(f"it gives dtype {wanted}", "give floats")
     if x.type.dtype not in (*_SMALL, DType.INT32):
         raise Outside(f"its input is {x.type}", "give it int8, uint8 or int32")
+    scale = b.as_float32(given)
     if zero is not None:
         x = centred(b, x, _lined_up(b, node, x, zero))
-    return [b.emit(Op.MUL, (cast(b, x, DType.FLOAT), _lined_up(b, node, x, scale)))]
+    out = b.emit(Op.MUL, (cast(b, x, DType.FLOAT), _lined_up(b, node, x, scale)))
+    return [with_dtype(out, DType(wanted) if wanted else given.type.dtype)]
 
 
 def centred(b: Builder, x: Operand, zero: Operand | None) -> Operand:

@@ -33,11 +33,36 @@ writes them into files as they are."""
 
 
 @dataclass(frozen=True, slots=True)
+class Types:
+    """The types of an op's inputs and outputs as ONNX writes them: names of types ("tensor(float)")
+    or variables, which stand for one type each. The last one may stand for several."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def of_input(self, place: int) -> str:
+        return self.inputs[min(place, len(self.inputs) - 1)]
+
+    def of_output(self, place: int) -> str:
+        return self.outputs[min(place, len(self.outputs) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
 class _Schema:
     attributes: frozenset[str]
     inputs: int
     """The most that it may have."""
     outputs: int
+    types: Types
+
+
+def types(op: str, opset: int, domain: str) -> Types | None:
+    """Gives the types of the op in that opset, or None of an op that ONNX does not know there."""
+    known = _DOMAINS.get(domain)
+    if known is None or not defs.has(op, known):
+        return None
+    schema = _schema(op, opset, known)
+    return None if schema is None else schema.types
 
 
 def check(node: NodeProto, opset: int) -> None:
@@ -83,7 +108,9 @@ def _schema(op: str, opset: int, domain: str) -> _Schema | None:
             f"opset {opset} has no op {op}, which went with opset {found.since_version}",
             f"import an opset before {found.since_version}, or replace it",
         )
-    return _Schema(frozenset(found.attributes), found.max_input, found.max_output)
+    inputs, outputs = (tuple(f.type_str for f in each) for each in (found.inputs, found.outputs))
+    most = found.max_input, found.max_output
+    return _Schema(frozenset(found.attributes), *most, Types(inputs, outputs))
 
 
 def is_written_out(node: NodeProto) -> bool:

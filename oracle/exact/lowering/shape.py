@@ -5,10 +5,10 @@ from math import ceil, isfinite, prod
 
 import numpy as np
 
-from oracle.exact.lowering.builder import Builder
+from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.reduce import integers
-from oracle.exact.lowering.source import Lowering, Source, tensor_array
+from oracle.exact.lowering.source import Lowering, Source, tensor_constant
 from oracle.exact.primitive import DTYPES, Outside, broadcast
 from oracle.exact.program import Op, Operand
 from oracle.tensor import numpy_dtype
@@ -73,12 +73,12 @@ def _size(b: Builder, node: Source) -> list[Operand]:
 def _constant_of_shape(b: Builder, node: Source) -> list[Operand]:
     shape = integers(b, node.exactly(1)[0], "shape")
     bounded(b, *shape)
-    value = np.zeros(1, np.float32)
-    if node.has("value"):
-        value = tensor_array(node.tensor("value"), 1)
-    if value.size != 1:
+    value = tensor_constant(b, node.tensor("value")) if node.has("value") else b.scalar(0.0)
+    if value.type.elements != 1:
         raise Outside("its value is no single number", "fix the file")
-    return [b.constant(np.full(shape, value.reshape(())))]
+    number = b.known(value)
+    assert number is not None
+    return [with_dtype(b.constant(np.full(shape, number.reshape(()))), value.type.dtype)]
 
 
 def _range(b: Builder, node: Source) -> list[Operand]:
@@ -96,9 +96,12 @@ def _range(b: Builder, node: Source) -> list[Operand]:
         raise Outside(f"a range from {start} to {limit} by {delta}", "fix its bounds")
     count = max(0, ceil((Fraction(limit) - Fraction(start)) / Fraction(delta)))
     bounded(b, count)
-    steps = cast(b, b.constant(np.arange(count)), dtype)
-    first, step = (b.reshape(operand, ()) for operand in (operands[0], operands[2]))
-    return [b.emit(Op.ADD, (first, b.emit(Op.MUL, (steps, step))))]
+    if dtype is DType.DOUBLE:
+        return [b.constant(start + np.arange(count) * delta)]
+    steps = b.as_float32(cast(b, b.constant(np.arange(count)), dtype))
+    given = (b.as_float32(operands[0]), b.as_float32(operands[2]))
+    first, step = (b.reshape(operand, ()) for operand in given)
+    return [with_dtype(b.emit(Op.ADD, (first, b.emit(Op.MUL, (steps, step)))), dtype)]
 
 
 def _eye_like(b: Builder, node: Source) -> list[Operand]:
@@ -106,10 +109,12 @@ def _eye_like(b: Builder, node: Source) -> list[Operand]:
     if len(x.type.shape) != 2:
         raise Outside(f"its input is {x.type}", "give it a matrix")
     dtype = node.integer("dtype", x.type.dtype)
-    if dtype not in DTYPES:
+    if dtype not in (*DTYPES, *FLOATS):
         raise Outside(f"dtype {dtype} is not covered", "use float32 or an integer dtype")
     rows, columns = x.type.shape
-    return [b.constant(np.eye(rows, columns, node.integer("k", 0), numpy_dtype(DType(dtype))))]
+    kind = np.float32 if dtype in FLOATS else numpy_dtype(DType(dtype))
+    eye = b.constant(np.eye(rows, columns, node.integer("k", 0), kind))
+    return [with_dtype(eye, DType(dtype))]
 
 
 def _dropout(b: Builder, node: Source) -> list[Operand]:

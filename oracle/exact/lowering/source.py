@@ -12,16 +12,13 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from onnx import AttributeProto, TensorProto
 
-from oracle.exact.lowering.builder import Builder
+from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand
 from oracle.tensor import Array, numpy_dtype
 from oracle.types import DType
 
 T = TypeVar("T")
-
-STORED = (DType.FLOAT16, DType.BFLOAT16, DType.DOUBLE)
-"""Dtypes outside the law in which constants may be stored. They may only be cast to float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +106,18 @@ def normalized(axis: int, rank: int, *, end: bool = False) -> int:
     return axis + rank if axis < 0 else axis
 
 
-def tensor_array(tensor: TensorProto, limit: int) -> Array:
-    """Reads a tensor of the file. Raises Outside where its data is not as long as its dims say."""
+def tensor_constant(b: Builder, tensor: TensorProto) -> Operand:
+    """Adds a tensor of the file as a constant."""
+    operand = b.constant(tensor_array(tensor, b.limits.elements))
     dtype = tensor.data_type
-    if dtype not in (*DTYPES, *STORED):
+    return with_dtype(operand, DType(dtype)) if dtype in FLOATS else operand
+
+
+def tensor_array(tensor: TensorProto, limit: int) -> Array:
+    """Reads a tensor of the file: float16 and bfloat16 as the float32 that they are. Raises Outside
+    where its data is not as long as its dims say."""
+    dtype = tensor.data_type
+    if dtype not in (*DTYPES, *FLOATS):
         name = DType(dtype).name.lower() if dtype in list(DType) else f"dtype {dtype}"
         raise Outside(f"tensor {tensor.name!r} is of {name}", "convert it to float32 or an integer")
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
@@ -131,9 +136,11 @@ def tensor_array(tensor: TensorProto, limit: int) -> Array:
 def _elements(tensor: TensorProto, dtype: DType, count: int) -> Array:
     if dtype is DType.BFLOAT16:
         high = _elements_of(tensor, DType.UINT16, count).astype(np.uint32) << 16
-        return high.view(np.float32).astype(np.float64)  # numpy has no bfloat16
+        return high.view(np.float32)
     if dtype is DType.FLOAT16:
-        return _elements_of(tensor, DType.UINT16, count).view(np.float16)
+        with np.errstate(invalid="ignore"):  # NaNs that signal
+            half = _elements_of(tensor, DType.UINT16, count).view(np.float16)
+            return half.astype(np.float32)
     return _elements_of(tensor, dtype, count)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracle.exact.lowering.builder import Builder, holds_float32, with_dtype
+from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.forest import A_LEAF, MEMBER, MODES, Branch, Forest, laid_out, sets
@@ -118,14 +118,8 @@ def _one_column(
 
 
 def _rows(b: Builder, node: Source) -> Operand:
-    """Reads the features as float32 [N, F]. A float64 of the file is one, unless it was rounded:
-    then a threshold may lie between what it was and what it is."""
-    (x,) = node.exactly(1)
-    if holds_float32(x):
-        if b.is_rounded(x):
-            raise Outside("it compares float64 that was computed", "Cast it to float32 before")
-        x = with_dtype(x, DType.FLOAT)
-    return rows(b, x)
+    """Reads the features as float32 [N, F]."""
+    return rows(b, *node.exactly(1))
 
 
 def _base(b: Builder, node: Source, count: int) -> Array:
@@ -318,10 +312,7 @@ def _ensemble(b: Builder, node: Source) -> list[Operand]:
     if op in (Op.REDUCE_MIN, Op.REDUCE_MAX) and targets > 1:
         raise Outside("the least or most of several targets has no meaning", "use SUM")
     scores = _aggregated(b, op, x, forest, weights, np.zeros(0, np.float32))
-    scores = post_transform(b, _TRANSFORMS[transform], scores)
-    if not holds_float32(node.input(0)):
-        return [scores]
-    return [with_dtype(b.mark_rounded(scores), DType.DOUBLE)]
+    return [post_transform(b, _TRANSFORMS[transform], scores)]
 
 
 _MODES = (*MODES, MEMBER)

@@ -22,7 +22,10 @@ def determinant(matrix: Array) -> Fraction:
     rows = [[Fraction(float(each)) for each in row] for row in matrix]
     orders = permutations(range(len(rows)))
     return sum(
-        (signed(order) * prod(rows[i][at] for i, at in enumerate(order)) for order in orders),
+        (
+            Fraction(signed(order)) * prod(rows[i][at] for i, at in enumerate(order))
+            for order in orders
+        ),
         Fraction(),
     )
 
