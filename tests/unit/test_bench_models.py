@@ -46,7 +46,7 @@ def test_verdict_tries_the_rows_that_came_with_a_model(tmp_path):
 
 
 def test_verdict_has_every_reason_for_which_a_model_is_refused(tmp_path):
-    nodes = [node("Unique", ["x"], ["a"]), node("Det", ["x"], ["b"])]
+    nodes = [node("Unique", ["x"], ["a"]), node("MaxRoiPool", ["x"], ["b"])]
     tried = verdict(candidate(tmp_path, file(nodes, [tensor("x", [2, 2])], ["a", "b"])))
     assert kind(tried) == REFUSED and len(tried.refused) == 2
 
