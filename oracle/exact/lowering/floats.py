@@ -24,7 +24,16 @@ from oracle.tensor import Array
 from oracle.types import DType
 
 # Ops whose lowerings look at the file's dtypes themselves.
-_OWN = ("Cast", "CastLike", "Constant", "ConstantOfShape", "DequantizeLinear", "EyeLike", "Range")
+_OWN = (
+    "BitCast",
+    "Cast",
+    "CastLike",
+    "Constant",
+    "ConstantOfShape",
+    "DequantizeLinear",
+    "EyeLike",
+    "Range",
+)
 _RENAMES = ("Flatten", "Identity", "Reshape", "Shape", "Size", "Squeeze", "Unsqueeze")
 
 # Ops that give elements of their inputs or the negatives of these. They round nothing.
