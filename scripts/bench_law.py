@@ -32,10 +32,14 @@ PAIRS = 100_000
 
 
 def checks(quick: bool, start: int) -> dict[str, Callable[[Report], Tally]]:
-    """Gives the checks by name, each name a primitive and what of it is checked."""
+    """Gives the checks by name, each name a primitive and what of it is checked. There is one of
+    each primitive."""
     part = QUICK if quick else 1
     sweeps = {each.name: partial(each.run, start=start, stride=part) for each in SWEEPS}
-    return {**sweeps, **{each.name: partial(each.run, part=part) for each in CHECKS}}
+    every = {**sweeps, **{each.name: partial(each.run, part=part) for each in CHECKS}}
+    missing = {op.name for op in Op} - {name.split()[0] for name in every}
+    assert not missing, f"nothing checks {missing}"
+    return every
 
 
 def confirmed(name: str, quick: bool) -> dict[str, object]:
@@ -79,8 +83,6 @@ def main() -> int:
 
     names = {op.name for op in Op}
     every = checks(arguments.quick, arguments.start)
-    missing = names - {name.split()[0] for name in every}
-    assert not missing, f"nothing checks {missing}"
     if wrong := set(arguments.only or ()) - names:
         parser.error(f"there is no primitive {', '.join(sorted(wrong))}")
     chosen = {

@@ -88,6 +88,11 @@ def _hashing(node: Node) -> Work:
 
 
 _COMPILED = (Op.EXP, Op.LOG, Op.SIGMOID, Op.TANH, Op.ERF)
+# Of these each element is one step, whatever stands in it.
+_SIMPLE = (
+    *(Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.NEG, Op.ABS, Op.SQRT, Op.MAX, Op.MIN),
+    *(Op.LESS, Op.EQUAL, Op.WHERE, Op.AND, Op.OR, Op.XOR),
+)
 _REMEMBERED = (*_COMPILED, Op.LOG1P, Op.ATAN)
 
 
@@ -139,7 +144,7 @@ def _usual(node: Node) -> Work:
             rows, trees = node.output.shape
             yield Unit.STEP, -(-rows // _ROWS) * trees * (node.attributes[0] + 1)
             yield Unit.ELEMENT, 4 * (node.operands[1].type.elements // WIDTH)
-        case _:
+        case op if op in _SIMPLE:
             yield Unit.ELEMENT, out
 
 

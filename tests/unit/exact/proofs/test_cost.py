@@ -25,6 +25,7 @@ from oracle.exact.proofs.trace import trace
 from oracle.exact.run import Runner
 from oracle.tensor import decode
 from oracle.types import DType, TensorType
+from tests.parity import programs
 from tests.unit.exact.programs import Run, runs
 
 SECONDS = Calibration({unit: float(1 + at) for at, unit in enumerate(Unit)})
@@ -64,6 +65,15 @@ def test_trace_work_is_the_sum_of_its_nodes(run: Run):
     for unit in Unit:
         assert whole.usual.get(unit, 0) == sum(each.usual.get(unit, 0) for each in alone)
         assert whole.hard.get(unit, 0) <= sum(each.hard.get(unit, 0) for each in alone)
+
+
+@pytest.mark.parametrize("op", Op, ids=lambda op: op.name)
+def test_a_primitive_costs_more_than_the_hashing_of_its_value(op: Op):
+    rng = np.random.default_rng(op)
+    made = (programs.MAKERS[op.family](rng, op)[0] for _ in range(100))
+    program = next(each for each in made if each.nodes[-1].output.elements)
+    work = trace_work(replace(program, nodes=program.nodes[-1:]))
+    assert set(work.usual) - {Unit.NODE, Unit.LEVEL, Unit.HASHED}
 
 
 @pytest.mark.parametrize("op", [Op.EXP, Op.SIN, Op.NEG])
