@@ -31,7 +31,7 @@ from oracle.errors import (
     WrongTensorCount,
 )
 from oracle.exact.lowering.graph import real_inputs, symbols
-from oracle.tensor import Array, decode, encode
+from oracle.tensor import Array, decode, encode, numpy_dtype
 from oracle.types import DType, Signature, TensorType
 
 
@@ -75,8 +75,14 @@ _TYPES = {
     "tensor(uint64)": DType.UINT64,
 }
 
-_FILE_FLOATS = {"tensor(double)": np.float64, "tensor(float16)": np.float16}
-"""Floats of a file that the law has as float32."""
+_FOREIGN: dict[str, Any] = {
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int16)": np.int16,
+    "tensor(uint16)": np.uint16,
+    "tensor(uint32)": np.uint32,
+}
+"""Dtypes of a file's inputs in place of which the law has float32 or a wider integer."""
 
 # onnxruntime's exceptions have no base of their own; its Python layer raises ValueError.
 _FAILURES: tuple[type[Exception], ...] = (
@@ -143,7 +149,9 @@ class SecondOpinion:
 
     def check(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Raises SecondOpinionDiffers, or InferenceFailed where onnxruntime has no opinion."""
-        opinions = [self._in_law(array) for array in _run(self._session, self._stated(inputs))]
+        given = _run(self._session, self._stated(inputs))
+        dtypes = (type_.dtype for type_ in self._signature.outputs)
+        opinions = list(map(self._in_law, given, dtypes))
         difference = differs(outputs, opinions, self._signature, self._noise)
         if difference is None:
             return
@@ -152,17 +160,23 @@ class SecondOpinion:
         raise SecondOpinionDiffers(difference)
 
     def _stated(self, inputs: Sequence[Array]) -> list[Array]:
-        """Gives floats as the file says: the law's float32 are float64, too, or rounded float16."""
-        kinds = [_FILE_FLOATS.get(arg.type) for arg in self._session.get_inputs()]
+        """Gives inputs in the file's dtypes: float32 are float64, too, or are rounded to float16.
+        Raises InferenceFailed for an integer that the file's dtype lacks."""
+        kinds = [_FOREIGN.get(arg.type) for arg in self._session.get_inputs()]
         kinds += [None] * (len(inputs) - len(kinds))
         with np.errstate(over="ignore"):
-            return [x.astype(k) if k else x for x, k in zip(inputs, kinds, strict=False)]
+            given = [x.astype(k) if k else x for x, k in zip(inputs, kinds, strict=False)]
+        for ours, theirs in zip(inputs, given, strict=True):
+            if ours.dtype.kind == "i" and (ours != theirs).any():
+                raise InferenceFailed(f"An input has numbers that the file's {theirs.dtype} lacks.")
+        return given
 
-    def _in_law(self, array: Array) -> Array:
-        """Gives an output as the law has it: floats as float32, strings as places in a list."""
-        if array.dtype in (np.float64, np.float16):
+    def _in_law(self, array: Array, dtype: DType) -> Array:
+        """Gives an output as the law has it: floats as float32, integers as wider ones, strings as
+        places in a list."""
+        if array.dtype in _FOREIGN.values():
             with np.errstate(all="ignore"):
-                return array.astype(np.float32)
+                return array.astype(numpy_dtype(dtype))
         if array.dtype != object:
             return array
         places = [self._places.get(label, -1) for label in array.ravel()]

@@ -23,10 +23,10 @@ from onnx import (
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.limits import Limits, OverLimit
 from oracle.exact.lowering import floats, schemas
-from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
+from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.scan import Body, loop, scan
-from oracle.exact.lowering.source import Source, tensor_constant
+from oracle.exact.lowering.source import Source, dtype_name, tensor_constant
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand, Program
 from oracle.types import DType, TensorType
@@ -48,6 +48,9 @@ _TEXT_MOVES = (
     "Unsqueeze",
 )
 _TEXT_OPS = (*_TEXT_MOVES, "LabelEncoder")
+
+_INPUTS = (*DTYPES, *FLOATS, DType.INT16, DType.UINT16, DType.UINT32)
+"""The dtypes that a file may give its inputs."""
 
 _CALLS = 16
 """The depth to which functions may call each other."""
@@ -232,8 +235,8 @@ class _Lowering:
             self._refuse(f"input {info.name!r} is not a tensor", "give tensors")
             return None
         tensor = info.type.tensor_type
-        if tensor.elem_type not in (*DTYPES, *FLOATS):
-            name = _dtype_name(tensor.elem_type)
+        if tensor.elem_type not in _INPUTS:
+            name = dtype_name(tensor.elem_type)
             self._refuse(
                 f"input {info.name!r} is of {name}", "use floats, int8, uint8, int32, int64 or bool"
             )
@@ -266,7 +269,7 @@ class _Lowering:
         for info in self.graph.output:
             try:
                 operand = self._value(info.name)
-                operand = operand and self.builder.as_float32(operand)
+                operand = operand and self.builder.in_law(operand)
             except Outside as outside:
                 self._refuse(f"output {info.name!r}: {outside.why}", outside.advice)
                 continue
@@ -280,7 +283,7 @@ class _Lowering:
             text = stated == TensorProto.STRING and self.builder.texts(operand) is not None
             if stated not in (0, operand.type.dtype) and not text:
                 self._refuse(
-                    f"output {info.name!r} is said to be {_dtype_name(stated)} but is "
+                    f"output {info.name!r} is said to be {dtype_name(stated)} but is "
                     f"{operand.type.dtype.name.lower()}",
                     "fix the file, or convert the model with float32 inputs",
                 )
@@ -579,9 +582,8 @@ def _attributes(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProt
 
 
 def _in_law(code: int) -> int:
-    """Gives the dtype that the signature says: float32 for all floats."""
-    return DType.FLOAT if code in FLOATS else code
-
-
-def _dtype_name(code: int) -> str:
-    return DType(code).name.lower() if code in list(DType) else f"dtype {code}"
+    """Gives the dtype that the signature says: float32 for all floats, a wider one for integers
+    that the law lacks."""
+    if code in FLOATS:
+        return DType.FLOAT
+    return WIDENED[DType(code)] if code in WIDENED else code
