@@ -60,9 +60,10 @@ def summary(outcomes: Sequence[Outcome]) -> str:
         wrapped(
             "Written by `./dev bench conformance --write`: ONNX's own node cases"
             " (`onnx.backend.test`), each within its own tolerance, integers equal. Cases of"
-            " float16, bfloat16 and float64 are given float32, and what they expect is compared in"
-            " their own dtype (float64 rounded to float32); bfloat16 may differ by two places,"
-            " since the reference rounds after each step; ONNX states 1e-3, which is less than one."
+            " float16, bfloat16 and float64 are given float32 (and integers that the law lacks are"
+            " given wider ones), and what they expect is compared in their own dtype (float64"
+            " rounded to float32); bfloat16 may differ by two places, since the reference rounds"
+            " after each step; ONNX states 1e-3, which is less than one."
         ),
         "",
         wrapped(

@@ -31,7 +31,7 @@ from oracle.errors import (
     WrongTensorCount,
 )
 from oracle.exact.lowering.graph import real_inputs, symbols, unlike
-from oracle.tensor import Array, decode, encode
+from oracle.tensor import Array, decode, encode, numpy_dtype
 from oracle.types import DType, Signature, TensorType
 
 
@@ -75,8 +75,14 @@ _TYPES = {
     "tensor(uint64)": DType.UINT64,
 }
 
-_FILE_FLOATS = {"tensor(double)": np.float64, "tensor(float16)": np.float16}
-"""Floats of a file that the law has as float32."""
+_FOREIGN: dict[str, Any] = {
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int16)": np.int16,
+    "tensor(uint16)": np.uint16,
+    "tensor(uint32)": np.uint32,
+}
+"""Dtypes of a file's inputs in place of which the law has float32 or a wider integer."""
 
 # onnxruntime's exceptions have no base of their own; its Python layer raises ValueError.
 _FAILURES: tuple[type[Exception], ...] = (
@@ -146,7 +152,9 @@ class SecondOpinion:
 
     def check(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Raises SecondOpinionDiffers, or InferenceFailed where onnxruntime has no opinion."""
-        opinions = [self._in_law(array) for array in _run(self._session, self._stated(inputs))]
+        given = _run(self._session, self._stated(inputs))
+        dtypes = (type_.dtype for type_ in self._signature.outputs)
+        opinions = list(map(self._in_law, given, dtypes))
         difference = differs(outputs, opinions, self._signature, self._noise)
         if difference is None:
             return
@@ -156,7 +164,8 @@ class SecondOpinion:
 
     def _stated(self, inputs: Sequence[Array]) -> list[Array]:
         """Gives inputs as the file has them: the law's float32 may be float64, or rounded float16,
-        and its places in a list strings."""
+        its integers narrower ones, and its places in a list strings. Raises InferenceFailed for an
+        integer that the file's dtype lacks."""
         stated = [arg.type for arg in self._session.get_inputs()]
         stated += [""] * (len(inputs) - len(stated))
         return [self._in_file(x, type_) for x, type_ in zip(inputs, stated, strict=False)]
@@ -164,14 +173,20 @@ class SecondOpinion:
     def _in_file(self, x: Array, stated: str) -> Array:
         if stated == "tensor(string)":
             return self._categories.take(np.where(x < 0, x + self._categories.size, x), mode="clip")
+        if stated not in _FOREIGN:
+            return x
         with np.errstate(over="ignore"):
-            return x.astype(_FILE_FLOATS[stated]) if stated in _FILE_FLOATS else x
+            given = x.astype(_FOREIGN[stated])
+        if x.dtype.kind == "i" and (x != given).any():
+            raise InferenceFailed(f"An input has numbers that the file's {given.dtype} lacks.")
+        return given
 
-    def _in_law(self, array: Array) -> Array:
-        """Gives an output as the law has it: floats as float32, strings as places in a list."""
-        if array.dtype in (np.float64, np.float16):
+    def _in_law(self, array: Array, dtype: DType) -> Array:
+        """Gives an output as the law has it: floats as float32, integers as wider ones, strings as
+        places in a list."""
+        if array.dtype in _FOREIGN.values():
             with np.errstate(all="ignore"):
-                return array.astype(np.float32)
+                return array.astype(numpy_dtype(dtype))
         if array.dtype != object:
             return array
         places = [self._places.get(label, -1) for label in array.ravel()]

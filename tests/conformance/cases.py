@@ -33,6 +33,9 @@ class Constants(IntEnum):
     PARAMETERS = 2
 
 
+_WIDER = {"int16": np.int32, "uint16": np.int32, "uint32": np.int64}
+"""Integers of a file that the law has as wider ones."""
+
 _PLACES = 2.0**-6
 """Two places of bfloat16. A tolerance below one, as ONNX's own of 1e-3 is, asks for
 the very roundings of its reference."""
@@ -157,10 +160,10 @@ def _array(value: Any) -> Any:
 
 
 def _in_law(name: str, array: Array) -> Array:
-    """An input of another float as the float32 that the signature says. The case asks something
-    else where it is none."""
+    """An input of another float as the float32 that the signature says, and integers as the wider
+    ones. The case asks something else where a float is none."""
     if not _is_float(array):
-        return array
+        return array.astype(_WIDER.get(array.dtype.name, array.dtype))
     held = array.astype(np.float32)
     if not np.array_equal(held, array, equal_nan=True):
         why = f"the case gives {name!r} {array.dtype} that are no float32"
@@ -183,7 +186,8 @@ def _is_float(array: Array) -> bool:
 
 def _comparable(ours: Array, theirs: Array) -> tuple[Array, Array]:
     """Both as float32 where theirs are of another float: float64 rounded to it; ours rounded to
-    what is narrower, as the case's own dtype has it."""
+    what is narrower, as the case's own dtype has it. Integers as wider ones."""
+    theirs = theirs.astype(_WIDER.get(theirs.dtype.name, theirs.dtype))
     if not _is_float(theirs) or ours.dtype != np.float32:
         return ours, theirs
     with np.errstate(all="ignore"):

@@ -33,6 +33,15 @@ FLOATS = (DType.FLOAT16, DType.BFLOAT16, DType.DOUBLE)
 float32, but for those of a constant float64, which are rounded when the first op computes with
 them."""
 
+WIDENED = {
+    DType.INT16: DType.INT32,
+    DType.UINT16: DType.INT32,
+    DType.UINT32: DType.INT64,
+    DType.UINT64: DType.INT64,
+}
+"""Integers of a file that the law has as wider ones, in the same way. Of uint64 there are constants
+below 2^63 alone."""
+
 
 def with_dtype(operand: Operand, dtype: DType) -> Operand:
     """Gives the same elements under another dtype of the file."""
@@ -75,22 +84,24 @@ class Builder:
         self._labels: dict[tuple[OperandKind, int], tuple[str | int, ...]] = {}
         self._rounded: set[tuple[OperandKind, int]] = set()
         self._float32: dict[int, int] = {}
+        self._bits: dict[tuple[OperandKind, int], int] = {}
         self._wholes: dict[tuple[OperandKind, int], Operand] = {}
 
     def input(self, index: int) -> Operand:
         type_ = self._inputs[index]
         return Operand(OperandKind.INPUT, index, self._checked(ValueType(type_.dtype, type_.shape)))
 
-    def constant(self, array: Array) -> Operand:
-        """Adds a constant, made canonical and read-only. Small equal constants are kept once."""
+    def constant(self, array: Array, alone: bool = False) -> Operand:
+        """Adds a constant, made canonical and read-only. Small equal constants are kept once, but
+        for one that is to stand alone."""
         array = np.asarray(canonical(array), order="C")  # keeps a scalar one
         array.flags.writeable = False
-        return self.adopt(Constant(array, ValueType(dtype_of(array), array.shape)))
+        return self.adopt(Constant(array, ValueType(dtype_of(array), array.shape)), alone)
 
-    def adopt(self, constant: Constant) -> Operand:
+    def adopt(self, constant: Constant, alone: bool = False) -> Operand:
         """Adds a constant of another program's, or the small one that equals it."""
         array, type_ = constant.array, self._checked(constant.type)
-        key = (type_, array.tobytes()) if array.nbytes <= 64 else None
+        key = (type_, array.tobytes()) if array.nbytes <= 64 and not alone else None
         if key in self._small:
             return Operand(OperandKind.CONSTANT, self._small[key], type_)
         self._constant_bytes += array.nbytes
@@ -147,11 +158,12 @@ class Builder:
         array = self.known(operand) if operand.type.dtype is DType.DOUBLE else None
         return array if array is not None and array.dtype == np.float64 else None
 
-    def as_float32(self, operand: Operand, vanishing: bool = False) -> Operand:
-        """Gives a float of the file as the float32 that the law has for it; anything else as it is.
-        A constant float64 is rounded to the nearest, once. `vanishing` allows that to be zero."""
+    def in_law(self, operand: Operand, vanishing: bool = False) -> Operand:
+        """Gives the operand in the law's dtype: floats as float32, integers as wider ones, anything
+        else as it is. A constant float64 is rounded to the nearest, once. `vanishing` allows that
+        to be zero."""
         if operand.type.dtype not in FLOATS:
-            return operand
+            return with_dtype(operand, WIDENED.get(operand.type.dtype, operand.type.dtype))
         if (wide := self.float64(operand)) is None:
             return with_dtype(operand, DType.FLOAT)
         nearest = nearest_float32(wide, vanishing)
@@ -159,6 +171,16 @@ class Builder:
             self._float32[operand.index] = self.constant(nearest).index
         type_ = ValueType(DType.FLOAT, operand.type.shape)
         return Operand(OperandKind.CONSTANT, self._float32[operand.index], type_)
+
+    def mark_bits(self, operand: Operand, bits: int) -> Operand:
+        """Marks the operand as integers of fewer bits than its dtype has."""
+        self._bits[operand.kind, operand.index] = bits
+        return operand
+
+    def bits(self, operand: Operand) -> int:
+        """Gives the bits of the file's integers."""
+        of_dtype = 8 * operand.type.dtype.itemsize
+        return self._bits.get((operand.kind, operand.index), of_dtype)
 
     def note_labels(self, operand: Operand, labels: Sequence[str | int]) -> None:
         """Notes which classes the operand names or scores."""
@@ -197,7 +219,7 @@ class Builder:
         if sunk := self._below_transposes(op, operands):
             perm, sources = sunk
             return self.transpose(self.emit(op, sources, *attributes), perm)
-        if op in _MOVES and operands[0].type.dtype in FLOATS:
+        if op in _MOVES and operands[0].type.dtype in (*FLOATS, *WIDENED):
             return self._moved(op, operands, attributes)
         primitive = PRIMITIVES[op]
         type_ = self._checked(primitive.infer([operand.type for operand in operands], attributes))
@@ -212,8 +234,11 @@ class Builder:
                     "fold the constants before export",
                 )
             # The law gives the same bits to everybody, so folding depends on no one's machine.
+            bits = self._bits.get((operands[0].kind, operands[0].index)) if op in _MOVES else None
             with np.errstate(all="ignore"):
-                return self.constant(primitive.prepare(node, known)(*arrays))
+                array = primitive.prepare(node, known)(*arrays)
+            out = self.constant(array, alone=bits is not None)
+            return out if bits is None else self.mark_bits(out, bits)
         return self.add(node)
 
     def add(self, node: Node) -> Operand:
@@ -225,10 +250,10 @@ class Builder:
         return Operand(OperandKind.VALUE, len(self._nodes) - 1, node.output)
 
     def _moved(self, op: Op, operands: Sequence[Operand], attributes: Sequence[int]) -> Operand:
-        """Moves elements of another float of the file. A GATHER's places are no such elements."""
+        """Moves elements of another dtype of the file. A GATHER's places are no such elements."""
         moved = operands[:1] if op is Op.GATHER else operands
-        dtype = same_dtype([operand.type for operand in moved], FLOATS)
-        out = self.emit(op, [*map(self.as_float32, operands)], *attributes)
+        dtype = same_dtype([operand.type for operand in moved], (*FLOATS, *WIDENED))
+        out = self.emit(op, [*map(self.in_law, operands)], *attributes)
         if any(map(self.is_rounded, moved)):
             self.mark_rounded(out)
         return with_dtype(out, dtype)

@@ -39,7 +39,7 @@ def _chosen(b: Builder, condition: Operand, x: Operand, y: Operand) -> Operand:
     if texts != b.texts(y):
         raise Outside("it chooses between strings of different lists", "use one list")
     if (dtype := x.type.dtype) in FLOATS:
-        held = map(b.as_float32, (x, y))
+        held = map(b.in_law, (x, y))
         out = with_dtype(b.emit(Op.WHERE, (condition, *held)), dtype)
         return b.mark_rounded(out) if b.is_rounded(x) or b.is_rounded(y) else out
     out = b.emit(Op.WHERE, (condition, x, y))

@@ -5,8 +5,8 @@ from math import isnan
 
 import numpy as np
 
-from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
-from oracle.exact.lowering.source import Lowering, Source
+from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
+from oracle.exact.lowering.source import Lowering, Source, dtype_name
 from oracle.exact.primitive import DTYPES, INTEGERS, Outside
 from oracle.exact.program import Op, Operand
 from oracle.tensor import Array, numpy_dtype
@@ -92,7 +92,16 @@ def _bit_cast(b: Builder, node: Source) -> list[Operand]:
     return [cast(b, x, dtype)]
 
 
-_HELD = (DType.FLOAT, DType.INT8, DType.UINT8, DType.BOOL, DType.FLOAT16, DType.BFLOAT16)
+_HELD = (
+    DType.FLOAT,
+    DType.FLOAT16,
+    DType.BFLOAT16,
+    DType.BOOL,
+    DType.INT8,
+    DType.UINT8,
+    DType.INT16,
+    DType.UINT16,
+)
 """Dtypes all of whose elements are float32."""
 
 
@@ -105,13 +114,30 @@ def cast(b: Builder, x: Operand, target: int) -> Operand:
         return _as_float(b, x, DType(target))
     if x.type.dtype in FLOATS and target != DType.FLOAT:
         if (wide := b.float64(x)) is not None:
-            return b.constant(_whole(wide, DType(target)))
+            return b.constant(_whole(wide, target))
         if (whole := b.whole(x)) is not None and target in (DType.INT64, DType.INT32):
             return cast(b, whole, target)
         if b.is_rounded(x):
             raise Outside("it casts a float64 that was computed", "Cast it to float32 before")
-    x = b.as_float32(x)
+    if target in WIDENED and not _holds(DType(target), x.type.dtype):
+        raise Outside(
+            f"a Cast of {x.type.dtype.name.lower()} to {DType(target).name.lower()} is not covered",
+            "Cast it to a wider integer",
+        )
+    x = b.in_law(x)
+    if target in WIDENED:
+        return with_dtype(cast(b, x, WIDENED[DType(target)]), DType(target))
     return x if x.type.dtype == target else b.emit(Op.CAST, (x,), target)
+
+
+def _holds(target: DType, source: DType) -> bool:
+    """Tells whether an integer dtype has all numbers of another, so that nothing wraps."""
+    if source is DType.BOOL:
+        return True
+    if source is DType.FLOAT or source in FLOATS:
+        return False
+    wide, small = np.iinfo(numpy_dtype(target)), np.iinfo(numpy_dtype(source))
+    return bool(wide.min <= small.min and small.max <= wide.max)
 
 
 def _as_float(b: Builder, x: Operand, target: DType) -> Operand:
@@ -124,16 +150,16 @@ def _as_float(b: Builder, x: Operand, target: DType) -> Operand:
     return with_dtype(out, target)
 
 
-def _whole(wide: Array, target: DType) -> Array:
+def _whole(wide: Array, target: int) -> Array:
     """Casts float64 as the law casts float32: towards zero, to the nearest that there is; NaN to 0.
     To a bool it says what is not zero."""
-    if target is DType.BOOL:
+    if target == DType.BOOL:
         return np.asarray(wide != 0)
     if target not in INTEGERS:
-        raise Outside(f"a Cast to {target.name.lower()} is not covered", "Cast to float32")
-    ends = np.iinfo(numpy_dtype(target))
+        raise Outside(f"a Cast to {dtype_name(target)} is not covered", "Cast to float32")
+    ends = np.iinfo(numpy_dtype(DType(target)))
     wholes = [0 if isnan(x) else min(max(x, ends.min), ends.max) for x in wide.flat]
-    return np.array(list(map(int, wholes)), numpy_dtype(target)).reshape(wide.shape)
+    return np.array(list(map(int, wholes)), numpy_dtype(DType(target))).reshape(wide.shape)
 
 
 def is_zero(b: Builder, x: Operand) -> Operand:

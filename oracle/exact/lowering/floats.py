@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from oracle.exact.lowering import schemas
-from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
+from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
 from oracle.exact.lowering.forest import at_least, at_most
 from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside
@@ -72,6 +72,9 @@ _CHOICES = (
     "Where",
 )
 
+# Ops that give of integers what they give of wider ones: none of them wraps.
+_WIDE = ("And", "ArgMax", "ArgMin", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Mod")
+
 # Ops whose results jump as their inputs move. The choice of the best among scores (ArgMax, TopK) is
 # none of them: where it jumps, either is as good.
 _JUMPS = (
@@ -100,6 +103,10 @@ _JUMPS = (
 
 # Sums of products, to which an element that is 0 as float32 adds nothing that float32 would show.
 _SUMS = ("Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "MatMul", "RNN")
+
+_NEGATES = ("Abs", "Neg", "Relu")
+_OF_16_BITS = ("MatMulInteger16", "QuantizeLinear")
+_IN_LAW = dict.fromkeys(FLOATS, DType.FLOAT) | WIDENED
 
 # What is computed of float64 constants alone, as IEEE-754 has it: the same on every machine.
 _FOLDED: dict[str, Callable[..., Array]] = {
@@ -132,8 +139,16 @@ _THRESHOLDS = {
 
 def lowered(b: Builder, lowering: Lowering, node: Source, domain: str) -> Sequence[Operand]:
     """Lowers a node by `lowering`, which is given float32 for all floats of the file."""
-    given = [x for x in node.inputs if x is not None and x.type.dtype in FLOATS]
-    if not given or node.op in (*_OWN, *_RENAMES):
+    dtypes = {x.type.dtype for x in node.inputs if x is not None}
+    if node.op in (*_OWN, *_RENAMES):
+        return lowering(b, node)
+    foreign = dtypes.intersection(FLOATS)
+    if (integers := dtypes.intersection(WIDENED)) and node.op not in _OF_16_BITS:
+        if node.op in _NEGATES or node.op not in (*_WIDE, *_CHOICES, *_THRESHOLDS, "Equal"):
+            name = min(integers).name.lower()
+            raise Outside(f"dtype {name} is not covered", "Cast it to int32 or int64 before")
+        foreign |= integers
+    if not foreign:
         return lowering(b, node)
     types = schemas.types(node.op, node.opset, domain)
     if types is not None:
@@ -149,14 +164,17 @@ def lowered(b: Builder, lowering: Lowering, node: Source, domain: str) -> Sequen
             "Cast what it reads to float32 before, or export the model with float32",
         )
     vanishing = node.op in _SUMS
-    inputs = [None if x is None else b.as_float32(x, vanishing) for x in node.inputs]
+    inputs = [
+        b.in_law(x, vanishing) if x is not None and x.type.dtype in foreign else x
+        for x in node.inputs
+    ]
     results = lowering(b, replace(node, inputs=tuple(inputs)))
     read = {(x.kind, x.index) for x in inputs if x is not None}
     exact = node.op in _CHOICES and not rounds
     out = []
     for place, result in enumerate(results):
-        dtype = _dtype(node, types, place) if result.type.dtype is DType.FLOAT else None
-        if dtype is None:
+        dtype = _dtype(node, types, place)
+        if dtype is None or result.type.dtype != _IN_LAW[dtype]:
             out.append(result)
             continue
         if dtype is DType.DOUBLE and not exact and (result.kind, result.index) not in read:
@@ -166,10 +184,10 @@ def lowered(b: Builder, lowering: Lowering, node: Source, domain: str) -> Sequen
 
 
 def _check_types(node: Source, types: schemas.Types) -> None:
-    """Raises Outside where inputs that must be of one float dtype are of two."""
+    """Raises Outside where inputs that must be of one dtype are of two."""
     kinds: dict[str, set[DType]] = {}
     for place, x in enumerate(node.inputs):
-        if x is not None and x.type.dtype in (*FLOATS, DType.FLOAT):
+        if x is not None and not types.of_input(place).startswith("tensor("):
             kinds.setdefault(types.of_input(place), set()).add(x.type.dtype)
     for found in kinds.values():
         if len(found) > 1:
@@ -178,12 +196,12 @@ def _check_types(node: Source, types: schemas.Types) -> None:
 
 
 def _dtype(node: Source, types: schemas.Types | None, place: int) -> DType | None:
-    """Gives the file's dtype of what the law has as float32, or None where that is float32: that of
-    an input of the same type. An op that ONNX does not know gives floats of one dtype."""
+    """Gives the file's dtype of an output, or None where the law has it: that of an input of the
+    same type. An op that ONNX does not know gives floats of one dtype."""
     kind = None if types is None else types.of_output(place)
     for at, x in enumerate(node.inputs):
         of_same = types is None or types.of_input(at) == kind
-        if x is not None and of_same and x.type.dtype in FLOATS:
+        if x is not None and of_same and x.type.dtype in _IN_LAW:
             return x.type.dtype
     return None
 

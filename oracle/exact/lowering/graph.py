@@ -23,14 +23,14 @@ from onnx import (
 from oracle.errors import ModelRefused, Reason
 from oracle.exact.limits import Limits, OverLimit
 from oracle.exact.lowering import floats, schemas, sequences
-from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
+from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
 from oracle.exact.lowering.choice import chosen, flag
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.order import ordered
 from oracle.exact.lowering.panels import panelled
 from oracle.exact.lowering.refused import refuse
 from oracle.exact.lowering.scan import Body, loop, scan
-from oracle.exact.lowering.source import Source, tensor_constant
+from oracle.exact.lowering.source import Source, dtype_name, tensor_constant
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand, Program
 from oracle.types import DType, TensorType
@@ -59,6 +59,9 @@ _SCAN_LESS = (
 
 _NUMBERS = "use floats, int8, uint8, int32, int64 or bool"
 _IN_PLACE_OF = {"string": "train on codes of the strings, or encode them outside of the model"}
+
+_INPUTS = (*DTYPES, *FLOATS, DType.INT16, DType.UINT16, DType.UINT32)
+"""The dtypes that a file may give its inputs."""
 
 _CALLS = 16
 """The depth to which functions may call each other."""
@@ -254,8 +257,8 @@ class _Lowering:
             return None
         tensor = info.type.tensor_type
         known_text = tensor.elem_type == TensorProto.STRING and self.categories
-        if tensor.elem_type not in (*DTYPES, *FLOATS) and not known_text:
-            name = _dtype_name(tensor.elem_type)
+        if tensor.elem_type not in _INPUTS and not known_text:
+            name = dtype_name(tensor.elem_type)
             self._refuse(f"input {info.name!r} is of {name}", _IN_PLACE_OF.get(name, _NUMBERS))
             return None
         if not tensor.HasField("shape"):
@@ -286,7 +289,7 @@ class _Lowering:
         for info in self.graph.output:
             try:
                 operand = self._value(info.name)
-                operand = operand and self.builder.as_float32(operand)
+                operand = operand and self.builder.in_law(operand)
             except Outside as outside:
                 self._refuse(f"output {info.name!r}: {outside.why}", outside.advice)
                 continue
@@ -303,7 +306,7 @@ class _Lowering:
             text = stated == TensorProto.STRING and texts is not None
             if stated not in (0, operand.type.dtype) and not text:
                 self._refuse(
-                    f"output {info.name!r} is said to be {_dtype_name(stated)} but is "
+                    f"output {info.name!r} is said to be {dtype_name(stated)} but is "
                     f"{operand.type.dtype.name.lower()}",
                     "fix the file, or convert the model with float32 inputs",
                 )
@@ -654,11 +657,13 @@ def _attributes(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProt
 
 
 def _in_law(code: int) -> int:
-    """Gives the dtype that the signature says: float32 for all floats, and for strings that of
-    places in a list."""
+    """Gives the dtype that the signature says: float32 for all floats, a wider one for integers
+    that the law lacks, and for strings that of places in a list."""
+    if code in FLOATS:
+        return DType.FLOAT
     if code == TensorProto.STRING:
         return DType.INT64
-    return DType.FLOAT if code in FLOATS else code
+    return WIDENED[DType(code)] if code in WIDENED else code
 
 
 def _categories(graph: GraphProto) -> tuple[str, ...]:
@@ -676,7 +681,3 @@ def _categories(graph: GraphProto) -> tuple[str, ...]:
 def unlike(texts: Iterable[str]) -> str:
     """Makes a string that none of these is."""
     return "?" * (1 + max(map(len, texts), default=0))
-
-
-def _dtype_name(code: int) -> str:
-    return DType(code).name.lower() if code in list(DType) else f"dtype {code}"

@@ -119,6 +119,11 @@ def _matmul_to_float(b: Builder, node: Source) -> list[Operand]:
     return [scaled(b, total, sx, sy, node.optional(6))]
 
 
+def _matmul_16(b: Builder, node: Source) -> list[Operand]:
+    left, right = node.exactly(2)
+    return [product(b, left, right, None, None)]
+
+
 def _dynamic_matmul(b: Builder, node: Source) -> list[Operand]:
     """Lowers A · B, where A is quantized as a whole, as by DynamicQuantizeLinear."""
     small, scale, zero = dynamically(b, node.input(0))
@@ -136,8 +141,9 @@ def scaled(b: Builder, total: Operand, sx: Operand, sy: Operand, bias: Operand |
 
 
 def _as_onnx(function: Lowering) -> Lowering:
-    """Lowers as ONNX's own op of opset 13, because com.microsoft's version says nothing of it."""
-    return lambda b, node: function(b, replace(node, opset=13))
+    """Lowers as ONNX's own op of opset 13, because com.microsoft's version says nothing of it; with
+    blocks, as that of opset 21."""
+    return lambda b, node: function(b, replace(node, opset=21 if node.has("block_size") else 13))
 
 
 MICROSOFT: dict[str, Lowering] = {
@@ -156,4 +162,5 @@ MICROSOFT: dict[str, Lowering] = {
     "QGemm": _gemm,
     "MatMulIntegerToFloat": _matmul_to_float,
     "DynamicQuantizeMatMul": _dynamic_matmul,
+    "MatMulInteger16": _matmul_16,
 }

@@ -3,18 +3,32 @@
 A quantized x means (x − zero point) · scale. Products are exact sums in int32, as ONNX has them.
 """
 
+from onnx import TensorProto
+
+from oracle.exact.lowering.activation import rounded
 from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
 from oracle.exact.lowering.convolution import conv
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.linear import multiplied
 from oracle.exact.lowering.reduce import extremum
 from oracle.exact.lowering.shape import expand
-from oracle.exact.lowering.source import Lowering, Source, normalized
+from oracle.exact.lowering.source import Lowering, Source, dtype_name, normalized
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 from oracle.types import DType
 
 _SMALL = (DType.INT8, DType.UINT8)
+_DTYPES: dict[int, tuple[int, DType]] = {
+    DType.INT8: (8, DType.INT8),
+    DType.UINT8: (8, DType.UINT8),
+    DType.INT16: (16, DType.INT16),
+    DType.UINT16: (16, DType.UINT16),
+    TensorProto.INT4: (4, DType.INT8),
+    TensorProto.UINT4: (4, DType.UINT8),
+    TensorProto.INT2: (2, DType.INT8),
+    TensorProto.UINT2: (2, DType.UINT8),
+}
+"""What a number may be quantized to: bits, and the dtype in which they stand."""
 
 
 def _lined_up(b: Builder, node: Source, x: Operand, given: Operand) -> Operand:
@@ -46,18 +60,41 @@ def quantize(b: Builder, node: Source) -> list[Operand]:
     x, scale, zero = node.input(0), node.input(1), node.optional(2)
     if node.opset >= 19:
         node.integer("saturate", 1)  # for float8 only
-    target = DType.UINT8 if zero is None else zero.type.dtype
-    if node.opset >= 21:
-        wanted = node.integer("output_dtype", 0)
-        target = DType(wanted) if zero is None and wanted in list(DType) and wanted else target
+    wanted = node.integer("output_dtype", 0) if node.opset >= 21 else 0
+    bits, target = _DTYPES.get(wanted or DType.UINT8, (0, DType.UNDEFINED))
+    if zero is not None:
+        bits, target = b.bits(zero), zero.type.dtype
     if node.opset >= 23 and node.integer("precision", 0) not in (0, DType.FLOAT):
         raise Outside("it divides in another precision", "use float32")
-    if target not in _SMALL:
-        raise Outside(f"quantizing to {target.name.lower()}", "use int8 or uint8")
-    if zero is None:
-        zero = b.scalar(0, target)
-    x = cast(b, x, DType.FLOAT)
-    return [b.emit(Op.QUANTIZE, (x, _lined_up(b, node, x, scale), _lined_up(b, node, x, zero)))]
+    if (bits, target) not in _DTYPES.values():
+        name = dtype_name(wanted) if zero is None else target.name.lower()
+        raise Outside(f"quantizing to {name}", "use integers of 16 bits or fewer")
+    x, step = cast(b, x, DType.FLOAT), _lined_up(b, node, x, scale)
+    point = None if zero is None else _lined_up(b, node, x, b.in_law(zero))
+    if bits == 16:
+        return [with_dtype(_to_16_bits(b, x, step, point, target), target)]
+    out = b.emit(Op.QUANTIZE, (x, step, b.scalar(0, target) if point is None else point))
+    return [out if bits == 8 else b.mark_bits(_clamped(b, out, bits, target), bits)]
+
+
+def _to_16_bits(
+    b: Builder, x: Operand, scale: Operand, zero: Operand | None, target: DType
+) -> Operand:
+    """Emits as int32 what QUANTIZE would give: q = x / scale rounded, q + zero clamped. q beyond
+    2^17 is clamped before, so that the sum does not wrap."""
+    q = rounded(b, b.emit(Op.DIV, (x, scale)))
+    q = b.emit(Op.MIN, (b.emit(Op.MAX, (q, b.scalar(-(2.0**17)))), b.scalar(2.0**17)))
+    whole = cast(b, q, DType.INT32)
+    if zero is not None:
+        whole = b.emit(Op.ADD, (whole, zero))
+    return _clamped(b, whole, 16, target)
+
+
+def _clamped(b: Builder, x: Operand, bits: int, target: DType) -> Operand:
+    signed = target in (DType.INT8, DType.INT16)
+    low = -(1 << bits - 1) if signed else 0
+    ends = (b.scalar(end, x.type.dtype) for end in (low, low + (1 << bits) - 1))
+    return b.emit(Op.MIN, (b.emit(Op.MAX, (x, next(ends))), next(ends)))
 
 
 def dequantize(b: Builder, node: Source) -> list[Operand]:
@@ -67,13 +104,22 @@ def dequantize(b: Builder, node: Source) -> list[Operand]:
     wanted = node.integer("output_dtype", 0) if node.opset >= 23 else 0
     if wanted not in (0, DType.FLOAT, *FLOATS):
         raise Outside(f"it gives dtype {wanted}", "give floats")
-    if x.type.dtype not in (*_SMALL, DType.INT32):
+    if x.type.dtype not in (*_SMALL, DType.INT16, DType.UINT16, DType.INT32, DType.FLOAT):
         raise Outside(f"its input is {x.type}", "give it int8, uint8 or int32")
-    scale = b.as_float32(given)
-    if zero is not None:
+    scale = b.in_law(given)
+    if x.type.dtype is DType.FLOAT:
+        _check_float8(b, x, zero)
+    elif zero is not None:
         x = centred(b, x, _lined_up(b, node, x, zero))
     out = b.emit(Op.MUL, (cast(b, x, DType.FLOAT), _lined_up(b, node, x, scale)))
     return [with_dtype(out, DType(wanted) if wanted else given.type.dtype)]
+
+
+def _check_float8(b: Builder, x: Operand, zero: Operand | None) -> None:
+    """Checks that x are numbers of the file, as of float8, whose zero point is zero."""
+    point = None if zero is None else b.known(zero)
+    if b.known(x) is None or (zero is not None and (point is None or point.any())):
+        raise Outside("its floats are no constants about zero", "quantize to integers")
 
 
 def centred(b: Builder, x: Operand, zero: Operand | None) -> Operand:

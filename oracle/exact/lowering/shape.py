@@ -98,8 +98,8 @@ def _range(b: Builder, node: Source) -> list[Operand]:
     bounded(b, count)
     if dtype is DType.DOUBLE:
         return [b.constant(start + np.arange(count) * delta)]
-    steps = b.as_float32(cast(b, b.constant(np.arange(count)), dtype))
-    given = (b.as_float32(operands[0]), b.as_float32(operands[2]))
+    steps = b.in_law(cast(b, b.constant(np.arange(count)), dtype))
+    given = (b.in_law(operands[0]), b.in_law(operands[2]))
     first, step = (b.reshape(operand, ()) for operand in given)
     return [with_dtype(b.emit(Op.ADD, (first, b.emit(Op.MUL, (steps, step)))), dtype)]
 

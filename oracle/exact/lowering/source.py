@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 import numpy as np
-from onnx import AttributeProto, TensorProto
+from onnx import AttributeProto, TensorProto, helper
 
-from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
+from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand
 from oracle.tensor import Array, numpy_dtype
@@ -106,20 +106,43 @@ def normalized(axis: int, rank: int, *, end: bool = False) -> int:
     return axis + rank if axis < 0 else axis
 
 
+_PACKED: dict[int, tuple[int, bool]] = {
+    TensorProto.UINT4: (4, False),
+    TensorProto.INT4: (4, True),
+    TensorProto.UINT2: (2, False),
+    TensorProto.INT2: (2, True),
+}
+"""Integers of fewer than eight bits, several to a byte: how many bits, and whether signed."""
+
+_TINY = (
+    TensorProto.FLOAT8E4M3FN,
+    TensorProto.FLOAT8E4M3FNUZ,
+    TensorProto.FLOAT8E5M2,
+    TensorProto.FLOAT8E5M2FNUZ,
+    TensorProto.FLOAT8E8M0,
+)
+"""Floats of a byte, all of which are float32."""
+
+
 def tensor_constant(b: Builder, tensor: TensorProto) -> Operand:
     """Adds a tensor of the file as a constant."""
-    operand = b.constant(tensor_array(tensor, b.limits.elements))
-    dtype = tensor.data_type
-    return with_dtype(operand, DType(dtype)) if dtype in FLOATS else operand
+    dtype, array = tensor.data_type, tensor_array(tensor, b.limits.elements)
+    if dtype in _PACKED:
+        return b.mark_bits(b.constant(array, alone=True), _PACKED[dtype][0])
+    operand = b.constant(array)
+    return with_dtype(operand, DType(dtype)) if dtype in (*FLOATS, *WIDENED) else operand
 
 
 def tensor_array(tensor: TensorProto, limit: int) -> Array:
-    """Reads a tensor of the file: float16 and bfloat16 as the float32 that they are. Raises Outside
-    where its data is not as long as its dims say."""
+    """Reads a tensor of the file, what the law lacks as what holds it: floats but float64 as
+    float32, integers as wider ones. Raises Outside where its data is not as long as its dims say.
+    """
     dtype = tensor.data_type
-    if dtype not in (*DTYPES, *FLOATS):
-        name = DType(dtype).name.lower() if dtype in list(DType) else f"dtype {dtype}"
-        raise Outside(f"tensor {tensor.name!r} is of {name}", "convert it to float32 or an integer")
+    if dtype not in (*DTYPES, *FLOATS, *WIDENED, *_PACKED, *_TINY):
+        raise Outside(
+            f"tensor {tensor.name!r} is of {dtype_name(dtype)}",
+            "convert it to float32 or an integer",
+        )
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         raise Outside(
             f"the data of tensor {tensor.name!r} is outside the file",
@@ -130,18 +153,44 @@ def tensor_array(tensor: TensorProto, limit: int) -> Array:
     dims = tuple(tensor.dims)
     if any(dim < 0 for dim in dims) or math.prod(dims) > limit:
         raise Outside(f"tensor {tensor.name!r} has dims {dims}", f"use {limit} elements or fewer")
-    return _elements(tensor, DType(dtype), math.prod(dims)).reshape(dims)
+    return _elements(tensor, dtype, math.prod(dims)).reshape(dims)
 
 
-def _elements(tensor: TensorProto, dtype: DType, count: int) -> Array:
-    if dtype is DType.BFLOAT16:
+def dtype_name(code: int) -> str:
+    known = code in TensorProto.DataType.values()
+    return TensorProto.DataType.Name(code).lower() if known else f"dtype {code}"
+
+
+def _elements(tensor: TensorProto, dtype: int, count: int) -> Array:
+    if dtype in _PACKED:
+        return _unpacked(tensor, *_PACKED[dtype], count)
+    if dtype in _TINY:
+        table = np.arange(256, dtype=np.uint8).view(helper.tensor_dtype_to_np_dtype(dtype))
+        with np.errstate(invalid="ignore"):  # NaNs that signal
+            numbers: Array = table.astype(np.float32)
+        return np.asarray(numbers[_elements_of(tensor, DType.UINT8, count)])
+    if dtype == DType.BFLOAT16:
         high = _elements_of(tensor, DType.UINT16, count).astype(np.uint32) << 16
-        return high.view(np.float32)
-    if dtype is DType.FLOAT16:
+        return np.asarray(high.view(np.float32))
+    if dtype == DType.FLOAT16:
         with np.errstate(invalid="ignore"):  # NaNs that signal
             half = _elements_of(tensor, DType.UINT16, count).view(np.float16)
             return half.astype(np.float32)
-    return _elements_of(tensor, dtype, count)
+    elements = _elements_of(tensor, DType(dtype), count)
+    if dtype not in WIDENED:
+        return elements
+    if dtype == DType.UINT64 and (elements >> np.uint64(63)).any():
+        raise Outside(f"tensor {tensor.name!r} has numbers from 2^63 on", "use int64")
+    return elements.astype(numpy_dtype(WIDENED[DType(dtype)]))
+
+
+def _unpacked(tensor: TensorProto, bits: int, signed: bool, count: int) -> Array:
+    """Unpacks small integers; the lowest bits of a byte come first, and the last may be unused."""
+    data = _elements_of(tensor, DType.UINT8, -(-count * bits // 8))
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    parts: Array = ((data[:, None] >> shifts) & np.uint8(2**bits - 1)).reshape(-1)[:count]
+    sign = 1 << (bits - 1)
+    return ((parts ^ sign).astype(np.int16) - sign).astype(np.int8) if signed else parts
 
 
 def _elements_of(tensor: TensorProto, dtype: DType, count: int) -> Array:
@@ -160,12 +209,14 @@ def _elements_of(tensor: TensorProto, dtype: DType, count: int) -> Array:
         DType.FLOAT: tensor.float_data,
         DType.DOUBLE: tensor.double_data,
         DType.INT64: tensor.int64_data,
+        DType.UINT32: tensor.uint64_data,
+        DType.UINT64: tensor.uint64_data,
     }.get(dtype, tensor.int32_data)
     if len(values) != count:
         raise Outside(
             f"tensor {tensor.name!r} has {len(values)} elements in place of {count}", "fix the file"
         )
-    if dtype in (DType.FLOAT, DType.DOUBLE, DType.INT64):
+    if dtype in (DType.FLOAT, DType.DOUBLE, DType.INT64, DType.UINT64):
         return np.array(values, numpy_dtype(dtype))
     return _in_range(tensor, np.array(values, np.int64), dtype)
 

@@ -271,6 +271,24 @@ def test_float64_of_constants_alone_is_computed_in_float64():
     assert (y.tolist(), z.tolist()) == ([1.25], 2**29)
 
 
+def test_a_float64_constant_is_cast_as_the_law_casts_float32():
+    def cast(to: int) -> bytes:
+        graph = Graph(DOUBLE, 0)
+        numbers = graph.given([nan, 300.7, -300.7, 1e300, -2.5, 0.5], (6,))
+        y = graph.add("Cast", numbers, to=to)
+        made = proto(graph.nodes, [tensor("x", [1])], [y], opset=25)
+        made.graph.initializer.extend(graph.constants)
+        return made.SerializeToString()
+
+    def given(to: int) -> list:
+        return run(lower(cast(to)), [np.zeros(1, np.float32)])[0].tolist()
+
+    assert given(TensorProto.INT64) == [0, 300, -300, 2**63 - 1, -2, 0]
+    assert given(TensorProto.UINT8) == [0, 255, 0, 255, 0, 0]
+    assert given(TensorProto.BOOL) == [True] * 6
+    assert "a Cast to int4 is not covered" in why(cast(TensorProto.INT4))
+
+
 def test_a_range_of_float64_has_the_length_that_float64_says():
     graph = Graph(DOUBLE, 0)
     steps = graph.add("Range", graph.given(0.0), graph.given(0.3), graph.given(0.1))

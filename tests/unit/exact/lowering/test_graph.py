@@ -537,7 +537,9 @@ def test_lower_refuses_constants_of_dtypes_outside_the_law():
     model = file([node("Add", ["x", "w"], ["y"])], [tensor("x", [2])], ["y"], w=np.zeros(2))
     assert "different dtypes: double, float" in reasons(model)
     model = file([node("Relu", ["w"], ["y"])], [tensor("x", [2])], ["y"], w=np.zeros(2, np.uint64))
-    assert "tensor 'w' is of uint64" in reasons(model)
+    assert "dtype uint64 is not covered" in reasons(model)
+    model = file([node("Abs", ["w"], ["y"])], [tensor("x", [2])], ["y"], w=np.zeros(2, complex))
+    assert "tensor 'w' is of complex128" in reasons(model)
 
 
 @pytest.mark.parametrize("code", [TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE])

@@ -6,7 +6,7 @@ from onnx import TensorProto
 
 from oracle.exact.lowering.graph import lower
 from oracle.exact.run import run
-from tests.unit.exact.agreement import check, integers, numbers, refusal
+from tests.unit.exact.agreement import check, integers, model, numbers, refusal
 from tests.unit.exact.files import file, node, tensor
 
 MS = {"domain": "com.microsoft"}
@@ -144,6 +144,13 @@ def test_matmul_of_blocks_agrees(bits, zero):
         constants["z"] = small(columns * -(-blocks * bits // 8), seed=2)
     options = {"K": depth, "N": columns, "bits": bits, "block_size": block}
     check("MatMulNBits", {"x": numbers(3, depth)}, constants, **MS, **options)
+
+
+def test_matmul_of_16_bits_agrees():
+    a, b = (integers(*shape, low=-999, high=999, dtype=np.int16) for shape in ((2, 3), (3, 4)))
+    data = model("MatMulInteger16", {"a": a, "b": b}, **MS)
+    (y,) = run(lower(data), [a.astype(np.int32), b.astype(np.int32)])
+    assert y.tolist() == (a.astype(np.int64) @ b.astype(np.int64)).tolist()
 
 
 # ATTENTION

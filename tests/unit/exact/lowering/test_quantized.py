@@ -37,9 +37,12 @@ def test_dequantize_reads_int32_as_numbers():
     check("DequantizeLinear", {"x": integers(3, 4, dtype=np.int32)}, {"s": np.float32(0.5)})
 
 
-def test_wide_quantization_is_refused():
-    constants = {"s": np.float32(1), "z": np.array(0, np.int16)}
-    assert "int16" in refusal("QuantizeLinear", X, constants)
+def test_quantizing_to_more_than_16_bits_is_refused():
+    constants = {"s": np.float32(1), "z": np.array(0, np.int32)}
+    assert "quantizing to int32" in refusal("QuantizeLinear", X, constants)
+    assert "quantizing to float8" in refusal(
+        "QuantizeLinear", X, {"s": np.float32(1)}, output_dtype=TensorProto.FLOAT8E4M3FN
+    )
 
 
 def test_quantization_in_other_precisions_is_refused():
