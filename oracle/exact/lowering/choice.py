@@ -6,7 +6,7 @@ element from one side alone, so that not even a NaN comes over from the other.
 
 from collections.abc import Sequence
 
-from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
+from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Op, Operand
 from oracle.types import DType
@@ -38,7 +38,7 @@ def _chosen(b: Builder, condition: Operand, x: Operand, y: Operand) -> Operand:
     texts = b.texts(x)
     if texts != b.texts(y):
         raise Outside("it chooses between strings of different lists", "use one list")
-    if (dtype := x.type.dtype) in FLOATS:
+    if (dtype := x.type.dtype) in (*FLOATS, *WIDENED):
         held = map(b.in_law, (x, y))
         out = with_dtype(b.emit(Op.WHERE, (condition, *held)), dtype)
         return b.mark_rounded(out) if b.is_rounded(x) or b.is_rounded(y) else out

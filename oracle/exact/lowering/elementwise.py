@@ -86,7 +86,8 @@ def _bit_cast(b: Builder, node: Source) -> list[Operand]:
         raise Outside(f"it reads {x.type} as dtype {target}", "use dtypes of one size")
     dtype = DType(target)
     if (known := b.known(x)) is not None and dtype is not DType.BOOL:
-        return [b.constant(known.view(numpy_dtype(dtype)))]
+        bits = known.astype(numpy_dtype(x.type.dtype))  # the law has wider integers for some
+        return [b.constant(bits.view(numpy_dtype(dtype)))]
     if x.type.dtype != dtype and (x.type.dtype.itemsize > 1 or dtype is DType.BOOL):
         raise Outside(f"it reads the bits of {x.type}", "compute with numbers, or as a constant")
     return [cast(b, x, dtype)]
