@@ -36,8 +36,10 @@ def checks(quick: bool, start: int) -> dict[str, Callable[[Report], Tally]]:
     each primitive."""
     part = QUICK if quick else 1
     sweeps = {each.name: partial(each.run, start=start, stride=part) for each in SWEEPS}
-    others = {each.name: partial(each.run, part=part) for each in CHECKS}
-    every: dict[str, Callable[[Report], Tally]] = {**sweeps, **others}
+    every: dict[str, Callable[[Report], Tally]] = {
+        **sweeps,
+        **{each.name: partial(each.run, part=part) for each in CHECKS},
+    }
     missing = {op.name for op in Op} - {name.split()[0] for name in every}
     assert not missing, f"nothing checks {missing}"
     return every

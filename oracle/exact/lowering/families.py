@@ -1,6 +1,7 @@
 """From ONNX ops to primitives: one file a family, each with a table from op type to lowering.
 
-To cover an op, write its lowering and add a line to its family's table; nothing else changes.
+To cover an op, write its lowering and add a line to its family's table; docs/contributing.md lists
+what goes with it.
 """
 
 from oracle.exact.lowering import (
