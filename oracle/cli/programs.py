@@ -1,6 +1,5 @@
 """`exactum model lower`, `inspect` and `verify`: what an ONNX file means, without publishing it."""
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from oracle.cli.options import MODEL, json_option
 from oracle.cli.session import Session, on_chain
 from oracle.cli.source import CHECK, DIMS, FILE, OUTPUT, Opinions, Source
 from oracle.errors import ConfigError, ModelRefused
+from oracle.exact.lowering.external import source_digest
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
 from oracle.exact.proofs.inspect import Inspection
@@ -75,11 +75,12 @@ def verify(model_id: ModelId, source: Path, session: Session, as_json: bool) -> 
     """
     what = session.history.model(model_id).model
     data = read_file(source)
-    digest = hashlib.sha256(data).digest()
+    digest = source_digest(data, source.parent)
     root = bytes(32)
     if what.assurance is Assurance.EXACT:
         with show.err.status("Lowering the model to its program…"):
-            root = lower(data, dims_of(data, what.signature)).root
+            dims = dims_of(data, what.signature)
+            root = lower(data, dims, folder=source.parent).root
     is_source, is_program_ = digest == what.source_hash, root == what.program_root
     if as_json:
         show.print_json(

@@ -1,6 +1,5 @@
 """A model's file as a publisher has it: an ONNX file, or the program that was lowered from one."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,8 @@ import click
 from oracle.cli import show
 from oracle.cli.files import read_file, write_file
 from oracle.cli.options import DIM
-from oracle.errors import ConfigError
+from oracle.errors import ConfigError, ModelRefused
+from oracle.exact.lowering.external import source_digest, whole
 from oracle.exact.lowering.graph import frozen_dims, lower
 from oracle.exact.program import Program
 from oracle.exact.program_file import is_program, pack, read, source_hash
@@ -49,7 +49,7 @@ class Source:
 
     file: Path
     program: Program
-    digest: bytes  # SHA-256 of the ONNX file; zeros where a program does not say it
+    digest: bytes  # of the ONNX file, `source_digest`; zeros where a program does not say it
     is_lowered: bool
     frozen: Mapping[str, int] = field(default_factory=dict)
     """The dims that the file leaves open and that nobody gave a size, and what was taken."""
@@ -64,8 +64,8 @@ class Source:
                 note = f"The file leaves the dim {name!r} open; it is {size} here: --dim {name}=N."
                 show.err.print(note, markup=False)
             with show.err.status("Lowering the model to its program…"):
-                program = lower(data, dict(dims))
-            digest = hashlib.sha256(data).digest()
+                program = lower(data, dict(dims), folder=file.parent)
+            digest = source_digest(data, file.parent)
             return cls(file, program, digest, is_lowered=False, frozen=frozen)
         if dims:
             raise ConfigError(f"{file} is a program: its dims are fixed, so --dim says nothing.")
@@ -104,7 +104,11 @@ class Source:
             return Opinions(None, by_rows)
         inputs = random_rows(self.program.signature) if rows is None else rows.inputs[:MOST_ASKED]
         with show.err.status("Asking onnxruntime…"):
-            return Opinions(consult(self.program, read_file(self.file), inputs, MEMORY), by_rows)
+            try:
+                source = whole(read_file(self.file), self.file.parent)
+            except ModelRefused:  # it is longer than onnxruntime takes from memory
+                return Opinions(None, by_rows)
+            return Opinions(consult(self.program, source, inputs, MEMORY), by_rows)
 
 
 @dataclass(frozen=True, slots=True)

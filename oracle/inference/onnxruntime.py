@@ -9,7 +9,6 @@ import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped, unused-ignore]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import (
-    AttributeProto,
     GraphProto,
     ModelProto,
     NodeProto,
@@ -30,6 +29,7 @@ from oracle.errors import (
     SecondOpinionDiffers,
     WrongTensorCount,
 )
+from oracle.exact.lowering.external import is_outside, tensors
 from oracle.exact.lowering.graph import real_inputs, symbols, unlike
 from oracle.tensor import Array, decode, encode, numpy_dtype
 from oracle.types import DType, Signature, TensorType
@@ -398,41 +398,12 @@ def _parsed(model: bytes) -> ModelProto:
     proto.ClearField("training_info")
     outside = [
         Reason("", "", f"the data of tensor {tensor.name!r} is outside the file", "save it inside")
-        for tensor in _tensors(proto)
-        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data
+        for tensor in tensors(proto)
+        if is_outside(tensor)
     ]
     if outside:
         raise ModelRefused(outside)
     return proto
-
-
-def _tensors(proto: ModelProto) -> Iterator[TensorProto]:
-    yield from _graph_tensors(proto.graph)
-    for function in proto.functions:
-        for node in function.node:
-            yield from _node_tensors(node)
-
-
-def _graph_tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        yield from _node_tensors(node)
-
-
-def _node_tensors(node: NodeProto) -> Iterator[TensorProto]:
-    for attribute in node.attribute:
-        yield from _attribute_tensors(attribute)
-
-
-def _attribute_tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
-    yield attribute.t
-    yield from attribute.tensors
-    for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-        yield from (sparse.values, sparse.indices)
-    for graph in (attribute.g, *attribute.graphs):
-        yield from _graph_tensors(graph)
 
 
 def _nodes(proto: ModelProto) -> Iterator[NodeProto]:
@@ -462,7 +433,7 @@ _NAMES_DTYPE = ("to", "dtype", "output_dtype")
 
 def _dtypes(proto: ModelProto) -> set[int]:
     """Gathers the dtypes of inputs, outputs, tensors, and of what nodes are told to give."""
-    found = {tensor.data_type for tensor in _tensors(proto)}
+    found = {tensor.data_type for tensor in tensors(proto)}
     found |= {i.type.tensor_type.elem_type for i in (*proto.graph.input, *proto.graph.output)}
     attributes = (a for node in _nodes(proto) for a in node.attribute)
     return found | {a.i for a in attributes if a.name in _NAMES_DTYPE}
@@ -470,7 +441,7 @@ def _dtypes(proto: ModelProto) -> set[int]:
 
 def _to_float32(proto: ModelProto, dtype: DType) -> None:
     """Makes all that is of another float dtype float32."""
-    for tensor in _tensors(proto):
+    for tensor in tensors(proto):
         if tensor.data_type == dtype:
             with np.errstate(all="ignore"):
                 array = numpy_helper.to_array(tensor).astype(np.float32)

@@ -7,6 +7,7 @@ All reasons to refuse it are reported together.
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 from onnx import (
@@ -25,6 +26,7 @@ from oracle.exact.limits import Limits, OverLimit
 from oracle.exact.lowering import floats, schemas, sequences
 from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
 from oracle.exact.lowering.choice import chosen, flag
+from oracle.exact.lowering.external import is_outside, with_data
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
 from oracle.exact.lowering.order import ordered
 from oracle.exact.lowering.panels import panelled
@@ -68,15 +70,19 @@ _CALLS = 16
 
 
 def lower(
-    model: bytes, dims: Mapping[str, int] | None = None, limits: Limits | None = None
+    model: bytes,
+    dims: Mapping[str, int] | None = None,
+    limits: Limits | None = None,
+    folder: Path | None = None,
 ) -> Program:
     """Lowers an ONNX file to its program, which is the same for everybody. Raises ModelRefused.
 
     `dims` gives symbolic dims by name; a dim without a name is called INPUT.AXIS. Where it says
-    nothing, the first dim of an input (the batch) is 1, and any other is a reason to refuse.
+    nothing, the first dim of an input (the batch) is 1, and any other is a reason to refuse. Where
+    the file keeps tensors in other files, these are in `folder`.
     """
     limits = limits or Limits()
-    program = _Lowering(_parsed(model, limits), dict(dims or {}), limits).program()
+    program = _Lowering(_parsed(model, limits), dict(dims or {}), limits, folder).program()
     return panelled(program, limits)
 
 
@@ -133,10 +139,17 @@ def _of_file(why: str, advice: str) -> Reason:
 class _Lowering:
     """Lowers one file. It collects reasons to refuse the file, and any of them refuses it."""
 
-    def __init__(self, model: ModelProto, dims: Mapping[str, int], limits: Limits):
+    def __init__(
+        self,
+        model: ModelProto,
+        dims: Mapping[str, int],
+        limits: Limits,
+        folder: Path | None = None,
+    ):
         self.graph = model.graph
         self.dims = dims
         self.limits = limits
+        self.folder = folder
         self.reasons: list[Reason] = []
         self.opset, self.ml_opset = self._opsets(model)
         self.functions = {_signature(function): function for function in model.functions}
@@ -219,7 +232,7 @@ class _Lowering:
             if not tensor.name or tensor.name in tensors:
                 self._refuse(f"two initializers are named {tensor.name!r}", "fix the file")
             tensors[tensor.name] = tensor
-            if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            if is_outside(tensor) and self.folder is None:
                 self._refuse(
                     f"the data of tensor {tensor.name!r} is outside the file",
                     "save the model with its weights inside",
@@ -556,6 +569,8 @@ class _Lowering:
             except UnicodeDecodeError:
                 raise Outside(f"strings {tensor.name!r} are not UTF-8", "fix the file") from None
             return self.builder.text(texts, (len(texts),))
+        if is_outside(tensor) and self.folder is not None:
+            tensor = with_data(tensor, self.folder, 8 * self.limits.elements)
         return tensor_constant(self.builder, tensor)
 
 

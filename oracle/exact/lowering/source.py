@@ -13,6 +13,7 @@ import numpy as np
 from onnx import AttributeProto, TensorProto, helper
 
 from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
+from oracle.exact.lowering.external import is_outside
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand
 from oracle.tensor import Array, numpy_dtype
@@ -143,7 +144,7 @@ def tensor_array(tensor: TensorProto, limit: int) -> Array:
             f"tensor {tensor.name!r} is of {dtype_name(dtype)}",
             "convert it to float32 or an integer",
         )
-    if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+    if is_outside(tensor):
         raise Outside(
             f"the data of tensor {tensor.name!r} is outside the file",
             "save the model with its weights inside (onnx.save_model, save_as_external_data=False)",

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 from click.testing import CliRunner, Result
 
 from oracle import samples
 from oracle.cli.model import model
+from oracle.exact.lowering.external import source_digest
 from oracle.exact.lowering.graph import lower
-from oracle.exact.program_file import read
+from oracle.exact.program_file import read, source_hash
 from tests.unit.exact.files import file, node, tensor
 
 
@@ -94,3 +96,20 @@ def test_what_a_file_leaves_open_is_not_frozen_without_a_word(tmp_path: Path) ->
         assert "leaves the dim 'batch' open; it is 1 here: --dim batch=N" in said.stderr
         given = run(command, str(path), "--dim", "batch=2", "--json")
         assert json.loads(given.stdout)["frozen"] == {} and "open" not in given.stderr
+
+
+def test_lower_and_inspect_read_what_lies_beside_the_file(tmp_path: Path) -> None:
+    made = onnx.ModelProto.FromString(
+        file([node("Mul", ["x", "w"], ["y"])], [tensor("x", [2])], ["y"], w=np.float32([2, 3]))
+    )
+    wanted = lower(made.SerializeToString()).root
+    path = tmp_path / "model.onnx"
+    onnx.save_model(made, str(path), save_as_external_data=True, size_threshold=0)
+
+    lowered = json.loads(run("lower", str(path), "--json").stdout)
+    found = json.loads(run("inspect", str(path), "--json").stdout)
+
+    assert lowered["program_root"] == found["program_root"] == "0x" + wanted.hex()
+    assert found["source_hash"] == source_digest(path.read_bytes(), tmp_path).hex()
+    assert source_hash(tmp_path / "model.safetensors") == bytes.fromhex(found["source_hash"])
+    assert found["opinions"]["onnxruntime"]["missing"] == 0
