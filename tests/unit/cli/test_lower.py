@@ -100,7 +100,12 @@ def test_what_a_file_leaves_open_is_not_frozen_without_a_word(tmp_path: Path) ->
 
 def test_lower_and_inspect_read_what_lies_beside_the_file(tmp_path: Path) -> None:
     made = onnx.ModelProto.FromString(
-        file([node("Mul", ["x", "w"], ["y"])], [tensor("x", [2])], ["y"], w=np.float32([2, 3]))
+        file(
+            [node("Mul", ["x", "w"], ["y"])],
+            [tensor("x", [2])],
+            ["y"],
+            w=np.array([2, 3], np.float32),
+        )
     )
     wanted = lower(made.SerializeToString()).root
     path = tmp_path / "model.onnx"

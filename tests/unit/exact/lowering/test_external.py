@@ -29,9 +29,11 @@ def inside() -> ModelProto:
         helper.make_node("Cast", ["h"], ["half"], to=TensorProto.FLOAT),
         helper.make_node("If", ["yes"], ["y"], then_branch=branch(), else_branch=branch()),
     ]
-    made = proto(nodes, [tensor("x", [1, 3])], ["y"], w=W, yes=np.array(True), s=np.float32(0.5))
+    made = proto(
+        nodes, [tensor("x", [1, 3])], ["y"], w=W, yes=np.array(True), s=np.array(0.5, np.float32)
+    )
     made.graph.initializer.append(constant("q", TensorProto.INT4, np.array([-3, 7]), raw=True))
-    made.graph.initializer.append(numpy_helper.from_array(np.float16([0.5, 2]), "h"))
+    made.graph.initializer.append(numpy_helper.from_array(np.array([0.5, 2], np.float16), "h"))
     return made
 
 
