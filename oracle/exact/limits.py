@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Constant, Node, OperandKind, ValueType
@@ -36,7 +37,9 @@ class Limits:
             )
 
     def check_type(self, type_: ValueType) -> None:
-        if type_.elements > self.elements or any(dim >= 1 << 31 for dim in type_.shape):
+        # Nor does numpy hold a tensor whose other dims are as large as that, where one is zero.
+        elements = prod(dim or 1 for dim in type_.shape)
+        if elements > self.elements or any(dim >= 1 << 31 for dim in type_.shape):
             raise OverLimit(
                 f"a tensor of shape {type_.shape} has more than {self.elements} elements",
                 "use smaller tensors",

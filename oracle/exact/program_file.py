@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from safetensors.numpy import save
 
 from oracle import merkle
@@ -53,6 +54,7 @@ from oracle.types import DType, Signature, TensorType
 WORD = 32
 BLOCK = 1 << 20  # bytes of a constant that are turned round at once
 MAX_NAMES = 1 << 24  # letters of metadata that are read
+MAX_NAME = 1 << 10  # letters of one: it goes with findings, which must fit what a child may say
 _OPS, _KINDS = frozenset(map(int, Op)), frozenset(map(int, OperandKind))
 _RECORDS, _CONSTANT, _NAMES = "records", "constant.", "exactum"
 
@@ -122,6 +124,7 @@ def certify(path: Path) -> bytes:
                         continue
                     known.add((root, type_.nbytes))
                     hashed += type_.nbytes
+                    limits.check_type(type_)
                     limits.check_constants(hashed)
                     _check_root(_constant(file, root, type_), root)
         return merkle.records_root(records)
@@ -237,13 +240,14 @@ class _Reading:
         kind, index = reference >> 248, (reference >> 216) & 0xFFFFFFFF
         if kind not in _KINDS or reference & (1 << 216) - 1:
             raise _Wrong("an operand's reference is none")
+        self._limits.check_type(type_)
         match OperandKind(kind):
             case OperandKind.CONSTANT:
                 index = self._constant(record[WORD * (at + 2) : WORD * (at + 3)], type_)
             case OperandKind.INPUT:
                 _fits(header.inputs, index, type_)
             case OperandKind.VALUE:
-                _fits([node.output for node in before], index, type_)
+                _fits([node.output for node in before[index : index + 1]], 0, type_)
         return Operand(OperandKind(kind), index, type_)
 
     def _constant(self, root: bytes, type_: ValueType) -> int:
@@ -350,7 +354,7 @@ def _fits(types: Sequence[ValueType], index: int, type_: ValueType) -> None:
 
 
 def _output(nodes: Sequence[Node], index: int, type_: ValueType) -> Operand:
-    _fits([node.output for node in nodes], index, type_)
+    _fits([node.output for node in nodes[index : index + 1]], 0, type_)
     return Operand(OperandKind.VALUE, index, type_)
 
 
@@ -445,8 +449,8 @@ def _names(file: Mapped) -> Mapping[str, Any]:
     if not isinstance(text, str) or len(text) > MAX_NAMES:
         return {}
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = orjson.loads(text)  # not json: that takes half a surrogate, which no answer holds
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -466,7 +470,7 @@ def _signature(header: _Header, names: Mapping[str, Any]) -> Signature:
 def _name(names: Mapping[str, Any], kind: str, index: int) -> str:
     found = names.get(kind)
     name = found[index] if isinstance(found, list) and index < len(found) else ""
-    return name if isinstance(name, str) else ""
+    return name if isinstance(name, str) and len(name) <= MAX_NAME else ""
 
 
 def _categories(names: Mapping[str, Any]) -> tuple[str, ...]:

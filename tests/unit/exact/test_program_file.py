@@ -18,12 +18,14 @@ from oracle.exact.lowering.graph import lower
 from oracle.exact.mapped import MAX_HEADER
 from oracle.exact.program import Constant, Op, Operand, OperandKind, Program, ValueType
 from oracle.exact.program_file import certify, is_program, pack, read
-from oracle.exact.run import infer, run
+from oracle.exact.run import Runner, infer, run
+from oracle.inference import engine, findings
 from oracle.merkle import records_root, tensor_root
-from oracle.types import DType
+from oracle.types import Assurance, DType, FileKind, FileName
 from tests.unit.exact.files import file, node, tensor
 
 WORD = 32
+PROGRAM = FileName(FileKind.PROGRAM, bytes(32))
 
 
 def small() -> Program:
@@ -91,6 +93,24 @@ def test_read_needs_no_names(tmp_path: Path) -> None:
         assert found.root == program.root
         assert [each.name for each in found.signature.inputs] == ["input0"]
         assert [each.name for each in found.nodes] == ["", ""]
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "a" * 2_000_000])
+def test_read_takes_no_name_that_an_answer_cannot_hold(name: str, tmp_path: Path) -> None:
+    """Names bind nothing and go with what accuses a liar. One that JSON cannot hold, or that is
+    longer than any finding, would keep everybody from accusing him."""
+    program = small()
+    metadata = {"exactum": f'{{"nodes": ["{name}"], "inputs": ["{name}"]}}'}
+
+    found = opened(tensors(program), tmp_path, metadata)
+
+    exact, payload, lie = engine.Exact(Runner(found)), bytes(8), bytes(8)
+    for task in (engine.Pursue(lie), engine.Testify(lie)):
+        job = engine.Job(
+            tmp_path, PROGRAM, found.root, found.signature, Assurance.EXACT, payload, task
+        )
+        assert job.fits(len(exact.do(task, payload)))
+    assert not findings.read_finding(exact.do(engine.Pursue(lie), payload)).is_right
 
 
 # Bits that nobody reads
@@ -375,6 +395,27 @@ def test_certify_refuses_what_lacks_a_part(
     path.write_bytes(save(parts))
     with pytest.raises(ModelRefused):
         certify(path)
+
+
+@pytest.mark.parametrize("dims", [(0, 1 << 30, 1 << 30, 1 << 30), (1 << 30, 1 << 30, 0)])
+def test_no_dims_beside_a_zero_are_longer_than_numpy_holds(
+    dims: tuple[int, ...], tmp_path: Path
+) -> None:
+    """One of them among the inputs would fail each run, and no other value of the program could be
+    disputed."""
+    zeros = np.zeros(0, np.float32)
+    type_ = bytes([DType.FLOAT, len(dims)]) + b"".join(dim.to_bytes(4, "big") for dim in dims)
+    operand = type_.ljust(WORD, b"\0") + tensor_root(zeros)
+    program = two()
+    at = len(b"".join(program.records)) - 2 * WORD
+    parts = changed(program, at, operand) | {f"constant.{tensor_root(zeros).hex()}": zeros}
+    path = tmp_path / "long dims"
+    path.write_bytes(save(parts))
+    for take in (certify, read):
+        with pytest.raises(ModelRefused, match="elements"):
+            take(path)
+    with pytest.raises(ModelRefused, match="elements"):
+        opened(changed(program, 2 * WORD, type_), tmp_path)
 
 
 @pytest.mark.parametrize("take", [certify, read])
