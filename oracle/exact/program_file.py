@@ -423,7 +423,8 @@ def _as(raw: Stored, dtype: np.dtype[Any], nbytes: int) -> Array:
     if raw.itemsize != dtype.itemsize:
         whole = raw.data[: -(-nbytes // raw.itemsize) * raw.itemsize]
         turned = whole.reshape(-1, raw.itemsize)[:, ::-1].reshape(-1)[:nbytes]
-        return turned.view(dtype.newbyteorder(">")).astype(dtype)
+        # Of one element numpy makes a row that runs backwards.
+        return np.ascontiguousarray(turned).view(dtype.newbyteorder(">")).astype(dtype)
     found = data.view(dtype.newbyteorder("<")).astype(dtype, copy=False)
     return found if found.flags.aligned else found.copy()
 

@@ -38,6 +38,8 @@ def _infer_transpose(types: Sequence[ValueType], attributes: Sequence[int]) -> V
 
 def _infer_concat(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     """Gives the type of operands [outer, n_i] side by side."""
+    if len({type_.shape[:1] for type_ in types}) > 1 or any(len(each.shape) != 2 for each in types):
+        raise Outside("its operands are not matrices of as many rows", "fix their shapes")
     width = sum(type_.shape[1] for type_ in types)
     return ValueType(same_dtype(types, DTYPES), (types[0].shape[0], width))
 

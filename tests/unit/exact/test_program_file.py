@@ -397,6 +397,35 @@ def test_certify_refuses_what_lacks_a_part(
         certify(path)
 
 
+@pytest.mark.parametrize("places", [1, 2, 3])
+def test_a_float_zero_is_read_where_zeros_of_another_size_stand(
+    places: int, tmp_path: Path
+) -> None:
+    """They have one root, and the file has the longest of what lies under it."""
+    nodes = [node("Gather", ["x", "i"], ["a"]), node("Relu", ["a"], ["y"])]
+    index = np.zeros(places, np.int64)
+    program = lower(file(nodes, [tensor("x", [2])], ["y"], i=index))
+    assert len(tensors(program)) == 2 and len(program.constants) == 2
+
+    found = again(program, tmp_path)
+
+    assert certify(tmp_path / "program.safetensors") == found.root == program.root
+    assert run(found, [np.array([7, 8], np.float32)])[0].tolist() == [7] * places
+
+
+def test_read_refuses_to_concatenate_what_no_referee_would(tmp_path: Path) -> None:
+    """A run would fail for it without a named error."""
+    nodes = [node("Concat", ["x", "z"], ["y"], axis=1)]
+    inputs = [tensor("x", [2, 3]), tensor("z", [2, 1])]
+    program = lower(file(nodes, inputs, ["y"]))
+    assert [each.op for each in program.nodes] == [Op.CONCAT]
+    for dims in ((1, 2), (2, 1, 1)):
+        type_ = bytes([DType.FLOAT, len(dims)]) + b"".join(dim.to_bytes(4, "big") for dim in dims)
+        at = len(b"".join(program.records)) - 2 * WORD
+        with pytest.raises(ModelRefused, match="not matrices of as many rows"):
+            opened(changed(program, at, type_), tmp_path)
+
+
 @pytest.mark.parametrize("dims", [(0, 1 << 30, 1 << 30, 1 << 30), (1 << 30, 1 << 30, 0)])
 def test_no_dims_beside_a_zero_are_longer_than_numpy_holds(
     dims: tuple[int, ...], tmp_path: Path
