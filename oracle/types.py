@@ -129,7 +129,7 @@ class Model:
     name: str
     version: str
     program_root: bytes  # 32 zero bytes for VANILLA
-    source_hash: bytes  # SHA-256 of the ONNX file
+    source_hash: bytes  # SHA-256 of the ONNX file, and of files beside it (docs/lowering.md)
     signature: Signature
     assurance: Assurance
     royalty: Wei

@@ -48,8 +48,9 @@ class Case:
 
 
 def law(case: Case) -> str:
-    """Runs the case under the law."""
-    return "; ".join(map(shown, run(lower(case.model), list(case.inputs.values()))))
+    """Runs the case under the law, which is given float32 for every float."""
+    floats = [x.astype(np.float32) if x.dtype.kind == "f" else x for x in case.inputs.values()]
+    return "; ".join(map(shown, run(lower(case.model), floats)))
 
 
 def native(case: Case) -> str:
@@ -135,6 +136,7 @@ def cases() -> Iterator[Case]:
     yield from _nan()
     yield from _numbers()
     yield from _integers()
+    yield from _dtypes()
     yield from _places()
     yield from _windows()
     yield from _tabular()
@@ -280,6 +282,20 @@ def _integers() -> Iterator[Case]:
         yield case(f"Cast to {name}", clamped, "Cast", {"x": x}, to=dtype, by_cpu=True)
     x = floats(NAN, 3e9, -3e9, INF)
     yield case("Cast to int32", clamped, "Cast", {"x": x}, to=TensorProto.INT32, by_cpu=True)
+
+
+def _dtypes() -> Iterator[Case]:
+    half = np.float16
+    rule = "float16 is computed in float32"
+    yield case(
+        "Mul in float16", rule, "Mul", {"x": np.array([300, 1], half)}, {"c": np.array(400, half)}
+    )
+    yield case(
+        "Add in float16", rule, "Add", {"x": np.array([2048], half)}, {"c": np.array(1, half)}
+    )
+    near = np.array([np.float32(0.1)], np.float64)
+    rule = "float64 is computed in float32, constants are rounded once"
+    yield case("Sub in float64", rule, "Sub", {"x": near}, {"c": np.array(0.1)})
 
 
 def _places() -> Iterator[Case]:

@@ -54,7 +54,7 @@ FLOAT32_NOISE = Noise("float noise", 1e-3, 2.0**-22)
 # on from layer to layer: sixteen of the 256 steps. Measured: up to 0.044 (docs/decisions.md).
 QUANTIZED_NOISE = Noise("noise of what is quantized", 2.0**-4, 2.0**-22)
 # float16 rounds at 2^-11: 64 such steps of the largest element, and four of one. Measured: up to
-# 0.006 (docs/decisions.md). bfloat16 has no noise of its own, see `_session_of`.
+# 0.0101 (docs/decisions.md). bfloat16 has no noise of its own, see `_session_of`.
 FLOAT16_NOISE = Noise("noise of float16", 2.0**-5, 2.0**-9)
 
 MAX_ELEMENTS = 1 << 28  # of one input or output
