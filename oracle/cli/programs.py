@@ -93,10 +93,10 @@ def verify(model_id: ModelId, source: Path, session: Session, as_json: bool) -> 
             }
         )
     else:
-        same, other = "as in the id", "[red]not[/] that of the id"
+        same, other = "{}, as in the id", "{}, [red]not[/] that of the id"
         rows = {
-            "source SHA-256": f"{digest.hex()}, {same if is_source else other}",
-            "program root": f"{show.hex_(root)}, {same if is_program_ else other}",
+            "source SHA-256": show.styled(same if is_source else other, digest.hex()),
+            "program root": show.styled(same if is_program_ else other, show.hex_(root)),
         }
         show.print_fields(f"{what.name} {what.version}", rows)
     if not (is_source and is_program_):

@@ -16,7 +16,7 @@ import orjson
 
 from oracle.tensor import Array
 
-MAX_HEADER = 1 << 26  # bytes: names and constants of 2^17 nodes, and no more than can be parsed
+MAX_HEADER = 1 << 25  # bytes: names and constants of 2^17 nodes, and no more than can be parsed
 _SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "I32": 4, "U32": 4, "F32": 4, "I64": 8}
 
 

@@ -54,6 +54,7 @@ from oracle.types import DType, Signature, TensorType
 WORD = 32
 BLOCK = 1 << 20  # bytes of a constant that are turned round at once
 MAX_NAMES = 1 << 24  # letters of metadata that are read
+MOST_HASHED = 8  # times its own length: constants that differ by zeros at the end share a root
 MAX_NAME = 1 << 10  # letters of one: it goes with findings, which must fit what a child may say
 _OPS, _KINDS = frozenset(map(int, Op)), frozenset(map(int, OperandKind))
 _RECORDS, _CONSTANT, _NAMES = "records", "constant.", "exactum"
@@ -114,6 +115,7 @@ def certify(path: Path) -> bytes:
     name. It looks no further: nobody but a process that may die of it reads the program. Raises
     ModelRefused where there is none, and OSError."""
     limits, hashed = Limits(), 0
+    most = MOST_HASHED * path.stat().st_size
     known: set[tuple[bytes, int]] = set()
     with _refusing(path) as file:
         records = list(_cut(_row_of_records(file, limits)))
@@ -126,6 +128,8 @@ def certify(path: Path) -> bytes:
                     hashed += type_.nbytes
                     limits.check_type(type_)
                     limits.check_constants(hashed)
+                    if hashed > most:
+                        raise _Wrong(f"its constants take more than {MOST_HASHED} times its length")
                     _check_root(_constant(file, root, type_), root)
         return merkle.records_root(records)
 

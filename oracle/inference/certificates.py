@@ -2,10 +2,14 @@
 
 import hashlib
 from pathlib import Path
+from threading import Lock
 
 from oracle.errors import ModelRefused
 from oracle.exact.program_file import certify, is_program
 from oracle.types import FileKind, FileName
+
+_ONE_AT_A_TIME = Lock()
+"""A head may take a gigabyte while it is parsed; strangers choose how many files are fetched."""
 
 
 def name_of(path: Path) -> FileName:
@@ -13,7 +17,8 @@ def name_of(path: Path) -> FileName:
     whole one, and OSError."""
     with path.open("rb") as file:
         if is_program(file.read(16)):
-            return FileName(FileKind.PROGRAM, certify(path))
+            with _ONE_AT_A_TIME:
+                return FileName(FileKind.PROGRAM, certify(path))
         file.seek(0)
         return FileName(FileKind.ONNX, hashlib.file_digest(file, "sha256").digest())
 

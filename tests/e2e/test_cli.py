@@ -326,6 +326,8 @@ def test_publish_takes_a_program_file_and_verify_its_source(desk: Desk, tmp_path
     other = str(desk.home / "model.onnx")
     found = desk.json("model", "verify", model, "--source", other, code=1)
     assert not found["is_source"] and not found["gives_program"]
+    said = desk.run("model", "verify", model, "--source", other, code=1).stdout
+    assert " ".join(said.split()).count("not that of the id") == 2
 
 
 def test_publish_needs_to_know_what_a_program_was_lowered_from(desk: Desk, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from oracle.exact.limits import Limits
 from oracle.exact.lowering.graph import lower
 from oracle.exact.mapped import MAX_HEADER
 from oracle.exact.program import Constant, Op, Operand, OperandKind, Program, ValueType
-from oracle.exact.program_file import certify, is_program, pack, read
+from oracle.exact.program_file import MOST_HASHED, certify, is_program, pack, read
 from oracle.exact.run import Runner, infer, run
 from oracle.inference import engine, findings
 from oracle.merkle import records_root, tensor_root
@@ -495,6 +495,25 @@ def test_certify_hashes_no_more_than_a_program_may_hold(tmp_path: Path) -> None:
     path.write_bytes(save(parts))
     with pytest.raises(ModelRefused, match="its constants take more than"):
         certify(path)
+
+
+def test_certify_hashes_no_more_than_some_times_the_file(tmp_path: Path) -> None:
+    """A small file could keep whoever fetches it at work for long."""
+    size = 1 << 17
+    zeros, records = np.zeros(size, np.uint8), [two().records[0]]
+    for cut in range(2 * MOST_HASHED):
+        type_ = bytes([DType.UINT8, 1]) + (size - cut).to_bytes(4, "big") + bytes(26)
+        records.append(two().records[2][: 7 * WORD] + type_ + tensor_root(zeros))
+    parts = {f"constant.{tensor_root(zeros).hex()}": zeros}
+    path = tmp_path / "small"
+    for named, is_whole in ((MOST_HASHED, True), (2 * MOST_HASHED, False)):
+        row = np.frombuffer(b"".join(records[: named + 1]), np.uint8)
+        path.write_bytes(save(parts | {"records": row}))
+        if is_whole:
+            assert certify(path) == records_root(records[: named + 1])
+        else:
+            with pytest.raises(ModelRefused, match="more than 8 times its length"):
+                certify(path)
 
 
 def test_read_takes_bytes_under_one_root_for_elements_of_another_size(tmp_path: Path) -> None:
