@@ -124,10 +124,10 @@ def publish(
         vanilla = Assurance.VANILLA
         what = Model(signer.address, name, version, bytes(32), digest, signature, vanilla, royalty)
         target = file
+    for path in {file, target}:  # before anything is paid: there may be no room for them
+        model_files(session.settings).add(path)
     receipt = session.transact(signer, session.registry.publish(what, uri))
     model_id = session.registry.id_of(what)
-    for path in {file, target}:
-        model_files(session.settings).add(path)
     if as_json:
         published = {"model_id": model_id, "gas_used": receipt.gas_used, "model": what}
         show.print_json(published | {"file": str(target), "opinions": opinions, "frozen": frozen})

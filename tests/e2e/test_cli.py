@@ -476,3 +476,21 @@ def test_help_teaches(desk: Desk, command: tuple[str, ...]) -> None:
     said = desk.run(*command, "--help").stdout
 
     assert len(said.splitlines()) > 5
+
+
+def test_publish_pays_nothing_where_the_file_cannot_be_kept(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "digits.onnx"
+    path.write_bytes(samples.digits().onnx)
+    names = ("--name", "digits", "--version", "unkept", "--key", "publisher")
+    before = desk.json("model", "list")
+    models = desk.home / "models"
+    kept = models.with_name("models away")
+    models.rename(kept)
+    models.write_bytes(b"a file where the cache should be")
+    try:
+        said = desk.run("model", "publish", str(path), *names, code=1).stderr
+    finally:
+        models.unlink()
+        kept.rename(models)
+    assert "cannot be kept" in " ".join(said.split()) or "cannot be used" in said
+    assert desk.json("model", "list") == before
