@@ -484,6 +484,7 @@ def test_publish_pays_nothing_where_the_file_cannot_be_kept(desk: Desk, tmp_path
     names = ("--name", "digits", "--version", "unkept", "--key", "publisher")
     before = desk.json("model", "list")
     models = desk.home / "models"
+    models.mkdir(exist_ok=True)
     kept = models.with_name("models away")
     models.rename(kept)
     models.write_bytes(b"a file where the cache should be")
