@@ -10,20 +10,42 @@ from oracle.exact.kernels.compiled import compiled
 from oracle.tensor import Array
 
 _FEATURE, _THRESHOLD, _BELOW, _ABOVE, _MISSING, _LEAF = range(6)
+_DONE = 4
+ENDLESS = 1 << 62
 
 
 @compiled
-def depths(nodes: Array, roots: Array, steps: int) -> Array:
-    """Gives the most steps of any walk from each root, or `steps` for all where a node's successor
-    does not stand behind it."""
+def depths(nodes: Array, roots: Array) -> Array:
+    """Gives the most steps of any walk from each root: ENDLESS for all where one from some root may
+    go round in a circle.
+
+    It goes down from each root and comes back over every node once, so each of a node's ways is
+    looked at twice at most, whatever shares or repeats what."""
     below = np.zeros(len(nodes), np.int64)
-    for at in range(len(nodes) - 1, -1, -1):
-        if nodes[at, _BELOW] == at:
+    turns = np.zeros(len(nodes), np.uint8)  # 1, 2, 3: the way that is looked at on the path
+    path = np.empty(len(nodes), np.uint32)
+    for root in roots:
+        if turns[root] == _DONE:
             continue
-        for successor in nodes[at, _BELOW : _MISSING + 1]:
-            if successor <= at:
-                return np.full(len(roots), steps, np.int64)
-            below[at] = max(below[at], below[successor] + 1)
+        path[0], length = root, 1
+        turns[root] = 1
+        while length > 0:
+            at = path[length - 1]
+            if nodes[at, _BELOW] == at:
+                turns[at] = _DONE
+            if turns[at] == _DONE:
+                length -= 1
+                continue
+            onward = nodes[at, _BELOW + turns[at] - 1]
+            if turns[onward] == _DONE:
+                below[at] = max(below[at], below[onward] + 1)
+                turns[at] += 1
+            elif turns[onward]:
+                return np.full(len(roots), ENDLESS, np.int64)
+            else:
+                path[length] = onward
+                length += 1
+                turns[onward] = 1
     return below[roots]
 
 

@@ -76,7 +76,8 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
     _check(constants[1], constants[2], node.operands[0].type.shape[1])
     thresholds = constants[1].view(np.float32)
     nodes, roots = constants[1].view(np.uint32), constants[2].view(np.uint32)
-    depths = trees.depths(nodes, roots, node.attributes[0])
+    most = min(max(node.attributes[0], 0), trees.ENDLESS)  # a word holds more than a register
+    depths = np.minimum(trees.depths(nodes, roots), most)
 
     def kernel(x: Array, _nodes: Array, _roots: Array) -> Array:
         out = np.empty(node.output.shape, np.int32)
@@ -101,18 +102,16 @@ def _check(nodes: Array, roots: Array, features: int) -> None:
 def check_walks(node: Node, nodes: Array, roots: Array) -> None:
     """Raises Outside where the tables are those of no trees, because a walk from a root could leave
     them, or take more steps than the attribute says: the referee gives no verdict on such a one."""
+    from oracle.exact.kernels import trees  # numba takes its time to load
+
     try:
         _check(nodes, roots, node.operands[0].type.shape[1])
     except IndexError as error:
         raise Outside(str(error), "fix its tables") from None
-    steps, at = node.attributes[0], np.unique(roots)
-    # No walk without a circle takes more steps than there are nodes.
-    for _ in range(min(max(steps, 0), len(nodes)) + 1):
-        at = at[nodes[at, BELOW] != at]
-        if not at.size:
-            return
-        at = np.unique(nodes[at][:, [BELOW, ABOVE, MISSING]])
-    raise Outside(f"a walk may take more than its {steps} steps", "fix its tables")
+    steps, depths = node.attributes[0], trees.depths(nodes.view(np.uint32), roots.view(np.uint32))
+    # A root that is a leaf takes no step, whatever the attribute says.
+    if depths.max(initial=0) > max(steps, 0):
+        raise Outside(f"a walk may take more than its {steps} steps", "fix its tables")
 
 
 def _within(places: Array, end: int) -> bool:

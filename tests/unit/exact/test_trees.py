@@ -1,6 +1,8 @@
 """Trees: the walk, every comparison of ONNX, every aggregate, and the classifiers' special cases,
 against onnxruntime."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -8,12 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oracle.errors import ModelRefused
+from oracle.exact.kernels.trees import ENDLESS, depths
+from oracle.exact.limits import Limits
 from oracle.exact.lowering.graph import lower
-from oracle.exact.ops.trees import ABOVE, BELOW, FEATURE, LEAF, MISSING, THRESHOLD, WIDTH
+from oracle.exact.ops.trees import (
+    ABOVE,
+    BELOW,
+    FEATURE,
+    LEAF,
+    MISSING,
+    THRESHOLD,
+    WIDTH,
+    check_walks,
+)
+from oracle.exact.primitive import Outside
 from oracle.exact.program import Op
 from oracle.exact.run import run
 from oracle.tensor import canonical
-from tests.oracles import fast, plain, same
+from tests.oracles import fast, node_of, plain, same
 from tests.unit.exact.files import classifier, file, ml_node, regressor, stumps, tensor
 
 MODES = ["LEQ", "LT", "GTE", "GT", "EQ", "NEQ"]
@@ -233,3 +247,91 @@ def test_a_walk_that_would_leave_its_nodes_or_features_is_refused(column, place)
     operands = [np.zeros((1, 3), np.float32), nodes, np.zeros(1, np.int32)]
     with pytest.raises(IndexError):
         fast(Op.TREE_WALK, operands, 2, known=(1, 2))
+
+
+# What may be no tree
+
+
+def forest(ways: Sequence[Sequence[int]]) -> np.ndarray:
+    """A table whose nodes go on so."""
+    nodes = np.zeros((len(ways), WIDTH), np.int32)
+    nodes[:, [BELOW, ABOVE, MISSING]] = ways
+    return nodes
+
+
+def are_trees(nodes: np.ndarray, roots: Sequence[int], steps: int) -> bool:
+    tables = [np.zeros((1, 1), np.float32), nodes, np.array(roots, np.int32)]
+    walked = node_of(Op.TREE_WALK, tables, (steps,))
+    try:
+        check_walks(walked, *tables[1:])
+    except Outside:
+        return False
+    return True
+
+
+@given(st.data())
+def test_check_walks_takes_what_ends_in_time_whichever_way_it_goes(data):
+    """Against a walk step by step along all ways at once."""
+    count = data.draw(st.integers(1, 7))
+    place = st.integers(0, count - 1)
+    ways = data.draw(st.lists(st.tuples(place, place, place), min_size=count, max_size=count))
+    roots = data.draw(st.lists(place, max_size=4))
+    steps = data.draw(st.integers(-1, count + 1))
+    at = {root for root in roots if ways[root][0] != root}
+    for _ in range(max(steps, 0)):
+        at = {way for node in at for way in ways[node] if ways[way][0] != way}
+
+    assert are_trees(forest(ways), roots, steps) is (not at)
+
+
+def circle(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two layers, each of whose nodes goes on to three of the other one, for ever."""
+    half = count // 2
+    onward = np.arange(half)[:, None] + np.arange(3)
+    ways = np.concatenate([half + onward % half, onward[::-1] % half])
+    return ways, np.arange(count)
+
+
+def chain(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each node goes on to the next ones, and each is a root."""
+    return np.minimum(np.arange(count)[:, None] + [1, 2, 1], count - 1), np.arange(count)
+
+
+def far_chain(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same with each successor before its node, and roots from the nearest to its leaf."""
+    return np.maximum(np.arange(count)[:, None] - [1, 2, 1], 0), np.arange(count)
+
+
+SHAPES = [(circle, False), (chain, True), (far_chain, True)]
+
+
+@pytest.mark.parametrize(("shape", "ends"), SHAPES)
+def test_check_walks_looks_at_each_node_a_few_times_whatever_the_forest(shape, ends):
+    class Counted(np.ndarray):
+        looks = 0
+
+        def __getitem__(self, key):
+            type(self).looks += 1
+            return super().__getitem__(key)
+
+    ways, roots = shape(1000)
+    nodes = forest(ways).view(np.uint32).view(Counted)
+
+    found = depths.py_func(nodes, roots.astype(np.uint32))
+
+    assert bool(found.max() < ENDLESS) is ends
+    assert Counted.looks <= 2 * (1 + 2 * 3) * len(nodes)
+
+
+def test_check_walks_ends_for_the_largest_forest():
+    """Whoever read such a file was at it for days."""
+    ways, roots = circle(Limits().elements // WIDTH)
+    assert not are_trees(forest(ways), roots, len(ways))
+
+
+@pytest.mark.parametrize("steps", [-(1 << 255), (1 << 255) - 1])
+def test_steps_that_no_register_holds_are_steps(steps):
+    nodes, roots = forest([[0, 0, 0]]), np.zeros(1, np.int32)
+    x = np.zeros((0, 1), np.float32)
+    assert are_trees(nodes, roots, steps)
+    assert fast(Op.TREE_WALK, [x, nodes, roots], steps, known=(1, 2)).shape == (0, 1)
