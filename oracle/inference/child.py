@@ -4,22 +4,18 @@ What it sends is never unpickled: a model that took this process over must not t
 parent, which holds keys.
 """
 
-import os
-import resource
-import select
 import sys
-import threading
 import traceback
 from enum import IntEnum
 from multiprocessing.connection import Connection
 
-import orjson
 from numba.core import event
 
-from oracle import errors
-from oracle.errors import InferenceFailed, ModelRefused, OracleError, Reason
+from oracle.errors import InferenceFailed, OracleError
 from oracle.exact.pages import keep_pages
 from oracle.inference.engine import Engines, Job, do
+from oracle.inference.failures import packed, text
+from oracle.inference.process import confine
 from oracle.visible import visible_lines
 
 
@@ -73,67 +69,41 @@ def serve(
             job = jobs.recv()
         except EOFError:
             return
+        assert isinstance(job, Job)
         try:
-            assert isinstance(job, Job)
-            with preparation:
-                engine = engines.of(job)
-            _send(answers, Outcome.OUTPUT, do(engine, job))
-        except OracleError as error:
-            _send(answers, Outcome.ERROR, packed(error))
+            outcome, data = _answer(job, engines, preparation)
         except MemoryError:
             _send(answers, Outcome.OUT_OF_MEMORY, b"")
             return
-        # A hostile file finds the exceptions that nobody thought of; they are the file's failure.
-        except Exception as error:
-            sys.stderr.write(visible_lines(traceback.format_exc()) + "\n")
-            failed = InferenceFailed(f"The inference failed: {type(error).__name__}: {error}.")
-            _send(answers, Outcome.ERROR, packed(failed))
+        _send(answers, outcome, data)
 
 
-def packed(error: OracleError) -> bytes:
-    """Writes the error with its values as JSON."""
-    fields = {"type": type(error).__name__, "message": str(error), "values": vars(error)}
-    return orjson.dumps(fields, default=str)
-
-
-def unpacked(data: bytes) -> OracleError:
-    """Reads the error that was packed. Gives InferenceFailed where `data` holds none."""
+def _answer(job: Job, engines: Engines, preparation: Preparation) -> tuple[Outcome, bytes]:
+    """Does the job, and gives what the parent can read, whatever comes out of it. Raises
+    MemoryError alone."""
     try:
-        fields = orjson.loads(data)
-        kind, message, values = fields["type"], str(fields["message"]), fields["values"]
-        if kind == "ModelRefused":
-            return ModelRefused([Reason(**reason) for reason in values["reasons"]])
-        found = getattr(errors, kind)
-        if not issubclass(found, OracleError):
-            raise TypeError(kind)
-        error: OracleError = found.__new__(found, message)
-        for name, value in values.items():
-            setattr(error, name, tuple(value) if isinstance(value, list) else value)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return InferenceFailed("The child process gave an answer that cannot be read.")
-    return error
+        with preparation:
+            engine = engines.of(job)
+        return Outcome.OUTPUT, do(engine, job)
+    except OracleError as error:
+        return Outcome.ERROR, packed(error)
+    except MemoryError:
+        raise
+    # A hostile file finds the exceptions that nobody thought of; they are the file's failure.
+    except Exception as error:
+        sys.stderr.write(visible_lines(traceback.format_exc()) + "\n")
+        why = f"The inference failed: {type(error).__name__}: {text(error)}."
+        return Outcome.ERROR, packed(InferenceFailed(why))
 
 
 def _send(answers: "Connection[object, object]", outcome: Outcome, data: bytes) -> None:
     answers.send_bytes(bytes([outcome]) + data)
 
 
-def _end_with_parent(jobs: int) -> None:
-    """Ends this process when the parent is gone. The parent alone holds the other end of `jobs`,
-    and it may be killed while this process computes."""
-    poll = select.poll()
-    poll.register(jobs, 0)  # hang-up is always told
-    poll.poll()
-    os._exit(0)
-
-
 def main() -> None:
     jobs, answers, memory_limit, keep = map(int, sys.argv[1:])
-    # RLIMIT_AS would count what libraries reserve and never touch.
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    confine(memory_limit, lifeline=jobs)
     keep_pages()
-    threading.Thread(target=_end_with_parent, args=(jobs,), daemon=True).start()
     serve(Connection(jobs, writable=False), Connection(answers, readable=False), keep)
 
 

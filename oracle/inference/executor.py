@@ -3,11 +3,7 @@
 `Executor` is the local one. One for a cluster (Ray) has the same three methods, `Infers`.
 """
 
-import os
-import signal
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,13 +11,14 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from threading import Condition
 from types import TracebackType
-from typing import IO, Protocol
+from typing import Protocol
 
 from oracle.errors import InferenceFailed, InferenceTooSlow
-from oracle.inference.child import Outcome, unpacked
+from oracle.inference.child import Outcome
 from oracle.inference.engine import Job, Open
+from oracle.inference.failures import MAX_ERROR, unpacked
+from oracle.inference.process import ending, start
 from oracle.types import FileName
-from oracle.visible import visible
 
 __all__ = ["Executor", "Infers", "Job"]
 
@@ -29,22 +26,6 @@ CHILD = "oracle.inference.child"
 START_LIMIT = 600.0  # seconds for a child to import what it needs, some kernels compiled on the way
 PREPARE_LIMIT = 300.0  # seconds for a child to load a model, and to compile what it lacks for it
 END_LIMIT = 60.0  # seconds for a child that hung up to be gone
-MAX_ERROR = 1 << 20  # bytes of an error that a child tells of
-_LINE = 4000  # bytes of what a child says that are shown on a line
-
-# All of the environment that a child gets: a model must find no password there. Nor is there an
-# OPENBLAS_CORETYPE: the bits do not depend on its kernels, so the processor chooses the fastest.
-_PASSED_ON = (
-    *("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME"),
-    "NUMBA_CACHE_DIR",  # where compiled kernels are kept
-)
-# Processes run beside each other; threads in each would only get in each other's way.
-_ONE_THREAD = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,20 +202,9 @@ class _Child:
         its_jobs, self._jobs = Pipe(duplex=False)
         self._answers, its_answers = Pipe(duplex=False)
         ends = its_jobs.fileno(), its_answers.fileno()
-        # Not multiprocessing.Process: that imports the parent's __main__ again, and passes on its
-        # whole environment.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", CHILD, *map(str, (*ends, memory_limit, keep))],
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=ends,
-            process_group=0,  # Ctrl-C is the parent's to handle
-        )
+        self._process = start(CHILD, (*ends, memory_limit, keep), pass_fds=ends)
         its_jobs.close()
         its_answers.close()
-        threading.Thread(target=_relay, args=(self._process.stderr,), daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -309,28 +279,10 @@ class _Child:
     def _ending(self) -> str:
         """Says how the process ended."""
         try:
-            code = self._process.wait(END_LIMIT)
+            return ending(self._process.wait(END_LIMIT))
         except subprocess.TimeoutExpired:
             return "hung up"
-        if code >= 0:
-            return f"ended with exit code {code}"
-        name = signal.Signals(-code).name
-        hint = ", as the kernel does when memory runs out" if name == "SIGKILL" else ""
-        return f"was killed by {name}{hint}"
 
     def _lost(self, what: str, has_begun: bool = True) -> _Lost:
         self.kill()
         return _Lost(f"The inference's process {what}.", has_begun)
-
-
-def _relay(words: IO[bytes]) -> None:
-    """Shows what a child has to say: onnxruntime quotes names that a stranger chose."""
-    with words:
-        while line := words.readline(_LINE):
-            sys.stderr.write(visible(line.decode(errors="replace").rstrip("\n"), _LINE) + "\n")
-
-
-def _environment() -> dict[str, str]:
-    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    return passed | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": path}

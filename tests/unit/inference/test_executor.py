@@ -25,17 +25,13 @@ from oracle.errors import (
     ModelRefused,
     ModelUnavailable,
     PayloadError,
-    Reason,
-    SecondOpinionDiffers,
     WrongPayloadLength,
-    WrongTensorShape,
 )
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program_file import pack
 from oracle.exact.proofs.cost import TraceWork
 from oracle.inference import engine as tasks
 from oracle.inference import executor as executors
-from oracle.inference.child import packed, unpacked
 from oracle.inference.engine import Advise, Infer, Open, Price, Pursue, dims_of, load_engine
 from oracle.inference.executor import Executor, Job
 from oracle.inference.onnxruntime import Native
@@ -372,6 +368,16 @@ def test_infer_replaces_a_child_that_was_killed(tmp_path):
         assert executor.infer(one_plus_two(tmp_path)) == floats(3)
 
 
+def test_infer_replaces_a_child_that_a_signal_without_a_name_ended(tmp_path):
+    with Executor(processes=1) as executor:
+        executor.infer(one_plus_two(tmp_path))
+        (pid,) = executor.pids
+        os.kill(pid, signal.SIGRTMIN + 1)
+        wait_until(lambda: not is_running(pid))
+        assert executor.infer(one_plus_two(tmp_path)) == floats(3)
+        assert executor.pids != (pid,)
+
+
 def test_infer_tries_again_where_other_models_had_filled_the_memory(tmp_path):
     files = [heavy(32 << 20, place) for place in range(6)]
     with Executor(processes=1, memory_limit=300 << 20) as executor:
@@ -428,42 +434,6 @@ def test_a_child_sees_no_password(monkeypatch):
         environment = file.read_bytes()
     assert b"OMP_NUM_THREADS=1" in environment
     assert b"hunter2" not in environment
-
-
-# Errors on their way
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ModelRefused([Reason("n", "Loop", "why", "advice"), Reason("", "", "that", "this")]),
-        WrongTensorShape("x", (1, 2), (2, 1)),
-        WrongPayloadLength(3, 7),
-        SecondOpinionDiffers("Output 'y' differs."),
-        InferenceFailed("It failed."),
-    ],
-)
-def test_unpacked_gives_the_error_that_was_packed(error):
-    found = unpacked(packed(error))
-    assert type(found) is type(error)
-    assert str(found) == str(error)
-    assert vars(found) == vars(error)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"{}",
-        b"[]",
-        b'{"type": "dataclass", "message": "", "values": {}}',
-        b'{"type": "ModelRefused", "message": "", "values": {"reasons": [{"evil": 1}]}}',
-    ],
-)
-def test_unpacked_trusts_nothing(data):
-    found = unpacked(data)
-    assert isinstance(found, InferenceFailed)
-    assert "cannot be read" in str(found)
 
 
 # In process, as an audit does it
