@@ -4,7 +4,8 @@ OracleError
 ├── ModelError
 │   ├── ModelRefused          outside the law, or malformed: every reason at once
 │   ├── ModelUnavailable      no URI gave the file
-│   │   └── CacheFull         there is no room for it
+│   │   ├── CacheFull         there is no room for it
+│   │   └── NotCertified      whoever looked at the file died of it, or took too long
 │   ├── ModelMismatch         the bytes are not those of the id
 │   ├── Unwatched             a lie about it could not be proven, or not in time
 │   └── InferenceFailed       the run died, took too long, or ran out of memory
@@ -70,6 +71,12 @@ class ModelUnavailable(ModelError):
 
 class CacheFull(ModelUnavailable):
     pass
+
+
+class NotCertified(ModelUnavailable):
+    def __init__(self, why: str):
+        self.why = why
+        super().__init__(f"The model's file could not be checked: {why}.")
 
 
 class ModelMismatch(ModelError):

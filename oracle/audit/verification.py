@@ -18,7 +18,7 @@ from oracle.chain.codec import request_id
 from oracle.chain.decoder import Decoder
 from oracle.chain.events import RequestCreated, ResultProposed
 from oracle.chain.node import Chain
-from oracle.errors import ChainError, InferenceFailed, OracleError, WrongEvidence
+from oracle.errors import ChainError, InferenceFailed, NotCertified, OracleError, WrongEvidence
 from oracle.inference import testimony
 from oracle.inference.certificates import name_of
 from oracle.inference.comparison import Element, first_difference
@@ -94,7 +94,7 @@ class _Open(OracleError):
 def _checked(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, Outcome.OK, check())
-    except (_Open, InferenceFailed, ChainError) as error:
+    except (_Open, InferenceFailed, NotCertified, ChainError) as error:
         return Check(name, Outcome.UNCHECKED, str(error))
     except OracleError as error:
         return Check(name, Outcome.FAILED, str(error))

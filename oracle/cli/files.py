@@ -52,7 +52,8 @@ def check_file(file: Path, model: Model) -> None:
 
 
 def file_name(file: Path) -> FileName:
-    """Finds the name of a file that somebody gave. Raises ConfigError where it cannot be read."""
+    """Finds the name of a file that somebody gave. Raises ConfigError where it cannot be read, and
+    NotCertified."""
     try:
         return name_of(file)
     except OSError as error:

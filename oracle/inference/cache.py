@@ -62,7 +62,8 @@ class Cache:
         return any(path.exists() for path in self._places(name))
 
     def path(self, name: FileName) -> Path | None:
-        """Finds the file, if it is here. A file whose bytes changed is removed."""
+        """Finds the file, if it is here. A file whose bytes changed is removed, and one of which
+        that cannot be found out stays. Raises NotCertified."""
         for path in self._places(name):
             try:
                 if self._is_whole(path, name):

@@ -1,12 +1,23 @@
 """What certifies a model's file: a program's root, or the SHA-256 of an ONNX file."""
 
 import hashlib
+import os
+import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Timer
 
-from oracle.errors import ModelRefused
-from oracle.exact.program_file import certify, is_program
+from oracle.errors import ModelRefused, NotCertified
+from oracle.exact.program_file import is_program
+from oracle.inference.certifier import ERROR, ROOT
+from oracle.inference.failures import MAX_ERROR, unpacked
+from oracle.inference.process import ending, start
 from oracle.types import FileKind, FileName
+
+CHILD = "oracle.inference.certifier"
+SECONDS = 300.0  # for one file, as for a child to load a model
+MEMORY = 4 << 30  # bytes, besides the file's own, which is mapped
 
 _ONE_AT_A_TIME = Lock()
 """A head may take a gigabyte while it is parsed; strangers choose how many files are fetched."""
@@ -14,18 +25,52 @@ _ONE_AT_A_TIME = Lock()
 
 def name_of(path: Path) -> FileName:
     """Finds the name of a file. Raises ModelRefused where it looks like a program file and is not a
-    whole one, and OSError."""
+    whole one, NotCertified where that could not be found out, and OSError."""
     with path.open("rb") as file:
         if is_program(file.read(16)):
             with _ONE_AT_A_TIME:
-                return FileName(FileKind.PROGRAM, certify(path))
+                return FileName(FileKind.PROGRAM, _root(path))
         file.seek(0)
         return FileName(FileKind.ONNX, hashlib.file_digest(file, "sha256").digest())
 
 
 def is_certified(path: Path, name: FileName) -> bool:
-    """Says whether the file is what its name says. Raises OSError."""
+    """Says whether the file is what its name says. Raises NotCertified and OSError."""
     try:
         return name_of(path) == name
     except ModelRefused:
         return False
+
+
+def _root(path: Path) -> bytes:
+    """Has a child read the file, whose life, time and memory are all that the file can take."""
+    said, how = _told(path)
+    kind, data = said[:1], said[1:]
+    if kind == ROOT and len(data) == 32:
+        return data
+    if kind != ERROR:
+        raise NotCertified(f"the process that read it {how}")
+    error = unpacked(data)
+    raise error if isinstance(error, ModelRefused) else NotCertified(str(error))
+
+
+def _told(path: Path) -> tuple[bytes, str]:
+    """Gives what the child told of the file, and how it ended."""
+    pipe, is_late = subprocess.PIPE, Event()
+    with start(CHILD, (path.absolute(), MEMORY), stdin=pipe, stdout=pipe) as process:
+
+        def end() -> None:
+            is_late.set()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        timer = Timer(SECONDS, end)
+        timer.start()
+        try:
+            assert process.stdout is not None
+            said = process.stdout.read(MAX_ERROR + 2)
+            code = process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+    return said, f"took more than {SECONDS:g} s" if is_late.is_set() else ending(code)

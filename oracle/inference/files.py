@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from oracle.errors import ConfigError, ModelMismatch, ModelRefused, ModelUnavailable
+from oracle.errors import ConfigError, ModelMismatch, ModelRefused, ModelUnavailable, NotCertified
 from oracle.inference.cache import Cache, Incoming, Limits
 from oracle.inference.certificates import name_of
 from oracle.inference.sources import CHUNK, PATIENCE, Sources, Unreadable, masked
@@ -44,7 +44,7 @@ class ModelFiles:
 
     def add(self, file: Path | bytes) -> FileName:
         """Keeps a file of the operator's own, which is never evicted; gives its name. Raises
-        ModelRefused where it is a program file that lacks a part."""
+        ModelRefused where it is a program file that lacks a part, and NotCertified."""
         try:
             with self._cache.incoming(is_own=True) as incoming:
                 if isinstance(file, bytes):
@@ -65,7 +65,8 @@ class ModelFiles:
         return self._cache.has(name)
 
     def path(self, name: FileName) -> Path | None:
-        """Finds the file, if it is here. A file whose bytes changed is removed."""
+        """Finds the file, if it is here. A file whose bytes changed is removed. Raises
+        NotCertified."""
         return self._cache.path(name)
 
     def held(self, name: FileName) -> AbstractContextManager[Path]:
@@ -102,7 +103,11 @@ class ModelFiles:
                 except Unreadable as error:
                     failures.append(f"{masked(uri)}: {error}")
                     continue
-                other = _other(incoming.written(), name)
+                try:
+                    other = _other(incoming.written(), name)
+                except NotCertified as error:
+                    failures.append(f"{masked(uri)}: {error.why}")
+                    continue
                 if other is None:
                     return incoming.finish(name)
                 failures.append(f"{masked(uri)}: {other}")
@@ -124,7 +129,7 @@ def _called(name: FileName) -> str:
 
 
 def _other(path: Path, wanted: FileName) -> str | None:
-    """Says what a file is that is not the one that is wanted."""
+    """Says what a file is that is not the one that is wanted. Raises NotCertified."""
     try:
         found = name_of(path)
     except ModelRefused as refused:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from oracle.errors import ModelMismatch, ModelRefused, ModelUnavailable
+from oracle.errors import ModelMismatch, ModelRefused, ModelUnavailable, NotCertified
+from oracle.exact.mapped import MAX_HEADER
 from oracle.exact.program_file import pack
+from oracle.inference import certificates
 from oracle.inference.files import ModelFiles
 from oracle.inference.sources import CHUNK, is_public, masked
 from oracle.types import FileKind, FileName
@@ -312,6 +314,64 @@ def test_fetch_decodes_data_uris_piece_by_piece(tmp_path, uri, data):
     name = FileName(FileKind.ONNX, hashlib.sha256(data).digest())
     found = ModelFiles(tmp_path).fetch(name, [uri])
     assert found.read_bytes() == data
+
+
+# Program files that are hostile to whoever reads them
+
+
+def bomb() -> bytes:
+    """A head that takes a gigabyte to parse: orjson ends its process where there is none."""
+    head = b'{"a":[' + b"{}," * ((MAX_HEADER - 100) // 3) + b"0]}"
+    return len(head).to_bytes(8, "little") + head + bytes(64)
+
+
+def test_fetch_goes_on_after_a_file_that_ends_whoever_reads_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(certificates, "MEMORY", 512 << 20)
+    monkeypatch.setattr(certificates, "SECONDS", 60)
+    deadly = tmp_path / "deadly"
+    deadly.write_bytes(bomb())
+    net = network()
+    name = FileName(FileKind.PROGRAM, net.program.root)
+    files = ModelFiles(tmp_path / "kept", allow_local=True)
+
+    with pytest.raises(ModelUnavailable) as raised:
+        files.fetch(name, [deadly.as_uri()])
+
+    assert not isinstance(raised.value, ModelMismatch)  # nobody knows what it is
+    assert re.search(
+        f"{deadly.as_uri()}: .*(killed by SIG|took more|memory|Error)", str(raised.value)
+    )
+    uris = [deadly.as_uri(), program_uri(net.file)]
+    assert files.fetch(name, uris).read_bytes() == net.file
+
+
+def test_fetch_says_which_file_takes_too_long_to_look_at(tmp_path, monkeypatch):
+    net = network()
+    name, uri = FileName(FileKind.PROGRAM, net.program.root), program_uri(net.file)
+    files = ModelFiles(tmp_path)
+    monkeypatch.setattr(certificates, "SECONDS", 0.01)
+
+    with pytest.raises(ModelUnavailable, match=r"data:.*took more than 0\.01 s") as raised:
+        files.fetch(name, [uri])
+
+    assert not isinstance(raised.value, ModelMismatch)
+    monkeypatch.undo()
+    assert files.fetch(name, [uri]).read_bytes() == net.file
+
+
+def test_a_file_that_could_not_be_checked_stays(tmp_path, monkeypatch):
+    """A machine that is busy must not lose what its operator put there."""
+    net = network()
+    name = ModelFiles(tmp_path).add(net.file)
+    files = ModelFiles(tmp_path)  # has not checked it yet
+    monkeypatch.setattr(certificates, "SECONDS", 0.01)
+
+    with pytest.raises(NotCertified, match="could not be checked"):
+        files.path(name)
+
+    monkeypatch.undo()
+    path = files.path(name)
+    assert path is not None and path.read_bytes() == net.file
 
 
 # Attacks by URI
