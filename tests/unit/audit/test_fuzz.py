@@ -24,9 +24,9 @@ from tests import chains
 from tests.bundles import Here, bundle, preimage, with_request
 from tests.chains import address
 from tests.networks import network
+from tests.spoiling import NUMBERS, spoilt, with_odd_value
 
-TRIES = 300
-NUMBERS = [0, 1, 2, 31, 32, 33, 127, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]
+TRIES = 200
 NAMES = [
     "../x",
     "/etc/passwd",
@@ -37,12 +37,6 @@ NAMES = [
     "",
     ".",
     "C:\\x",
-]
-# As JSON has them, since no Python value is some of them.
-VALUES = [
-    *("null", "true", "-1", "-0", "0.0", "1e400", "NaN", "Infinity", str(2**64), "9" * 5000, '""'),
-    *("[]", "{}", "[" * 900 + "]" * 900, '{"a":' * 900 + "1" + "}" * 900, '"\\ud800"', '"0x"'),
-    *('"0x' + "zz" * 32 + '"', '"0x' + "00" * 31 + '"', '"\\u0000"', "[[]]", '{"": {}}'),
 ]
 
 
@@ -63,30 +57,6 @@ def zipped(entries: Iterable[tuple[str, bytes]]) -> bytes:
             entry.create_system, entry.external_attr = 3, 0o644 << 16
             archive.writestr(entry, data)
     return file.getvalue()
-
-
-def spoilt(data: bytes, rng: random.Random) -> bytes:
-    """With other bytes, lengths, or pieces."""
-    at, end = sorted(rng.randrange(len(data) + 1) for _ in range(2))
-    match rng.randrange(6):
-        case 0:
-            return data[:at] + rng.randbytes(rng.randrange(1, 9)) + data[at:]
-        case 1:
-            return data[:at] + data[end:]
-        case 2:
-            return data[:end] + data[at:]
-        case 3:
-            return data[:at]
-        case 4:
-            width = rng.choice([1, 2, 4, 8])
-            number = rng.choice(NUMBERS) & (1 << 8 * width) - 1
-            return data[:at] + number.to_bytes(width, "little") + data[at + width :]
-        case _:
-            changed = bytearray(data)
-            for _ in range(rng.randrange(1, 5)):
-                if changed:
-                    changed[rng.randrange(len(changed))] ^= rng.randrange(1, 256)
-            return bytes(changed)
 
 
 def in_its_zip(data: bytes, rng: random.Random) -> bytes:
@@ -120,14 +90,7 @@ def in_its_list(data: bytes, rng: random.Random) -> bytes:
 def in_its_manifest(data: bytes, rng: random.Random) -> bytes:
     """With another value for one of its fields, at any depth."""
     found = members(data)
-    fields = json.loads(found[MANIFEST])
-    holders: list[Any] = [fields]
-    for holder in holders:
-        holders += [each for each in holder.values() if isinstance(each, dict)]
-    holder = rng.choice(holders)
-    name = rng.choice([*holder, "more"])
-    holder[name] = "HERE"
-    text = json.dumps(fields, indent=2).replace('"HERE"', rng.choice(VALUES)) + "\n"
+    text = with_odd_value(json.loads(found[MANIFEST]), rng, indent=2) + "\n"
     return zipped((found | {MANIFEST: text.encode()}).items())
 
 
