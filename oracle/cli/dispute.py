@@ -314,7 +314,7 @@ def _next(finding: Finding, dispute: Dispute) -> str | Text:
     assert finding.fraud is not None
     fraud = finding.fraud
     return (
-        f"It leaves the right result at node {fraud.node} ({fraud.op}"
-        f" {fraud.name!r}), element {fraud.element}: claimed {fraud.claimed.hex()},"
+        f"It leaves the right result at node {fraud.node} ({fraud.op}),"
+        f" element {fraud.element}: claimed {fraud.claimed.hex()},"
         f" right {fraud.expected.hex()}. Proof of {len(fraud.proof):,} bytes."
     )

@@ -114,8 +114,9 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], check: Path | None, as_
     What each op is lowered into, the work of one run, and the element that is the dearest to prove
     wrong on chain, in one transaction with all that it opens. Of a model outside the law every
     reason is named. onnxruntime is asked for a second opinion on some random inputs, or on the rows
-    that --check gives. FILE may also be a program file, as exactum model lower writes it.
-    No chain and no key is needed.
+    that --check gives. FILE may also be a program file, as exactum model lower writes it: names,
+    classes and strings at inputs are then what FILE says, and no root binds them. No chain and no
+    key is needed.
 
     \b
     Examples:

@@ -55,7 +55,7 @@ WORD = 32
 BLOCK = 1 << 20  # bytes of a constant that are turned round at once
 MAX_NAMES = 1 << 24  # letters of metadata that are read
 MOST_HASHED = 8  # times its own length: constants that differ by zeros at the end share a root
-MAX_NAME = 1 << 10  # letters of one: it goes with findings, which must fit what a child may say
+MAX_NAME = 1 << 10  # letters of one
 _OPS, _KINDS = frozenset(map(int, Op)), frozenset(map(int, OperandKind))
 _RECORDS, _CONSTANT, _NAMES = "records", "constant.", "exactum"
 

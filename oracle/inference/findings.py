@@ -37,7 +37,6 @@ class Fraud:
 
     kind: ClaimKind
     node: int
-    name: str  # of the ONNX node: for people
     op: str
     output: int
     element: int
@@ -134,7 +133,6 @@ def _fraud(
     return Fraud(
         kind=move.kind,
         node=move.node,
-        name=node.name,
         op=node.op.name,
         output=move.output,
         element=move.element,

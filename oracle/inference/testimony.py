@@ -29,7 +29,6 @@ class WrongElement:
     element: int
     node: int
     op: str
-    name: str  # of the ONNX node: for people
     proof: bytes
 
 
@@ -77,8 +76,7 @@ def _wrong_element(
         kind=ClaimKind.OUTPUT,
         output=output,
     )
-    record = program.nodes[node]
-    return WrongElement(output, wrong[output], node, record.op.name, record.name, proof)
+    return WrongElement(output, wrong[output], node, program.nodes[node].op.name, proof)
 
 
 def most_bytes(signature: Signature) -> int:

@@ -97,8 +97,8 @@ def test_read_needs_no_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["\\ud800", "a" * 2_000_000])
 def test_read_takes_no_name_that_an_answer_cannot_hold(name: str, tmp_path: Path) -> None:
-    """Names bind nothing and go with what accuses a liar. One that JSON cannot hold, or that is
-    longer than any finding, would keep everybody from accusing him."""
+    """Names bind nothing. One that JSON cannot hold, or that is longer than any finding, must keep
+    nobody from accusing a liar."""
     program = small()
     metadata = {"exactum": f'{{"nodes": ["{name}"], "inputs": ["{name}"]}}'}
 
@@ -111,6 +111,24 @@ def test_read_takes_no_name_that_an_answer_cannot_hold(name: str, tmp_path: Path
         )
         assert job.fits(len(exact.do(task, payload)))
     assert not findings.read_finding(exact.do(engine.Pursue(lie), payload)).is_right
+
+
+def test_no_answer_says_a_name_of_the_file(tmp_path: Path) -> None:
+    """Whichever file of a root came first is kept, and anybody may have named what is in it."""
+    program, told = small(), set[tuple[bytes, ...]]()
+    for name in ("honest", "owned"):
+        metadata = {
+            "exactum": f'{{"nodes": ["{name}"], "inputs": ["{name}"], "labels": ["{name}"]}}'
+        }
+        exact = engine.Exact(Runner(opened(tensors(program), tmp_path, metadata)))
+        lie, model = (
+            bytes(8),
+            bytes(1 << 20),
+        )  # which no transaction holds, so that it is unprovable
+        tasks = engine.Pursue(lie), engine.Testify(lie), engine.Appraise(99, model)
+        told.add(tuple(exact.do(task, bytes(8)) for task in tasks))
+    [(found, _, flaw)] = told
+    assert not findings.read_finding(found).is_right and flaw
 
 
 # Bits that nobody reads
