@@ -4,7 +4,10 @@ import hashlib
 import os
 import signal
 import subprocess
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Timer
 
@@ -16,20 +19,38 @@ from oracle.inference.process import ending, start
 from oracle.types import FileKind, FileName
 
 CHILD = "oracle.inference.certifier"
-SECONDS = 300.0  # for one file, as for a child to load a model
+SECONDS = 300.0  # to look at a file, as for a child to load a model
 MEMORY = 4 << 30  # bytes, besides the file's own, which is mapped
 
 _ONE_AT_A_TIME = Lock()
 """A head may take a gigabyte while it is parsed; strangers choose how many files are fetched."""
 
 
-def name_of(path: Path) -> FileName:
+@dataclass(slots=True)
+class Allowance:
+    """The seconds that files may take which are looked at in one another's place, and how many of
+    them are still to come: each has an equal share of what those before it left."""
+
+    files: int = 1
+    seconds: float = field(default_factory=lambda: SECONDS)
+
+    @contextmanager
+    def share(self) -> Iterator[float]:
+        """Gives the seconds of the next file, and takes away what the block took."""
+        began = time.monotonic()
+        try:
+            yield max(self.seconds, 0.0) / self.files
+        finally:
+            self.seconds -= time.monotonic() - began
+
+
+def name_of(path: Path, allowance: Allowance | None = None) -> FileName:
     """Finds the name of a file. Raises ModelRefused where it looks like a program file and is not a
     whole one, NotCertified where that could not be found out, and OSError."""
     with path.open("rb") as file:
         if is_program(file.read(16)):
-            with _ONE_AT_A_TIME:
-                return FileName(FileKind.PROGRAM, _root(path))
+            with _ONE_AT_A_TIME, (allowance or Allowance()).share() as seconds:
+                return FileName(FileKind.PROGRAM, _root(path, seconds))
         file.seek(0)
         return FileName(FileKind.ONNX, hashlib.file_digest(file, "sha256").digest())
 
@@ -42,9 +63,9 @@ def is_certified(path: Path, name: FileName) -> bool:
         return False
 
 
-def _root(path: Path) -> bytes:
+def _root(path: Path, seconds: float) -> bytes:
     """Has a child read the file, whose life, time and memory are all that the file can take."""
-    said, how = _told(path)
+    said, how = _told(path, seconds)
     kind, data = said[:1], said[1:]
     if kind == ROOT and len(data) == 32:
         return data
@@ -54,7 +75,7 @@ def _root(path: Path) -> bytes:
     raise error if isinstance(error, ModelRefused) else NotCertified(str(error))
 
 
-def _told(path: Path) -> tuple[bytes, str]:
+def _told(path: Path, seconds: float) -> tuple[bytes, str]:
     """Gives what the child told of the file, and how it ended."""
     pipe, is_late = subprocess.PIPE, Event()
     with start(CHILD, (path.absolute(), MEMORY), stdin=pipe, stdout=pipe) as process:
@@ -64,7 +85,7 @@ def _told(path: Path) -> tuple[bytes, str]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
-        timer = Timer(SECONDS, end)
+        timer = Timer(seconds, end)
         timer.start()
         try:
             assert process.stdout is not None
@@ -73,4 +94,4 @@ def _told(path: Path) -> tuple[bytes, str]:
         finally:
             timer.cancel()
             process.kill()
-    return said, f"took more than {SECONDS:g} s" if is_late.is_set() else ending(code)
+    return said, f"took more than {seconds:.3g} s" if is_late.is_set() else ending(code)

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from oracle.errors import ConfigError, ModelMismatch, ModelRefused, ModelUnavailable, NotCertified
 from oracle.inference.cache import Cache, Incoming, Limits
-from oracle.inference.certificates import name_of
+from oracle.inference.certificates import Allowance, name_of
 from oracle.inference.sources import CHUNK, PATIENCE, Sources, Unreadable, masked
 from oracle.types import FileKind, FileName
 
@@ -95,16 +95,17 @@ class ModelFiles:
     def _fetch(self, name: FileName, uris: Sequence[str]) -> Path:
         failures: list[str] = []
         wrong: set[str] = set()
-        end = time.monotonic() + self._timeout
+        end, allowance = time.monotonic() + self._timeout, Allowance()
         with self._cache.incoming() as incoming:
             for left, uri in zip(range(len(uris), 0, -1), uris, strict=True):
+                allowance.files = left
                 try:
                     self._read(uri, incoming, (end - time.monotonic()) / left)
                 except Unreadable as error:
                     failures.append(f"{masked(uri)}: {error}")
                     continue
                 try:
-                    other = _other(incoming.written(), name)
+                    other = _other(incoming.written(), name, allowance)
                 except NotCertified as error:
                     failures.append(f"{masked(uri)}: {error.why}")
                     continue
@@ -128,10 +129,10 @@ def _called(name: FileName) -> str:
     return f"the model file with SHA-256 {name.digest.hex()}"
 
 
-def _other(path: Path, wanted: FileName) -> str | None:
+def _other(path: Path, wanted: FileName, allowance: Allowance) -> str | None:
     """Says what a file is that is not the one that is wanted. Raises NotCertified."""
     try:
-        found = name_of(path)
+        found = name_of(path, allowance)
     except ModelRefused as refused:
         return refused.reasons[0].why
     if found == wanted:

@@ -359,6 +359,19 @@ def test_fetch_says_which_file_takes_too_long_to_look_at(tmp_path, monkeypatch):
     assert files.fetch(name, [uri]).read_bytes() == net.file
 
 
+def test_fetch_gives_many_slow_files_no_more_time_together_than_one(tmp_path, monkeypatch):
+    """They are looked at one by one, and the files of others wait for that."""
+    net = network()
+    name = FileName(FileKind.PROGRAM, net.program.root)
+    monkeypatch.setattr(certificates, "SECONDS", 0.08)
+
+    with pytest.raises(ModelUnavailable) as raised:
+        ModelFiles(tmp_path).fetch(name, [program_uri(net.file)] * 8)
+
+    shares = [float(each) for each in re.findall(r"took more than (\S+) s", str(raised.value))]
+    assert len(shares) == 8 and sum(shares) <= 0.08 * 1.001
+
+
 def test_a_file_that_could_not_be_checked_stays(tmp_path, monkeypatch):
     """A machine that is busy must not lose what its operator put there."""
     net = network()
