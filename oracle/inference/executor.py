@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import Pipe
-from threading import Condition
+from threading import Condition, Timer
 from types import TracebackType
 from typing import Protocol
 
@@ -25,7 +25,7 @@ __all__ = ["Executor", "Infers", "Job"]
 CHILD = "oracle.inference.child"
 START_LIMIT = 600.0  # seconds for a child to import what it needs, some kernels compiled on the way
 PREPARE_LIMIT = 300.0  # seconds for a child to load a model, and to compile what it lacks for it
-END_LIMIT = 60.0  # seconds for a child that hung up to be gone
+END_LIMIT = 60.0  # seconds for a child that hung up to be gone, or for what it began to say to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,10 +270,17 @@ class _Child:
             phase = Outcome(outcome)
 
     def _receive(self, most: int) -> tuple[int, bytes]:
+        # Whoever took it over may say half a message, and nothing more.
+        timer = Timer(END_LIMIT, self.interrupt)
+        timer.start()
         try:
             message = self._answers.recv_bytes(most + 1)
         except (EOFError, OSError):
             raise self._lost(self._ending()) from None
+        finally:
+            timer.cancel()
+        if not message:
+            raise self._lost("gave an answer that cannot be read")
         return message[0], message[1:]
 
     def _ending(self) -> str:

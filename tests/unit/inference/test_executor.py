@@ -327,6 +327,25 @@ def test_infer_stops_a_child_that_only_ever_says_what_it_does(tmp_path, monkeypa
         executor.infer(one_plus_two(tmp_path))
 
 
+def test_infer_waits_for_no_end_of_an_answer_that_has_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "CHILD", "tests.unit.inference.halting_child")
+    monkeypatch.setattr(executors, "END_LIMIT", 0.5)
+    with (
+        Executor(processes=1) as executor,
+        pytest.raises(InferenceFailed, match="was killed by SIGKILL"),
+    ):
+        executor.infer(one_plus_two(tmp_path))
+
+
+def test_infer_reads_no_answer_of_no_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "CHILD", "tests.unit.inference.mute_child")
+    with (
+        Executor(processes=1) as executor,
+        pytest.raises(InferenceFailed, match="an answer that cannot be read"),
+    ):
+        executor.infer(one_plus_two(tmp_path))
+
+
 @pytest.mark.parametrize("assurance", list(Assurance))
 def test_infer_stops_at_the_memory_limit_and_others_go_on(tmp_path, assurance):
     if assurance is Assurance.VANILLA:
