@@ -34,6 +34,16 @@ class _Place:
     length: int | None
 
 
+def is_onnx(model: bytes) -> bool:
+    """Says whether a file is an ONNX file: a protobuf with a graph."""
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(model)
+    except DecodeError:
+        return False
+    return bool(proto.HasField("graph"))
+
+
 def is_outside(tensor: TensorProto) -> bool:
     return tensor.data_location == TensorProto.EXTERNAL or bool(tensor.external_data)
 
