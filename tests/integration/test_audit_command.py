@@ -18,7 +18,6 @@ from oracle.types import Assurance
 from tests.chains import World
 from tests.networks import network
 
-
 pytestmark = pytest.mark.usefixtures("session")
 
 
