@@ -8,6 +8,7 @@ from oracle.errors import ConfigError, ModelRefused
 from oracle.inference.cache import Limits
 from oracle.inference.certificates import name_of
 from oracle.inference.files import ModelFiles
+from oracle.inference.packed import packed
 from oracle.types import FileKind, FileName, Model
 
 MAX_MODEL = (2 << 30) - 1  # bytes that a protobuf may have
@@ -63,7 +64,18 @@ def program_name(file: Path) -> FileName:
 def source_name(file: Path) -> FileName:
     """Finds the name by which ids know an ONNX file, and what it keeps in other files. Raises
     ConfigError where it is none, or those are not there."""
-    from oracle.exact.lowering.external import is_onnx, source_digest
+    from oracle.exact.lowering.external import source_digest
+
+    data = read_onnx(file)
+    try:
+        return FileName(FileKind.ONNX, source_digest(data, file.parent))
+    except ModelRefused as refused:
+        raise ConfigError(f"{file}: {refused.reasons[0]}.") from None
+
+
+def read_onnx(file: Path) -> bytes:
+    """Reads an ONNX file. Raises ConfigError where it is none."""
+    from oracle.exact.lowering.external import is_onnx
 
     data = read_file(file)
     if not is_onnx(data):
@@ -71,8 +83,19 @@ def source_name(file: Path) -> FileName:
             f"{file} is neither a program file nor an ONNX file: give what exactum model lower"
             " wrote, or the .onnx file that it read."
         )
+    return data
+
+
+def keep(files: ModelFiles, file: Path) -> FileName:
+    """Puts a program file into the cache, or an ONNX file and what it keeps in other files; gives
+    its name. Raises ConfigError where it is neither."""
+    if file_name(file).kind is FileKind.PROGRAM:
+        return files.add(file)
+    from oracle.exact.lowering.external import names
+
+    data = read_onnx(file)
     try:
-        return FileName(FileKind.ONNX, source_digest(data, file.parent))
+        return files.add(packed(data, file.parent) if names(data) else file)
     except ModelRefused as refused:
         raise ConfigError(f"{file}: {refused.reasons[0]}.") from None
 

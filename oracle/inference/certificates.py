@@ -1,4 +1,5 @@
-"""What certifies a model's file: a program's root, or the SHA-256 of an ONNX file."""
+"""What certifies a model's file: a program's root, or the digest of an ONNX file and what it keeps
+beside it."""
 
 import hashlib
 from pathlib import Path
@@ -6,6 +7,7 @@ from threading import Lock
 
 from oracle.errors import ModelRefused
 from oracle.exact.program_file import certify, is_program
+from oracle.inference.packed import digest_of
 from oracle.types import FileKind, FileName
 
 _ONE_AT_A_TIME = Lock()
@@ -19,6 +21,9 @@ def name_of(path: Path) -> FileName:
         if is_program(file.read(16)):
             with _ONE_AT_A_TIME:
                 return FileName(FileKind.PROGRAM, certify(path))
+        file.seek(0)
+        if (digest := digest_of(file)) is not None:
+            return FileName(FileKind.ONNX, digest)
         file.seek(0)
         return FileName(FileKind.ONNX, hashlib.file_digest(file, "sha256").digest())
 
