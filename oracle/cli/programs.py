@@ -154,7 +154,8 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], check: Path | None, as_
     wrong on chain, in one transaction with all that it opens. Of a model outside the law every
     reason is named. onnxruntime is asked for a second opinion on some random inputs, or on the rows
     that --check gives. FILE may also be a program file, as exactum model lower writes it.
-    No chain and no key is needed.
+    No chain and no key is needed. Exits with 1 where the model is refused, or where results differ
+    from those of --check's rows.
 
     \b
     Examples:
@@ -189,8 +190,10 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], check: Path | None, as_
                 "dearest_gas": found.dearest.gas,
             }
         )
-        return
-    _print_inspection(file, program, found, opinions)
+    else:
+        _print_inspection(file, program, found, opinions)
+    if opinions.rows is not None and not opinions.rows.agrees:
+        sys.exit(1)
 
 
 def _print_inspection(file: Path, program: Program, found: Inspection, opinions: Opinions) -> None:

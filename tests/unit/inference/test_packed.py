@@ -27,9 +27,9 @@ X = np.array([5, 7], np.float32)
 def saved(folder: Path) -> bytes:
     """y = x · (2, 3) + (1, 1), in three files."""
     nodes = [node("Mul", ["x", "w"], ["z"]), node("Add", ["z", "b"], ["y"])]
-    constants = {"w": np.array([2, 3], np.float32), "b": np.ones(2, np.float32)}
+    w, b = np.array([2, 3], np.float32), np.ones(2, np.float32)
     onnx.save_model(
-        proto(nodes, [tensor("x", [2])], ["y"], **constants),
+        proto(nodes, [tensor("x", [2])], ["y"], w=w, b=b),
         str(folder / "model.onnx"),
         save_as_external_data=True,
         all_tensors_to_one_file=False,
