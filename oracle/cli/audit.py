@@ -8,7 +8,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from oracle.chain.history import ModelHistory
+from oracle.audit.auditor import reason
+from oracle.chain.events import ResultProposed
+from oracle.chain.history import ModelHistory, RequestHistory
 from oracle.cli import show
 from oracle.cli.evidence import gather, verify, write
 from oracle.cli.files import model_path
@@ -19,9 +21,11 @@ from oracle.cli.options import (
     REQUEST,
     chain_options,
     json_option,
+    local_files_option,
 )
 from oracle.cli.session import Session, open_session
-from oracle.cli.sweep import WRONG, Limits, scope, sweep
+from oracle.cli.sweep import UNCHECKED, WRONG, Limits, scope, sweep
+from oracle.errors import ModelError, PayloadError
 from oracle.inference.comparison import Element, compare
 from oracle.inference.engine import Job
 from oracle.inference.executor import Executor
@@ -47,8 +51,8 @@ SHOWN = 30  # rows of the table
     "models",
     type=MODEL_OR_FILE,
     multiple=True,
-    help="With an id: audit results of this model only. With a file: the model's file, if you have"
-    " it; others come from the cache, then from the model's URIs. May be repeated.",
+    help="With an id: audit results of this model only. With a file: the model's program file, if"
+    " you have it; others come from the cache, then from the model's URIs. May be repeated.",
 )
 @click.option(
     "--operator",
@@ -106,11 +110,7 @@ SHOWN = 30  # rows of the table
     show_default=True,
     help="MiB for one inference.",
 )
-@click.option(
-    "--allow-local-files",
-    is_flag=True,
-    help="Fetch models from file:// and local addresses too. For devnets.",
-)
+@local_files_option
 @chain_options
 @json_option
 def audit(
@@ -149,7 +149,7 @@ def audit(
       exactum audit --from-block 21000000 --operator 0xf39F…2266
       exactum audit --model 0x1f… --json > audit.json
       exactum audit 0x7c…                              one result
-      exactum audit 0x7c… --model iris.onnx            with a file that you have
+      exactum audit 0x7c… --model iris.safetensors     with a program file that you have
       exactum audit 0x7c… --proposal 1                 the first that was proposed for it
       exactum audit 0x7c… --export evidence.zip        for somebody else to verify
       exactum audit --verify evidence.zip              their side
@@ -160,8 +160,9 @@ def audit(
       0  all results are equal, every bit; with --verify: the evidence holds
       1  a result is wrong, or evidence does not hold; or the command failed, and said why
          in a sentence
-      3  none of that, but not all could be checked: a VANILLA model, a file that nobody
-         serves, a model outside the law, an inference beyond the limits
+      3  none of that, but not all could be checked: a VANILLA model (with REQUEST, one
+         that gives other bits here), a file that nobody serves, a file that holds no
+         program of the law, an inference beyond the limits
     """
     files = [each for each in models if isinstance(each, Path)]
     ids = [each for each in models if isinstance(each, bytes)]
@@ -173,7 +174,7 @@ def audit(
         code = verify(evidence, file, rpc, limits, as_json)
     elif request_id is not None:
         session = open_session(rpc, deployments)
-        asked = Asked(request_id, number, file, target, not without_file)
+        asked = Asked(request_id, number, file, target, not without_file, allow_local_files)
         code = _one(session, asked, limits, as_json)
     else:
         session = open_session(rpc, deployments)
@@ -219,6 +220,7 @@ class Asked:
     file: Path | None
     target: Path | None
     with_file: bool
+    allow_local: bool
 
 
 def _one(session: Session, asked: Asked, limits: Limits, as_json: bool) -> int:
@@ -226,32 +228,29 @@ def _one(session: Session, asked: Asked, limits: Limits, as_json: bool) -> int:
     found = session.history.request(request_id)
     number, claim = found.claim(asked.number)
     model = session.history.model(found.created.request.model)
-    path = model_path(model, asked.file, session.settings)
-    written: dict[str, object] = {}
-    with show.err.status("Running the model…"):
-        if asked.target is None:
-            output = rerun(path, model.model, found.created.payload, limits)
+    known = {
+        "request_id": request_id,
+        "proposal": number,
+        "proposals": len(found.claims),
+        "model_id": model.model_id,
+        "operator": claim.proposal.operator,
+        "is_disputed": claim.proposal.is_suspended,
+        "assurance": model.model.assurance,
+    }
+    try:
+        output, written = _recomputed(session, asked, found, claim, model, limits)
+    except (ModelError, PayloadError) as error:
+        why = reason(error)
+        if as_json:
+            show.print_json(known | {"matches": None, "why": why})
         else:
-            bundle = gather(session, found, claim, model, path, limits, asked.with_file)
-            output, written = bundle.recomputed, {"evidence": write(bundle, asked.target)}
+            show.out.print(show.styled("[yellow]Not checked[/]: {}", why))
+        return UNCHECKED
     elements = compare(claim.output, output, model.model.signature.outputs)
     wrong = [element for element in elements if not element.matches]
     if as_json:
-        show.print_json(
-            {
-                "request_id": request_id,
-                "proposal": number,
-                "proposals": len(found.claims),
-                "model_id": model.model_id,
-                "operator": claim.proposal.operator,
-                "is_disputed": claim.proposal.is_suspended,
-                "assurance": model.model.assurance,
-                "matches": not wrong,
-                "elements": len(elements),
-                "mismatches": wrong,
-                **written,
-            }
-        )
+        seen = {"matches": not wrong, "elements": len(elements), "mismatches": wrong}
+        show.print_json(known | seen | written)
     else:
         _print(model, elements, wrong)
         if len(found.claims) > 1:
@@ -264,7 +263,27 @@ def _one(session: Session, asked: Asked, limits: Limits, as_json: bool) -> int:
         if claim.proposal.is_suspended:
             disputed = "[yellow]DISPUTED[/]: exactum dispute show tells how it stands."
             show.out.print(show.styled(disputed))
-    return WRONG if wrong else 0
+    if not wrong:
+        return 0
+    return UNCHECKED if model.model.assurance is Assurance.VANILLA else WRONG
+
+
+def _recomputed(
+    session: Session,
+    asked: Asked,
+    found: RequestHistory,
+    claim: ResultProposed,
+    model: ModelHistory,
+    limits: Limits,
+) -> tuple[bytes, dict[str, object]]:
+    """Computes the output here, and writes the evidence where that is asked for; gives what is to
+    be said of that file too."""
+    path = model_path(model, asked.file, session.settings, asked.allow_local)
+    with show.err.status("Running the model…"):
+        if asked.target is None:
+            return rerun(path, model.model, found.created.payload, limits), {}
+        bundle = gather(session, found, claim, model, path, limits, asked.with_file)
+        return bundle.recomputed, {"evidence": write(bundle, asked.target)}
 
 
 def rerun(path: Path, model: Model, payload: bytes, limits: Limits) -> bytes:

@@ -17,7 +17,7 @@ import structlog
 
 from oracle.cli import show
 from oracle.cli.files import model_files
-from oracle.cli.options import MONEY, PERIOD, SIZE, Seconds
+from oracle.cli.options import MONEY, PERIOD, SIZE, Seconds, local_files_option
 from oracle.cli.session import Session
 from oracle.inference.answers import Answers
 from oracle.inference.executor import Executor
@@ -172,12 +172,7 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
             help="Never offer more for a unit of gas, such as 50gwei. What waits for that longer"
             " than its deadline is lost, and the log says so in time. [default: no cap]",
         ),
-        click.option(
-            "--allow-local-files",
-            is_flag=True,
-            help="Fetch models from file:// and local addresses too. For devnets: a publisher"
-            " chooses these URIs.",
-        ),
+        local_files_option,
         click.option(
             "--cache-bytes",
             type=SIZE,

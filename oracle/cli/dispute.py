@@ -24,7 +24,7 @@ from oracle.chain.history import RequestHistory
 from oracle.challenger.policy import reward
 from oracle.cli import show
 from oracle.cli.files import model_path
-from oracle.cli.options import REQUEST, json_option
+from oracle.cli.options import REQUEST, json_option, local_files_option
 from oracle.cli.session import Session, on_chain
 from oracle.inference import findings
 from oracle.inference.comparison import Element, compare
@@ -69,7 +69,7 @@ def dispute() -> None:
     "--model",
     "file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The model's file, if you have it. [default: the cache, then the model's URIs]",
+    help="The model's program file, if you have it. [default: the cache, then its URIs]",
 )
 @click.option("--no-run", is_flag=True, help="Do not run the model: what the chain says is enough.")
 @click.option(
@@ -79,6 +79,7 @@ def dispute() -> None:
     help="Of several, since a slash opens a request again: 1 is the first."
     " [default: the last that was disputed, else the last]",
 )
+@local_files_option
 @on_chain
 @json_option
 def show_(
@@ -86,6 +87,7 @@ def show_(
     file: Path | None,
     no_run: bool,
     number: int | None,
+    allow_local_files: bool,
     session: Session,
     as_json: bool,
 ) -> None:
@@ -97,7 +99,7 @@ def show_(
     \b
     Examples:
       exactum dispute show 0x1f…
-      exactum dispute show 0x1f… --model model.onnx --json
+      exactum dispute show 0x1f… --model iris.safetensors --json
     """
     found = session.history.request(request_id)
     number, claim, told_ = chosen(found, number)
@@ -105,7 +107,7 @@ def show_(
     if not no_run:
         known = session.history.model(found.created.request.model)
         model = known.model
-        path = model_path(known, file, session.settings)
+        path = model_path(known, file, session.settings, allow_local_files)
         with show.err.status("Running the model…"):
             finding, ours = rerun(path, model, found.created.payload, claim.output, told_)
         elements = compare(claim.output, ours, model.signature.outputs)

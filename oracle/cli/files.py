@@ -8,6 +8,7 @@ from oracle.errors import ConfigError, ModelRefused
 from oracle.inference.cache import Limits
 from oracle.inference.certificates import name_of
 from oracle.inference.files import ModelFiles
+from oracle.inference.packed import packed
 from oracle.types import FileKind, FileName, Model
 
 MAX_MODEL = (2 << 30) - 1  # bytes that a protobuf may have
@@ -28,11 +29,13 @@ def model_files(
     )
 
 
-def model_path(found: ModelHistory, file: Path | None, settings: Settings) -> Path:
+def model_path(
+    found: ModelHistory, file: Path | None, settings: Settings, allow_local: bool = False
+) -> Path:
     """Gives the path of the model's file, checked against its name: `file`, or one from the cache
     or from the model's URIs."""
     if file is None:
-        return model_files(settings).fetch(found.model.file, found.uris)
+        return model_files(settings, allow_local).fetch(found.model.file, found.uris)
     check_file(file, found.model)
     return file
 
@@ -43,12 +46,62 @@ def check_file(file: Path, model: Model) -> None:
     if actual == needed:
         return
     if needed.kind is FileKind.PROGRAM and actual.kind is FileKind.ONNX:
-        of_it = "it was lowered from it" if actual == model.source else "nor of its source"
-        raise ConfigError(
-            f"{file} is an ONNX file, and not the model's program ({of_it}): exactum model lower"
-            " gives the program of an ONNX file."
-        )
+        if source_name(file) == model.source:
+            raise _no_program(f"{file} is the ONNX file that the model was lowered from")
+        raise _no_program(f"{file} is an ONNX file, and not the one that the model is of")
     raise ConfigError(f"{file} is not the model's file: it is {actual}, the model's {needed}.")
+
+
+def program_name(file: Path) -> FileName:
+    """Finds the name of a program file that somebody gave. Raises ConfigError where it is none."""
+    name = file_name(file)
+    if name.kind is not FileKind.PROGRAM:
+        source_name(file)
+        raise _no_program(f"{file} is an ONNX file")
+    return name
+
+
+def source_name(file: Path) -> FileName:
+    """Finds the name by which ids know an ONNX file, and what it keeps in other files. Raises
+    ConfigError where it is none, or those are not there."""
+    from oracle.exact.lowering.external import source_digest
+
+    data = read_onnx(file)
+    try:
+        return FileName(FileKind.ONNX, source_digest(data, file.parent))
+    except ModelRefused as refused:
+        raise ConfigError(f"{file}: {refused.reasons[0]}.") from None
+
+
+def read_onnx(file: Path) -> bytes:
+    """Reads an ONNX file. Raises ConfigError where it is none."""
+    from oracle.exact.lowering.external import is_onnx
+
+    data = read_file(file)
+    if not is_onnx(data):
+        raise ConfigError(
+            f"{file} is neither a program file nor an ONNX file: give what exactum model lower"
+            " wrote, or the .onnx file that it read."
+        )
+    return data
+
+
+def keep(files: ModelFiles, file: Path) -> FileName:
+    """Puts a program file into the cache, or an ONNX file and what it keeps in other files; gives
+    its name. Raises ConfigError where it is neither."""
+    if file_name(file).kind is FileKind.PROGRAM:
+        return files.add(file)
+    from oracle.exact.lowering.external import names
+
+    data = read_onnx(file)
+    try:
+        return files.add(packed(data, file.parent) if names(data) else file)
+    except ModelRefused as refused:
+        raise ConfigError(f"{file}: {refused.reasons[0]}.") from None
+
+
+def _no_program(what: str) -> ConfigError:
+    return ConfigError(f"{what}: exactum model lower writes its program file, which is run here.")
 
 
 def file_name(file: Path) -> FileName:

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = exactum(arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except ModelRefused as error:
-        show.err.print("The model is outside the law:", style="red")
+        show.err.print("The model is refused:", style="red")
         for reason in error.reasons:
             show.err.print(f"  • {reason}")
         sys.exit(1)

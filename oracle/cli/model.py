@@ -11,17 +11,19 @@ from oracle.chain.codec import model_preimage
 from oracle.chain.history import ModelHistory
 from oracle.chain.keys import Signer
 from oracle.cli import programs, show
-from oracle.cli.files import model_files, read_file
-from oracle.cli.options import MODEL, MONEY, URI, json_option
-from oracle.cli.session import Session, on_chain, signing
+from oracle.cli.files import keep, model_files, read_file
+from oracle.cli.options import MODEL, MONEY, URI, chain_options, json_option
+from oracle.cli.session import Session, on_chain, open_session, signing
 from oracle.cli.source import CHECK, DIMS, FILE, OUTPUT, Opinions, Source
 from oracle.config import Settings
 from oracle.errors import ConfigError, ModelRefused, Reason
 from oracle.exact.program import Program
+from oracle.exact.program_file import source_hash
 from oracle.exact.proofs.inspect import unprovable
 from oracle.exact.proofs.pursuit import rounds
+from oracle.inference.files import ModelFiles
 from oracle.inference.onnxruntime import Native
-from oracle.types import Assurance, Model, ModelId, Wei
+from oracle.types import Assurance, FileKind, FileName, Model, ModelId, Wei
 
 
 @click.group()
@@ -125,7 +127,7 @@ def publish(
         what = Model(signer.address, name, version, bytes(32), digest, signature, vanilla, royalty)
         target = file
     for path in {file, target}:  # before anything is paid: there may be no room for them
-        model_files(session.settings).add(path)
+        keep(model_files(session.settings), path)
     receipt = session.transact(signer, session.registry.publish(what, uri))
     model_id = session.registry.id_of(what)
     if as_json:
@@ -249,17 +251,52 @@ def list_(session: Session, as_json: bool) -> None:
 
 @model.command(name="add-file")
 @FILE
-def add_file(file: Path) -> None:
+@chain_options
+def add_file(file: Path, rpc: str | None, deployments: Path | None) -> None:
     """Puts FILE into the local cache, where worker and audit look before they fetch.
 
-    FILE is a program file, or the ONNX file that one was lowered from: a worker that has it asks
-    onnxruntime for a second opinion on each of its own results.
+    FILE is a program file, or the ONNX file that one was lowered from, with what that keeps in
+    other files of its folder: a worker that has it asks onnxruntime for a second opinion on each of
+    its own results. No node is asked, unless --rpc names one: then the models are named that it
+    belongs to.
+
+    \b
+    Examples:
+      exactum model add-file iris.safetensors
+      exactum model add-file iris.onnx --rpc https://…
     """
-    try:
-        name = model_files(Settings()).add(file)
-    except ModelRefused as refused:
-        raise ConfigError(f"{file} is no whole program file: {refused.reasons[0].why}.") from None
-    show.out.print(f"Kept {name}.")
+    files = model_files(Settings())
+    name = keep(files, file)
+    show.out.print(f"Kept {name}, {_called(files, name)}.")
+    if name.kind is FileKind.ONNX and not files.programs_of(name):
+        show.err.print(
+            "No program file here says that it was lowered from it: exactum model lower writes"
+            " one, and workers run that."
+        )
+    if rpc is not None:
+        session = open_session(rpc, deployments)
+        found = [each for each in session.history.models() if _is_of(each.model, name)]
+        for each in found:
+            what = each.model
+            show.out.print(f"It is of {what.name} {what.version}, {show.hex_(each.model_id)}.")
+        if not found:
+            show.err.print(f"It is of no model on {session.chain.name}.")
+
+
+def _called(files: ModelFiles, name: FileName) -> str:
+    """Says what a file of the cache is."""
+    if name.kind is FileKind.PROGRAM:
+        path = files.path(name)
+        source = source_hash(path) if path is not None else None
+        of_it = f", said to be lowered from SHA-256 {source.hex()}" if source else ""
+        return f"the program of root {show.hex_(name.digest)}{of_it}"
+    roots = [show.hex_(each.digest) for each in files.programs_of(name)]
+    of_it = f", the source of the program of root {', '.join(roots)}" if roots else ""
+    return f"an ONNX file of SHA-256 {name.digest.hex()}{of_it}"
+
+
+def _is_of(model: Model, name: FileName) -> bool:
+    return name in (model.file, model.source)
 
 
 def _machine(found: ModelHistory) -> dict[str, object]:

@@ -196,6 +196,16 @@ def key_options(command: F) -> F:
     return command
 
 
+def local_files_option(command: F) -> F:
+    """Adds --allow-local-files, for what fetches from URIs that publishers chose."""
+    return click.option(
+        "--allow-local-files",
+        is_flag=True,
+        help="Fetch models from file:// and local addresses too. For devnets: a publisher chooses"
+        " these URIs.",
+    )(command)
+
+
 def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(
         command

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,21 @@ from oracle.cli import show
 from oracle.cli.files import read_file
 from oracle.errors import ConfigError, PayloadError
 from oracle.tensor import Array, decode, encode, numpy_dtype
-from oracle.types import Signature, TensorType
+from oracle.texts import places
+from oracle.types import DType, Signature, TensorType
 
 MAX_TEXT = 1 << 28  # bytes of JSON: enough for any input that a queue takes
 SHOWN = 20  # elements of a tensor in a table
 
 
-def parse(text: str, signature: Signature) -> bytes:
+def parse(
+    text: str, signature: Signature, categories: Callable[[], Sequence[str]] = tuple
+) -> bytes:
     """Reads the input payload from `text`, which is JSON, @FILE with JSON, or the payload itself as
     0x….
 
-    One input is given as nested lists, several as an object with a value for each name.
+    One input is given as nested lists, several as an object with a value for each name. Where there
+    are strings among integers, `categories` is asked for the list in which they have places.
     """
     if text.startswith("@"):
         try:
@@ -40,7 +44,8 @@ def parse(text: str, signature: Signature) -> bytes:
         return payload
     values = _values(text)
     return encode(
-        [_array(values, tensor, signature) for tensor in signature.inputs], signature.inputs
+        [_array(_of(values, tensor, signature), tensor, categories) for tensor in signature.inputs],
+        signature.inputs,
     )
 
 
@@ -57,15 +62,22 @@ def _values(text: str) -> Any:
         sys.setrecursionlimit(usual)
 
 
-def _array(values: Any, tensor: TensorType, signature: Signature) -> Array:
+def _of(values: Any, tensor: TensorType, signature: Signature) -> Any:
+    """Gives what stands for that input."""
     if isinstance(values, dict):
         if tensor.name not in values:
             names = ", ".join(each.name for each in signature.inputs)
             raise PayloadError(f"The input lacks {tensor.name!r}; the model takes {names}.")
-        values = values[tensor.name]
-    elif len(signature.inputs) > 1:
+        return values[tensor.name]
+    if len(signature.inputs) > 1:
         names = ", ".join(each.name for each in signature.inputs)
         raise PayloadError(f"The model takes {names}: give an object with a value for each.")
+    return values
+
+
+def _array(values: Any, tensor: TensorType, categories: Callable[[], Sequence[str]]) -> Array:
+    if tensor.dtype is DType.INT64:
+        values = _placed(values, tensor, categories)
     try:
         exact = np.asarray(values)
         array = np.asarray(values, dtype=numpy_dtype(tensor.dtype))
@@ -78,6 +90,17 @@ def _array(values: Any, tensor: TensorType, signature: Signature) -> Array:
             f"{tensor.name!r} has {array.size} elements, {tensor} {tensor.elements}."
         )
     return array.reshape(tensor.shape)
+
+
+def _placed(values: Any, tensor: TensorType, categories: Callable[[], Sequence[str]]) -> Any:
+    """Gives places in place of strings, where there are any."""
+    array = np.asarray(values, object)
+    each = array.ravel()
+    is_text = np.array([isinstance(value, str) for value in each], bool)
+    if not is_text.any():
+        return values
+    each[is_text] = places(each[is_text].tolist(), categories(), tensor.name)
+    return each.reshape(array.shape).tolist()
 
 
 def elements(payload: bytes, tensors: Sequence[TensorType]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -9,18 +10,18 @@ from rich.table import Table
 
 from oracle.chain.codec import ZERO_ADDRESS, model_preimage
 from oracle.cli import show
-from oracle.cli.files import read_file
+from oracle.cli.files import file_name, read_onnx, source_name
 from oracle.cli.options import MODEL, json_option
 from oracle.cli.session import Session, on_chain
 from oracle.cli.source import CHECK, DIMS, FILE, OUTPUT, Opinions, Source
-from oracle.errors import ConfigError, ModelRefused
-from oracle.exact.lowering.external import source_digest
+from oracle.errors import ConfigError, ModelRefused, Reason
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
+from oracle.exact.program_file import source_hash
 from oracle.exact.proofs.inspect import Inspection
 from oracle.exact.proofs.inspect import inspect as inspect_program
 from oracle.inference.engine import dims_of
-from oracle.types import Assurance, ModelId, Wei
+from oracle.types import Assurance, FileKind, FileName, Model, ModelId, Wei
 
 
 @click.command(name="lower")
@@ -58,7 +59,7 @@ def lower_(file: Path, dims: Sequence[tuple[str, int]], output: Path | None, as_
     "--source",
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The ONNX file that MODEL is said to be lowered from.",
+    help="The ONNX file that MODEL is said to be lowered from, or a program file.",
 )
 @on_chain
 @json_option
@@ -67,40 +68,78 @@ def verify(model_id: ModelId, source: Path, session: Session, as_json: bool) -> 
     version of exactum lowers it to MODEL's program.
 
     The program is what is run and judged. A source that gives another one is no proof that anybody
-    lied: another version may have lowered it. Exits with 1 where one of the two does not hold.
+    lied: another version may have lowered it. Exits with 1 where one of the two does not hold. Of a
+    program file it says whether it is MODEL's program, and exits with 1 where it is not.
 
     \b
     Example:
       exactum model verify 0x1f… --source iris.onnx
     """
     what = session.history.model(model_id).model
-    data = read_file(source)
-    digest = source_digest(data, source.parent)
-    root = bytes(32)
-    if what.assurance is Assurance.EXACT:
-        with show.err.status("Lowering the model to its program…"):
-            dims = dims_of(data, what.signature)
-            root = lower(data, dims, folder=source.parent).root
-    is_source, is_program_ = digest == what.source_hash, root == what.program_root
+    name = file_name(source)
+    seen = _of_program(source, name) if name.kind is FileKind.PROGRAM else _of_source(source, what)
+    is_source, gives_program = seen.digest == what.source_hash, seen.root == what.program_root
     if as_json:
         show.print_json(
             {
                 "model_id": model_id,
-                "source_hash": digest.hex(),
-                "program_root": root,
-                "is_source": is_source,
-                "gives_program": is_program_,
+                "is_program_file": seen.is_lowered,
+                "source_hash": seen.digest.hex() if seen.digest else None,
+                "program_root": seen.root,
+                "refused": list(seen.refused),
+                "is_source": is_source and not seen.is_lowered,
+                "gives_program": gives_program,
             }
         )
     else:
-        same, other = "{}, as in the id", "{}, [red]not[/] that of the id"
-        rows = {
-            "source SHA-256": show.styled(same if is_source else other, digest.hex()),
-            "program root": show.styled(same if is_program_ else other, show.hex_(root)),
-        }
-        show.print_fields(f"{what.name} {what.version}", rows)
-    if not (is_source and is_program_):
+        show.print_fields(f"{what.name} {what.version}", seen.rows(is_source, gives_program))
+    if not (gives_program and (is_source or seen.is_lowered)):
         sys.exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a file is that somebody says to be a model's source: `root` is that of its program, or
+    None where the lowering refused it. A program file only says the `digest` of its source."""
+
+    digest: bytes | None
+    root: bytes | None
+    refused: tuple[Reason, ...] = ()
+    is_lowered: bool = False
+
+    def rows(self, is_source: bool, gives_program: bool) -> dict[str, object]:
+        """Says it to people."""
+        same, other = "{}, as in the id", "{}, [red]not[/] that of the id"
+        rows: dict[str, object] = {}
+        if self.is_lowered:
+            rows["file"] = "a program file"
+        if self.digest is not None:
+            text = same if is_source else other
+            said = "{} (it says)" if self.is_lowered else "{}"
+            rows["source SHA-256"] = show.styled(text.replace("{}", said), self.digest.hex())
+        if self.root is None:
+            rows["lowering"] = show.lines(["refused:", *map(str, self.refused)])
+        else:
+            text = same if gives_program else other
+            rows["program root"] = show.styled(text, show.hex_(self.root))
+        return rows
+
+
+def _of_program(file: Path, name: FileName) -> _Seen:
+    return _Seen(source_hash(file), name.digest, is_lowered=True)
+
+
+def _of_source(file: Path, what: Model) -> _Seen:
+    digest = source_name(file).digest
+    if what.assurance is Assurance.VANILLA:
+        return _Seen(digest, bytes(32))
+    data = read_onnx(file)
+    try:
+        with show.err.status("Lowering the model to its program…"):
+            program = lower(data, dims_of(data, what.signature), folder=file.parent)
+        return _Seen(digest, program.root)
+    except ModelRefused as refused:
+        return _Seen(digest, None, refused.reasons)
 
 
 @click.command()
@@ -116,7 +155,8 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], check: Path | None, as_
     reason is named. onnxruntime is asked for a second opinion on some random inputs, or on the rows
     that --check gives. FILE may also be a program file, as exactum model lower writes it: names,
     classes and strings at inputs are then what FILE says, and no root binds them. No chain and no
-    key is needed.
+    key is needed. Exits with 1 where the model is refused, or where results differ from those of
+    --check's rows.
 
     \b
     Examples:
@@ -151,8 +191,10 @@ def inspect(file: Path, dims: Sequence[tuple[str, int]], check: Path | None, as_
                 "dearest_gas": found.dearest.gas,
             }
         )
-        return
-    _print_inspection(file, program, found, opinions)
+    else:
+        _print_inspection(file, program, found, opinions)
+    if opinions.rows is not None and not opinions.rows.agrees:
+        sys.exit(1)
 
 
 def _print_inspection(file: Path, program: Program, found: Inspection, opinions: Opinions) -> None:

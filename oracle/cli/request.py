@@ -1,6 +1,7 @@
 """`exactum request`, `result`, `expire` and `retry-callback`: the life of one request."""
 
 import time
+from functools import partial
 
 import click
 from eth_utils import keccak
@@ -9,11 +10,12 @@ from rich.text import Text
 from oracle.chain.contracts import Options
 from oracle.chain.decoder import Decoder
 from oracle.chain.events import RequestCreated
-from oracle.chain.history import RequestHistory
+from oracle.chain.history import ModelHistory, RequestHistory
 from oracle.chain.keys import Signer
 from oracle.challenger.policy import least_bond
 from oracle.cli import payload as payloads
 from oracle.cli import show
+from oracle.cli.files import model_path
 from oracle.cli.options import (
     ACCOUNT,
     DURATION,
@@ -21,10 +23,13 @@ from oracle.cli.options import (
     MONEY,
     REQUEST,
     json_option,
+    local_files_option,
 )
 from oracle.cli.session import Session, on_chain, signing
-from oracle.errors import ChainError, ConfigError
-from oracle.types import Address, ModelId, RequestId, Status, Wei
+from oracle.config import Settings
+from oracle.errors import ChainError, ConfigError, ModelError, PayloadError
+from oracle.exact.program_file import categories
+from oracle.types import Address, Assurance, ModelId, RequestId, Status, Wei
 
 POLL = 0.5  # seconds
 
@@ -36,7 +41,8 @@ POLL = 0.5  # seconds
     "text",
     required=True,
     metavar="JSON|@FILE|0xHEX",
-    help="One input: nested lists. Several: an object by name. Or the payload in hexadecimal.",
+    help="One input: nested lists. Several: an object by name. Strings are read as places in the"
+    " list that the model's program file has of them. Or the payload in hexadecimal.",
 )
 @click.option("--fee", type=MONEY, help="What you pay. [default: twice the quote]")
 @click.option(
@@ -52,6 +58,7 @@ POLL = 0.5  # seconds
 )
 @click.option("--operator", type=ACCOUNT, help="Who alone may answer. [default: anyone]")
 @click.option("--wait", is_flag=True, help="Wait until the result is final, and show it.")
+@local_files_option
 @on_chain
 @signing
 @json_option
@@ -64,6 +71,7 @@ def request(
     timeout: int,
     operator: Address | None,
     wait: bool,
+    allow_local_files: bool,
     session: Session,
     signer: Signer,
     as_json: bool,
@@ -79,7 +87,8 @@ def request(
     if found.is_deprecated:
         use = f"; its publisher says to use {show.hex_(found.successor)}" if found.successor else ""
         show.err.print(f"The model is deprecated{use}.", style="yellow")
-    data = payloads.parse(text, found.model.signature)
+    known = partial(_categories, found, session.settings, allow_local_files)
+    data = payloads.parse(text, found.model.signature, known)
     limits = session.queue.limits()
     options = Options(
         bond=limits.min_bond if bond is None else bond,
@@ -173,6 +182,24 @@ def retry_callback(
     if failure is not None:
         raise ChainError(f"The consumer failed again, with 0x{failure.reason.hex()}.")
     show.out.print("Delivered.")
+
+
+def _categories(found: ModelHistory, settings: Settings, allow_local: bool) -> tuple[str, ...]:
+    """Gives the strings that the model's program file says it knows at its inputs."""
+    if found.model.assurance is Assurance.VANILLA:
+        return ()
+    try:
+        path = model_path(found, None, settings, allow_local)
+    except ModelError as error:
+        raise PayloadError(
+            f"The places of strings are in the model's program file, which is not here: {error}"
+            " exactum model add-file puts it here."
+        ) from error
+    known = categories(path)
+    if known:
+        note = f"Strings are places in the list of {path.name}, which the id does not bind."
+        show.err.print(note, style="yellow")
+    return known
 
 
 def _warn_of_bond(bond: Wei, gas_price: Wei) -> None:

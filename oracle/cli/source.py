@@ -33,7 +33,10 @@ CHECK = click.option(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="ROWS",
     help="A .npz file of inputs, and of what the trained model says of each: an array [rows, …] for"
-    " each input, and for as many outputs as you like, by their names.",
+    " each input, and for as many outputs as you like, by their names. Strings may stand at inputs,"
+    " and for classes. Of each row, floats may differ by 0.1 % of the output's largest element (by"
+    " 6.25 % where the model is quantized); labels must be equal, unless ROWS has the"
+    " scores too and the two best are that near to each other.",
 )
 OUTPUT = click.option(
     "--output",
@@ -134,15 +137,20 @@ def _of_onnxruntime(said: Opinion) -> str:
     if said.differs:
         return (
             f"differs on {said.differs} of {said.tried} inputs, and a worker that has the ONNX file"
-            f" will not answer such ones. {said.first}"
+            f" will not answer such ones. {_first(said)}"
         )
     return (
         f"has no opinion on {said.missing} of {said.tried} inputs; workers take samples by the"
-        f" plain rules instead. {said.first}"
+        f" plain rules instead. {_first(said)}"
     )
 
 
 def _of_rows(said: Opinion) -> str:
     if said.agrees:
         return f"agree, all {said.tried}"
-    return f"{said.differs} of {said.tried} differ. {said.first}"
+    return f"{said.differs} of {said.tried} differ; they count from 0. {_first(said)}"
+
+
+def _first(said: Opinion) -> str:
+    more = (said.differs or said.missing) - len(said.first)
+    return " ".join([*said.first, f"And {more} more."] if more else said.first)

@@ -15,7 +15,7 @@ from oracle.audit.auditor import Auditor, Equal, Row, Scope, Unchecked, Verdict,
 from oracle.chain.archive import Archive
 from oracle.chain.history import ModelHistory
 from oracle.cli import show
-from oracle.cli.files import file_name, model_files
+from oracle.cli.files import model_files, program_name
 from oracle.cli.session import Session
 from oracle.errors import ConfigError
 from oracle.inference.comparison import Element
@@ -45,8 +45,8 @@ def sweep(
     as_json: bool,
 ) -> int:
     """Audits, prints, and gives the exit code."""
-    executor = Executor(limits.processes, limits.seconds, limits.memory)
     fetch = _fetching(session, files, allow_local)
+    executor = Executor(limits.processes, limits.seconds, limits.memory)
     with executor, _shown(scope, hidden=as_json) as report:
         archive = Archive(session.chain, session.deployment)
         rows = Auditor(archive, fetch, executor, limits.processes).audit(scope, report)
@@ -86,7 +86,7 @@ def scope(
 def _fetching(
     session: Session, files: Sequence[Path], allow_local: bool
 ) -> Callable[[ModelHistory], Path]:
-    given = {file_name(path): path for path in files}
+    given = {program_name(path): path for path in files}
     cache = model_files(session.settings, allow_local)
 
     def fetch(found: ModelHistory) -> Path:

@@ -110,6 +110,13 @@ def source_hash(path: Path) -> bytes | None:
     return digest if len(digest) == 32 else None
 
 
+def categories(path: Path) -> tuple[str, ...]:
+    """Gives the strings that the program is said to know at its inputs, in the order of their
+    places."""
+    with _refusing(path) as file:
+        return _categories(_names(file))
+
+
 def certify(path: Path) -> bytes:
     """Gives the root of the program that stands in the file, with every constant that its records
     name. It looks no further: nobody but a process that may die of it reads the program. Raises

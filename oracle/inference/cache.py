@@ -12,6 +12,7 @@ beside them would be wrong after the first process that is killed.
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -60,6 +61,14 @@ class Cache:
         """Says whether there is a file of that name. It does not check the file, so it costs
         nothing."""
         return any(path.exists() for path in self._places(name))
+
+    def names(self) -> set[FileName]:
+        """Gathers the names of all files that are here. It does not check them."""
+        if not self._fetched.is_dir():
+            return set()
+        paths = [*_sizes(self._root), *_sizes(self._fetched)]
+        ours = (path for path in paths if re.fullmatch("[0-9a-f]{64}", path.stem))
+        return {FileName(FileKind(path.suffix[1:]), bytes.fromhex(path.stem)) for path in ours}
 
     def path(self, name: FileName) -> Path | None:
         """Finds the file, if it is here. A file whose bytes changed is removed, and one of which

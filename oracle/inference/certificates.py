@@ -1,4 +1,5 @@
-"""What certifies a model's file: a program's root, or the SHA-256 of an ONNX file."""
+"""What certifies a model's file: a program's root, or the digest of an ONNX file and what it keeps
+beside it."""
 
 import hashlib
 import os
@@ -15,6 +16,7 @@ from oracle.errors import ModelRefused, NotCertified
 from oracle.exact.program_file import is_program
 from oracle.inference.certifier import ERROR, ROOT
 from oracle.inference.failures import MAX_ERROR, unpacked
+from oracle.inference.packed import digest_of
 from oracle.inference.process import ending, start
 from oracle.types import FileKind, FileName
 
@@ -51,6 +53,9 @@ def name_of(path: Path, allowance: Allowance | None = None) -> FileName:
         if is_program(file.read(16)):
             with _ONE_AT_A_TIME, (allowance or Allowance()).share() as seconds:
                 return FileName(FileKind.PROGRAM, _root(path, seconds))
+        file.seek(0)
+        if (digest := digest_of(file)) is not None:
+            return FileName(FileKind.ONNX, digest)
         file.seek(0)
         return FileName(FileKind.ONNX, hashlib.file_digest(file, "sha256").digest())
 

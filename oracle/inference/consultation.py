@@ -10,16 +10,18 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from oracle.errors import ConfigError, ModelError, SecondOpinionDiffers
+from oracle.errors import ConfigError, ModelError, PayloadError, SecondOpinionDiffers
 from oracle.exact.program import Op, Program
 from oracle.exact.run import Runner
 from oracle.inference.engine import Advise
 from oracle.inference.executor import Executor, Job
 from oracle.inference.onnxruntime import FLOAT32_NOISE, QUANTIZED_NOISE, differs
 from oracle.tensor import Array, encode, numpy_dtype
+from oracle.texts import listed, places
 from oracle.types import Assurance, DType, FileKind, FileName, Signature, TensorType
 
 INPUTS = 8  # random ones
+SHOWN = 3  # inputs of which it is said how they differ
 PATIENCE = 60.0  # seconds after which no other input is tried
 MOST_ROWS = 1 << 30  # bytes of a file of rows
 
@@ -27,12 +29,12 @@ MOST_ROWS = 1 << 30  # bytes of a file of rows
 @dataclass(frozen=True, slots=True)
 class Opinion:
     """How many inputs were tried, in how many another's result differs beyond noise, in how many
-    there is none; and what is said of the first that differs, or that has none."""
+    there is none; and what is said of the first few that differ, or that have none."""
 
     tried: int
     differs: int
     missing: int
-    first: str
+    first: tuple[str, ...]
 
     @property
     def agrees(self) -> bool:
@@ -62,9 +64,15 @@ class Rows:
         lengths = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
         if len(lengths) > 1 or 0 in lengths:
             raise ConfigError(f"The arrays of {path} have not all as many rows.")
-        columns = [_rows(arrays[type_.name], type_, ()) for type_ in signature.inputs]
+        try:
+            columns = [
+                _rows(_of_input(arrays[type_.name], type_, program), type_)
+                for type_ in signature.inputs
+            ]
+        except PayloadError as error:
+            raise ConfigError(f"{path}: {error}") from None
         outputs = {
-            type_.name: _rows(arrays[type_.name], type_, program.labels)
+            type_.name: _rows(_of_output(arrays[type_.name], type_, program), type_)
             for type_ in signature.outputs
             if type_.name in arrays
         }
@@ -109,7 +117,8 @@ def consult(
 
 
 def compare(program: Program, rows: Rows) -> Opinion:
-    """Compares the program's results with what somebody says of each row."""
+    """Compares the program's results with what somebody says of each row. Rows count from 0, as
+    those of an array do."""
     types = [type_ for type_ in program.signature.outputs if type_.name in rows.outputs]
     wanted = Signature((), tuple(types))
     is_quantized = any(node.op is Op.QUANTIZE for node in program.nodes)
@@ -144,7 +153,7 @@ def _asked(adviser: Executor, job: Job) -> _Said:
 def _summed(said: Sequence[_Said]) -> Opinion:
     differing = [each.why for each in said if each.why and each.is_opinion]
     missing = [each.why for each in said if not each.is_opinion]
-    first = [*differing, *missing, ""][0]
+    first = tuple((differing or missing)[:SHOWN])
     return Opinion(len(said), len(differing), len(missing), first)
 
 
@@ -159,18 +168,37 @@ def _arrays(path: Path) -> dict[str, Array]:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
     # AttributeError: of an array of its own, .npy.
     except (ValueError, BadZipFile, EOFError, AttributeError):
-        raise ConfigError(f"{path} is no .npz file of arrays: numpy.savez writes one.") from None
+        raise ConfigError(
+            f"{path} is no .npz file of arrays of numbers or strings: numpy.savez writes one, of"
+            " objects as numpy.array(objects, str)."
+        ) from None
 
 
-def _rows(array: Array, type_: TensorType, labels: Sequence[str | int]) -> Array:
-    """Gives rows of the type's own shape and dtype. A string stands for its place in `labels`."""
+def _of_input(array: Array, type_: TensorType, program: Program) -> Array:
+    """Gives places in place of strings. Raises PayloadError."""
+    if array.dtype.kind not in "US":
+        return array
+    known = program.categories if type_.dtype is DType.INT64 else ()
+    found = places(array.astype(str).ravel().tolist(), known, type_.name)
+    return np.array(found, np.int64).reshape(array.shape)
+
+
+def _of_output(array: Array, type_: TensorType, program: Program) -> Array:
+    """Gives the classes' places in place of their names. Raises ConfigError."""
+    if array.dtype.kind not in "US":
+        return array
+    place_of = {str(label): place for place, label in enumerate(program.labels)}
+    unknown = sorted(set(array.astype(str).ravel().tolist()) - set(place_of))
+    if unknown:
+        known = f" ({listed(program.labels)})" if program.labels else ", which names none"
+        raise ConfigError(f"{unknown[0]!r} of {type_.name!r} is no class of the model{known}.")
+    found = [place_of[text] for text in array.astype(str).ravel().tolist()]
+    return np.array(found, np.int64).reshape(array.shape)
+
+
+def _rows(array: Array, type_: TensorType) -> Array:
+    """Gives rows of the type's own shape and dtype."""
     name = f"{type_.name!r}"
-    if array.dtype.kind in "US":
-        places = {str(label): place for place, label in enumerate(labels)}
-        unknown = sorted(set(map(str, array.ravel())) - set(places))
-        if unknown:
-            raise ConfigError(f"{unknown[0]!r} of {name} is no class of the model.")
-        array = np.vectorize(places.__getitem__, otypes=[np.int64])(array.astype(str))
     each = array.size // array.shape[0]
     if each != type_.elements:
         raise ConfigError(f"A row of {name} has {each} elements; the model's {type_}.")

@@ -21,6 +21,7 @@ from oracle.errors import (
     RunsDiffer,
 )
 from oracle.exact import program_file
+from oracle.exact.lowering.external import names, whole
 from oracle.exact.lowering.graph import has_text, lower, real_inputs, symbols
 from oracle.exact.program import Program
 from oracle.exact.proofs import pursuit, sample
@@ -30,7 +31,7 @@ from oracle.exact.proofs.pursuit import output_of
 from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace, trace
 from oracle.exact.run import Runner
-from oracle.inference import findings, testimony
+from oracle.inference import findings, packed, testimony
 from oracle.inference.findings import MAX_FINDING, Finding
 from oracle.tensor import decode, encode
 from oracle.types import Assurance, DType, FileName, Part, Signature, TensorType
@@ -314,11 +315,11 @@ def load_adviser(path: Path, model: ModelIdentity) -> Adviser:
     the process."""
     from oracle.inference.onnxruntime import SecondOpinion
 
-    data = _onnx(path, model)
-    dims = dims_of(data, model.signature)
-    program = lower(data, dims) if has_text(data) else None
-    texts = (program.labels, program.categories) if program else ()
     try:
+        data = _packed(path, model) or _onnx(path, model)
+        dims = dims_of(data, model.signature)
+        program = lower(data, dims) if has_text(data) else None
+        texts = (program.labels, program.categories) if program else ()
         return SecondOpinion(data, model.signature, dims, *texts)
     except ModelRefused as error:
         raise InferenceFailed(f"There is no second opinion to be had: {error}") from error
@@ -360,13 +361,31 @@ def _onnx(path: Path, model: ModelIdentity) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from error
-    digest = hashlib.sha256(data).digest()
+    _check_digest(hashlib.sha256(data).digest(), model)
+    return data
+
+
+def _packed(path: Path, model: ModelIdentity) -> bytes | None:
+    """Reads a source that keeps tensors in other files as one file, or gives None where it is none
+    that a cache packed. Raises ModelRefused where that is longer than a protobuf may be."""
+    try:
+        with path.open("rb") as file:
+            parts = packed.unpack(file)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not parts:
+        return None
+    digests = b"".join(hashlib.sha256(part).digest() for part in parts)
+    _check_digest(hashlib.sha256(digests).digest(), model)
+    return whole(parts[0], dict(zip(names(parts[0]), parts[1:], strict=False)))
+
+
+def _check_digest(digest: bytes, model: ModelIdentity) -> None:
     if digest != model.file.digest:
         raise ModelMismatch(
             f"The model's file has SHA-256 {digest.hex()}; the model's id says"
             f" {model.file.digest.hex()}."
         )
-    return data
 
 
 def _unreadable(path: Path, error: OSError) -> ModelUnavailable:

@@ -1,13 +1,14 @@
 """Model files by name: fetched from URIs that strangers chose, checked, kept."""
 
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
 
 from oracle.errors import ConfigError, ModelMismatch, ModelRefused, ModelUnavailable, NotCertified
+from oracle.exact.program_file import source_hash
 from oracle.inference.cache import Cache, Incoming, Limits
 from oracle.inference.certificates import Allowance, name_of
 from oracle.inference.sources import CHUNK, PATIENCE, Sources, Unreadable, masked
@@ -42,22 +43,32 @@ class ModelFiles:
         with suppress(OSError):  # of a folder that cannot be used, a fetch tells
             self._cache.clean()
 
-    def add(self, file: Path | bytes) -> FileName:
-        """Keeps a file of the operator's own, which is never evicted; gives its name. Raises
-        ModelRefused where it is a program file that lacks a part, and NotCertified."""
+    def add(self, file: Path | bytes | Iterator[bytes]) -> FileName:
+        """Keeps a file of the operator's own, given whole or in pieces, which is never evicted;
+        gives its name. Raises ModelRefused where it is a program file that lacks a part, and
+        NotCertified."""
         try:
             with self._cache.incoming(is_own=True) as incoming:
-                if isinstance(file, bytes):
-                    incoming.write(file)
-                else:
-                    with file.open("rb") as opened:
-                        while chunk := opened.read(CHUNK):
-                            incoming.write(chunk)
+                for piece in _pieces(file):
+                    incoming.write(piece)
                 name = name_of(incoming.written())
                 incoming.finish(name)
                 return name
         except OSError as error:
             raise ConfigError(f"The file cannot be kept in {self._root}: {error}.") from error
+
+    def programs_of(self, source: FileName) -> list[FileName]:
+        """Lists the program files here that say that they were lowered from that source."""
+        return sorted(
+            (name for name in self._cache.names() if self._source(name) == source.digest), key=str
+        )
+
+    def _source(self, name: FileName) -> bytes | None:
+        path = self._cache.path(name) if name.kind is FileKind.PROGRAM else None
+        try:
+            return None if path is None else source_hash(path)
+        except (ModelRefused, OSError):
+            return None
 
     def has(self, name: FileName) -> bool:
         """Says whether there is a file of that name. It does not check the file, so it costs
@@ -121,6 +132,18 @@ class ModelFiles:
     def _read(self, uri: str, incoming: Incoming, limit: float) -> None:
         incoming.restart()
         self._sources.read(uri, incoming.write, limit)
+
+
+def _pieces(file: Path | bytes | Iterator[bytes]) -> Iterator[bytes]:
+    match file:
+        case bytes():
+            yield file
+        case Path():
+            with file.open("rb") as opened:
+                while chunk := opened.read(CHUNK):
+                    yield chunk
+        case _:
+            yield from file
 
 
 def _called(name: FileName) -> str:

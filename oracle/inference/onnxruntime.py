@@ -276,6 +276,14 @@ def _unexcused(wrong: Array, exact: Sequence[Array], noise: Noise) -> Array:
     return np.asarray(wrong & ~excused.reshape(wrong.shape))
 
 
+def _largest(ours: Array, theirs: Array) -> float:
+    """Gives the largest distance of two finite elements, or infinity."""
+    with np.errstate(all="ignore"):
+        distance = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    return float(np.max(np.where(np.isnan(distance), np.inf, distance)[~same], initial=0.0))
+
+
 def _sentence(
     type_: TensorType, ours: Array, theirs: Array, wrong: Array, noise: Noise, by: str
 ) -> str:
@@ -283,8 +291,10 @@ def _sentence(
     mine, other = np.atleast_1d(ours)[index], np.atleast_1d(theirs)[index]
     noisy = _is_noisy(ours, noise)
     allowed = f"; at most {_most(ours, noise):.3g} is {noise.what}" if noisy else ""
+    by_up_to = f", by up to {_largest(ours, theirs):.3g}" if noisy else ""
     return (
-        f"Output {type_.name!r} differs in {int(wrong.sum())} of {wrong.size} elements, first at"
+        f"Output {type_.name!r} differs in {int(wrong.sum())} of {wrong.size} elements{by_up_to},"
+        " first at"
         f" {list(index)}: {mine} by the law, {other} by {by}{allowed}."
     )
 

@@ -33,6 +33,8 @@ LEAST = 1 << 18
 
 _LONGEST, _LONGEST_SCHEME = 1 << 13, 32  # letters of a URI that is no data URI
 
+_UNLESS_LOCAL = "(on a devnet, --allow-local-files allows it)"
+
 T = TypeVar("T")
 Endpoint = tuple[str, int]
 Sink = Callable[[bytes], None]
@@ -78,7 +80,7 @@ class Sources:
             case "file" if self._allow_local:
                 _copy(uri, bounded)
             case "file":
-                raise Unreadable("local files are not read")
+                raise Unreadable(f"local files are not read {_UNLESS_LOCAL}")
             case other:
                 raise Unreadable(
                     f"the protocol {other!r} is not one of {', '.join(URI_SCHEMES[:-1])}"
@@ -213,7 +215,7 @@ class _Guard:
     def __call__(self, info: Any) -> socket.socket:
         family, kind, protocol, _, address = info
         if not is_public(address[0]) and (address[0], address[1]) not in self.permitted:
-            raise _NotPublic(f"{address[0]} is not a public address")
+            raise _NotPublic(f"{address[0]} is not a public address {_UNLESS_LOCAL}")
         return socket.socket(family, kind, protocol)
 
 

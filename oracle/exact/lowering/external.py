@@ -7,10 +7,10 @@ is read of it is no longer than a tensor may be.
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path, PurePosixPath
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
@@ -21,6 +21,9 @@ from oracle.exact.primitive import Outside
 
 MAX_WHOLE = (1 << 31) - (1 << 20)
 """Bytes that a protobuf may have, and some for the heads of tensors."""
+
+Folder = Path | Mapping[str, bytes]
+"""Where the other files are: a folder, or what they hold by their names."""
 
 _KEYS = {"location", "offset", "length", "checksum", "basepath"}
 
@@ -34,15 +37,25 @@ class _Place:
     length: int | None
 
 
+def is_onnx(model: bytes) -> bool:
+    """Says whether a file is an ONNX file: a protobuf with a graph."""
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(model)
+    except DecodeError:
+        return False
+    return bool(proto.HasField("graph"))
+
+
 def is_outside(tensor: TensorProto) -> bool:
     return tensor.data_location == TensorProto.EXTERNAL or bool(tensor.external_data)
 
 
-def with_data(tensor: TensorProto, folder: Path, limit: int) -> TensorProto:
+def with_data(tensor: TensorProto, folder: Folder, limit: int) -> TensorProto:
     """Gives the tensor with its data, of at most `limit` bytes. Raises Outside."""
     place = _place(tensor)
-    with _opened(folder, place.name) as file:
-        size = os.fstat(file.fileno()).st_size
+    with opened(folder, place.name) as file:
+        size = file.seek(0, os.SEEK_END)
         length = size - place.offset if place.length is None else place.length
         if length < 0 or place.offset + length > size:
             raise Outside(
@@ -65,23 +78,28 @@ def source_digest(model: bytes, folder: Path) -> bytes:
     other files, the SHA-256 of that and those files' SHA-256, one behind the other, in the order of
     their names. Raises ModelRefused."""
     own = hashlib.sha256(model).digest()
-    with _refusing():
-        names = sorted({_place(t).name for t in tensors(_parsed(model)) if is_outside(t)})
-        digests = [own]
-        for name in names:
-            with _opened(folder, name) as file:
-                digests.append(hashlib.file_digest(file, "sha256").digest())
+    digests = [own]
+    for name in names(model):
+        with refusing(), opened(folder, name) as file:
+            digests.append(hashlib.file_digest(file, "sha256").digest())
     return own if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()
 
 
-def whole(model: bytes, folder: Path) -> bytes:
+def names(model: bytes) -> list[str]:
+    """Lists the other files that an ONNX file keeps tensors in, in their order. Raises
+    ModelRefused."""
+    with refusing():
+        return sorted({_place(t).name for t in tensors(_parsed(model)) if is_outside(t)})
+
+
+def whole(model: bytes, folder: Folder) -> bytes:
     """Gives the file with all of its tensors inside. Raises ModelRefused."""
     proto = _parsed(model)
     outside = [tensor for tensor in tensors(proto) if is_outside(tensor)]
     if not outside:
         return model
     left = MAX_WHOLE - len(model)
-    with _refusing():
+    with refusing():
         for tensor in outside:
             tensor.CopyFrom(with_data(tensor, folder, left))
             left -= len(tensor.raw_data)
@@ -129,7 +147,8 @@ def _parsed(model: bytes) -> ModelProto:
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def refusing() -> Iterator[None]:
+    """Raises ModelRefused for what is Outside."""
     try:
         yield
     except Outside as outside:
@@ -161,8 +180,14 @@ def _name(tensor: TensorProto, location: str) -> str:
 
 
 @contextmanager
-def _opened(folder: Path, name: str) -> Iterator[BufferedReader]:
-    """Opens a file of the folder, through no link, whatever is moved there meanwhile."""
+def opened(folder: Folder, name: str) -> Iterator[BufferedReader | BytesIO]:
+    """Opens a file of the folder, through no link, whatever is moved there meanwhile. Raises
+    Outside."""
+    if isinstance(folder, Mapping):
+        if name not in folder:
+            raise Outside(f"{name!r}, which holds tensors, is not there", "copy it beside the file")
+        yield BytesIO(folder[name])
+        return
     *folders, last = PurePosixPath(name).parts
     try:
         with ExitStack() as stack:

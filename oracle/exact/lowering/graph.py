@@ -7,6 +7,7 @@ All reasons to refuse it are reported together.
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
@@ -28,13 +29,14 @@ from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
 from oracle.exact.lowering.choice import chosen, flag
 from oracle.exact.lowering.external import is_outside, with_data
 from oracle.exact.lowering.families import MICROSOFT, ONNX, ONNX_ML
+from oracle.exact.lowering.guessed import Guess, guesses
 from oracle.exact.lowering.order import ordered
 from oracle.exact.lowering.panels import panelled
 from oracle.exact.lowering.refused import refuse
 from oracle.exact.lowering.scan import Body, loop, scan
 from oracle.exact.lowering.source import Source, dtype_name, tensor_constant
 from oracle.exact.primitive import DTYPES, Outside
-from oracle.exact.program import Operand, Program
+from oracle.exact.program import Operand, OperandKind, Program, ValueType
 from oracle.types import DType, TensorType
 
 OPSETS = range(7, 29)
@@ -146,12 +148,14 @@ class _Lowering:
         limits: Limits,
         folder: Path | None = None,
     ):
+        self.model = model
         self.graph = model.graph
         self.dims = dims
         self.limits = limits
         self.folder = folder
-        self.reasons: list[Reason] = []
+        self.reasons: dict[Reason, None] = {}  # in order, each once
         self.opset, self.ml_opset = self._opsets(model)
+        self.knows_ops = not self.reasons
         self.functions = {_signature(function): function for function in model.functions}
         for domain, name, _ in self.functions:
             if domain in TABLES:
@@ -161,16 +165,19 @@ class _Lowering:
         self.values: ChainMap[str, Operand | None] = ChainMap({})
         """The operands by name. None is one that could not be lowered, which is no further reason
         to refuse its readers. A branch has a map of its own, as it has for its tensors."""
+        self.values.update((each.values.name, None) for each in self.graph.sparse_initializer)
         self.lists: dict[str, sequences.Tensors] = {}
         """The lists of tensors by name. As values they are None."""
         self.lowered = 0
+        self.stand_ins = 0
         self.categories = _categories(model.graph)
         self.known_texts = (*self.categories, unlike(self.categories))
         """What a string at an input may be: a category, or something that is none."""
 
     def program(self) -> Program:
         inputs = self._inputs()
-        self._end_if_refused()
+        if not self.knows_ops:
+            self._end_if_refused()
         self.builder = Builder(inputs, self.limits)
         try:
             stated = {info.name: info.type.tensor_type.elem_type for info in self.graph.input}
@@ -183,13 +190,15 @@ class _Lowering:
                 self.values[input_.name] = operand
         except Outside as outside:
             self._refuse(outside.why, outside.advice)
+        for info in real_inputs(self.graph):
+            if info.name not in self.values:
+                self.values[info.name] = self._stand_in(info.name)
         if len(self.graph.node) > self.limits.nodes:
             self._refuse(f"it has more than {self.limits.nodes} nodes", "use a smaller model")
             self._end_if_refused()
         for node in ordered(self.graph.node):
             if not self._node(node):
-                break
-        self._end_if_refused()
+                self._end_if_refused()
         outputs = self._outputs()
         self._end_if_refused()
         try:
@@ -198,14 +207,14 @@ class _Lowering:
             return self.builder.program(names, operands, texts)
         except Outside as outside:
             self._refuse(outside.why, outside.advice)
-            raise ModelRefused(self.reasons) from None
+            raise ModelRefused(list(self.reasons)) from None
 
     def _refuse(self, why: str, advice: str, node: str = "", op: str = "") -> None:
-        self.reasons.append(Reason(node, op, why, advice))
+        self.reasons[Reason(node, op, why, advice)] = None
 
     def _end_if_refused(self) -> None:
         if self.reasons:
-            raise ModelRefused(self.reasons)
+            raise ModelRefused(list(self.reasons))
 
     # The file
 
@@ -262,6 +271,9 @@ class _Lowering:
                 self._refuse(f"no symbolic dim is named {name!r}", f"its symbolic dims: {names}")
             elif not 0 < value < 1 << 31:
                 self._refuse(f"dim {name!r} is given as {value}", "give a positive number")
+        return self._sizes(infos)
+
+    def _sizes(self, infos: Sequence[ValueInfoProto]) -> dict[str, int]:
         return _ones(infos) | dict(self.dims)
 
     def _input(self, info: ValueInfoProto, known: Mapping[str, int]) -> TensorType | None:
@@ -342,12 +354,52 @@ class _Lowering:
             return False
         except Outside as outside:
             self._refuse(outside.why, outside.advice, name, node.op_type)
+        if self.reasons and not self._is_constant(node):
+            names = zip(node.output, results, strict=False)
+            results = [operand or self._stand_in(output) for output, operand in names]
         for output, operand in zip(node.output, results, strict=False):
             if output in self.values or output in self.tensors:
                 self._refuse(f"two values are named {output!r}", "fix the file", name, node.op_type)
             if output:
                 self.values[output] = operand
         return True
+
+    def _is_constant(self, node: NodeProto) -> bool:
+        """Tells whether a node gives what no input of the model changes."""
+        values = [self.values[name] for name in node.input if name in self.values]
+        return all(value is not None and self.builder.known(value) is not None for value in values)
+
+    def _stand_in(self, name: str) -> Operand | None:
+        """Gives an operand in place of one that was refused, if its type is known: what reads it
+        may be refused for another reason, and all are to be named."""
+        if self.calls or len(self.values.maps) > 1 or name in self.lists:
+            return None  # a name in a branch or a function is not one of the graph
+        code, shape = self._guesses.get(name, (0, ()))
+        if code not in (*_INPUTS, TensorProto.STRING):
+            return None
+        type_ = ValueType(DType(_in_law(code)), shape)
+        try:
+            self.limits.check_type(type_)
+        except OverLimit:
+            return None
+        self.stand_ins += 1
+        operand = Operand(OperandKind.INPUT, len(self.graph.input) + self.stand_ins, type_)
+        if code == TensorProto.STRING:
+            return self.builder.mark_text(operand, self.known_texts)
+        if code == TensorProto.DOUBLE:
+            self.builder.mark_rounded(operand)
+        return with_dtype(operand, DType(code))
+
+    @cached_property
+    def _guesses(self) -> Mapping[str, Guess]:
+        sizes = self._sizes(real_inputs(self.graph))
+
+        def sized(info: ValueInfoProto) -> None:
+            for axis, name in symbols(info):
+                if name in sizes:
+                    info.type.tensor_type.shape.dim[axis].dim_value = sizes[name]
+
+        return guesses(self.model, sized)
 
     def _lowered(self, node: NodeProto) -> Sequence[Operand | None]:
         ml = node.domain == "ai.onnx.ml"
@@ -414,6 +466,8 @@ class _Lowering:
         the condition depends on the model's inputs, both run and WHERE chooses."""
         condition = self._value(node.input[0]) if len(node.input) == 1 else None
         if condition is None:
+            for name in ("then_branch", "else_branch"):
+                self._side(node, name)
             return [None] * len(node.output)
         condition = flag(self.builder, condition)
         known = self.builder.known(condition)
@@ -442,6 +496,7 @@ class _Lowering:
         values = [self._value(name) for name in node.input]
         known = [value for value in values if value is not None]
         if len(known) < len(values):
+            self._look_into(body)
             return [None] * len(node.output)
         source = Source("Scan", self.opset, tuple(known), attributes, len(node.output))
         with self._scope({}, self._initializers(body)):
@@ -459,6 +514,7 @@ class _Lowering:
             raise Outside("its body has other inputs or outputs than it has", "fix the file")
         values = [self._value(name) if name else None for name in node.input]
         if any(name and value is None for name, value in zip(node.input, values, strict=True)):
+            self._look_into(body)
             return [None] * len(node.output)
         source = Source("Loop", self.opset, tuple(values), attributes, len(node.output))
         with self._scope({}, self._initializers(body)):
@@ -481,10 +537,8 @@ class _Lowering:
             raise Outside(f"functions call each other {_CALLS} deep", "inline them (onnx.inliner)")
         if len(node.input) > len(function.input) or len(node.output) > len(function.output):
             raise Outside("its function has fewer inputs or outputs", "fix the file")
-        operands = [self._value(name) if name else None for name in node.input]
-        if any(name and o is None for name, o in zip(node.input, operands, strict=True)):
-            return [None] * len(node.output)
-        given = {name: o for name, o in zip(function.input, operands, strict=False) if o}
+        names = zip(function.input, node.input, strict=False)
+        given = {inner: self._value(outer) for inner, outer in names if outer}
         absent = set(function.input) - set(given)
         attributes = {a.name: a for a in function.attribute_proto} | _attributes(node.attribute)
         if unknown := set(attributes) - {*function.attribute} - {*_named(function.attribute_proto)}:
@@ -522,6 +576,12 @@ class _Lowering:
             yield
         finally:
             self.values, self.tensors = outside
+
+    def _look_into(self, body: GraphProto) -> None:
+        """Finds reasons to refuse a body, of whose inputs nothing is known."""
+        inputs: dict[str, Operand | None] = dict.fromkeys(info.name for info in body.input)
+        with self._scope(inputs, self._initializers(body)):
+            self._branch(body)
 
     def _branch(self, graph: GraphProto) -> Sequence[Operand | None]:
         if all(map(self._node, ordered(graph.node))):

@@ -12,7 +12,7 @@ from oracle.cli.model import model
 from oracle.exact.lowering.external import source_digest
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program_file import read, source_hash
-from tests.unit.exact.files import file, node, tensor
+from tests.unit.exact.files import file, ml_node, node, tensor
 
 
 def run(*arguments: str) -> Result:
@@ -77,13 +77,31 @@ def test_inspect_says_where_the_trained_model_says_another_thing(tmp_path: Path)
     sample = samples.gradient_boosting()
     np.savez(rows, input=sample.rows, label=np.array(sample.targets, np.int64))
 
-    said = " ".join(run("inspect", str(path), "--check", str(rows)).stdout.split())
-    found = json.loads(run("inspect", str(path), "--check", str(rows), "--json").stdout)
+    shown = run("inspect", str(path), "--check", str(rows))
+    said = " ".join(shown.stdout.split())
+    as_json = run("inspect", str(path), "--check", str(rows), "--json")
+    found = json.loads(as_json.stdout)
 
+    assert (shown.exit_code, as_json.exit_code) == (1, 1)  # as publish refuses it
     differs = found["opinions"]["rows"]["differs"]  # what the model gets wrong
     assert 0 < differs < len(sample.rows)
-    assert f"{differs} of {len(sample.rows)} differ. Row " in said
+    assert f"{differs} of {len(sample.rows)} differ; they count from 0. Row " in said
     assert f"agrees on {len(sample.rows)} inputs" in said and "classes 0, 1, 2" in said
+
+
+def test_inspect_exits_with_0_where_the_rows_agree(tmp_path: Path) -> None:
+    path, rows = tmp_path / "colours.onnx", tmp_path / "rows.npz"
+    path.write_bytes(encoder())
+    np.savez(rows, colour=np.array([["blue"], ["red"]]), y=np.array([[20], [10]]))
+    done = run("inspect", str(path), "--check", str(rows))
+    assert done.exit_code == 0 and "agree, all 2" in done.stdout
+
+
+def encoder() -> bytes:
+    """A LabelEncoder of two colours; others become 0."""
+    keys = {"keys_strings": ["red", "blue"], "values_int64s": [10, 20], "default_int64": 0}
+    encode = ml_node("LabelEncoder", ["colour"], ["y"], **keys)
+    return file([encode], [tensor("colour", [1, 1], onnx.TensorProto.STRING)], ["y"])
 
 
 def test_what_a_file_leaves_open_is_not_frozen_without_a_word(tmp_path: Path) -> None:

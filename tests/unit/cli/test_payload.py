@@ -65,6 +65,48 @@ def test_parse_says_what_is_wrong(text: str, signature: Signature, why: str) -> 
         parse(text, signature)
 
 
+WORDS = Signature(
+    (TensorType("colour", DType.INT64, (2,)), TensorType("x", DType.FLOAT, (1,))), ONE.outputs
+)
+
+
+def test_parse_reads_strings_as_places() -> None:
+    asked = []
+
+    def known() -> tuple[str, ...]:
+        asked.append(1)
+        return "red", "blue"
+
+    places = parse('{"colour": [1, 0], "x": 1}', WORDS, known)
+    assert parse('{"colour": ["blue", "red"], "x": 1}', WORDS, known) == places
+    assert asked == [1]  # not where there are none
+    assert parse('{"colour": ["blue", 2], "x": 1}', WORDS, known)[:16].hex() == (
+        "0000000000000001" + "0000000000000002"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"colour": ["pink", "red"], "x": 1}', r"'pink' of 'colour' .* \('red', 'blue'\)"),
+        ('{"colour": ["red", "red"], "x": "red"}', "'x' does not hold"),
+        ('{"colour": ["red", 1.5], "x": 1}', "no int64"),
+        ('{"colour": [["red"], []], "x": 1}', "does not hold"),
+        ('{"colour": "red", "x": 1}', "1 elements"),
+        ('{"colour": ["red", null], "x": 1}', "does not hold"),
+        ('{"colour": [' + "[" * 500 + '"red"' + "]" * 500 + '], "x": 1}', "does not hold"),
+    ],
+)
+def test_parse_says_what_is_wrong_with_strings(text: str, why: str) -> None:
+    with pytest.raises(PayloadError, match=why):
+        parse(text, WORDS, lambda: ("red", "blue"))
+
+
+def test_parse_takes_no_strings_where_the_model_knows_none() -> None:
+    with pytest.raises(PayloadError, match="'colour' takes numbers, and no strings"):
+        parse('{"colour": ["red", "red"], "x": 1}', WORDS)
+
+
 def test_elements_are_lists_by_name() -> None:
     assert elements(bytes(7) + b"\x05", ONE.outputs) == {"y": [5]}
 

@@ -562,3 +562,9 @@ def test_fetch_by_many_threads_fetches_once(tmp_path):
     for thread in threads:
         thread.join()
     assert len(set(found)) == 1 and len(found) == 8
+
+
+@pytest.mark.parametrize("uri", ["file:///model.safetensors", "http://127.0.0.1:1/m"])
+def test_fetch_says_what_allows_local_files(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=r"on a devnet, --allow-local-files allows it"):
+        ModelFiles(tmp_path).fetch(NAME, [uri])
