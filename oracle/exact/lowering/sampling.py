@@ -167,7 +167,6 @@ class Reader:
         step = b.emit(Op.MUL, (nearest, b.scalar(stride, DType.INT64)))
         return self.read(spots[1:], b.emit(Op.ADD, (place, step)), inside)
 
-
     def _mirrored(self, index: Operand, size: int) -> Operand:
         """Gives the elements to which those two before and behind the image are mirrored."""
         b, (length, first) = self.b, (size - 1, 0) if self.corners else (size, -0.5)
