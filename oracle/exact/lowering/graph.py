@@ -377,9 +377,8 @@ class _Lowering:
         if lowering is None:
             types = [operand.type if operand else None for operand in inputs]
             return self._call(node, schemas.written_out(node, opset, types))
-        source = Source(
-            node.op_type, opset, tuple(inputs), _attributes(node.attribute), len(node.output)
-        )
+        attributes = {name: self._inside(a) for name, a in _attributes(node.attribute).items()}
+        source = Source(node.op_type, opset, tuple(inputs), attributes, len(node.output))
         texts = [self.builder.texts(operand) if operand else None for operand in inputs]
         if any(text is not None for text in texts) and node.op_type not in _TEXT_OPS:
             raise Outside("it computes with strings", _IN_PLACE_OF["string"])
@@ -392,6 +391,15 @@ class _Lowering:
         if node.op_type in _TEXT_MOVES and (text := texts[0]) is not None:
             results = [self.builder.mark_text(operand, text) for operand in results]
         return results
+
+    def _inside(self, attribute: AttributeProto) -> AttributeProto:
+        """Gives the attribute with the data of its tensor."""
+        if self.folder is None or not is_outside(attribute.t):
+            return attribute
+        inside = AttributeProto()
+        inside.CopyFrom(attribute)
+        inside.t.CopyFrom(with_data(attribute.t, self.folder, 8 * self.limits.elements))
+        return inside
 
     def _listed(self, node: NodeProto) -> Sequence[Operand | None]:
         """Lowers an op of lists of tensors. A list is no operand, and kept beside the values."""

@@ -173,7 +173,7 @@ class Reader:
         away = (abs(at - first) % (2 * length or 1) for at in range(-2, size + 2))
         table = [int(min(rest, 2 * length - rest) + first) for rest in away]
         places = b.emit(Op.ADD, (b.reshape(index, index.type.shape[:1]), b.scalar(2, DType.INT64)))
-        found = b.emit(Op.GATHER, (b.constant(np.int64(table).reshape(1, -1, 1)), places))
+        found = b.emit(Op.GATHER, (b.constant(np.array(table, np.int64).reshape(1, -1, 1)), places))
         return b.reshape(found, index.type.shape)
 
 
