@@ -465,14 +465,51 @@ class _Lowering:
             len(node.output) + 1,
         ):
             raise Outside("its body has other inputs or outputs than it has", "fix the file")
-        values = [self._value(name) if name else None for name in node.input]
-        if any(name and value is None for name, value in zip(node.input, values, strict=True)):
+        names = [name for name in node.input if name not in self.lists]
+        values = [self._value(name) if name else None for name in names]
+        if any(name and value is None for name, value in zip(names, values, strict=True)):
             return [None] * len(node.output)
-        source = Source("Loop", self.opset, tuple(values), attributes, len(node.output))
+        lists = {at: self.lists[name] for at, name in enumerate(node.input) if name in self.lists}
+        source = Source(
+            "Loop", self.opset, tuple(values), attributes, len(node.output) - len(lists)
+        )
+        reasons = len(self.reasons)
         with self._scope({}, self._initializers(body)):
-            results = loop(self.builder, source, values, self._turn(body))
+            turn = self._turn_with_lists(body, lists)
+            results = loop(self.builder, source, values, turn, fixed=bool(lists))
         _end_if_unread(source)
+        for at, tensors in lists.items():
+            results.insert(at - 2, None)
+            if len(self.reasons) == reasons:
+                self.lists[node.output[at - 2]] = tensors
         return results
+
+    def _turn_with_lists(self, body: GraphProto, lists: dict[int, sequences.Tensors]) -> Body:
+        """Makes the turn of a body some of whose states are lists. These, by their place among its
+        inputs, are kept aside, and each turn changes them."""
+        if not lists:
+            return self._turn(body)
+        names = [info.name for at, info in enumerate(body.input) if at not in lists]
+        results = [info.name for at, info in enumerate(body.output) if at + 1 not in lists]
+
+        def turn(given: Sequence[Operand]) -> Sequence[Operand | None]:
+            inside: dict[str, Operand | None] = dict(zip(names, given, strict=True))
+            for at, tensors in lists.items():
+                inside[body.input[at].name] = None
+                self.lists[body.input[at].name] = tensors
+            with self._scope(inside, {}):
+                if not all(map(self._node, ordered(body.node))):
+                    return [None] * len(results)
+                for at in lists:
+                    name = body.output[at - 1].name
+                    if name not in self.lists:
+                        if self._value(name) is not None:
+                            raise Outside("a list becomes a tensor", "fix the file")
+                        return [None] * len(results)
+                    lists[at] = self.lists[name]
+                return [self._value(name) for name in results]
+
+        return turn
 
     def _turn(self, body: GraphProto) -> Body:
         names = [info.name for info in body.input]
