@@ -147,6 +147,16 @@ def test_top_k_takes_k_from_an_attribute_in_older_opsets():
     check("TopK", X, outputs=2, opset=9, axis=1, k=2)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_zeros_of_either_sign_are_equal_for_orders_as_for_onnxruntime(axis):
+    x = {"x": np.random.default_rng(0).choice(np.float32([0, -0.0]), (9, 7))}
+    for op in ("ArgMax", "ArgMin"):
+        for last in (0, 1):
+            check(op, x, axis=axis, select_last_index=last)
+    for largest in (0, 1):
+        check("TopK", x, {"k": ints(5)}, outputs=2, axis=axis, largest=largest)
+
+
 def test_shapes_are_refused_when_they_depend_on_inputs():
     assert "depends on the model's inputs" in refusal("NonZero", X)
     inputs = {**X, "c": np.array([True, False])}
