@@ -99,6 +99,7 @@ _JUMPS = (
     "Shrink",
     "Sign",
     "ThresholdedRelu",
+    "Unique",
     *_TREES,
 )
 
