@@ -45,7 +45,7 @@ def scaled(steps: tuple[Step, ...], x: Array) -> Array:
 def around(number: float) -> Array:
     """The float32 beside a number, those beside these, and each edge."""
     with np.errstate(over="ignore"):
-        near = np.float32([number, *EDGES, *(-edge for edge in EDGES)])
+        near = np.array([number, *EDGES, *(-edge for edge in EDGES)], np.float32)
         return np.concatenate([near, *(np.nextafter(near, np.float32(to)) for to in (-inf, inf))])
 
 
