@@ -147,7 +147,12 @@ def _nan() -> Iterator[Case]:
     x = floats(1, NAN, 3, -INF)
     k = longs(2)
     yield case("TopK with NaN", above, "TopK", {"x": x}, {"k": k}, outputs=2)
-    yield case("TopK of the smallest", above, "TopK", {"x": x}, {"k": k}, outputs=2, largest=0)
+    below = "NaN is below −∞, wherever it stands"
+    yield case("TopK of the smallest", below, "TopK", {"x": x}, {"k": k}, outputs=2, largest=0)
+    yield case("TopK of all", above, "TopK", {"x": x}, {"k": longs(4)}, outputs=2)
+    row = {"x": floats(5, NAN, 4, 7, shape=(1, 4))}
+    yield case("ArgMax of a row with NaN", above, "ArgMax", row, axis=1, by_cpu=True)
+    yield case("ArgMin of a row with NaN", below, "ArgMin", row, axis=1, by_cpu=True)
     columns = floats(1, 2, NAN, 3, 5, 6, shape=(3, 2))
     yield case(
         "ArgMax of columns with NaN",
@@ -160,7 +165,7 @@ def _nan() -> Iterator[Case]:
     )
     yield case(
         "ArgMin, the last index, with NaN",
-        "NaN is below −∞ for ArgMin, wherever it stands",
+        below,
         "ArgMin",
         {"x": floats(5, NAN, 4)},
         keepdims=0,

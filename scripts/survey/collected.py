@@ -7,12 +7,16 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import numpy as np
+from onnx import ModelProto
 
+from oracle.exact.lowering.external import tensors
 from oracle.tensor import Array
 
 Value = TypeVar("Value")
@@ -66,6 +70,20 @@ class Candidate:
         with zipfile.ZipFile(self.archive) as wheel:
             return wheel.read(self.place)
 
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """Gives a folder with the files that hold the model's tensors, if not all are inside."""
+        if self.archive is None:
+            yield Path(self.place).parent
+            return
+        beside = PurePosixPath(self.place).parent
+        with TemporaryDirectory() as folder, zipfile.ZipFile(self.archive) as wheel:
+            for name in _outside(self.onnx()):
+                if (place := str(beside / name)) in wheel.namelist():
+                    (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                    (Path(folder) / name).write_bytes(wheel.read(place))
+            yield Path(folder)
+
     @property
     def dims(self) -> Mapping[str, int]:
         return _by_end(DIMS, self.place)
@@ -98,6 +116,15 @@ def trained(folder: Path) -> Iterator[Candidate]:
         name = str(path.relative_to(folder).with_suffix(""))
         made = json.loads(path.with_suffix(".json").read_text())
         yield Candidate(name, made["by"], str(path), rows=path.with_suffix(".npz"))
+
+
+def _outside(model: bytes) -> set[str]:
+    """Gives the names of files that hold tensors of a model, and lie where it does."""
+    entries = (
+        entry for tensor in tensors(ModelProto.FromString(model)) for entry in tensor.external_data
+    )
+    names = {PurePosixPath(entry.value) for entry in entries if entry.key == "location"}
+    return {str(name) for name in names if not name.is_absolute() and ".." not in name.parts}
 
 
 def _digest(data: bytes) -> str:

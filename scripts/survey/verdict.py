@@ -10,6 +10,7 @@ import numpy as np
 from onnx import ModelProto
 
 from oracle.errors import InferenceFailed, ModelRefused, SecondOpinionDiffers
+from oracle.exact.lowering.external import whole
 from oracle.exact.lowering.graph import lower, real_inputs, symbols
 from oracle.exact.program import Program
 from oracle.exact.proofs.inspect import inspect
@@ -57,7 +58,8 @@ def verdict(candidate: Candidate) -> Verdict:
     name, origin, digest = candidate.name, candidate.origin, hashlib.sha256(file).hexdigest()
     dims = _dims(file, candidate)
     try:
-        program = lower(file, dims)
+        with candidate.folder() as folder:
+            program, inside = lower(file, dims, folder=folder), whole(file, folder)
     except ModelRefused as refused:
         reasons = tuple(map(str, refused.reasons))
         return Verdict(name, origin, digest, len(file), reasons)
@@ -80,7 +82,7 @@ def verdict(candidate: Candidate) -> Verdict:
         taken=program.signature.input_length,
         given=program.signature.output_length,
         unprovable=tuple(map(str, found.unprovable)),
-        opinion=_opinion(file, dims, program, rows, outputs),
+        opinion=_opinion(inside, dims, program, rows, outputs),
         seconds=seconds,
     )
 

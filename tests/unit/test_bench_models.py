@@ -3,16 +3,18 @@
 import json
 import os
 import signal
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from scripts import bench_models as bench
-from scripts.survey.collected import Candidate, trained
+from scripts.survey.collected import Candidate, collected, trained
 from scripts.survey.page import BROKE, DIFFERS, RAN, REFUSED, UNPROVABLE, counted, kind, page
 from scripts.survey.verdict import RUNS, Verdict, verdict
-from tests.unit.exact.files import file, node, tensor
+from tests.unit.exact.files import file, node, proto, tensor
 
 
 def candidate(folder: Path, data: bytes, rows: np.ndarray | None = None) -> Candidate:
@@ -105,3 +107,20 @@ def test_page_shows_what_strangers_wrote_as_what_it_is():
     hostile = Verdict("p/a|b\n<i>", "p==1", "00" * 32, refused=("node 'x|\\'' (Det): w; a",) * 2)
     text = page([hostile], [])
     assert "a\\|b\\n\\<i\\>" in text and "Det: w; a (2 times)" in text
+
+
+def test_a_model_of_a_wheel_is_tried_with_the_tensors_beside_it(tmp_path):
+    made = proto([node("Mul", ["x", "w"], ["y"])], [tensor("x", [2])], ["y"], w=np.float32([2, 3]))
+    onnx.save_model(
+        made,
+        str(tmp_path / "m.onnx"),
+        save_as_external_data=True,
+        location="w.bin",
+        size_threshold=0,
+    )
+    with zipfile.ZipFile(tmp_path / "a-1-py3-none-any.whl", "w") as wheel:
+        for name in ("m.onnx", "w.bin"):
+            wheel.write(tmp_path / name, f"a/models/{name}")
+    (model,) = collected(tmp_path, tmp_path / "none")
+    tried = verdict(model)
+    assert (kind(tried), tried.opinion) == (RAN, "agrees")

@@ -1,10 +1,12 @@
 """Builds a program primitive by primitive: checks types, folds constants, keeps to the limits."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from oracle.exact.limits import Limits, OverLimit
+from oracle.exact.lowering.scaled import Scaled
 from oracle.exact.ops import PRIMITIVES
 from oracle.exact.primitive import Outside, same_dtype
 from oracle.exact.program import (
@@ -86,6 +88,7 @@ class Builder:
         self._float32: dict[int, int] = {}
         self._bits: dict[tuple[OperandKind, int], int] = {}
         self._wholes: dict[tuple[OperandKind, int], Operand] = {}
+        self._scaled: dict[tuple[OperandKind, int], Scaled] = {}
 
     def input(self, index: int) -> Operand:
         type_ = self._inputs[index]
@@ -152,6 +155,25 @@ class Builder:
         """Gives the integers of which the operand is a Cast to float64, else None."""
         found = self._wholes.get((operand.kind, operand.index))
         return None if found is None else self.reshape(found, operand.type.shape)
+
+    def mark_scaled(self, operand: Operand, scaled: Scaled) -> Operand:
+        """Marks a float64 of the file as columns that were scaled: rounded, and yet known for what
+        they were before."""
+        self._scaled[operand.kind, operand.index] = scaled
+        return self.mark_rounded(operand)
+
+    def scaled(self, operand: Operand) -> Scaled | None:
+        """Gives what the columns of a float64 were scaled from, and by what; itself, by nothing,
+        where it was not rounded. None where neither is known, or no columns are left."""
+        shape = operand.type.shape
+        if not shape or operand.type.dtype is not DType.DOUBLE:
+            return None
+        if not self.is_rounded(operand):
+            return Scaled(self.in_law(operand), ((),) * shape[-1])
+        found = self._scaled.get((operand.kind, operand.index))
+        if found is None or found.source.type.shape[-1] != shape[-1]:
+            return None
+        return replace(found, source=self.reshape(found.source, shape))
 
     def float64(self, operand: Operand) -> Array | None:
         """Gives the elements of a constant float64 of the file, as they are there."""

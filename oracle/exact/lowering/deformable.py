@@ -71,7 +71,7 @@ def _taps(
         along = (b.reshape(taken(b, own, [a], 2), (batch, taps, *shape)) for a in range(axes))
         spots = [_spots(b, *each) for each in zip(along, bases, sizes, strict=True)]
         rows = b.reshape(part, (1, batch * prod(sizes), width))
-        found = Reader(b, rows, sizes, False, "zeros").read(spots, starts, None)
+        found = Reader(b, rows, sizes, "linear", "zeros").read(spots, starts, None)
         if mask is not None:
             factors = taken(b, b.reshape(mask, (batch, movers, count)), [mover], 1)
             found = b.emit(Op.MUL, (found, b.reshape(factors, (batch * count, 1))))

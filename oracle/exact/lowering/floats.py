@@ -17,6 +17,7 @@ import numpy as np
 from oracle.exact.lowering import schemas
 from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
 from oracle.exact.lowering.forest import at_least, at_most
+from oracle.exact.lowering.scaled import STEPS, Scaled, after
 from oracle.exact.lowering.source import Lowering, Source
 from oracle.exact.primitive import Outside
 from oracle.exact.program import Operand
@@ -75,6 +76,8 @@ _CHOICES = (
 # Ops that give of integers what they give of wider ones: none of them wraps.
 _WIDE = ("And", "ArgMax", "ArgMin", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Mod")
 
+_TREES = ("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor")
+
 # Ops whose results jump as their inputs move. The choice of the best among scores (ArgMax, TopK) is
 # none of them: where it jumps, either is as good.
 _JUMPS = (
@@ -96,9 +99,8 @@ _JUMPS = (
     "Shrink",
     "Sign",
     "ThresholdedRelu",
-    "TreeEnsemble",
-    "TreeEnsembleClassifier",
-    "TreeEnsembleRegressor",
+    "Unique",
+    *_TREES,
 )
 
 # Sums of products, to which an element that is 0 as float32 adds nothing that float32 would show.
@@ -157,6 +159,10 @@ def lowered(b: Builder, lowering: Lowering, node: Source, domain: str) -> Sequen
         return [folded]
     if node.op in _THRESHOLDS or node.op == "Equal":
         node = _with_thresholds(b, node)
+    if node.op in _TREES and (known := b.scaled(node.input(0))) is not None and any(known.columns):
+        node = replace(
+            node, inputs=(with_dtype(known.source, DType.DOUBLE),), scaling=known.columns
+        )
     rounds = _rounds(b, node)
     if rounds and _jumps(node):
         raise Outside(
@@ -169,6 +175,7 @@ def lowered(b: Builder, lowering: Lowering, node: Source, domain: str) -> Sequen
         for x in node.inputs
     ]
     results = lowering(b, replace(node, inputs=tuple(inputs)))
+    scaled = _scaled(b, node, lowering) if rounds or node.op in STEPS else None
     read = {(x.kind, x.index) for x in inputs if x is not None}
     exact = node.op in _CHOICES and not rounds
     out = []
@@ -178,9 +185,32 @@ def lowered(b: Builder, lowering: Lowering, node: Source, domain: str) -> Sequen
             out.append(result)
             continue
         if dtype is DType.DOUBLE and not exact and (result.kind, result.index) not in read:
-            b.mark_rounded(result)
+            b.mark_rounded(result) if scaled is None else b.mark_scaled(result, scaled)
         out.append(with_dtype(result, dtype))
     return out
+
+
+def _scaled(b: Builder, node: Source, lowering: Lowering) -> Scaled | None:
+    """Gives what the columns of the node's float64 are scaled from, and how, or None if that is not
+    known."""
+    given = [x for x in node.inputs if x is not None]
+    if node.op == "Concat":
+        parts = [b.scaled(x) for x in given]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts) or node.axis(len(given[0].type.shape)) + 1 < len(
+            given[0].type.shape
+        ):
+            return None
+        (source,) = lowering(b, replace(node, inputs=tuple(part.source for part in known)))
+        return Scaled(source, tuple(column for part in known for column in part.columns))
+    if node.op not in STEPS or len(given) != 2:
+        return None
+    constants = [b.float64(x) for x in given]
+    at = 0 if constants[1] is not None else 1
+    constant, scaled = constants[1 - at], b.scaled(given[at])
+    if constant is None or scaled is None or (at and node.op not in ("Add", "Mul")):
+        return None
+    return after(scaled, node.op, constant)
 
 
 def _check_types(node: Source, types: schemas.Types) -> None:

@@ -187,7 +187,10 @@ def _distances(b: Builder, node: Source) -> list[Operand]:
         case "euclidean":
             return [b.emit(Op.SQRT, (squares,))]
         case other:
-            raise Outside(f"metric {other}", "use euclidean or sqeuclidean")
+            raise Outside(
+                f"metric {other}, which onnxruntime lacks too",
+                "use euclidean or sqeuclidean, or convert without optim='cdist'",
+            )
 
 
 def _matmul_n_bits(b: Builder, node: Source) -> list[Operand]:

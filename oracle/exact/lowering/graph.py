@@ -429,9 +429,8 @@ class _Lowering:
         if lowering is None:
             types = [operand.type if operand else None for operand in inputs]
             return self._call(node, schemas.written_out(node, opset, types))
-        source = Source(
-            node.op_type, opset, tuple(inputs), _attributes(node.attribute), len(node.output)
-        )
+        attributes = {name: self._inside(a) for name, a in _attributes(node.attribute).items()}
+        source = Source(node.op_type, opset, tuple(inputs), attributes, len(node.output))
         texts = [self.builder.texts(operand) if operand else None for operand in inputs]
         if any(text is not None for text in texts) and node.op_type not in _TEXT_OPS:
             raise Outside("it computes with strings", _IN_PLACE_OF["string"])
@@ -444,6 +443,15 @@ class _Lowering:
         if node.op_type in _TEXT_MOVES and (text := texts[0]) is not None:
             results = [self.builder.mark_text(operand, text) for operand in results]
         return results
+
+    def _inside(self, attribute: AttributeProto) -> AttributeProto:
+        """Gives the attribute with the data of its tensor."""
+        if self.folder is None or not is_outside(attribute.t):
+            return attribute
+        inside = AttributeProto()
+        inside.CopyFrom(attribute)
+        inside.t.CopyFrom(with_data(attribute.t, self.folder, 8 * self.limits.elements))
+        return inside
 
     def _listed(self, node: NodeProto) -> Sequence[Operand | None]:
         """Lowers an op of lists of tensors. A list is no operand, and kept beside the values."""
@@ -512,15 +520,52 @@ class _Lowering:
             len(node.output) + 1,
         ):
             raise Outside("its body has other inputs or outputs than it has", "fix the file")
-        values = [self._value(name) if name else None for name in node.input]
-        if any(name and value is None for name, value in zip(node.input, values, strict=True)):
+        names = [name for name in node.input if name not in self.lists]
+        values = [self._value(name) if name else None for name in names]
+        if any(name and value is None for name, value in zip(names, values, strict=True)):
             self._look_into(body)
             return [None] * len(node.output)
-        source = Source("Loop", self.opset, tuple(values), attributes, len(node.output))
+        lists = {at: self.lists[name] for at, name in enumerate(node.input) if name in self.lists}
+        source = Source(
+            "Loop", self.opset, tuple(values), attributes, len(node.output) - len(lists)
+        )
+        reasons = len(self.reasons)
         with self._scope({}, self._initializers(body)):
-            results = loop(self.builder, source, values, self._turn(body))
+            turn = self._turn_with_lists(body, lists)
+            results = loop(self.builder, source, values, turn, fixed=bool(lists))
         _end_if_unread(source)
+        for at, tensors in lists.items():
+            results.insert(at - 2, None)
+            if len(self.reasons) == reasons:
+                self.lists[node.output[at - 2]] = tensors
         return results
+
+    def _turn_with_lists(self, body: GraphProto, lists: dict[int, sequences.Tensors]) -> Body:
+        """Makes the turn of a body some of whose states are lists. These, by their place among its
+        inputs, are kept aside, and each turn changes them."""
+        if not lists:
+            return self._turn(body)
+        names = [info.name for at, info in enumerate(body.input) if at not in lists]
+        results = [info.name for at, info in enumerate(body.output) if at + 1 not in lists]
+
+        def turn(given: Sequence[Operand]) -> Sequence[Operand | None]:
+            inside: dict[str, Operand | None] = dict(zip(names, given, strict=True))
+            for at, tensors in lists.items():
+                inside[body.input[at].name] = None
+                self.lists[body.input[at].name] = tensors
+            with self._scope(inside, {}):
+                if not all(map(self._node, ordered(body.node))):
+                    return [None] * len(results)
+                for at in lists:
+                    name = body.output[at - 1].name
+                    if name not in self.lists:
+                        if self._value(name) is not None:
+                            raise Outside("a list becomes a tensor", "fix the file")
+                        return [None] * len(results)
+                    lists[at] = self.lists[name]
+                return [self._value(name) for name in results]
+
+        return turn
 
     def _turn(self, body: GraphProto) -> Body:
         names = [info.name for info in body.input]

@@ -13,6 +13,7 @@ from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.movement import gather
 from oracle.exact.lowering.reduce import backwards, integers
+from oracle.exact.lowering.refused import refuse
 from oracle.exact.lowering.shape import bounded, expand
 from oracle.exact.lowering.source import Lowering, Source, normalized
 from oracle.exact.primitive import Outside
@@ -354,6 +355,24 @@ def _non_zero(b: Builder, node: Source) -> list[Operand]:
     return [b.constant(np.array(np.nonzero(known), np.int64))]
 
 
+def _unique(b: Builder, node: Source) -> list[Operand]:
+    """Gives the elements of a constant, each once, where each is first, which each is, and counts;
+    in rising order, or in that of the constant."""
+    known = b.known(node.exactly(1)[0])
+    if known is None or (known != known).any():  # of NaN nobody says whether it equals NaN
+        raise refuse("", "Unique")
+    axis = node.axis(known.ndim) if node.has("axis") else None
+    each, firsts, places, counts = np.unique(
+        known, return_index=True, return_inverse=True, return_counts=True, axis=axis
+    )
+    if not node.integer("sorted", 1):
+        order = np.argsort(firsts)
+        each, firsts, counts = each.take(order, axis or 0), firsts[order], counts[order]
+        places = np.argsort(order)[places]
+    found = (np.asarray(n, np.int64).reshape(-1) for n in (firsts, places, counts))
+    return [b.constant(each), *map(b.constant, found)]
+
+
 def _reverse_sequence(b: Builder, node: Source) -> list[Operand]:
     x, lengths = node.exactly(2)
     time, batch = node.integer("time_axis", 0), node.integer("batch_axis", 1)
@@ -385,5 +404,6 @@ ONNX: dict[str, Lowering] = {
     "TopK": _top_k,
     "Compress": _compress,
     "NonZero": _non_zero,
+    "Unique": _unique,
     "ReverseSequence": _reverse_sequence,
 }

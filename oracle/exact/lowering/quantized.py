@@ -9,6 +9,7 @@ from oracle.exact.lowering.activation import rounded
 from oracle.exact.lowering.builder import FLOATS, Builder, with_dtype
 from oracle.exact.lowering.convolution import conv
 from oracle.exact.lowering.elementwise import cast
+from oracle.exact.lowering.indexing import taken
 from oracle.exact.lowering.linear import multiplied
 from oracle.exact.lowering.reduce import extremum
 from oracle.exact.lowering.shape import expand
@@ -47,11 +48,10 @@ def _lined_up(b: Builder, node: Source, x: Operand, given: Operand) -> Operand:
             raise Outside(f"scales {given.type} for axis {axis} of {x.type}", "fix the file")
         return b.reshape(given, (shape[axis], *[1] * (rank - axis - 1)))
     count = -(-shape[axis] // block) if block > 0 else 0
-    if (
-        given.type.shape != (*shape[:axis], count, *shape[axis + 1 :])
-        or count * block != shape[axis]
-    ):
+    if given.type.shape != (*shape[:axis], count, *shape[axis + 1 :]):
         raise Outside(f"blocks of {block}, scales {given.type} for {x.type}", "fix the file")
+    if count * block != shape[axis]:  # the last block is shorter
+        return taken(b, given, [at // block for at in range(shape[axis])], axis)
     split = b.reshape(given, (*shape[:axis], count, 1, *shape[axis + 1 :]))
     return b.reshape(expand(b, split, (*shape[:axis], count, block, *shape[axis + 1 :])), shape)
 

@@ -57,6 +57,10 @@ _WHY: dict[str, tuple[str, str]] = {
         _SEQUENCES,
     ),
     **dict.fromkeys(("Adam", "Adagrad", "Momentum", "Gradient"), _TRAINING),
+    "Solve": (
+        "solves equations, which onnxruntime cannot either",
+        "use a regressor of the classes, or another classifier",
+    ),
     "ImageDecoder": ("decodes files of images", "decode outside of the model and give pixels"),
 }
 

@@ -1,6 +1,7 @@
 """GridSample and AffineGrid: an image is read at the places that another tensor holds."""
 
 from collections.abc import Sequence
+from functools import reduce
 from math import prod
 
 import numpy as np
@@ -20,12 +21,21 @@ from oracle.exact.program import Op, Operand
 from oracle.tensor import Array
 from oracle.types import DType
 
-_MODES = {"bilinear": "linear", "linear": "linear", "nearest": "nearest"}
+_MODES = {
+    "bilinear": "linear",
+    "linear": "linear",
+    "nearest": "nearest",
+    "bicubic": "cubic",
+    "cubic": "cubic",
+}
+
+_A = -0.75
+"""The constant of Keys's cubic convolution, as ONNX has it."""
 
 
 def _grid_sample(b: Builder, node: Source) -> list[Operand]:
     """Lowers GridSample, each step rounded. Along each axis, the last one first, the elements
-    before and behind a spot are weighted by how near they are."""
+    around a spot are weighted by how near they are: two of them, or four by cubic convolution."""
     x, grid = node.exactly(2)
     sizes, rank = x.type.shape[2:], len(x.type.shape) - 2
     shape = grid.type.shape
@@ -34,7 +44,7 @@ def _grid_sample(b: Builder, node: Source) -> list[Operand]:
     mode = _MODES.get(given := node.text("mode", "linear"))
     padding = node.text("padding_mode", "zeros")
     if mode is None or padding not in ("zeros", "border", "reflection"):
-        raise Outside(f"mode {given}, padding {padding}", "use linear or nearest")
+        raise Outside(f"mode {given}, padding {padding}", "use linear, nearest or cubic")
     corners = bool(node.integer("align_corners", 0))
     batch, channels = x.type.shape[:2]
     count = prod(shape[1:-1])
@@ -42,19 +52,20 @@ def _grid_sample(b: Builder, node: Source) -> list[Operand]:
     starts = np.repeat(np.arange(batch) * prod(sizes), count).reshape(-1, 1)
     places = b.reshape(grid, (batch * count, rank))
     spots = [
-        _spot(b, taken(b, places, [rank - 1 - axis], 1), size, corners, padding)
+        _spot(b, taken(b, places, [rank - 1 - axis], 1), size, corners, padding, mode)
         for axis, size in enumerate(sizes)
     ]
     if mode == "nearest":
         spots = [rounded(b, spot) for spot in spots]
-    reader = Reader(b, rows, sizes, mode == "nearest", padding)
+    reader = Reader(b, rows, sizes, mode, padding, corners)
     read = reader.read(spots, b.constant(starts), None)
     return [channels_first(b, b.reshape(read, (batch, *shape[1:-1], channels)))]
 
 
-def _spot(b: Builder, at: Operand, size: int, corners: bool, padding: str) -> Operand:
+def _spot(b: Builder, at: Operand, size: int, corners: bool, padding: str, mode: str) -> Operand:
     """Maps −1 … 1 to a place among elements 0 … size − 1. With `corners` the ends are the middles
-    of the outer elements, else their borders."""
+    of the outer elements, else their borders. Of a cubic the padding holds for each element that
+    is read and not for the spot, so that it stays where it is, if not far beside the image."""
     one, half = b.scalar(1), b.scalar(0.5)
     moved = b.emit(Op.ADD, (at, one))
     if corners:
@@ -62,11 +73,12 @@ def _spot(b: Builder, at: Operand, size: int, corners: bool, padding: str) -> Op
     else:
         spot = b.emit(Op.SUB, (b.emit(Op.MUL, (moved, b.scalar(size))), one))
         spot = b.emit(Op.MUL, (spot, half))
+    if padding == "reflection":
+        spot = _reflected(b, spot, 0.0 if corners else -0.5, size - 1.0 if corners else size)
     match padding:
-        case "border":
-            low, high = 0.0, size - 1.0
-        case "reflection":
-            spot = _reflected(b, spot, 0.0 if corners else -0.5, size - 1.0 if corners else size)
+        case _ if mode == "cubic":
+            low, high = -3.0, size + 2.0
+        case "border" | "reflection":
             low, high = 0.0, size - 1.0
         case _:
             low, high = -2.0, size + 1.0
@@ -87,10 +99,17 @@ class Reader:
     """Reads rows of channels [1, elements, C] by their places along each axis."""
 
     def __init__(
-        self, b: Builder, rows: Operand, sizes: Sequence[int], nearest: bool, padding: str
+        self,
+        b: Builder,
+        rows: Operand,
+        sizes: Sequence[int],
+        mode: str,
+        padding: str,
+        corners: bool = False,
     ):
         self.b, self.rows, self.sizes = b, rows, sizes
-        self.nearest, self.zeros = nearest, padding == "zeros"
+        self.mode, self.zeros = mode, padding == "zeros"
+        self.mirrors, self.corners = mode == "cubic" and padding == "reflection", corners
 
     def read(self, spots: Sequence[Operand], place: Operand, inside: Operand | None) -> Operand:
         """Reads [M, C] at `spots` along the remaining axes, from where `place` leads to."""
@@ -101,14 +120,31 @@ class Reader:
             read = b.reshape(read, (count, self.rows.type.shape[2]))
             return read if inside is None else b.emit(Op.WHERE, (inside, read, b.scalar(0)))
         size = self.sizes[len(self.sizes) - len(spots)]
-        if self.nearest:
+        if self.mode == "nearest":
             return self._along(spots, place, inside, spots[0], size)
         floor = floored(b, spots[0])
+        if self.mode == "cubic":
+            return self._cubic(spots, place, inside, floor, size)
         after = b.emit(Op.ADD, (floor, b.scalar(1)))
         near = self._along(spots, place, inside, floor, size)
         far = self._along(spots, place, inside, after, size)
         one = b.emit(Op.MUL, (b.emit(Op.SUB, (after, spots[0])), near))
         return b.emit(Op.ADD, (one, b.emit(Op.MUL, (b.emit(Op.SUB, (spots[0], floor)), far))))
+
+    def _cubic(
+        self,
+        spots: Sequence[Operand],
+        place: Operand,
+        inside: Operand | None,
+        floor: Operand,
+        size: int,
+    ) -> Operand:
+        b = self.b
+        parts = []
+        for step, weight in zip((-1, 0, 1, 2), _weights(b, spots[0], floor), strict=True):
+            at = b.emit(Op.ADD, (floor, b.scalar(step))) if step else floor
+            parts.append(b.emit(Op.MUL, (weight, self._along(spots, place, inside, at, size))))
+        return reduce(lambda left, right: b.emit(Op.ADD, (left, right)), parts)
 
     def _along(
         self,
@@ -121,6 +157,8 @@ class Reader:
         b = self.b
         index = cast(b, at, DType.INT64)
         last = b.scalar(size - 1, DType.INT64)
+        if self.mirrors:
+            index = self._mirrored(index, size)
         nearest = b.emit(Op.MIN, (b.emit(Op.MAX, (index, b.scalar(0, DType.INT64))), last))
         if self.zeros:
             here = b.emit(Op.EQUAL, (index, nearest))
@@ -128,6 +166,33 @@ class Reader:
         stride = prod(self.sizes[len(self.sizes) - len(spots) + 1 :])
         step = b.emit(Op.MUL, (nearest, b.scalar(stride, DType.INT64)))
         return self.read(spots[1:], b.emit(Op.ADD, (place, step)), inside)
+
+    def _mirrored(self, index: Operand, size: int) -> Operand:
+        """Gives the elements to which those two before and behind the image are mirrored."""
+        b, (length, first) = self.b, (size - 1, 0) if self.corners else (size, -0.5)
+        away = (abs(at - first) % (2 * length or 1) for at in range(-2, size + 2))
+        table = [int(min(rest, 2 * length - rest) + first) for rest in away]
+        places = b.emit(Op.ADD, (b.reshape(index, index.type.shape[:1]), b.scalar(2, DType.INT64)))
+        found = b.emit(Op.GATHER, (b.constant(np.array(table, np.int64).reshape(1, -1, 1)), places))
+        return b.reshape(found, index.type.shape)
+
+
+def _weights(b: Builder, spot: Operand, floor: Operand) -> list[Operand]:
+    """Gives the weights of the elements at floor − 1, floor, floor + 1 and floor + 2."""
+    far = b.emit(Op.SUB, (spot, floor))
+    near = b.emit(Op.SUB, (b.scalar(1), far))
+
+    def inner(t: Operand) -> Operand:
+        """Gives ((a + 2)·t − (a + 3))·t·t + 1."""
+        slope = b.emit(Op.SUB, (b.emit(Op.MUL, (t, b.scalar(_A + 2))), b.scalar(_A + 3)))
+        return b.emit(Op.ADD, (b.emit(Op.MUL, (b.emit(Op.MUL, (slope, t)), t)), b.scalar(1)))
+
+    def outer(t: Operand, rest: Operand) -> Operand:
+        """Gives a·t·rest·rest."""
+        first = b.emit(Op.MUL, (b.emit(Op.MUL, (t, b.scalar(_A))), rest))
+        return b.emit(Op.MUL, (first, rest))
+
+    return [outer(far, near), inner(far), inner(near), outer(near, far)]
 
 
 def _affine_grid(b: Builder, node: Source) -> list[Operand]:

@@ -49,10 +49,11 @@ def scan(b: Builder, node: Source, values: Sequence[Operand], body: Body) -> lis
 
 
 def loop(
-    b: Builder, node: Source, values: Sequence[Operand | None], body: Body
+    b: Builder, node: Source, values: Sequence[Operand | None], body: Body, fixed: bool = False
 ) -> list[Operand | None]:
     """Gives the last states, then the outputs of all turns side by side, or Nones where a turn is
     refused. The loop ends after the given number of turns, or once its condition is false.
+    A loop of which the turns must be `fixed` is refused where a run alone knows their number.
 
     Where a run alone knows the end, all turns that there may be are taken, and the states stay as
     they are from the end on.
@@ -72,6 +73,12 @@ def loop(
             break
         is_certain = going is None or known is not None
         is_open |= not is_certain
+        if is_open and fixed:
+            raise Outside(
+                "it carries a list of tensors, and how many turns it takes depends on the model's "
+                "inputs",
+                "fix its turns, or carry one tensor (ScatterND)",
+            )
         _end_if_endless(b, most, len(rows), is_open)
         results = [result for result in body([at, b.constant(np.array(True)), *carried]) if result]
         if len(results) < node.outputs + 1:

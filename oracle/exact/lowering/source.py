@@ -14,6 +14,7 @@ from onnx import AttributeProto, TensorProto, helper
 
 from oracle.exact.lowering.builder import FLOATS, WIDENED, Builder, with_dtype
 from oracle.exact.lowering.external import is_outside
+from oracle.exact.lowering.scaled import Columns
 from oracle.exact.primitive import DTYPES, Outside
 from oracle.exact.program import Operand
 from oracle.tensor import Array, numpy_dtype
@@ -32,6 +33,8 @@ class Source:
     attributes: Mapping[str, AttributeProto]
     outputs: int
     read: set[str] = field(default_factory=set)
+    scaling: Columns = ()
+    """Of trees: what each column becomes, in float64, before its thresholds are for it."""
 
     def input(self, index: int) -> Operand:
         operand = self.optional(index)

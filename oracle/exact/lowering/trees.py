@@ -14,6 +14,7 @@ from oracle.exact.lowering.classes import classes, labelled
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.forest import A_LEAF, MEMBER, MODES, Branch, Forest, laid_out, sets
 from oracle.exact.lowering.linear import rows
+from oracle.exact.lowering.scaled import before
 from oracle.exact.lowering.source import Lowering, Source, tensor_array
 from oracle.exact.lowering.transcendental import post_transform, two_scores
 from oracle.exact.ops.trees import ABOVE, BELOW, LEAF, MISSING, WIDTH
@@ -230,7 +231,7 @@ def _branches(
         branches.append(
             Branch(mode, feature, float(values[place]), then, other, bool(missing[place]))
         )
-    return branches, keys
+    return before(branches, node.scaling), keys
 
 
 def _numbers(node: Source, name: str, limit: int) -> Array:
@@ -367,7 +368,7 @@ def _listed(node: Source, features: int, limit: int) -> tuple[list[Branch], list
         mode, split, (then, other) = _MODES[modes[at]], float(splits[at]), children
         set_ = members.get(at, ())
         branches.append(Branch(mode, feature[at], split, then, other, bool(missing[at]), set_))
-    return branches + [Branch(A_LEAF)] * len(leaves), leaves
+    return before(branches, node.scaling) + [Branch(A_LEAF)] * len(leaves), leaves
 
 
 def _members(node: Source, modes: Sequence[int], limit: int) -> dict[int, tuple[float, ...]]:

@@ -61,6 +61,20 @@ def test_lower_reads_tensors_beside_the_file(tmp_path, one_file):
         lower(data)
 
 
+def test_lower_reads_tensors_of_attributes_beside_the_file(tmp_path):
+    """onnx.save_model with convert_attribute=True puts Constants there too."""
+    made = inside()
+    made.graph.node[0].input[1] = "k"
+    made.graph.node.insert(
+        0, helper.make_node("Constant", [], ["k"], value=numpy_helper.from_array(W))
+    )
+    wanted = lower(made.SerializeToString()).root
+    data = saved(tmp_path, made, convert_attribute=True)
+    assert lower(data, folder=tmp_path).root == wanted
+    with pytest.raises(ModelRefused, match="outside the file"):
+        lower(data)
+
+
 def test_a_source_is_named_by_all_of_its_files(tmp_path):
     data = saved(tmp_path, inside())
     sha256 = hashlib.sha256

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from onnx import helper
 
+from oracle.errors import ModelRefused
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Op
 from oracle.exact.run import run
-from tests.unit.exact.agreement import check, integers, model, numbers, refusal
+from tests.unit.exact.agreement import agree, check, integers, model, numbers, refusal
+from tests.unit.exact.files import file, node, tensor
 
 X = {"x": numbers(3, 4, 5)}
 
@@ -147,6 +150,16 @@ def test_top_k_takes_k_from_an_attribute_in_older_opsets():
     check("TopK", X, outputs=2, opset=9, axis=1, k=2)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_zeros_of_either_sign_are_equal_for_orders_as_for_onnxruntime(axis):
+    x = {"x": np.random.default_rng(0).choice(np.float32([0, -0.0]), (9, 7))}
+    for op in ("ArgMax", "ArgMin"):
+        for last in (0, 1):
+            check(op, x, axis=axis, select_last_index=last)
+    for largest in (0, 1):
+        check("TopK", x, {"k": ints(5)}, outputs=2, axis=axis, largest=largest)
+
+
 def test_shapes_are_refused_when_they_depend_on_inputs():
     assert "depends on the model's inputs" in refusal("NonZero", X)
     inputs = {**X, "c": np.array([True, False])}
@@ -229,3 +242,29 @@ def test_einsum_is_refused_when_it_has_no_meaning(equation):
 )
 def test_parameters_that_ask_for_too_much_or_nothing_are_refused(op, constants, options):
     assert op in refusal(op, X, constants, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"sorted": 0}, {"axis": 0}, {"axis": -1, "sorted": 0}])
+def test_unique_of_a_constant_is_found_while_lowering(options):
+    """As tf2onnx writes sums by segments that are given."""
+    ids = np.int64([[3, 1, 3, 1], [0, 1, 0, 1], [3, 1, 3, 1]])
+    names = ["each", "first", "place", "count"]
+    nodes = [
+        node("Unique", ["ids"], names, **options),
+        *(helper.make_node("Cast", [name], [f"f{name}"], to=1) for name in names),
+        *(helper.make_node("ReduceSum", [f"f{name}"], [f"s{name}"], keepdims=0) for name in names),
+        *(helper.make_node("Mul", ["x", f"s{name}"], [f"y{name}"]) for name in names),
+    ]
+    outputs = [*(f"f{name}" for name in names), *(f"y{name}" for name in names)]
+    agree(file(nodes, [tensor("x", [2])], outputs, ids=ids), {"x": np.float32([1, 2])})
+
+
+def test_unique_of_a_constant_with_nan_is_refused():
+    made = file(
+        [node("Unique", ["c"], ["u"]), node("Add", ["x", "u"], ["y"])],
+        [tensor("x", [1])],
+        ["y"],
+        c=np.float32([np.nan, np.nan]),
+    )
+    with pytest.raises(ModelRefused, match="as many results"):
+        lower(made)

@@ -31,6 +31,10 @@ def test_quantize_and_dequantize_agree(zero):
     check("QuantizeLinear", X, {"s": scales, "z": zeros}, axis=0)
     check("DequantizeLinear", q, {"s": scales, "z": zeros}, axis=0)
     check("DequantizeLinear", q, {"s": numbers(3, 2)}, axis=1, block_size=2)
+    check("DequantizeLinear", q, {"s": numbers(3, 2)}, axis=1, block_size=3)  # the last has one
+    assert "blocks of 4" in refusal(
+        "DequantizeLinear", q, {"s": numbers(3, 2)}, axis=1, block_size=4
+    )
 
 
 def test_dequantize_reads_int32_as_numbers():

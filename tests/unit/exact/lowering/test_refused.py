@@ -31,6 +31,11 @@ def reasons(made: NodeProto, *inputs: object, **constants: np.ndarray) -> str:
         (node("Unique", ["x"], ["y"]), "TopK, a mask and Where"),
         (node("NonZero", ["x"], ["y"]), "choose by Where"),
         (node("OptionalHasElement", ["x"], ["y"]), "export lists of tensors as Concat"),
+        (node("Solve", ["x", "x"], ["y"], domain="com.microsoft"), "another classifier"),
+        (
+            node("CDist", ["x", "x"], ["y"], domain="com.microsoft", metric="manhattan"),
+            "convert without optim='cdist'",
+        ),
         (node("ImageDecoder", ["x"], ["y"]), "decode outside"),
         (node("TfIdfVectorizer", ["x"], ["y"]), "ops that docs/lowering.md covers"),
         (

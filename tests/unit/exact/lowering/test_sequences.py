@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from onnx import NodeProto, helper
 
 from oracle.errors import ModelRefused
 from oracle.exact.lowering.graph import lower
@@ -74,6 +75,55 @@ def test_a_list_begins_empty_and_has_a_length():
         node("Mul", ["x", "f"], ["y"]),
     ]
     agree(model(*nodes), X)
+
+
+def grown(*turn: NodeProto, turns: str = "three") -> bytes:
+    """A Loop that carries a list and a tensor, and joins the list at its end."""
+    nodes = [*turn, node("Identity", ["going"], ["on"]), node("Neg", ["z"], ["w"])]
+    s = helper.make_tensor_sequence_value_info
+    given = [tensor("i", [], 7), tensor("going", [], 9), s("s", 1, None), tensor("z", [2, 3, 4])]
+    left = [tensor("on", [], 9), s("t", 1, None), tensor("w", [2, 3, 4]), tensor("z2", [2, 3, 4])]
+    nodes.append(node("Mul", ["z", "z"], ["z2"]))
+    body = helper.make_graph(nodes, "body", given, left)
+    whole = [
+        node("SequenceEmpty", [], ["e"]),
+        node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        node("Greater", ["sum", "limit"], ["some"]),
+        node(
+            "Loop",
+            [turns, "some" if turns == "" else "yes", "e", "x"],
+            ["l", "last", "all"],
+            body=body,
+        ),
+        node("ConcatFromSequence", ["l"], ["joined"], axis=0),
+        node("Concat", ["joined", "last"], ["y"], axis=0),
+    ]
+    limit = np.array(0, np.float32)
+    return model(*whole, outputs=("y", "all"), three=number(3), limit=limit, yes=np.array(True))
+
+
+def test_a_loop_carries_a_list():
+    agree(grown(node("SequenceInsert", ["s", "z"], ["t"])), X)
+    first = node("SequenceInsert", ["s", "z", "i0"], ["t"])
+    agree(grown(node("Sub", ["i", "i"], ["i0"]), first), X)
+
+
+@pytest.mark.parametrize(
+    ("turn", "turns", "why"),
+    [
+        ([node("SequenceInsert", ["s", "z"], ["t"])], "", "it carries a list of tensors"),
+        (
+            [node("NonZero", ["z"], ["q"]), node("SequenceInsert", ["s", "q"], ["t"])],
+            "three",
+            "(NonZero)",
+        ),
+        ([node("Neg", ["z"], ["t"])], "three", "a list becomes a tensor"),
+    ],
+)
+def test_a_loop_with_a_list_is_refused_for_one_reason(turn, turns, why):
+    with pytest.raises(ModelRefused) as refused:
+        lower(grown(*turn, turns=turns))
+    assert why in str(refused.value) and len(refused.value.reasons) == 1
 
 
 @pytest.mark.parametrize(
