@@ -127,6 +127,7 @@ class Answering:
         if now < self._look_again:
             return []
         self._look_again = now + RETRY
+        self._store.forget_declined(chain_time)
         return self._store.duties(State.DECLINED, kind=DutyKind.PROPOSE, due_after=chain_time)
 
     def _reconsider(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
