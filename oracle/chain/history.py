@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from oracle.chain.codec import dispute_key
 from oracle.chain.deployment import Deployment
 from oracle.chain.events import (
     CallbackFailed,
     CallbackRetried,
+    DemandTimedOut,
     Event,
+    FraudProven,
     ModelDeprecated,
     ModelPublished,
     ModelUriAdded,
@@ -19,6 +22,7 @@ from oracle.chain.events import (
     WindowMoved,
 )
 from oracle.chain.node import Chain
+from oracle.chain.proposals import Fate
 from oracle.chain.watcher import Watcher
 from oracle.errors import NotFound
 from oracle.types import Model, ModelId, RequestId, Status
@@ -73,6 +77,23 @@ class RequestHistory:
             raise NotFound(f"Of this request there are {len(self.claims)} proposals, not {number}.")
         number = number or len(self.claims)
         return number, self.claims[number - 1]
+
+    def fate(self, number: int) -> Fate:
+        """Says what became of the proposal of that number, or that it stands."""
+        fates: list[Fate] = []
+        keys = [dispute_key(c.request_id, c.proposal, c.output) for c in self.claims]
+        for event in self.events:
+            match event:
+                case ResultProposed():
+                    fates.append(Fate.PROPOSED)
+                case RequestSettled() if fates:
+                    fates[-1] = Fate.SETTLED
+                case RequestReopened() | RequestExpired() if fates and fates[-1] is Fate.PROPOSED:
+                    fates[-1] = Fate.VOID
+                # Also of one that is void already: whoever does not answer is slashed.
+                case FraudProven(dispute=key) | DemandTimedOut(dispute=key) if key in keys:
+                    fates[keys.index(key)] = Fate.SLASHED
+        return fates[number - 1]
 
     @property
     def status(self) -> Status:

@@ -10,6 +10,7 @@ from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_utils import is_hex_address, to_checksum_address
 
 from oracle.errors import KeyfileError
 from oracle.types import Address
@@ -63,14 +64,30 @@ def create(path: Path, password: str, key: bytes | str | None = None) -> Signer:
     return signer
 
 
+def address_in(path: Path) -> Address | None:
+    """Reads the address that a keystore file says is its own, which takes no password. Gives None
+    where it says none. Raises KeyfileError."""
+    content = _content(path)
+    found = str(content.get("address", "") if isinstance(content, dict) else "")
+    return Address(to_checksum_address(found)) if is_hex_address(found) else None
+
+
 def open_keystore(path: Path, password: str) -> Signer:
+    content = _content(path)
     try:
-        return Signer(Account.from_key(Account.decrypt(json.loads(path.read_text()), password)))
-    except FileNotFoundError:
-        raise KeyfileError(f"There is no keystore at {path}; exactum keys new makes one.") from None
-    except OSError as error:
-        raise KeyfileError(f"{path} cannot be opened: {error.strerror}.") from None
+        return Signer(Account.from_key(Account.decrypt(content, password)))
     except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
         wrong = "MAC mismatch" in str(error)
         why = "the password is wrong" if wrong else "it is no keystore file"
         raise KeyfileError(f"{path} cannot be opened: {why}.") from None
+
+
+def _content(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise KeyfileError(f"There is no keystore at {path}; exactum keys new makes one.") from None
+    except OSError as error:
+        raise KeyfileError(f"{path} cannot be opened: {error.strerror}.") from None
+    except ValueError:
+        raise KeyfileError(f"{path} cannot be opened: it is no keystore file.") from None

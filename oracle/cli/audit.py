@@ -11,6 +11,7 @@ from rich.text import Text
 from oracle.audit.auditor import reason
 from oracle.chain.events import ResultProposed
 from oracle.chain.history import ModelHistory, RequestHistory
+from oracle.chain.proposals import Fate
 from oracle.cli import show
 from oracle.cli.evidence import gather, verify, write
 from oracle.cli.files import model_path
@@ -32,6 +33,11 @@ from oracle.inference.executor import Executor
 from oracle.types import Address, Assurance, Model, RequestId
 
 SHOWN = 30  # rows of the table
+_ENDED = {
+    Fate.SLASHED: "[red]SLASHED[/]: its operator lost the bond for it; exactum dispute show tells"
+    " how.",
+    Fate.VOID: "[yellow]VOID[/]: its operator was slashed for another result.",
+}
 
 
 @click.command()
@@ -227,6 +233,8 @@ def _one(session: Session, asked: Asked, limits: Limits, as_json: bool) -> int:
     request_id = asked.request_id
     found = session.history.request(request_id)
     number, claim = found.claim(asked.number)
+    fate = found.fate(number)
+    is_disputed = fate is Fate.PROPOSED and claim.proposal.is_suspended
     model = session.history.model(found.created.request.model)
     known = {
         "request_id": request_id,
@@ -234,7 +242,8 @@ def _one(session: Session, asked: Asked, limits: Limits, as_json: bool) -> int:
         "proposals": len(found.claims),
         "model_id": model.model_id,
         "operator": claim.proposal.operator,
-        "is_disputed": claim.proposal.is_suspended,
+        "status": fate,
+        "is_disputed": is_disputed,
         "assurance": model.model.assurance,
     }
     try:
@@ -260,7 +269,9 @@ def _one(session: Session, asked: Asked, limits: Limits, as_json: bool) -> int:
             show.out.print(several)
         if asked.target is not None:
             show.out.print(f"Evidence in {asked.target}: exactum audit --verify checks it.")
-        if claim.proposal.is_suspended:
+        if fate in _ENDED:
+            show.out.print(show.styled(_ENDED[fate]))
+        if is_disputed:
             disputed = "[yellow]DISPUTED[/]: exactum dispute show tells how it stands."
             show.out.print(show.styled(disputed))
     if not wrong:

@@ -74,11 +74,16 @@ class Daemon:
         rounds = None if session.disputes is None else session.disputes.periods().rounds
         opinions = Opinions(self._executor(self.time_limit), adviser, rounds)
         answers = Answers(files, opinions, self.processes)
+        log = structlog.get_logger()
+        count = self.processes * (2 if is_advised else 1)
+        log.info("starting processes for inference, which load what they need", processes=count)
         try:
             yield Opened(store, answers)
         finally:
+            log.info("stopping: ending processes", processes=count)
             answers.close()
             store.close()
+            log.info("stopped; what is open goes on with the next start")
 
     def _executor(self, time_limit: float) -> Executor:
         return Executor(self.processes, time_limit, self.memory_limit * 2**20)

@@ -294,6 +294,7 @@ def _print_acts(acts: Sequence[Act], slashed_: Slashed | None) -> None:
         what, who = each.what, show.short(each.who)
         table.add_row(f"{day[5:]} {clock}", what, who, f"{each.gas:,}", prepaid)
     show.out.print(table)
+    show.print_parties(each.who for each in acts)
     cost, prepaid_ = sum(each.gas_cost for each in acts), sum(each.prepaid for each in acts)
     gas = sum(each.gas for each in acts)
     show.out.print(

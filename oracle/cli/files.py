@@ -5,6 +5,7 @@ from pathlib import Path
 from oracle.chain.history import ModelHistory
 from oracle.config import Settings
 from oracle.errors import ConfigError, ModelRefused
+from oracle.exact.program_file import Dictionary, dictionary
 from oracle.inference.cache import Limits
 from oracle.inference.certificates import name_of
 from oracle.inference.files import ModelFiles
@@ -38,6 +39,23 @@ def model_path(
         return model_files(settings, allow_local).fetch(found.model.file, found.uris)
     check_file(file, found.model)
     return file
+
+
+def local_file(model: Model, settings: Settings) -> Path | None:
+    """Says where the model's file lies in our cache, if it is there. It is not checked."""
+    return model_files(settings).place(model.file)
+
+
+def local_dictionary(model: Model, settings: Settings) -> Dictionary | None:
+    """Reads what a model's integers stand for, where its program file is in our cache. That is what
+    its publisher, or whoever served the file, says: the model's id binds none of it."""
+    path = local_file(model, settings)
+    if path is None or model.file.kind is not FileKind.PROGRAM:
+        return None
+    try:
+        return dictionary(path)
+    except (OSError, ModelRefused):
+        return None
 
 
 def check_file(file: Path, model: Model) -> None:

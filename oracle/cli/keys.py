@@ -1,7 +1,7 @@
 """`exactum keys`: encrypted keystores."""
 
-import json
 import re
+import sys
 from pathlib import Path
 
 import click
@@ -11,7 +11,8 @@ from oracle.cli import show
 from oracle.cli.options import json_option
 from oracle.cli.session import read_password
 from oracle.config import Settings
-from oracle.errors import ConfigError
+from oracle.errors import ConfigError, KeyfileError
+from oracle.types import Address
 
 _password = click.option(
     "--password-file",
@@ -53,11 +54,20 @@ def import_(name: str, password_file: Path | None, as_json: bool) -> None:
     """Keeps a private key that you have under NAME; it is asked for, or read from a pipe.
 
     \b
-    Example:
+    Examples:
+      exactum keys import operator
       exactum keys import operator < key.hex
     """
-    key: str = click.prompt("Private key", hide_input=True, err=True, prompt_suffix=": ")
-    _create(name, password_file, key.strip(), as_json)
+    _create(name, password_file, _given_key(), as_json)
+
+
+def _given_key() -> str:
+    """Reads a private key: the first line of a pipe or a file, or what is asked for at a
+    terminal."""
+    if not sys.stdin.isatty():  # a prompt would ask the terminal, and leave the pipe unread
+        return sys.stdin.readline().strip()
+    asked: str = click.prompt("Private key", hide_input=True, err=True, prompt_suffix=": ")
+    return asked.strip()
 
 
 def _create(name: str, password_file: Path | None, key: str | None, as_json: bool) -> None:
@@ -77,13 +87,21 @@ def _create(name: str, password_file: Path | None, key: str | None, as_json: boo
 @json_option
 def list_(as_json: bool) -> None:
     """Lists the keys by name, with their addresses."""
-    found = {
-        path.stem: "0x" + json.loads(path.read_text()).get("address", "")
-        for path in sorted(Settings().keys.glob("*.json"))
-    }
+    found = {path.stem: _address(path) for path in sorted(Settings().keys.glob("*.json"))}
     if as_json:
         show.print_json(found)
     elif found:
-        show.print_fields("Keys", found)
+        unknown = "its file does not say; its password would"
+        show.print_fields("Keys", {name: found[name] or unknown for name in found})
     else:
         show.out.print("There are no keys yet: exactum keys new makes one.")
+
+
+def _address(path: Path) -> Address | None:
+    """Reads the address of a keystore, if that can be read: one bad file must not hide the
+    others."""
+    try:
+        return signers.address_in(path)
+    except KeyfileError as error:
+        show.err.print(str(error), style="yellow")
+        return None

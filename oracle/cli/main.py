@@ -39,7 +39,9 @@ class Commands(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"oracle.cli.{_COMMANDS[cmd_name]}")
+        # The kernels of a program that runs models are loaded here, and compiled on a new machine.
+        with show.err.status(f"Loading exactum {cmd_name}…"):
+            module = import_module(f"oracle.cli.{_COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 

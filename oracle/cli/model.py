@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from oracle.chain.codec import model_preimage
 from oracle.chain.history import ModelHistory
 from oracle.chain.keys import Signer
 from oracle.cli import programs, show
-from oracle.cli.files import keep, model_files, read_file
+from oracle.cli.files import keep, local_dictionary, local_file, model_files, read_file
 from oracle.cli.options import MODEL, MONEY, URI, chain_options, json_option
 from oracle.cli.session import Session, on_chain, open_session, signing
 from oracle.cli.source import CHECK, DIMS, FILE, OUTPUT, Opinions, Source
@@ -200,22 +199,30 @@ def deprecate(
 @on_chain
 @json_option
 def show_(model_id: ModelId, session: Session, as_json: bool) -> None:
-    """Shows everything in MODEL's id, and where its file may lie."""
+    """Shows everything in MODEL's id, where its file may lie, and what its classes are called.
+
+    Names of classes, and strings that the model knows at its inputs, stand in the program file, and
+    are known where that is in the local cache. The model's id does not bind them.
+    """
     found = session.history.model(model_id)
     if as_json:
-        show.print_json(_machine(found))
+        show.print_json(_machine(found, session.settings))
         return
     what, where = found.model, found.published.where
+    words = local_dictionary(what, session.settings)
+    file = local_file(what, session.settings)
     rows: dict[str, object] = {
         "id": show.hex_(found.model_id),
         "publisher": what.publisher,
         "inputs": show.signature(what.signature.inputs),
         "outputs": show.signature(what.signature.outputs),
+        **(show.dictionary(words.labels, words.categories) if words else {}),
         "assurance": what.assurance.name,
         "program root": show.hex_(what.program_root),
         "source SHA-256": what.source_hash.hex(),
         "royalty": show.ether(what.royalty),
         "URIs": show.lines(found.uris or ["none"]),
+        "file here": file or "none; exactum audit fetches it, exactum model add-file adds it",
         "published": f"block {where.block}, {show.when(where.time)}",
     }
     if found.is_deprecated:
@@ -232,21 +239,23 @@ def list_(session: Session, as_json: bool) -> None:
     with show.err.status("Reading the chain…"):
         found = session.history.models()
     if as_json:
-        show.print_json([_machine(each) for each in found])
+        show.print_json([_machine(each, session.settings) for each in found])
         return
-    table = Table("id", "name", "assurance", "inputs", "outputs", "royalty", "deprecated")
     for each in found:
         what = each.model
-        table.add_row(
-            show.hex_(each.model_id),
-            f"{what.name} {what.version}",
-            what.assurance.name,
-            show.signature(what.signature.inputs),
-            show.signature(what.signature.outputs),
-            show.ether(what.royalty),
-            "yes" if each.is_deprecated else "",
-        )
-    show.out.print(table)
+        words = local_dictionary(what, session.settings)
+        rows: dict[str, object] = {
+            "id": show.hex_(each.model_id),
+            "inputs": show.signature(what.signature.inputs),
+            "outputs": show.signature(what.signature.outputs),
+            **(show.dictionary(words.labels, words.categories) if words else {}),
+            "terms": f"{what.assurance.name}, royalty {show.ether(what.royalty)}",
+        }
+        if each.is_deprecated:
+            rows["deprecated"] = "yes"
+        show.print_fields(f"{what.name} {what.version}", rows)
+    if not found:
+        show.out.print("There are no models yet: exactum model publish publishes one.")
 
 
 @model.command(name="add-file")
@@ -299,7 +308,8 @@ def _is_of(model: Model, name: FileName) -> bool:
     return name in (model.file, model.source)
 
 
-def _machine(found: ModelHistory) -> dict[str, object]:
+def _machine(found: ModelHistory, settings: Settings) -> dict[str, object]:
+    words, file = local_dictionary(found.model, settings), local_file(found.model, settings)
     return {
         "model_id": found.model_id,
         "model": found.model,
@@ -307,4 +317,7 @@ def _machine(found: ModelHistory) -> dict[str, object]:
         "is_deprecated": found.is_deprecated,
         "successor": found.successor,
         "block": found.published.where.block,
+        "file": None if file is None else str(file),
+        "labels": None if words is None else list(words.labels),
+        "categories": None if words is None else list(words.categories),
     }

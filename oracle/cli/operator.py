@@ -9,7 +9,7 @@ from oracle.cli.options import (
     MONEY,
     json_option,
 )
-from oracle.cli.session import Session, on_chain, open_key, signing
+from oracle.cli.session import Session, address_of, on_chain, signing
 from oracle.types import Address, Wei
 
 
@@ -91,8 +91,8 @@ def status(
     key: str | None,
     as_json: bool,
 ) -> None:
-    """Shows what an operator has staked, locked and earned."""
-    _show(session, address or open_key(key, None).address, as_json)
+    """Shows what an operator has staked, locked and earned. It takes no password."""
+    _show(session, address or address_of(key), as_json)
 
 
 def _show(session: Session, address: Address, as_json: bool) -> None:
@@ -100,6 +100,7 @@ def _show(session: Session, address: Address, as_json: bool) -> None:
     unstaking = session.queue.unstaking_of(address)
     credit = session.queue.credit_of(address)
     balance = session.chain.balance(address)
+    least = session.queue.limits().min_bond
     if as_json:
         show.print_json(
             {
@@ -107,6 +108,7 @@ def _show(session: Session, address: Address, as_json: bool) -> None:
                 "staked": str(account.staked),
                 "locked": str(account.locked),
                 "free": str(account.free),
+                "least_bond": str(least),
                 "epoch": account.epoch,
                 "unstaking": str(unstaking.amount),
                 "available_at": unstaking.available_at,
@@ -118,7 +120,8 @@ def _show(session: Session, address: Address, as_json: bool) -> None:
     rows: dict[str, object] = {
         "staked": show.ether(account.staked),
         "locked in bonds": show.ether(account.locked),
-        "free": show.ether(account.free),
+        "free": show.ether(account.free)
+        + ("" if account.free >= least else f": no answer, for each takes {show.ether(least)}"),
         "slashed": f"{account.epoch} times",
         "credit": f"{show.ether(credit)} (exactum operator withdraw pays it)",
         "balance": f"{show.ether(balance)} (outside the contracts, pays for gas)",

@@ -109,10 +109,31 @@ def elements(payload: bytes, tensors: Sequence[TensorType]) -> dict[str, Any]:
     return {tensor.name: array.tolist() for tensor, array in zip(tensors, arrays, strict=True)}
 
 
-def print_elements(title: str, payload: bytes, tensors: Sequence[TensorType]) -> None:
+def classes(
+    payload: bytes, tensors: Sequence[TensorType], labels: Sequence[str | int]
+) -> dict[str, list[str | None]]:
+    """Gives by name the output that holds places of `labels`, each place as its label, or None
+    where there is none. Only of labels that are strings, and where one output alone is of integers,
+    it is known which that is."""
+    named = [tensor.name for tensor in tensors if tensor.dtype is DType.INT64]
+    if len(named) != 1 or not all(isinstance(label, str) for label in labels) or not labels:
+        return {}
+    arrays = decode(payload, tensors)
+    [places] = [a for t, a in zip(tensors, arrays, strict=True) if t.name == named[0]]
+    texts = dict(enumerate(map(str, labels)))
+    return {named[0]: [texts.get(int(place)) for place in places.ravel()]}
+
+
+def print_elements(
+    title: str, payload: bytes, tensors: Sequence[TensorType], labels: Sequence[str | int] = ()
+) -> None:
     table = Table("tensor", "values", title=title, title_justify="left")
+    meant = classes(payload, tensors, labels)
     for tensor, array in zip(tensors, decode(payload, tensors), strict=True):
-        shown = ", ".join(str(value) for value in array.ravel()[:SHOWN])
+        values = [str(value) for value in array.ravel()[:SHOWN]]
+        for place, text in enumerate(meant.get(tensor.name, [])[:SHOWN]):
+            values[place] += f" ({text})" if text is not None else ""
+        shown = ", ".join(values)
         more = f" … {array.size - SHOWN} more" if array.size > SHOWN else ""
         table.add_row(str(tensor), shown + more)
     show.out.print(table)

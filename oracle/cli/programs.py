@@ -203,7 +203,7 @@ def _print_inspection(file: Path, program: Program, found: Inspection, opinions:
     rows = {
         "inputs": show.signature(program.signature.inputs),
         "outputs": show.signature(program.signature.outputs),
-        **_classes(program),
+        **show.dictionary(program.labels, program.categories),
         "program root": show.hex_(program.root),
         "primitives": f"{nodes:,} nodes",
         "work": f"{found.steps:,} multiply-adds, or work like it, a run",
@@ -223,14 +223,6 @@ def _print_inspection(file: Path, program: Program, found: Inspection, opinions:
     for share in found.primitives:
         table.add_row(share.op.name, f"{share.nodes:,}", f"{share.elements:,}", f"{share.steps:,}")
     show.out.print(table)
-
-
-def _classes(program: Program) -> dict[str, str]:
-    """Gives what places stand for, at outputs and inputs, to be shown."""
-    names = ", ".join(map(str, program.labels))
-    known = ", ".join(program.categories)
-    rows = {"classes": names, "strings at inputs": known}
-    return {what: text for what, text in rows.items() if text}
 
 
 def _lowered(found: Inspection) -> Table:

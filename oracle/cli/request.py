@@ -15,7 +15,7 @@ from oracle.chain.keys import Signer
 from oracle.challenger.policy import least_bond
 from oracle.cli import payload as payloads
 from oracle.cli import show
-from oracle.cli.files import model_path
+from oracle.cli.files import local_dictionary, model_path
 from oracle.cli.options import (
     ACCOUNT,
     DURATION,
@@ -28,7 +28,7 @@ from oracle.cli.options import (
 from oracle.cli.session import Session, on_chain, signing
 from oracle.config import Settings
 from oracle.errors import ChainError, ConfigError, ModelError, PayloadError
-from oracle.exact.program_file import categories
+from oracle.exact.program_file import dictionary
 from oracle.types import Address, Assurance, ModelId, RequestId, Status, Wei
 
 POLL = 0.5  # seconds
@@ -195,7 +195,7 @@ def _categories(found: ModelHistory, settings: Settings, allow_local: bool) -> t
             f"The places of strings are in the model's program file, which is not here: {error}"
             " exactum model add-file puts it here."
         ) from error
-    known = categories(path)
+    known = dictionary(path).categories
     if known:
         note = f"Strings are places in the list of {path.name}, which the id does not bind."
         show.err.print(note, style="yellow")
@@ -225,7 +225,9 @@ def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: b
                 time.sleep(POLL)
                 found = session.history.request(request_id)
     is_final = _is_final(session, found)
-    tensors = session.history.model(found.created.request.model).model.signature.outputs
+    model = session.history.model(found.created.request.model).model
+    tensors, words = model.signature.outputs, local_dictionary(model, session.settings)
+    labels = () if words is None else words.labels
     proposed = found.proposed
     if as_json:
         show.print_json(
@@ -239,13 +241,18 @@ def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: b
                 "output": proposed.output if proposed else None,
                 "output_hash": keccak(proposed.output) if proposed else None,
                 "values": payloads.elements(proposed.output, tensors) if proposed else None,
+                "classes": payloads.classes(proposed.output, tensors, labels) if proposed else None,
+                "labels": list(labels),
                 "callback_failed": found.callback_failed is not None,
             }
         )
     else:
         show.out.print(_state(session, found))
         if proposed is not None:
-            payloads.print_elements(f"by {proposed.proposal.operator}", proposed.output, tensors)
+            by = f"by {proposed.proposal.operator}"
+            payloads.print_elements(by, proposed.output, tensors, labels)
+            if labels:
+                show.out.print(f"classes, in their order: {show.names(labels)}")
     if proposed is None:
         return 2
     return 0 if is_final else 3

@@ -20,6 +20,7 @@ from oracle.chain.transactions import transact
 from oracle.cli.options import chain_options, key_options
 from oracle.config import Settings
 from oracle.errors import ConfigError, KeyfileError
+from oracle.types import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,13 @@ def open_key(key: str | None, password_file: Path | None) -> Signer:
     if not path.exists():
         raise KeyfileError(f"There is no keystore at {path}: exactum keys new makes one.")
     return signers.open_keystore(path, read_password(settings, password_file, confirm=False))
+
+
+def address_of(key: str | None) -> Address:
+    """Gives the address of a key. The password is asked for only where its file does not say it."""
+    settings = Settings()
+    path = keystore_path(settings, key or settings.key)
+    return signers.address_in(path) or open_key(key, None).address
 
 
 def read_password(settings: Settings, password_file: Path | None, confirm: bool) -> str:

@@ -1,6 +1,7 @@
 """How values look: to a person, and to a machine."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -8,14 +9,17 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from oracle.types import TensorType
 from oracle.visible import visible
 
+GAP = 1  # spaces on each side of what stands in a table
+NAMED = 20  # of names in a row that are shown
 _PLACE = "\ue000"  # a letter that stands for nothing
+_ID = re.compile(r"\b(?:0x)?[0-9a-fA-F]{40,64}\b")  # what somebody may want to copy: ids, addresses
 
 
 class _Console(Console):
@@ -85,6 +89,18 @@ def when(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def names(values: Sequence[object]) -> str:
+    """Lists names, the first of them where there are many."""
+    more = f" … {len(values) - NAMED:,} more" if len(values) > NAMED else ""
+    return ", ".join(map(str, values[:NAMED])) + more
+
+
+def dictionary(labels: Sequence[object], categories: Sequence[object]) -> dict[str, str]:
+    """Gives rows of what a model's integers stand for, each list in the order of its places."""
+    rows = {"classes": labels, "strings at inputs": categories}
+    return {what: names(values) for what, values in rows.items() if values}
+
+
 def signature(tensors: Sequence[TensorType]) -> str:
     return ", ".join(map(str, tensors))
 
@@ -113,17 +129,40 @@ def print_json(value: Any) -> None:
     print(json.dumps(plain(value), indent=2))
 
 
+class _Whole:
+    """A table that is so many columns wide, whatever the terminal is: it goes on in its next line,
+    and what is copied there is whole."""
+
+    def __init__(self, table: Table, width: int):
+        self._table = table
+        self._width = width
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(self._width, options.max_width)
+        yield from console.render(self._table, options.update(width=width))
+
+
 def print_fields(title: str, rows: Mapping[str, object]) -> None:
-    """Prints names and values, one pair a line."""
+    """Prints names and values, one pair a line. Ids and addresses are on one line each."""
     table = Table(
         title=title,
         title_justify="left",
         show_header=False,
         box=None,
         pad_edge=False,
+        padding=(0, GAP),
     )
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(name, value if isinstance(value, Text) else str(value))
-    out.print(table)
+    values = [value if isinstance(value, Text) else str(value) for value in rows.values()]
+    for name, value in zip(rows, values, strict=True):
+        table.add_row(name, value)
+    ids = [len(found[0]) for value in values for found in _ID.finditer(str(value))]
+    widest = max(map(len, rows), default=0)
+    out.print(_Whole(table, widest + 2 * GAP + max(ids, default=0)))
+
+
+def print_parties(parties: Iterable[str]) -> None:
+    """Prints the whole of ids or addresses that a table shows shortened, each once."""
+    for party in dict.fromkeys(parties):
+        out.print(f"{short(party)} is {party}")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from oracle.audit import auditor
@@ -136,18 +135,10 @@ def _machine(row: Row) -> dict[str, object]:
 
 def _print(session: Session, rows: Sequence[Row], counts: Counter[str], scope: Scope) -> None:
     shown = list(rows) if len(rows) <= SHOWN else [r for r in rows if r.verdict != Equal()]
-    table = Table("request", "block", "model", "operator", "status", "verdict")
     for row in shown:
-        table.add_row(
-            show.short(row.request_id),
-            str(row.where.block),
-            row.model,
-            show.short(row.operator),
-            str(row.fate),
-            _said(row.verdict),
-        )
-    if shown:
-        show.out.print(table)
+        show.out.print(show.hex_(row.request_id), style="bold")
+        what = f"  {row.model}, by {row.operator} in block {row.where.block:,}"
+        show.out.print(what, f"({row.fate}):", _said(row.verdict))
     if len(shown) < len(rows):
         show.out.print(f"… and {len(rows) - len(shown):,} results that are equal")
     for row in rows:

@@ -1,5 +1,6 @@
 """`exactum worker`: the operator's program."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -131,6 +132,17 @@ def worker(
         daemon.run(Service(setup))
 
 
+def _measured() -> Calibration:
+    """Measures what the parts of a trace take here. It says so, because kernels that this machine
+    has not compiled yet are compiled on the way, and nothing else happens until it is done."""
+    log = structlog.get_logger()
+    log.info("measuring what traces take on this machine", takes="some seconds")
+    began = time.monotonic()
+    calibration = calibrate()
+    log.info("measured", seconds=round(time.monotonic() - began, 1))
+    return calibration
+
+
 def set_up(
     session: Session,
     *,
@@ -152,7 +164,7 @@ def set_up(
         inference=inference,
         policy=policy,
         sender=Sender(session.chain, signer, store, max_fee=max_fee) if signer else None,
-        calibration=Calibration({}) if disputes is None else calibrate(),
+        calibration=Calibration({}) if disputes is None else _measured(),
         disputes=disputes,
         reveal_period=None if disputes is None else disputes.periods().reveal,
         parallel=parallel,

@@ -99,6 +99,22 @@ def read(path: Path, limits: Limits | None = None) -> Program:
         return _Reading(file, limits or Limits()).program()
 
 
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """What integers of a program stand for, as `Program` has it. Nothing binds it."""
+
+    labels: tuple[str | int, ...] = ()
+    categories: tuple[str, ...] = ()
+
+
+def dictionary(path: Path) -> Dictionary:
+    """Reads what integers of a program stand for, and nothing else of the file. Raises ModelRefused
+    where it is no program file, and OSError."""
+    with _refusing(path) as file:
+        names = _names(file)
+    return Dictionary(_labels(names), _categories(names))
+
+
 def source_hash(path: Path) -> bytes | None:
     """Gives the SHA-256 of what the program is said to be lowered from, where that is said."""
     with _refusing(path) as file:
@@ -108,13 +124,6 @@ def source_hash(path: Path) -> bytes | None:
     except ValueError:
         return None
     return digest if len(digest) == 32 else None
-
-
-def categories(path: Path) -> tuple[str, ...]:
-    """Gives the strings that the program is said to know at its inputs, in the order of their
-    places."""
-    with _refusing(path) as file:
-        return _categories(_names(file))
 
 
 def certify(path: Path) -> bytes:

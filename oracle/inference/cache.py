@@ -57,10 +57,10 @@ class Cache:
         self._checked: dict[Path, tuple[int, ...]] = {}  # files as they were when hashed
         self._last_kept: Set[FileName] | None = None
 
-    def has(self, name: FileName) -> bool:
-        """Says whether there is a file of that name. It does not check the file, so it costs
-        nothing."""
-        return any(path.exists() for path in self._places(name))
+    def place(self, name: FileName) -> Path | None:
+        """Says where a file of that name lies, if there is one. It does not check the file, so it
+        costs nothing."""
+        return next((path for path in self._places(name) if path.exists()), None)
 
     def names(self) -> set[FileName]:
         """Gathers the names of all files that are here. It does not check them."""

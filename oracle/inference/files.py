@@ -73,7 +73,11 @@ class ModelFiles:
     def has(self, name: FileName) -> bool:
         """Says whether there is a file of that name. It does not check the file, so it costs
         nothing."""
-        return self._cache.has(name)
+        return self._cache.place(name) is not None
+
+    def place(self, name: FileName) -> Path | None:
+        """Says where a file of that name lies, if there is one, as unchecked as `has`."""
+        return self._cache.place(name)
 
     def path(self, name: FileName) -> Path | None:
         """Finds the file, if it is here. A file whose bytes changed is removed. Raises

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from oracle.chain.events import Where
 from oracle.state.database import Database
@@ -67,6 +67,14 @@ class Agenda(Database):
         with self._begin() as connection:
             _turn(connection, row.id, State.OPEN, state, reason)
             set_declined(connection, row.duty.subject, reason)
+
+    def forget_declined(self, until: float) -> None:
+        """Drops what was declined and due by then: nobody looks at it again. The reason stays with
+        the request."""
+        with self._begin() as connection:
+            connection.execute(
+                delete(DUTIES).where(DUTIES.c.state == State.DECLINED, DUTIES.c.deadline <= until)
+            )
 
     def accept(self, row: Row) -> None:
         """Takes on a duty to answer that was declined."""

@@ -22,7 +22,7 @@ class Database:
         self._engine = _open(url)
         with self._begin() as connection:
             METADATA.create_all(connection)
-            _check_tables(connection)
+            _check_tables(connection, self._engine.url.render_as_string(hide_password=True))
             found = connection.execute(select(IDENTITY)).one_or_none()
             if found is None:
                 values = {"chain_id": chain_id, "queue": queue, "account": account}
@@ -71,15 +71,16 @@ def _open(url: str) -> Engine:
     return engine
 
 
-def _check_tables(connection: Connection) -> None:
-    """Refuses the state of another version. It can be given up, since all that is kept follows from
-    the chain."""
+def _check_tables(connection: Connection, where: str) -> None:
+    """Refuses the state of another version, which lies at `where`. It can be given up, since all
+    that is kept follows from the chain."""
     tables = inspect(connection)
     for name, table in METADATA.tables.items():
         if {column["name"] for column in tables.get_columns(name)} != set(table.columns.keys()):
             raise ConfigError(
-                "This state was made by another version of exactum; give --state another file, or"
-                " move it away: what it held is read from the chain again."
+                f"The state {where} was made by another version of exactum: move it away, or give"
+                " --state another place. Nothing is lost: what it held is read from the chain"
+                " again."
             )
 
 

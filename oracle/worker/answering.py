@@ -1,6 +1,6 @@
 """Answers requests: which are run now, whose turn it is, and what is declined."""
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from math import inf
@@ -48,7 +48,8 @@ class _Inference:
 
 class Answering:
     """Begins the inferences that there is room for, of requests that we want to answer. With
-    `only`, it answers for that model alone, and has nobody to keep a slot for."""
+    `only`, it answers for that model alone, and has nobody to keep a slot for. `stake` asks the
+    chain what we have staked, of which bonds are locked."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Answering:
         tries: MutableMapping[int, Tries],
         slots: int,
         only: ModelId | None,
+        stake: Callable[[], Wei],
     ):
         self._chain = chain
         self._store = store
@@ -71,6 +73,7 @@ class Answering:
         self._tries = tries  # by duty
         self._slots = slots
         self._only = only
+        self._stake = stake
         self._running: dict[int, _Inference] = {}  # by duty
         self._turns: dict[Turn, int] = {}  # which one it was last
         self._turn = 0  # the last one
@@ -124,6 +127,7 @@ class Answering:
         if now < self._look_again:
             return []
         self._look_again = now + RETRY
+        self._store.forget_declined(chain_time)
         return self._store.duties(State.DECLINED, kind=DutyKind.PROPOSE, due_after=chain_time)
 
     def _reconsider(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
@@ -225,7 +229,7 @@ class Answering:
         cursor = self._store.cursor()
         read_until = 0 if cursor is None else self._chain.block(cursor.number).time
         ids = [row.duty.request_id for row in undecided]
-        return self._ledger.load(read_until, ids, now)
+        return self._ledger.load(read_until, ids, now, self._stake())
 
     def _weigh(
         self, row: Row, load: Load, gas_price: Wei, now: float, asks: bool = True

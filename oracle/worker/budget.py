@@ -34,9 +34,11 @@ class Liability:
 
 
 class Load:
-    """What several results take together."""
+    """What several results take together. `stake` has to cover all their bonds; without it nobody
+    has looked."""
 
-    def __init__(self, liabilities: Iterable[Liability] = ()):
+    def __init__(self, liabilities: Iterable[Liability] = (), stake: Wei | None = None):
+        self.stake = stake
         self.seconds = 0.0
         self.of_anybody = 0.0  # seconds for requests that anybody could answer
         self.of_model: defaultdict[ModelId, float] = defaultdict(float)
@@ -91,15 +93,16 @@ class Budget:
     def objection(self, result: Liability, load: Load) -> str | None:
         """Says why `result` cannot be defended beside those that make up `load`. Gives None if it
         can."""
-        return self._of_bonds(result, load) or self._of_time(result, load)
+        return self.shortage(result.bond, load) or self._of_time(result, load)
 
-    def _of_bonds(self, result: Liability, load: Load) -> str | None:
-        if self.max_exposure is None or load.bonds + result.bond <= self.max_exposure:
-            return None
-        return (
-            f"its bond of {result.bond} wei and the {load.bonds} wei behind our open results are"
-            f" above our exposure of {self.max_exposure} wei"
-        )
+    def shortage(self, bond: Wei, load: Load) -> str | None:
+        """Says why we cannot put up another `bond`. Gives None if we can."""
+        needed = f"its bond of {bond} wei and the {load.bonds} wei behind our open results are"
+        if load.stake is not None and load.bonds + bond > load.stake:
+            return f"{needed} above our stake of {load.stake} wei"
+        if self.max_exposure is not None and load.bonds + bond > self.max_exposure:
+            return f"{needed} above our exposure of {self.max_exposure} wei"
+        return None
 
     def _of_time(self, result: Liability, load: Load) -> str | None:
         period, price, whole = self.reveal_period, result.price, self.seconds

@@ -80,6 +80,7 @@ class Ledger:
         """Weighs whether a result of `request` can be defended, and pays, beside those of `load`.
         Unless it `asks`, it gives None for a model that was not priced yet, and has none priced."""
         reason = refusal(request, self._policy, gas_price)
+        reason = reason or self._budget.shortage(request.bond, load)
         if reason is not None:
             return reason  # and nothing of a stranger's was fetched to find it out
         run = self._store.took(request_id)
@@ -92,10 +93,16 @@ class Ledger:
         reason = refusal(request, self._policy, gas_price, defence)
         return reason or self._budget.objection(found, load) or found
 
-    def load(self, read_until: int, undecided: Sequence[RequestId], now: float) -> Load | None:
+    def load(
+        self,
+        read_until: int,
+        undecided: Sequence[RequestId],
+        now: float,
+        stake: Wei | None = None,
+    ) -> Load | None:
         """Adds up all results that were still open at the time `read_until`, those that were sent
-        and are not yet on the chain, and those that are `undecided`. Gives None until all of them
-        are priced."""
+        and are not yet on the chain, and those that are `undecided`, beside the `stake` that has to
+        cover them. Gives None until all of them are priced."""
         settle = self._store.duties(State.OPEN, State.SENT, kind=DutyKind.SETTLE)
         rows = [row for row in settle if row.duty.not_before > read_until]
         rows += self._store.duties(State.SENT, kind=DutyKind.PROPOSE)
@@ -107,7 +114,7 @@ class Ledger:
         }
         if len(known) < len(found):
             return None
-        load = Load(known.values())
+        load = Load(known.values(), stake)
         for request_id in undecided:
             request = self._store.request(request_id)
             if request is None:

@@ -31,6 +31,7 @@ Sendable = Literal[
 ]
 SENDABLE: tuple[Sendable, ...] = get_args(Sendable)
 BATCHED = (DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW)
+NO_STAKE = "an answer waits until enough of our stake is free"
 WOULD_SEND = "would send, but there is no key"
 
 
@@ -226,7 +227,9 @@ class Sending:
                 log.error("missed a deadline", kind=row.duty.kind, subject=subject)
                 self._store.end(row.id, State.MISSED, str(error))
             case "InsufficientStake":
-                log.error("our free stake is too small: add to it", subject=subject, why=str(error))
+                # What we have in all covers it: bonds are still locked by results to be settled.
+                if self._tries[row.id].is_news(NO_STAKE):
+                    log.warning(NO_STAKE, subject=subject, why=str(error))
                 self._tries[row.id].not_before = now + RETRY
             case _:
                 log.error("cannot be sent", kind=row.duty.kind, subject=subject, why=str(error))

@@ -79,6 +79,7 @@ class Service:
             tries=self._tries,
             slots=slots,
             only=next(iter(policy.models)) if policy.models and len(policy.models) == 1 else None,
+            stake=lambda: setup.queue.account_of(policy.operator).staked,
         )
         self._sending = Sending(
             chain=setup.chain,

@@ -33,7 +33,7 @@ from oracle.state.duties import Duty, DutyKind, State
 from oracle.state.tries import RETRY
 from oracle.types import Address, DType, ModelId, Signature, Status, TensorType, Wei
 from oracle.worker.answering import DEATHS
-from oracle.worker.sending import SENDABLE
+from oracle.worker.sending import NO_STAKE, SENDABLE
 from oracle.worker.turns import SHORT
 from tests.chains import (
     BOND,
@@ -216,6 +216,7 @@ def test_tick_answers_many_requests_in_one_transaction(world: World, hire: Hire)
 
 
 def test_tick_infers_no_more_at_once_than_it_may(embedded: World, hire: Hire) -> None:
+    embedded.stake()
     model_id = embedded.publish()
     for _ in range(5):
         embedded.ask(model_id)
@@ -376,7 +377,8 @@ def test_tick_waits_for_stake_and_then_answers(world: World, hire: Hire) -> None
     asked = world.ask(world.publish())
     worker = hire(world)
     worker.tick(4)
-    assert worker.states() == [State.OPEN]
+    assert worker.states() == [State.DECLINED] and not worker.answers.asked
+    assert "above our stake of 0 wei" in (worker.store.declined(asked.request_id) or "")
 
     world.stake()
     worker.wait(RETRY)
@@ -394,7 +396,35 @@ def test_tick_answers_as_many_as_the_stake_allows(embedded: World, hire: Hire) -
     worker.work()
 
     assert [embedded.status(each) for each in asked].count(Status.PROPOSED) == 2
-    assert worker.states(DutyKind.PROPOSE).count(State.OPEN) == 2
+    assert worker.states(DutyKind.PROPOSE).count(State.DECLINED) == 2
+
+
+def test_tick_says_once_that_an_answer_waits_for_stake_that_is_locked(
+    embedded: World, hire: Hire
+) -> None:
+    """As while a result whose window is over waits to be settled."""
+    embedded.stake(amount=BOND)
+    model_id = embedded.publish()
+    embedded.ask(model_id)
+    worker = hire(embedded)
+    worker.work()
+    [settle] = worker.rows(DutyKind.SETTLE)
+    embedded.skip(WINDOW + 1)
+    worker.service._tries[settle.id].not_before = inf
+    later = embedded.ask(model_id)
+
+    with capture_logs() as logs:
+        for _ in range(3):
+            worker.tick(3)
+            worker.wait(RETRY)
+
+    said = [each for each in logs if "stake" in each["event"]]
+    assert [each["event"] for each in said] == [NO_STAKE]
+    worker.service._tries[settle.id].not_before = 0.0
+    worker.work()
+    worker.wait(RETRY)
+    worker.work()
+    assert embedded.status(later) is Status.PROPOSED
 
 
 def test_tick_withdraws_when_the_delay_is_over(world: World, hire: Hire) -> None:
@@ -706,7 +736,8 @@ def test_tick_keeps_to_the_policy_that_it_came_back_with(
 
 
 def test_tick_drops_an_answer_that_came_after_somebody_elses(embedded: World, hire: Hire) -> None:
-    embedded.stake("rival")
+    for who in ("operator", "rival"):
+        embedded.stake(who)
     asked = embedded.ask(embedded.publish())
     worker = hire(embedded, answers=Slow())
     worker.tick()
@@ -716,7 +747,7 @@ def test_tick_drops_an_answer_that_came_after_somebody_elses(embedded: World, hi
     worker.work()
 
     assert worker.states() == [State.SUPERSEDED]
-    assert embedded.chain.nonce(ME) == 0
+    assert embedded.chain.nonce(ME) == 1  # for the stake
 
 
 def test_tick_misses_a_request_of_a_model_that_was_published_before_our_time(
@@ -743,11 +774,11 @@ def test_tick_misses_a_request_of_a_model_that_was_published_before_our_time(
 
 
 def test_tick_misses_what_it_could_not_answer_in_time(world: World, hire: Hire) -> None:
+    world.stake()
     asked = world.ask(world.publish())
-    worker = hire(world)
+    worker = hire(world, answers=Answers(failures=[ModelUnavailable("no URI gave it")]))
     worker.work()
     world.skip(TIMEOUT)
-    world.stake()
     worker.wait(RETRY)
 
     worker.work()

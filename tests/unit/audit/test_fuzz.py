@@ -173,13 +173,14 @@ def other_part(evidence: Bundle, rng: random.Random) -> Bundle:
     name = rng.choice(["trace", "proof", "output", "recomputed", "payload"])
     data = getattr(evidence, name) or bytes(32)
     change = rng.choice([other_word, spoilt])(data, rng)
-    changed = replace(evidence, **{name: change})
+    part: dict[str, Any] = {name: change}
+    changed = replace(evidence, **part)
     return with_request(changed, input_hash=keccak(changed.payload))
 
 
 def other_numbers(evidence: Bundle, rng: random.Random) -> Bundle:
     number = rng.choice(NUMBERS)
-    times = {rng.choice(["epoch", "proposed_at", "settle_at"]): number}
+    times: dict[str, Any] = {rng.choice(["epoch", "proposed_at", "settle_at"]): number}
     changed = replace(evidence, proposal=replace(evidence.proposal, **times))
     if rng.random() < 0.5:
         changed = replace(changed, chain_id=number)

@@ -1,11 +1,27 @@
 """What the chain says about one model or one request, from its logs alone."""
 
+from dataclasses import replace
+
 import pytest
 
+from oracle.chain.codec import dispute_key
+from oracle.chain.events import DemandTimedOut, Event, RequestReopened, WindowMoved
+from oracle.chain.history import RequestHistory
 from oracle.chain.node import Call
+from oracle.chain.proposals import Fate
 from oracle.errors import NotFound
-from oracle.types import ModelId, RequestId, Status, Wei
-from tests.chains import OUTPUT, TIMEOUT, URI, WINDOW, World
+from oracle.types import LEAVES, SUSPENDED, ModelId, Part, RequestId, Status, Wei
+from tests.chains import (
+    OUTPUT,
+    TIMEOUT,
+    URI,
+    WINDOW,
+    World,
+    address,
+    created,
+    proposed,
+    where,
+)
 
 
 def test_model_tells_what_was_published(embedded: World) -> None:
@@ -191,3 +207,45 @@ def test_claim_says_when_there_is_none(embedded: World) -> None:
 
     with pytest.raises(NotFound, match="No result was ever proposed"):
         embedded.history.request(asked.request_id).claim()
+
+
+def test_fate_is_slashed_where_a_demand_timed_out_and_no_longer_disputed() -> None:
+    """Nothing says any more when its window ends, for it has none."""
+    asked = created()
+    first, second = proposed(asked), proposed(asked, "rival")
+    me = first.proposal.operator
+    suspended = replace(first.proposal, settle_at=SUSPENDED)
+    key = dispute_key(asked.request_id, first.proposal, OUTPUT)
+    events: list[Event] = [
+        first,
+        WindowMoved(where(101), asked.request_id, me, suspended),
+        DemandTimedOut(where(102), asked.request_id, key, Part(0, LEAVES, 0, 1)),
+        RequestReopened(where(102, 1), asked.request_id, me),
+    ]
+
+    def fates(count: int) -> list[Fate]:
+        found = RequestHistory(asked, tuple(events[:count]))
+        return [found.fate(number) for number in range(1, len(found.claims) + 1)]
+
+    assert fates(2) == [Fate.PROPOSED]
+    assert fates(3) == fates(4) == [Fate.SLASHED]
+    events.append(second)
+    assert fates(5) == [Fate.SLASHED, Fate.PROPOSED]
+
+
+def test_fate_is_void_where_another_result_was_the_wrong_one() -> None:
+    asked = created()
+    reopened = RequestReopened(where(101), asked.request_id, address("operator"))
+    found = RequestHistory(asked, (proposed(asked), reopened))
+
+    assert found.fate(1) is Fate.VOID
+
+
+def test_fate_is_settled_in_the_end(embedded: World) -> None:
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    answered = embedded.propose(asked)
+    embedded.skip(WINDOW)
+    embedded.settle(asked, answered)
+
+    assert embedded.history.request(asked.request_id).fate(1) is Fate.SETTLED

@@ -1,5 +1,6 @@
 """Every option of the programs that run for long, followed to where it decides something."""
 
+import json
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class Run:
     executors: list[tuple[object, ...]]
     files: Any
     opened: list[tuple[str | None, Path | None]]
+    said: str = ""
 
     @property
     def setup(self) -> Any:
@@ -81,6 +83,7 @@ class Stage:
         result = CliRunner().invoke(command, options, catch_exceptions=False)
         assert result.exit_code == 0, result.output
         [found] = runs
+        found.said = result.stderr
         return found
 
     def connect(self, url: str) -> Any:
@@ -167,6 +170,21 @@ def test_worker_asks_for_a_second_opinion_in_processes_of_its_own(stage: Stage) 
 
     exact, advice = sorted(run.executors, key=lambda limits: -limits[1])  # type: ignore[operator]
     assert exact[:2] == (3, 90) and advice[:2] == (3, 90 / ADVICE_SHARE)
+
+
+def test_a_worker_says_what_it_does_at_its_start_and_its_end(stage: Stage) -> None:
+    """Each takes seconds, on a new machine more."""
+    said = stage.run(worker, "--dry-run", ME, "--json-logs").said
+
+    events = [json.loads(line)["event"] for line in said.splitlines()]
+    assert [event.split(",")[0] for event in events] == [
+        "starting processes for inference",
+        "measuring what traces take on this machine",
+        "measured",
+        "worker is up",
+        "stopping: ending processes",
+        "stopped; what is open goes on with the next start",
+    ]
 
 
 # The challenger

@@ -166,7 +166,7 @@ def test_store_refuses_the_state_of_another_version(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "state.db") as old:
         old.execute("CREATE TABLE models (model_id BLOB PRIMARY KEY, name TEXT)")
 
-    with pytest.raises(ConfigError, match="made by another version"):
+    with pytest.raises(ConfigError, match=f"{tmp_path}/state.db was made by another version"):
         Store(url, 1, QUEUE, ME)
 
 
@@ -299,6 +299,20 @@ def test_advance_looks_again_at_what_was_declined_until_a_time(store: Store) -> 
     assert store.duties(State.DECLINED, due_after=100) == []
     store.accept(row)
     assert (states(store), store.declined(ID)) == ([State.OPEN], None)
+
+
+def test_forget_declined_drops_what_nobody_looks_at_again(store: Store) -> None:
+    """The reason stays, and nothing else is touched."""
+    later = created(2)
+    advance(store, ASKED, Decline(ID, "gas is dear", until=100))
+    advance(store, created(3), propose(100))
+    advance(store, later, Decline(later.request_id, "gas is dear", until=101))
+
+    store.forget_declined(100)
+
+    assert sorted(row.duty.deadline or 0 for row in store.duties(*State)) == [100, 101]
+    assert [row.state for row in store.duties(*State)] == [State.OPEN, State.DECLINED]
+    assert store.declined(ID) == "gas is dear"
 
 
 def test_decline_puts_an_open_duty_off_and_no_other(store: Store) -> None:

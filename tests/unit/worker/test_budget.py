@@ -160,3 +160,12 @@ def test_doublings_make_it_dear_to_take_all_whoever_is_named() -> None:
 
 def test_cost_is_nothing_where_nobody_may_ask_for_a_trace() -> None:
     assert Budget(2, None, rate=Wei(10)).cost(result(3.5), 1600, Load()) == 0
+
+
+def test_objection_bounds_bonds_by_the_stake_to_the_wei() -> None:
+    load = Load([result(0, bond=5)], stake=Wei(12))
+
+    assert objects(result(0, bond=7), load) == ""
+    assert objects(result(0, bond=8), load) == (
+        "its bond of 8 wei and the 5 wei behind our open results are above our stake of 12 wei"
+    )

@@ -13,8 +13,8 @@ from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.exact.proofs.cost import Calibration, TraceWork, Unit
 from oracle.state.duties import Duty, DutyKind
 from oracle.state.store import Handled, Store
-from oracle.types import Address, ModelId
-from oracle.worker.budget import PASSES, Budget
+from oracle.types import Address, ModelId, Wei
+from oracle.worker.budget import PASSES, Budget, Load
 from oracle.worker.ledger import Ledger
 from oracle.worker.policy import Policy
 from oracle.worker.prices import Prices
@@ -67,6 +67,14 @@ def test_load_counts_a_result_whose_price_could_not_be_had_at_once(world: World)
     assert world.seconds(1 + RETRY) == world.seconds(2 + RETRY) == 0
     world.asked[1].set_result(serialization.dump(TraceWork({Unit.NODE: 7}, {})))
     assert world.seconds(3 + RETRY) == PASSES * 7
+
+
+def test_weigh_fetches_nothing_for_a_bond_that_our_stake_does_not_cover(world: World) -> None:
+    load = Load(stake=Wei(ASKED.request.bond - 1))
+
+    found = world.ledger.weigh(ASKED.request_id, ASKED.request, load, Wei(0), now=0)
+
+    assert "above our stake" in str(found) and not world.asked
 
 
 def test_is_short_goes_by_all_that_holds_a_slot(world: World) -> None:
