@@ -32,7 +32,10 @@ def _infer(types: Sequence[ValueType], _attributes: Sequence[int]) -> ValueType:
     the most steps that a walk takes."""
     same_dtype(types[:1], (FLOAT,))
     same_dtype(types[1:], (DType.INT32,))
-    return ValueType(DType.INT32, (types[0].shape[0], types[2].shape[0]))
+    x, nodes, roots = (type_.shape for type_ in types)
+    if len(x) != 2 or len(nodes) != 2 or nodes[1] != WIDTH or len(roots) != 1:
+        raise Outside(f"its operands have shapes {x}, {nodes} and {roots}", "fix its tables")
+    return ValueType(DType.INT32, (x[0], roots[0]))
 
 
 def _plain(node: Node, arrays: Sequence[Array]) -> Array:

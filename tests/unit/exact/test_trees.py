@@ -252,6 +252,23 @@ def test_a_walk_that_would_leave_its_nodes_or_features_is_refused(column, place)
 # What may be no tree
 
 
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((3,), (1, 8), (1,)),
+        ((1, 3), (8,), (1,)),
+        ((1, 3), (1, 7), (1,)),
+        ((1, 3), (1, 8), (1, 1)),
+        ((1, 3), (1, 8), ()),
+    ],
+)
+def test_operands_of_other_ranks_are_refused_as_the_referee_refuses_them(shapes):
+    dtypes = np.float32, np.int32, np.int32
+    operands = [np.zeros(*each) for each in zip(shapes, dtypes, strict=True)]
+    with pytest.raises(Outside, match="shapes"):
+        node_of(Op.TREE_WALK, operands, 1)
+
+
 def forest(ways: Sequence[Sequence[int]]) -> np.ndarray:
     """A table whose nodes go on so."""
     nodes = np.zeros((len(ways), WIDTH), np.int32)
