@@ -48,7 +48,9 @@ def start(
         pass_fds=pass_fds,
         process_group=0,  # Ctrl-C is the parent's to handle
     )
-    threading.Thread(target=_relay, args=(process.stderr,), daemon=True).start()
+    # The thread alone closes it: whoever waits for the process must not cut off its last words.
+    words, process.stderr = process.stderr, None
+    threading.Thread(target=_relay, args=(words,), daemon=True).start()
     return process
 
 
