@@ -15,7 +15,7 @@ from threading import Event, Lock, Timer
 from oracle.errors import ModelRefused, NotCertified
 from oracle.exact.program_file import is_program
 from oracle.inference.certifier import ERROR, ROOT
-from oracle.inference.failures import MAX_ERROR, unpacked
+from oracle.inference.failures import MAX_ERROR, decoded
 from oracle.inference.packed import digest_of
 from oracle.inference.process import ending, start
 from oracle.types import FileKind, FileName
@@ -76,8 +76,10 @@ def _root(path: Path, seconds: float) -> bytes:
         return data
     if kind != ERROR:
         raise NotCertified(f"the process that read it {how}")
-    error = unpacked(data)
-    raise error if isinstance(error, ModelRefused) else NotCertified(str(error))
+    error = decoded(data)
+    if isinstance(error, ModelRefused | NotCertified):
+        raise error
+    raise NotCertified("the process that read it gave an answer that cannot be read")
 
 
 def _told(path: Path, seconds: float) -> tuple[bytes, str]:

@@ -8,9 +8,9 @@ import sys
 import traceback
 from pathlib import Path
 
-from oracle.errors import InferenceFailed, OracleError
+from oracle.errors import NotCertified, OracleError
 from oracle.exact.program_file import certify
-from oracle.inference.failures import packed, text
+from oracle.inference.failures import encoded, text
 from oracle.inference.process import confine
 from oracle.visible import visible_lines
 
@@ -22,13 +22,13 @@ def said_of(path: Path) -> bytes:
     try:
         return ROOT + certify(path)
     except OracleError as error:
-        return ERROR + packed(error)
+        return ERROR + encoded(error)
     except MemoryError:
-        return ERROR + packed(InferenceFailed("it takes too much memory"))
+        return ERROR + encoded(NotCertified("it takes too much memory"))
     # As in child.py, of a hostile file.
     except Exception as error:
         sys.stderr.write(visible_lines(traceback.format_exc()) + "\n")
-        return ERROR + packed(InferenceFailed(f"{type(error).__name__}: {text(error)}"))
+        return ERROR + encoded(NotCertified(f"{type(error).__name__}: {text(error)}"))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from numba.core import event
 from oracle.errors import InferenceFailed, OracleError
 from oracle.exact.pages import keep_pages
 from oracle.inference.engine import Engines, Job, do
-from oracle.inference.failures import packed, text
+from oracle.inference.failures import encoded, text
 from oracle.inference.process import confine
 from oracle.visible import visible_lines
 
@@ -86,14 +86,14 @@ def _answer(job: Job, engines: Engines, preparation: Preparation) -> tuple[Outco
             engine = engines.of(job)
         return Outcome.OUTPUT, do(engine, job)
     except OracleError as error:
-        return Outcome.ERROR, packed(error)
+        return Outcome.ERROR, encoded(error)
     except MemoryError:
         raise
     # A hostile file finds the exceptions that nobody thought of; they are the file's failure.
     except Exception as error:
         sys.stderr.write(visible_lines(traceback.format_exc()) + "\n")
         why = f"The inference failed: {type(error).__name__}: {text(error)}."
-        return Outcome.ERROR, packed(InferenceFailed(why))
+        return Outcome.ERROR, encoded(InferenceFailed(why))
 
 
 def _send(answers: "Connection[object, object]", outcome: Outcome, data: bytes) -> None:

@@ -16,7 +16,7 @@ from typing import Protocol
 from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.inference.child import Outcome
 from oracle.inference.engine import Job, Open
-from oracle.inference.failures import MAX_ERROR, unpacked
+from oracle.inference.failures import MAX_ERROR, decoded
 from oracle.inference.process import ending, start
 from oracle.types import FileName
 
@@ -225,7 +225,7 @@ class _Child:
                 return Ran(data, seconds, self.pid)
             case Outcome.ERROR:
                 self.has_answered = True
-                raise unpacked(data)
+                raise decoded(data)
             case Outcome.OUT_OF_MEMORY:
                 mebibytes = self._memory_limit / 2**20
                 raise self._lost(f"needed more memory than its {mebibytes:g} MiB")

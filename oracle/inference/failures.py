@@ -18,7 +18,7 @@ MOST_VALUES = 32  # of one list in it
 _DEEPEST = 3
 
 
-def packed(error: OracleError) -> bytes:
+def encoded(error: OracleError) -> bytes:
     """Writes the error with its values, texts and lists of them cut to what a message may hold."""
     kinds = (each.__name__ for each in type(error).__mro__)
     kind = next(name for name in kinds if _is_known(name))
@@ -27,8 +27,8 @@ def packed(error: OracleError) -> bytes:
     return data if len(data) <= MAX_ERROR else orjson.dumps(said | {"values": {}})
 
 
-def unpacked(data: bytes) -> OracleError:
-    """Reads the error that was packed. Gives InferenceFailed where `data` holds none."""
+def decoded(data: bytes) -> OracleError:
+    """Reads the error that was encoded. Gives InferenceFailed where `data` holds none."""
     try:
         said = orjson.loads(data)
         kind, message, values = said["type"], str(said["message"]), said["values"]

@@ -15,6 +15,7 @@ from oracle.errors import ModelMismatch, ModelRefused, ModelUnavailable, NotCert
 from oracle.exact.mapped import MAX_HEADER
 from oracle.exact.program_file import pack
 from oracle.inference import certificates
+from oracle.inference.certifier import ERROR
 from oracle.inference.files import ModelFiles
 from oracle.inference.sources import CHUNK, is_public, masked
 from oracle.types import FileKind, FileName
@@ -370,6 +371,17 @@ def test_fetch_gives_many_slow_files_no_more_time_together_than_one(tmp_path, mo
 
     shares = [float(each) for each in re.findall(r"took more than (\S+) s", str(raised.value))]
     assert len(shares) == 8 and sum(shares) <= 0.08 * 1.001
+
+
+def test_fetch_says_where_nobody_can_read_what_is_said_of_a_file(tmp_path, monkeypatch):
+    net = network()
+    name, uri = FileName(FileKind.PROGRAM, net.program.root), program_uri(net.file)
+    monkeypatch.setattr(certificates, "_told", lambda *_: (ERROR + b"half an err", ""))
+
+    with pytest.raises(ModelUnavailable, match=r"gave an answer that cannot be read\W*$") as raised:
+        ModelFiles(tmp_path).fetch(name, [uri])
+
+    assert ".." not in str(raised.value) and not isinstance(raised.value, ModelMismatch)
 
 
 def test_a_file_that_could_not_be_checked_stays(tmp_path, monkeypatch):
