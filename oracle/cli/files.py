@@ -109,11 +109,11 @@ def keep(files: ModelFiles, file: Path) -> FileName:
     its name. Raises ConfigError where it is neither."""
     if file_name(file).kind is FileKind.PROGRAM:
         return files.add(file)
-    from oracle.exact.lowering.external import names
+    from oracle.exact.lowering.external import outside_files
 
     data = read_onnx(file)
     try:
-        return files.add(packed(data, file.parent) if names(data) else file)
+        return files.add(packed(data, file.parent) if outside_files(data) else file)
     except ModelRefused as refused:
         raise ConfigError(f"{file}: {refused.reasons[0]}.") from None
 

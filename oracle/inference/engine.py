@@ -21,7 +21,7 @@ from oracle.errors import (
     RunsDiffer,
 )
 from oracle.exact import program_file
-from oracle.exact.lowering.external import names, whole
+from oracle.exact.lowering.external import outside_files, whole
 from oracle.exact.lowering.graph import has_text, lower, real_inputs, symbols
 from oracle.exact.program import Program
 from oracle.exact.proofs import pursuit, sample
@@ -377,7 +377,7 @@ def _packed(path: Path, model: ModelIdentity) -> bytes | None:
         return None
     digests = b"".join(hashlib.sha256(part).digest() for part in parts)
     _check_digest(hashlib.sha256(digests).digest(), model)
-    return whole(parts[0], dict(zip(names(parts[0]), parts[1:], strict=False)))
+    return whole(parts[0], dict(zip(outside_files(parts[0]), parts[1:], strict=False)))
 
 
 def _check_digest(digest: bytes, model: ModelIdentity) -> None:

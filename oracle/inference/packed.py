@@ -17,11 +17,12 @@ MOST_FILES = 1 << 16
 
 def packed(model: bytes, folder: Path) -> Iterator[bytes]:
     """Yields the packed file. Raises ModelRefused where a file of the folder cannot be read."""
-    from oracle.exact.lowering.external import names, opened, refusing  # which take long to load
+    # They take long to load.
+    from oracle.exact.lowering.external import opened, outside_files, refusing
 
     yield MAGIC + len(model).to_bytes(8, "big")
     yield model
-    for name in names(model):
+    for name in outside_files(model):
         with refusing(), opened(folder, name) as file:
             left = file.seek(0, os.SEEK_END)
             file.seek(0)

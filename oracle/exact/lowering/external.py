@@ -79,13 +79,13 @@ def source_digest(model: bytes, folder: Path) -> bytes:
     their names. Raises ModelRefused."""
     own = hashlib.sha256(model).digest()
     digests = [own]
-    for name in names(model):
+    for name in outside_files(model):
         with refusing(), opened(folder, name) as file:
             digests.append(hashlib.file_digest(file, "sha256").digest())
     return own if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()
 
 
-def names(model: bytes) -> list[str]:
+def outside_files(model: bytes) -> list[str]:
     """Lists the other files that an ONNX file keeps tensors in, in their order. Raises
     ModelRefused."""
     with refusing():
