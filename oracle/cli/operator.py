@@ -117,11 +117,11 @@ def _show(session: Session, address: Address, as_json: bool) -> None:
             }
         )
         return
+    short = f" (too little to answer: the least bond is {show.ether(least)})"
     rows: dict[str, object] = {
         "staked": show.ether(account.staked),
         "locked in bonds": show.ether(account.locked),
-        "free": show.ether(account.free)
-        + ("" if account.free >= least else f": no answer, for each takes {show.ether(least)}"),
+        "free": show.ether(account.free) + (short if account.free < least else ""),
         "slashed": f"{account.epoch} times",
         "credit": f"{show.ether(credit)} (exactum operator withdraw pays it)",
         "balance": f"{show.ether(balance)} (outside the contracts, pays for gas)",

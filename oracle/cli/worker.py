@@ -136,7 +136,7 @@ def _measured() -> Calibration:
     """Measures what the parts of a trace take here. It says so, because kernels that this machine
     has not compiled yet are compiled on the way, and nothing else happens until it is done."""
     log = structlog.get_logger()
-    log.info("measuring what traces take on this machine", takes="some seconds")
+    log.info("measuring what traces take on this machine")
     began = time.monotonic()
     calibration = calibrate()
     log.info("measured", seconds=round(time.monotonic() - began, 1))

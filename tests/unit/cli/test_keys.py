@@ -126,5 +126,5 @@ def test_status_says_where_no_bond_can_be_put_up(
     embedded.stake("operator")
     staked = CliRunner().invoke(operator, ["status", address("operator")], catch_exceptions=False)
 
-    assert "0 wei: no answer, for each takes 0.001 ether" in nothing.stdout
-    assert "no answer" not in staked.stdout
+    assert "0 wei (too little to answer: the least bond is 0.001 ether)" in nothing.stdout
+    assert "too little" not in staked.stdout
