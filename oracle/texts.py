@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from oracle.errors import PayloadError
+from oracle.visible import visible
 
 SHOWN = 5  # strings of a list in a sentence
 LONGEST = 60  # letters of one there
@@ -33,6 +34,5 @@ def listed(known: Sequence[str | int]) -> str:
 
 
 def _short(text: str | int) -> str:
-    """Writes a string as Python does, the first of its letters where a stranger wrote many."""
-    is_long = isinstance(text, str) and len(text) > LONGEST
-    return f"{str(text)[:LONGEST]!r}…" if is_long else repr(text)
+    """Writes a string as Python does, the beginning of it where a stranger wrote many letters."""
+    return visible(repr(text), LONGEST)
