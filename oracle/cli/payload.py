@@ -44,7 +44,10 @@ def parse(
         return payload
     values = _values(text)
     return encode(
-        [_array(_of(values, tensor, signature), tensor, categories) for tensor in signature.inputs],
+        [
+            _array(_value(values, tensor, signature), tensor, categories)
+            for tensor in signature.inputs
+        ],
         signature.inputs,
     )
 
@@ -62,8 +65,8 @@ def _values(text: str) -> Any:
         sys.setrecursionlimit(usual)
 
 
-def _of(values: Any, tensor: TensorType, signature: Signature) -> Any:
-    """Gives what stands for that input."""
+def _value(values: Any, tensor: TensorType, signature: Signature) -> Any:
+    """Gives what was given for that input."""
     if isinstance(values, dict):
         if tensor.name not in values:
             names = ", ".join(each.name for each in signature.inputs)
@@ -119,9 +122,9 @@ def classes(
     if len(named) != 1 or not all(isinstance(label, str) for label in labels) or not labels:
         return {}
     arrays = decode(payload, tensors)
-    [places] = [a for t, a in zip(tensors, arrays, strict=True) if t.name == named[0]]
-    texts = dict(enumerate(map(str, labels)))
-    return {named[0]: [texts.get(int(place)) for place in places.ravel()]}
+    [array] = [a for t, a in zip(tensors, arrays, strict=True) if t.name == named[0]]
+    label_at = dict(enumerate(map(str, labels)))
+    return {named[0]: [label_at.get(int(place)) for place in array.ravel()]}
 
 
 def print_elements(

@@ -187,13 +187,13 @@ def _of_output(array: Array, type_: TensorType, program: Program) -> Array:
     """Gives the classes' places in place of their names. Raises ConfigError."""
     if array.dtype.kind not in "US":
         return array
+    texts: list[str] = array.astype(str).ravel().tolist()
     place_of = {str(label): place for place, label in enumerate(program.labels)}
-    unknown = sorted(set(array.astype(str).ravel().tolist()) - set(place_of))
+    unknown = sorted(set(texts) - set(place_of))
     if unknown:
         known = f" ({listed(program.labels)})" if program.labels else ", which names none"
         raise ConfigError(f"{unknown[0]!r} of {type_.name!r} is no class of the model{known}.")
-    found = [place_of[text] for text in array.astype(str).ravel().tolist()]
-    return np.array(found, np.int64).reshape(array.shape)
+    return np.array([place_of[text] for text in texts], np.int64).reshape(array.shape)
 
 
 def _rows(array: Array, type_: TensorType) -> Array:

@@ -294,8 +294,7 @@ def _sentence(
     by_up_to = f", by up to {_largest(ours, theirs):.3g}" if noisy else ""
     return (
         f"Output {type_.name!r} differs in {int(wrong.sum())} of {wrong.size} elements{by_up_to},"
-        " first at"
-        f" {list(index)}: {mine} by the law, {other} by {by}{allowed}."
+        f" first at {list(index)}: {mine} by the law, {other} by {by}{allowed}."
     )
 
 

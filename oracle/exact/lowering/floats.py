@@ -185,7 +185,10 @@ def lowered(b: Builder, lowering: Lowering, node: Source, domain: str) -> Sequen
             out.append(result)
             continue
         if dtype is DType.DOUBLE and not exact and (result.kind, result.index) not in read:
-            b.mark_rounded(result) if scaled is None else b.mark_scaled(result, scaled)
+            if scaled is None:
+                b.mark_rounded(result)
+            else:
+                b.mark_scaled(result, scaled)
         out.append(with_dtype(result, dtype))
     return out
 
@@ -195,11 +198,9 @@ def _scaled(b: Builder, node: Source, lowering: Lowering) -> Scaled | None:
     known."""
     given = [x for x in node.inputs if x is not None]
     if node.op == "Concat":
-        parts = [b.scaled(x) for x in given]
-        known = [part for part in parts if part is not None]
-        if len(known) < len(parts) or node.axis(len(given[0].type.shape)) + 1 < len(
-            given[0].type.shape
-        ):
+        known = [part for x in given if (part := b.scaled(x)) is not None]
+        rank = len(given[0].type.shape)
+        if len(known) < len(given) or node.axis(rank) < rank - 1:
             return None
         (source,) = lowering(b, replace(node, inputs=tuple(part.source for part in known)))
         return Scaled(source, tuple(column for part in known for column in part.columns))

@@ -75,13 +75,12 @@ def _spot(b: Builder, at: Operand, size: int, corners: bool, padding: str, mode:
         spot = b.emit(Op.MUL, (spot, half))
     if padding == "reflection":
         spot = _reflected(b, spot, 0.0 if corners else -0.5, size - 1.0 if corners else size)
-    match padding:
-        case _ if mode == "cubic":
-            low, high = -3.0, size + 2.0
-        case "border" | "reflection":
-            low, high = 0.0, size - 1.0
-        case _:
-            low, high = -2.0, size + 1.0
+    if mode == "cubic":
+        low, high = -3.0, size + 2.0
+    elif padding == "zeros":
+        low, high = -2.0, size + 1.0
+    else:
+        low, high = 0.0, size - 1.0
     return b.emit(Op.MIN, (b.emit(Op.MAX, (spot, b.scalar(low))), b.scalar(high)))
 
 
