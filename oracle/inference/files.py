@@ -64,10 +64,12 @@ class ModelFiles:
         )
 
     def _source(self, name: FileName) -> bytes | None:
-        path = self._cache.path(name) if name.kind is FileKind.PROGRAM else None
+        if name.kind is not FileKind.PROGRAM:
+            return None
         try:
+            path = self._cache.path(name)
             return None if path is None else source_hash(path)
-        except (ModelRefused, OSError):
+        except (ModelRefused, NotCertified, OSError):
             return None
 
     def has(self, name: FileName) -> bool:

@@ -399,6 +399,18 @@ def test_a_file_that_could_not_be_checked_stays(tmp_path, monkeypatch):
     assert path is not None and path.read_bytes() == net.file
 
 
+def test_programs_of_leaves_out_what_could_not_be_checked(tmp_path, monkeypatch):
+    source = FileName(FileKind.ONNX, bytes(range(32)))
+    name = ModelFiles(tmp_path).add(pack(network().program, source.digest))
+    files = ModelFiles(tmp_path)  # has not checked it yet
+    monkeypatch.setattr(certificates, "SECONDS", 0.01)
+
+    assert files.programs_of(source) == []
+
+    monkeypatch.undo()
+    assert files.programs_of(source) == [name]
+
+
 # Attacks by URI
 
 
