@@ -11,7 +11,7 @@ from oracle.chain.history import ModelHistory
 from oracle.chain.keys import Signer
 from oracle.cli import programs, show
 from oracle.cli.files import keep, local_dictionary, local_file, model_files, read_file
-from oracle.cli.options import MODEL, MONEY, URI, chain_options, json_option
+from oracle.cli.options import MODEL, MONEY, URI, deployments_option, json_option
 from oracle.cli.session import Session, on_chain, open_session, signing
 from oracle.cli.source import CHECK, DIMS, FILE, OUTPUT, Opinions, Source
 from oracle.config import Settings
@@ -260,14 +260,18 @@ def list_(session: Session, as_json: bool) -> None:
 
 @model.command(name="add-file")
 @FILE
-@chain_options
+@click.option(
+    "--rpc",
+    metavar="URL",
+    help="A node that is asked to which models FILE belongs. [default: none is asked]",
+)
+@deployments_option
 def add_file(file: Path, rpc: str | None, deployments: Path | None) -> None:
     """Puts FILE into the local cache, where worker and audit look before they fetch.
 
     FILE is a program file, or the ONNX file that one was lowered from, with what that keeps in
     other files of its folder: a worker that has it asks onnxruntime for a second opinion on each of
-    its own results. No node is asked, unless --rpc names one: then the models are named that it
-    belongs to.
+    its own results. No node is asked, unless --rpc names one.
 
     \b
     Examples:
@@ -276,8 +280,9 @@ def add_file(file: Path, rpc: str | None, deployments: Path | None) -> None:
     """
     files = model_files(Settings())
     name = keep(files, file)
-    show.out.print(f"Kept {name}, {_called(files, name)}.")
-    if name.kind is FileKind.ONNX and not files.programs_of(name):
+    lowered = files.programs_of(name) if name.kind is FileKind.ONNX else []
+    show.out.print(f"Kept {name}, {_called(files, name, lowered)}.")
+    if name.kind is FileKind.ONNX and not lowered:
         show.err.print(
             "No program file here says that it was lowered from it: exactum model lower writes"
             " one, and workers run that."
@@ -292,14 +297,14 @@ def add_file(file: Path, rpc: str | None, deployments: Path | None) -> None:
             show.err.print(f"It is of no model on {session.chain.name}.")
 
 
-def _called(files: ModelFiles, name: FileName) -> str:
-    """Says what a file of the cache is."""
+def _called(files: ModelFiles, name: FileName, lowered: Sequence[FileName]) -> str:
+    """Says what a file of the cache is. `lowered` are the programs of an ONNX file."""
     if name.kind is FileKind.PROGRAM:
         path = files.path(name)
         source = source_hash(path) if path is not None else None
         of_it = f", said to be lowered from SHA-256 {source.hex()}" if source else ""
         return f"the program of root {show.hex_(name.digest)}{of_it}"
-    roots = [show.hex_(each.digest) for each in files.programs_of(name)]
+    roots = [show.hex_(each.digest) for each in lowered]
     of_it = f", the source of the program of root {', '.join(roots)}" if roots else ""
     return f"an ONNX file of SHA-256 {name.digest.hex()}{of_it}"
 

@@ -163,17 +163,17 @@ MODEL_OR_FILE = ModelOrFile()
 
 def chain_options(command: F) -> F:
     """Adds --rpc and --deployments, which say which chain is meant, and where its contracts are."""
-    for option in (
-        click.option("--rpc", metavar="URL", help="The node. [default: $EXACTUM_RPC]"),
-        click.option(
-            "--deployments",
-            type=click.Path(path_type=Path),
-            help="Folder of <chainId>.json files, as exactum deploy writes them."
-            " [default: ./deployments]",
-        ),
-    ):
-        command = option(command)
-    return command
+    rpc = click.option("--rpc", metavar="URL", help="The node. [default: $EXACTUM_RPC]")
+    return deployments_option(rpc(command))
+
+
+def deployments_option(command: F) -> F:
+    return click.option(
+        "--deployments",
+        type=click.Path(path_type=Path),
+        help="Folder of <chainId>.json files, as exactum deploy writes them."
+        " [default: ./deployments]",
+    )(command)
 
 
 def key_options(command: F) -> F:
