@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from oracle.chain.codec import ZERO_ADDRESS, model_preimage
 from oracle.cli import show
@@ -78,7 +79,8 @@ def verify(model_id: ModelId, source: Path, session: Session, as_json: bool) -> 
     what = session.history.model(model_id).model
     name = file_name(source)
     seen = _of_program(source, name) if name.kind is FileKind.PROGRAM else _of_source(source, what)
-    is_source, gives_program = seen.digest == what.source_hash, seen.root == what.program_root
+    is_source = seen.digest == what.source_hash and not seen.is_lowered  # which it only says
+    gives_program = seen.root == what.program_root
     if as_json:
         show.print_json(
             {
@@ -87,12 +89,12 @@ def verify(model_id: ModelId, source: Path, session: Session, as_json: bool) -> 
                 "source_hash": seen.digest.hex() if seen.digest else None,
                 "program_root": seen.root,
                 "refused": list(seen.refused),
-                "is_source": is_source and not seen.is_lowered,
+                "is_source": is_source,
                 "gives_program": gives_program,
             }
         )
     else:
-        show.print_fields(f"{what.name} {what.version}", seen.rows(is_source, gives_program))
+        show.print_fields(f"{what.name} {what.version}", seen.rows(what))
     if not (gives_program and (is_source or seen.is_lowered)):
         sys.exit(1)
 
@@ -107,22 +109,23 @@ class _Seen:
     refused: tuple[Reason, ...] = ()
     is_lowered: bool = False
 
-    def rows(self, is_source: bool, gives_program: bool) -> dict[str, object]:
-        """Says it to people."""
-        same, other = "{}, as in the id", "{}, [red]not[/] that of the id"
+    def rows(self, what: Model) -> dict[str, object]:
+        """Compares it with the model's id, for people."""
         rows: dict[str, object] = {}
         if self.is_lowered:
             rows["file"] = "a program file"
         if self.digest is not None:
-            text = same if is_source else other
-            said = "{} (it says)" if self.is_lowered else "{}"
-            rows["source SHA-256"] = show.styled(text.replace("{}", said), self.digest.hex())
+            said = self.digest.hex() + (" (it says)" if self.is_lowered else "")
+            rows["source SHA-256"] = _compared(said, self.digest == what.source_hash)
         if self.root is None:
             rows["lowering"] = show.lines(["refused:", *map(str, self.refused)])
         else:
-            text = same if gives_program else other
-            rows["program root"] = show.styled(text, show.hex_(self.root))
+            rows["program root"] = _compared(show.hex_(self.root), self.root == what.program_root)
         return rows
+
+
+def _compared(text: str, is_same: bool) -> Text:
+    return show.styled("{}, as in the id" if is_same else "{}, [red]not[/] that of the id", text)
 
 
 def _of_program(file: Path, name: FileName) -> _Seen:
