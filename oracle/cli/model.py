@@ -209,14 +209,14 @@ def show_(model_id: ModelId, session: Session, as_json: bool) -> None:
         show.print_json(_machine(found, session.settings))
         return
     what, where = found.model, found.published.where
-    words = local_dictionary(what, session.settings)
+    known = local_dictionary(what, session.settings)
     file = local_file(what, session.settings)
     rows: dict[str, object] = {
         "id": show.hex_(found.model_id),
         "publisher": what.publisher,
         "inputs": show.signature(what.signature.inputs),
         "outputs": show.signature(what.signature.outputs),
-        **(show.dictionary(words.labels, words.categories) if words else {}),
+        **(show.dictionary(known.labels, known.categories) if known else {}),
         "assurance": what.assurance.name,
         "program root": show.hex_(what.program_root),
         "source SHA-256": what.source_hash.hex(),
@@ -243,12 +243,12 @@ def list_(session: Session, as_json: bool) -> None:
         return
     for each in found:
         what = each.model
-        words = local_dictionary(what, session.settings)
+        known = local_dictionary(what, session.settings)
         rows: dict[str, object] = {
             "id": show.hex_(each.model_id),
             "inputs": show.signature(what.signature.inputs),
             "outputs": show.signature(what.signature.outputs),
-            **(show.dictionary(words.labels, words.categories) if words else {}),
+            **(show.dictionary(known.labels, known.categories) if known else {}),
             "terms": f"{what.assurance.name}, royalty {show.ether(what.royalty)}",
         }
         if each.is_deprecated:
@@ -314,7 +314,7 @@ def _is_of(model: Model, name: FileName) -> bool:
 
 
 def _machine(found: ModelHistory, settings: Settings) -> dict[str, object]:
-    words, file = local_dictionary(found.model, settings), local_file(found.model, settings)
+    known, file = local_dictionary(found.model, settings), local_file(found.model, settings)
     return {
         "model_id": found.model_id,
         "model": found.model,
@@ -323,6 +323,6 @@ def _machine(found: ModelHistory, settings: Settings) -> dict[str, object]:
         "successor": found.successor,
         "block": found.published.where.block,
         "file": None if file is None else str(file),
-        "labels": None if words is None else list(words.labels),
-        "categories": None if words is None else list(words.categories),
+        "labels": None if known is None else list(known.labels),
+        "categories": None if known is None else list(known.categories),
     }

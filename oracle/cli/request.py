@@ -226,8 +226,8 @@ def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: b
                 found = session.history.request(request_id)
     is_final = _is_final(session, found)
     model = session.history.model(found.created.request.model).model
-    tensors, words = model.signature.outputs, local_dictionary(model, session.settings)
-    labels = () if words is None else words.labels
+    tensors, known = model.signature.outputs, local_dictionary(model, session.settings)
+    labels = () if known is None else known.labels
     proposed = found.proposed
     if as_json:
         show.print_json(
@@ -242,7 +242,7 @@ def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: b
                 "output_hash": keccak(proposed.output) if proposed else None,
                 "values": payloads.elements(proposed.output, tensors) if proposed else None,
                 "classes": payloads.classes(proposed.output, tensors, labels) if proposed else None,
-                "labels": list(labels),
+                "labels": None if known is None else list(labels),
                 "callback_failed": found.callback_failed is not None,
             }
         )
