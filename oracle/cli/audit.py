@@ -305,7 +305,9 @@ def rerun(path: Path, model: Model, payload: bytes, limits: Limits) -> bytes:
 
 def _print(model: ModelHistory, elements: list[Element], wrong: list[Element]) -> None:
     shown = wrong or elements
-    table = Table("element", "claimed", "bits", "recomputed", "bits", "")
+    table = Table()
+    for title in ("element", "claimed", "bits", "recomputed", "bits", ""):
+        table.add_column(title, overflow="fold")  # what is cut could not be compared
     for element in shown[:SHOWN]:
         table.add_row(
             f"{element.tensor}[{element.index}]",

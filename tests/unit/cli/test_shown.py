@@ -140,6 +140,21 @@ def test_an_audit_of_a_range_shows_whole_ids(
     assert address("operator") in shown.getvalue()
 
 
+def test_an_audit_of_one_result_cuts_no_element_and_no_bits(
+    world: World, shown: io.StringIO, tmp_path: Path
+) -> None:
+    """On 80 columns they are folded: who compares them needs all."""
+    model_id = publish(world, tmp_path)
+    world.stake()
+    asked = world.ask(model_id, payload=bytes(8))
+    world.propose(asked, output=output(1, 0.25, 0.123456789))
+
+    assert run("audit", show.hex_(asked.request_id)) == 1
+
+    text = shown.getvalue()
+    assert "MISMATCH" in text and "…" not in text and "..." not in text
+
+
 def test_print_fields_cuts_no_id_however_narrow_the_terminal_is(shown: io.StringIO) -> None:
     """Anything else is folded."""
     id_, words = "0x" + "ab" * 32, "long words " * 20
