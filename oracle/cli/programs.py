@@ -115,8 +115,8 @@ class _Seen:
         if self.is_lowered:
             rows["file"] = "a program file"
         if self.digest is not None:
-            said = self.digest.hex() + (" (it says)" if self.is_lowered else "")
-            rows["source SHA-256"] = _compared(said, self.digest == what.source_hash)
+            source = self.digest.hex() + (" as it says" if self.is_lowered else "")
+            rows["source SHA-256"] = _compared(source, self.digest == what.source_hash)
         if self.root is None:
             rows["lowering"] = show.lines(["refused:", *map(str, self.refused)])
         else:
@@ -125,7 +125,8 @@ class _Seen:
 
 
 def _compared(text: str, is_same: bool) -> Text:
-    return show.styled("{}, as in the id" if is_same else "{}, [red]not[/] that of the id", text)
+    # Behind a blank, where a narrow terminal may go on in the next line.
+    return show.styled("{} (as in the id)" if is_same else "{} ([red]not[/] that of the id)", text)
 
 
 def _of_program(file: Path, name: FileName) -> _Seen:

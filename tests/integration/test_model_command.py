@@ -44,12 +44,12 @@ def test_verify_compares_the_root_of_a_program_file(published: ModelId, tmp_path
     assert code == 0 and found["is_program_file"] and found["gives_program"]
     assert not found["is_source"]  # which it only says
     root = network().program.root.hex()
-    assert "file a program file" in said and f"program root 0x{root}, as in the id" in said
+    assert "file a program file" in said and f"program root 0x{root} (as in the id)" in said
 
     code, found, said = verify(published, network(1).write(tmp_path))
     assert code == 1 and not found["gives_program"]
     root = network(1).program.root.hex()
-    assert f"program root 0x{root}, not that of the id" in said
+    assert f"program root 0x{root} (not that of the id)" in said
 
 
 def test_verify_says_why_a_source_does_not_lower(published: ModelId, tmp_path: Path) -> None:
