@@ -121,10 +121,8 @@ def test_no_answer_says_a_name_of_the_file(tmp_path: Path) -> None:
             "exactum": f'{{"nodes": ["{name}"], "inputs": ["{name}"], "labels": ["{name}"]}}'
         }
         exact = engine.Exact(Runner(opened(tensors(program), tmp_path, metadata)))
-        lie, model = (
-            bytes(8),
-            bytes(1 << 20),
-        )  # which no transaction holds, so that it is unprovable
+        lie = bytes(8)
+        model = bytes(1 << 20)  # which no transaction holds, so that it is unprovable
         tasks = engine.Pursue(lie), engine.Testify(lie), engine.Appraise(99, model)
         told.add(tuple(exact.do(task, bytes(8)) for task in tasks))
     [(found, _, flaw)] = told

@@ -122,3 +122,50 @@ def test_trees_behind_a_scaler_in_float64_are_those_of_onnxruntime(mode):
 def test_what_does_not_keep_the_order_is_refused(factor):
     with pytest.raises(ModelRefused, match="float64 that was computed"):
         lower(piped("BRANCH_LEQ", factor), {"x.0": 1})
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "constant"),
+    [
+        ("Sub", ["c", "x"], [[0.1]]),  # which turns the order round
+        ("Div", ["c", "x"], [[0.1]]),
+        ("Sub", ["x", "c"], [[0.1], [0.2]]),  # another number in each row
+        ("Div", ["x", "x"], [[0.1]]),
+    ],
+)
+def test_what_is_no_step_of_a_column_is_refused(op, inputs, constant):
+    trees = ml_node("TreeEnsembleRegressor", ["z"], ["y"], **tree("BRANCH_LEQ", [0.3]))
+    made = proto(
+        [node(op, inputs, ["z"]), trees], [tensor("x", [2, 2], TensorProto.DOUBLE)], ["y"], opset=17
+    )
+    c = np.array(constant)
+    made.graph.initializer.append(helper.make_tensor("c", TensorProto.DOUBLE, c.shape, c.ravel()))
+    with pytest.raises(ModelRefused, match="float64 that was computed"):
+        lower(made.SerializeToString())
+
+
+def test_a_number_for_each_column_is_a_step():
+    """Of the same file as above, so that it is refused for nothing else."""
+    trees = ml_node("TreeEnsembleRegressor", ["z"], ["y"], **tree("BRANCH_LEQ", [0.3]))
+    x = tensor("x", [2, 2], TensorProto.DOUBLE)
+    made = proto([node("Sub", ["x", "c"], ["z"]), trees], [x], ["y"], opset=17)
+    c = helper.make_tensor("c", TensorProto.DOUBLE, [1, 2], [0.1, 0.2])
+    made.graph.initializer.append(c)
+    assert lower(made.SerializeToString()).nodes
+
+
+def test_columns_of_other_rows_are_not_joined():
+    """What was taken from a row's column would be what was taken from another's."""
+    trees = ml_node("TreeEnsembleRegressor", ["z"], ["y"], **tree("BRANCH_LEQ", [0.3]))
+    nodes = [
+        *(node("Sub", ["x", name], [f"less {name}"]) for name in "cd"),
+        node("Concat", ["less c", "less d"], ["z"], axis=0),
+        trees,
+    ]
+    made = proto(nodes, [tensor("x", [1, 2], TensorProto.DOUBLE)], ["y"], opset=17)
+    made.graph.initializer.extend(
+        helper.make_tensor(name, TensorProto.DOUBLE, [1], [value])
+        for name, value in (("c", 0.1), ("d", 0.2))
+    )
+    with pytest.raises(ModelRefused, match="float64 that was computed"):
+        lower(made.SerializeToString())
