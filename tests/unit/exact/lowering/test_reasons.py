@@ -40,19 +40,19 @@ def branch(*nodes: NodeProto, inputs: tuple[str, ...] = (), output: str = "r") -
     ],
 )
 def test_an_input_hides_no_op(info: onnx.ValueInfoProto, why: str) -> None:
-    nodes = [node("Identity", ["t"], ["u"]), node("Unique", ["x"], ["y"])]
+    nodes = [node("Identity", ["t"], ["u"]), node("Bernoulli", ["x"], ["y"])]
     assert refusals(file(nodes, [X, info], ["y"]))[0] == ("", why)
-    assert ops(file(nodes, [X, info], ["y"])) == ["", "Unique"]
+    assert ops(file(nodes, [X, info], ["y"])) == ["", "Bernoulli"]
 
 
 def test_an_initializer_hides_no_op() -> None:
-    made = proto([node("Add", ["x", "w"], ["a"]), node("Unique", ["a"], ["y"])], [X], ["y"])
+    made = proto([node("Add", ["x", "w"], ["a"]), node("Bernoulli", ["a"], ["y"])], [X], ["y"])
     values = numpy_helper.from_array(np.ones(1, np.float32), "w")
     places = numpy_helper.from_array(np.zeros(1, np.int64), "places")
     made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [4]))
     found = refusals(made.SerializeToString())
     assert found[0] == ("", "it has sparse initializers")
-    assert [op for op, _ in found] == ["", "Unique"]
+    assert [op for op, _ in found] == ["", "Bernoulli"]
 
 
 def test_a_refused_op_hides_nothing_of_what_reads_it() -> None:
@@ -84,31 +84,31 @@ def test_an_input_of_strings_hides_no_op_that_computes_with_them() -> None:
 
 
 def test_a_refused_op_hides_no_branch_or_body_or_function() -> None:
-    inside = branch(node("Unique", ["x"], ["r"]))
+    inside = branch(node("Bernoulli", ["x"], ["r"]))
     chooses = helper.make_node(
         "If", ["choice"], ["y"], name="if", then_branch=inside, else_branch=inside
     )
     choice = node("Unheard", ["x"], ["choice"])
-    assert ops(file([choice, chooses], [X], ["y"])) == ["Unheard", "Unique"]
+    assert ops(file([choice, chooses], [X], ["y"])) == ["Unheard", "Bernoulli"]
 
-    body = branch(node("Unique", ["at"], ["r"]), inputs=("at",))
+    body = branch(node("Bernoulli", ["at"], ["r"]), inputs=("at",))
     scans = node("Scan", ["choice"], ["y"], body=body, num_scan_inputs=1)
-    assert ops(file([choice, scans], [X], ["y"])) == ["Unheard", "Unique"]
+    assert ops(file([choice, scans], [X], ["y"])) == ["Unheard", "Bernoulli"]
 
     made = proto([choice, node("Own", ["choice"], ["y"], domain="own")], [X], ["y"])
     opsets = [helper.make_opsetid("", 21)]
-    inner = [node("Unique", ["v"], ["w"])]
+    inner = [node("Bernoulli", ["v"], ["w"])]
     made.functions.append(helper.make_function("own", "Own", ["v"], ["w"], inner, opsets))
     made.opset_import.append(helper.make_opsetid("own", 1))
-    assert ops(made.SerializeToString()) == ["Unheard", "Unique"]
+    assert ops(made.SerializeToString()) == ["Unheard", "Bernoulli"]
 
 
 def test_a_refused_op_hides_no_output() -> None:
     stated = tensor("y", [2, 2], TensorProto.INT64)
     found = refusals(
-        file([node("Unique", ["x"], ["z"]), node("Relu", ["x"], ["y"])], [X], ["z", stated])
+        file([node("Bernoulli", ["x"], ["z"]), node("Relu", ["x"], ["y"])], [X], ["z", stated])
     )
-    assert [op for op, _ in found] == ["Unique", ""] and "is said to be int64" in found[1][1]
+    assert [op for op, _ in found] == ["Bernoulli", ""] and "is said to be int64" in found[1][1]
 
 
 def test_what_a_refused_op_would_give_is_no_reason_by_itself() -> None:
@@ -127,13 +127,13 @@ def test_what_a_refused_op_would_give_is_no_reason_by_itself() -> None:
 
 
 def test_a_reason_is_named_once() -> None:
-    inside = branch(node("Unique", ["x"], ["r"]))
+    inside = branch(node("Bernoulli", ["x"], ["r"]))
     choice = node("Unheard", ["x"], ["choice"])
     chooses = [
         helper.make_node("If", ["choice"], [name], then_branch=inside, else_branch=inside)
         for name in "yz"
     ]
-    assert ops(file([choice, *chooses], [X], ["y", "z"])) == ["Unheard", "Unique"]
+    assert ops(file([choice, *chooses], [X], ["y", "z"])) == ["Unheard", "Bernoulli"]
 
 
 def test_reasons_are_found_without_the_weights() -> None:
