@@ -13,7 +13,6 @@ from oracle.exact.lowering.builder import Builder
 from oracle.exact.lowering.elementwise import cast
 from oracle.exact.lowering.movement import gather
 from oracle.exact.lowering.reduce import backwards, integers
-from oracle.exact.lowering.refused import refuse
 from oracle.exact.lowering.shape import bounded, expand
 from oracle.exact.lowering.source import Lowering, Source, normalized
 from oracle.exact.primitive import Outside
@@ -359,8 +358,13 @@ def _unique(b: Builder, node: Source) -> list[Operand]:
     """Gives the elements of a constant, each once, where each is first, which each is, and counts;
     in rising order, or in that of the constant."""
     known = b.known(node.exactly(1)[0])
-    if known is None or (known != known).any():  # of NaN nobody says whether it equals NaN
-        raise refuse("", "Unique")
+    if known is None:
+        raise Outside(
+            "how many distinct elements it finds depends on the model's inputs",
+            "end the graph before it, or use TopK, a mask and Where, which give a fixed number",
+        )
+    if (known != known).any():
+        raise Outside("nobody says whether a NaN equals a NaN", "compute it before the export")
     axis = node.axis(known.ndim) if node.has("axis") else None
     each, firsts, places, counts = np.unique(
         known, return_index=True, return_inverse=True, return_counts=True, axis=axis

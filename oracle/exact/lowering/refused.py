@@ -33,7 +33,7 @@ _WHY: dict[str, tuple[str, str]] = {
         _NOISE[0],
         "give Gumbel noise as an input of the model, Add it to the log-probabilities and ArgMax",
     ),
-    **dict.fromkeys(("NonMaxSuppression", "Unique"), _COUNT),
+    "NonMaxSuppression": _COUNT,
     **dict.fromkeys(
         (
             "StringNormalizer",

@@ -69,9 +69,9 @@ _OWN_GAS = {
     Op.CONCAT: (24_000, 0),
     Op.GATHER: (20_100, 0),
     Op.SCATTER: (25_300, 0),
-    Op.CONV: (2_900, 5_080),
-    Op.MAX_POOL: (12_600, 4_600),
-    Op.AVERAGE_POOL: (19_800, 4_370),
+    Op.CONV: (2_900, 5_180),
+    Op.MAX_POOL: (12_600, 4_900),
+    Op.AVERAGE_POOL: (19_800, 4_820),
     Op.TREE_WALK: (17_600, 0),
 }
 # Of rounding the sum of a row of floats, once.
