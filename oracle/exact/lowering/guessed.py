@@ -31,10 +31,11 @@ def _inferred(
     model: ModelProto, sized: Callable[[ValueInfoProto], None]
 ) -> Iterable[ValueInfoProto]:
     """Infers types and shapes, on a copy without weights, and without functions, which may call
-    each other so often that nobody could wait for it."""
+    each other so often that nobody could wait for it. Nor with ops of other domains: of trees that
+    skl2onnx writes, ONNX's own code ends the process."""
     copy = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     copy.graph.name = model.graph.name
-    copy.graph.node.extend(model.graph.node)
+    copy.graph.node.extend(node for node in model.graph.node if node.domain in ("", "ai.onnx"))
     copy.graph.output.extend(model.graph.output)
     copy.graph.value_info.extend(model.graph.value_info)
     names = {tensor.name for tensor in model.graph.initializer}

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 from oracle.errors import ModelRefused
 from oracle.exact.lowering.graph import lower
@@ -134,6 +134,20 @@ def test_a_reason_is_named_once() -> None:
         for name in "yz"
     ]
     assert ops(file([choice, *chooses], [X], ["y", "z"])) == ["Unheard", "Bernoulli"]
+
+
+def test_onnx_is_asked_about_no_op_of_another_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of trees that skl2onnx writes its own code ends the process."""
+    asked, infer = [], shape_inference.infer_shapes
+
+    def recording(model: onnx.ModelProto, **options: bool) -> onnx.ModelProto:
+        asked.append([each.op_type for each in model.graph.node])
+        return infer(model, **options)
+
+    monkeypatch.setattr(shape_inference, "infer_shapes", recording)
+    nodes = [ml_node("Normalizer", ["x"], ["a"], norm="L2"), node("Unheard", ["a"], ["y"])]
+    assert ops(file(nodes, [X], ["y"])) == ["Unheard"]
+    assert asked == [["Unheard"]]
 
 
 def test_reasons_are_found_without_the_weights() -> None:
