@@ -1,11 +1,13 @@
 """Model files for a command: from the cache, or from where the chain says they are."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from oracle.chain.history import ModelHistory
 from oracle.config import Settings
 from oracle.errors import ConfigError, ModelRefused
-from oracle.exact.program_file import Dictionary, dictionary
+from oracle.exact.program_file import START, Dictionary, dictionary, is_program
 from oracle.inference.cache import Limits
 from oracle.inference.certificates import name_of
 from oracle.inference.files import ModelFiles
@@ -41,15 +43,10 @@ def model_path(
     return file
 
 
-def local_file(model: Model, settings: Settings) -> Path | None:
-    """Says where the model's file lies in our cache, if it is there. It is not checked."""
-    return model_files(settings).place(model.file)
-
-
-def local_dictionary(model: Model, settings: Settings) -> Dictionary | None:
+def local_dictionary(model: Model, files: ModelFiles) -> Dictionary | None:
     """Reads what a model's integers stand for, where its program file is in our cache. That is what
     its publisher, or whoever served the file, says: the model's id binds none of it."""
-    path = local_file(model, settings)
+    path = files.place(model.file)
     if path is None or model.file.kind is not FileKind.PROGRAM:
         return None
     try:
@@ -64,7 +61,7 @@ def check_file(file: Path, model: Model) -> None:
     if actual == needed:
         return
     if needed.kind is FileKind.PROGRAM and actual.kind is FileKind.ONNX:
-        if source_name(file) == model.source:
+        if source_name(file, read_onnx(file)) == model.source:
             raise _no_program(f"{file} is the ONNX file that the model was lowered from")
         raise _no_program(f"{file} is an ONNX file, and not the one that the model is of")
     raise ConfigError(f"{file} is not the model's file: it is {actual}, the model's {needed}.")
@@ -74,17 +71,16 @@ def program_name(file: Path) -> FileName:
     """Finds the name of a program file that somebody gave. Raises ConfigError where it is none."""
     name = file_name(file)
     if name.kind is not FileKind.PROGRAM:
-        source_name(file)
+        source_name(file, read_onnx(file))
         raise _no_program(f"{file} is an ONNX file")
     return name
 
 
-def source_name(file: Path) -> FileName:
-    """Finds the name by which ids know an ONNX file, and what it keeps in other files. Raises
-    ConfigError where it is none, or those are not there."""
+def source_name(file: Path, data: bytes) -> FileName:
+    """Finds the name by which ids know an ONNX file, of which this is the data, and what it keeps
+    in other files. Raises ConfigError where those are not there."""
     from oracle.exact.lowering.external import source_digest
 
-    data = read_onnx(file)
     try:
         return FileName(FileKind.ONNX, source_digest(data, file.parent))
     except ModelRefused as refused:
@@ -107,8 +103,11 @@ def read_onnx(file: Path) -> bytes:
 def keep(files: ModelFiles, file: Path) -> FileName:
     """Puts a program file into the cache, or an ONNX file and what it keeps in other files; gives
     its name. Raises ConfigError where it is neither."""
-    if file_name(file).kind is FileKind.PROGRAM:
-        return files.add(file)
+    with _readable(file):
+        with file.open("rb") as opened:
+            is_own = is_program(opened.read(START))
+        if is_own:
+            return files.add(file)
     from oracle.exact.lowering.external import outside_files
 
     data = read_onnx(file)
@@ -125,8 +124,15 @@ def _no_program(what: str) -> ConfigError:
 def file_name(file: Path) -> FileName:
     """Finds the name of a file that somebody gave. Raises ConfigError where it cannot be read, and
     NotCertified."""
-    try:
+    with _readable(file):
         return name_of(file)
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Raises ConfigError where a file cannot be read, or is a program file that lacks a part."""
+    try:
+        yield
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}.") from error
     except ModelRefused as refused:

@@ -10,7 +10,7 @@ from oracle.chain.codec import model_preimage
 from oracle.chain.history import ModelHistory
 from oracle.chain.keys import Signer
 from oracle.cli import programs, show
-from oracle.cli.files import keep, local_dictionary, local_file, model_files, read_file
+from oracle.cli.files import keep, local_dictionary, model_files, read_file
 from oracle.cli.options import MODEL, MONEY, URI, deployments_option, json_option
 from oracle.cli.session import Session, on_chain, open_session, signing
 from oracle.cli.source import CHECK, DIMS, FILE, OUTPUT, Opinions, Source
@@ -204,13 +204,12 @@ def show_(model_id: ModelId, session: Session, as_json: bool) -> None:
     Names of classes, and strings that the model knows at its inputs, stand in the program file, and
     are known where that is in the local cache. The model's id does not bind them.
     """
-    found = session.history.model(model_id)
+    found, files = session.history.model(model_id), model_files(session.settings)
     if as_json:
-        show.print_json(_machine(found, session.settings))
+        show.print_json(_machine(found, files))
         return
     what, where = found.model, found.published.where
-    known = local_dictionary(what, session.settings)
-    file = local_file(what, session.settings)
+    known, file = local_dictionary(what, files), files.place(what.file)
     rows: dict[str, object] = {
         "id": show.hex_(found.model_id),
         "publisher": what.publisher,
@@ -238,12 +237,13 @@ def list_(session: Session, as_json: bool) -> None:
     """Lists the models that are published, the oldest first."""
     with show.err.status("Reading the chain…"):
         found = session.history.models()
+    files = model_files(session.settings)
     if as_json:
-        show.print_json([_machine(each, session.settings) for each in found])
+        show.print_json([_machine(each, files) for each in found])
         return
     for each in found:
         what = each.model
-        known = local_dictionary(what, session.settings)
+        known = local_dictionary(what, files)
         rows: dict[str, object] = {
             "id": show.hex_(each.model_id),
             "inputs": show.signature(what.signature.inputs),
@@ -313,8 +313,8 @@ def _is_of(model: Model, name: FileName) -> bool:
     return name in (model.file, model.source)
 
 
-def _machine(found: ModelHistory, settings: Settings) -> dict[str, object]:
-    known, file = local_dictionary(found.model, settings), local_file(found.model, settings)
+def _machine(found: ModelHistory, files: ModelFiles) -> dict[str, object]:
+    known, file = local_dictionary(found.model, files), files.place(found.model.file)
     return {
         "model_id": found.model_id,
         "model": found.model,

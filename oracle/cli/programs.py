@@ -134,10 +134,10 @@ def _of_program(file: Path, name: FileName) -> _Seen:
 
 
 def _of_source(file: Path, what: Model) -> _Seen:
-    digest = source_name(file).digest
+    data = read_onnx(file)
+    digest = source_name(file, data).digest
     if what.assurance is Assurance.VANILLA:
         return _Seen(digest, bytes(32))
-    data = read_onnx(file)
     try:
         with show.err.status("Lowering the model to its program…"):
             program = lower(data, dims_of(data, what.signature), folder=file.parent)

@@ -15,7 +15,7 @@ from oracle.chain.keys import Signer
 from oracle.challenger.policy import least_bond
 from oracle.cli import payload as payloads
 from oracle.cli import show
-from oracle.cli.files import local_dictionary, model_path
+from oracle.cli.files import local_dictionary, model_files, model_path
 from oracle.cli.options import (
     ACCOUNT,
     DURATION,
@@ -226,7 +226,8 @@ def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: b
                 found = session.history.request(request_id)
     is_final = _is_final(session, found)
     model = session.history.model(found.created.request.model).model
-    tensors, known = model.signature.outputs, local_dictionary(model, session.settings)
+    files = model_files(session.settings)
+    tensors, known = model.signature.outputs, local_dictionary(model, files)
     labels = () if known is None else known.labels
     proposed = found.proposed
     if as_json:

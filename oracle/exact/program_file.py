@@ -86,6 +86,9 @@ def pack(program: Program, source: bytes = b"") -> bytes:
     return bytes(save(tensors, metadata={_NAMES: text}))
 
 
+START = 16  # bytes of a file that `is_program` wants
+
+
 def is_program(start: bytes) -> bool:
     """Says whether a file that begins so may be a program file, and no ONNX file: an ONNX file has
     no brace behind eight bytes that stand for a number that small."""

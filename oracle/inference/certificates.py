@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event, Lock, Timer
 
 from oracle.errors import ModelRefused, NotCertified
-from oracle.exact.program_file import is_program
+from oracle.exact.program_file import START, is_program
 from oracle.inference.certifier import ERROR, ROOT
 from oracle.inference.failures import MAX_ERROR, decoded
 from oracle.inference.packed import digest_of
@@ -50,7 +50,7 @@ def name_of(path: Path, allowance: Allowance | None = None) -> FileName:
     """Finds the name of a file. Raises ModelRefused where it looks like a program file and is not a
     whole one, NotCertified where that could not be found out, and OSError."""
     with path.open("rb") as file:
-        if is_program(file.read(16)):
+        if is_program(file.read(START)):
             with _ONE_AT_A_TIME, (allowance or Allowance()).share() as seconds:
                 return FileName(FileKind.PROGRAM, _root(path, seconds))
         file.seek(0)

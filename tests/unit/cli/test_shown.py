@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oracle.chain.events import RequestCreated
 from oracle.cli import audit, main, session, show
 from oracle.cli.files import model_files
 from oracle.cli.session import Session
@@ -109,13 +110,19 @@ def test_a_model_whose_file_is_elsewhere_is_shown_without_classes(
     assert json.loads(capsys.readouterr().out)["labels"] is None
 
 
+def answered(world: World, folder: Path, result: bytes) -> RequestCreated:
+    """A request for zeros, and that answer to it."""
+    model_id = publish(world, folder)
+    world.stake()
+    asked = world.ask(model_id, payload=bytes(8))
+    world.propose(asked, output=result)
+    return asked
+
+
 def test_a_result_is_shown_with_the_name_of_its_class(
     world: World, shown: io.StringIO, tmp_path: Path, capsys
 ) -> None:
-    model_id = publish(world, tmp_path)
-    world.stake()
-    asked = world.ask(model_id, payload=bytes(8))
-    world.propose(asked, output=output(1, 0.25, 0.75))
+    asked = answered(world, tmp_path, output(1, 0.25, 0.75))
 
     run("result", show.hex_(asked.request_id))
     run("result", show.hex_(asked.request_id), "--json")
@@ -129,10 +136,7 @@ def test_a_result_is_shown_with_the_name_of_its_class(
 def test_an_audit_of_a_range_shows_whole_ids(
     world: World, shown: io.StringIO, tmp_path: Path
 ) -> None:
-    model_id = publish(world, tmp_path)
-    world.stake()
-    asked = world.ask(model_id, payload=bytes(8))
-    world.propose(asked, output=output(0, 0.0, 0.0))
+    asked = answered(world, tmp_path, output(0, 0.0, 0.0))
 
     assert run("audit") == 0
 
@@ -144,10 +148,7 @@ def test_an_audit_of_one_result_cuts_no_element_and_no_bits(
     world: World, shown: io.StringIO, tmp_path: Path
 ) -> None:
     """On 80 columns they are folded: who compares them needs all."""
-    model_id = publish(world, tmp_path)
-    world.stake()
-    asked = world.ask(model_id, payload=bytes(8))
-    world.propose(asked, output=output(1, 0.25, 0.123456789))
+    asked = answered(world, tmp_path, output(1, 0.25, 0.123456789))
 
     assert run("audit", show.hex_(asked.request_id)) == 1
 
