@@ -190,12 +190,12 @@ class _Lowering:
                 self.values[input_.name] = operand
         except Outside as outside:
             self._refuse(outside.why, outside.advice)
-        for info in real_inputs(self.graph):
-            if info.name not in self.values:
-                self.values[info.name] = self._stand_in(info.name)
         if len(self.graph.node) > self.limits.nodes:
             self._refuse(f"it has more than {self.limits.nodes} nodes", "use a smaller model")
             self._end_if_refused()
+        for info in real_inputs(self.graph):
+            if info.name not in self.values:
+                self.values[info.name] = self._stand_in(info.name)
         for node in ordered(self.graph.node):
             if not self._node(node):
                 self._end_if_refused()
@@ -508,7 +508,7 @@ class _Lowering:
             return [None] * len(node.output)
         source = Source("Scan", self.opset, tuple(known), attributes, len(node.output))
         with self._scope({}, self._initializers(body)):
-            results = scan(self.builder, source, known, self._turn(body))
+            results = scan(self.builder, source, known, self._turn(body, {}))
         _end_if_unread(source)
         return results
 
@@ -531,7 +531,7 @@ class _Lowering:
         )
         reasons = len(self.reasons)
         with self._scope({}, self._initializers(body)):
-            turn = self._turn_with_lists(body, lists)
+            turn = self._turn(body, lists)
             results = loop(self.builder, source, values, turn, fixed=bool(lists))
         _end_if_unread(source)
         for at, tensors in lists.items():
@@ -540,11 +540,9 @@ class _Lowering:
                 self.lists[node.output[at - 2]] = tensors
         return results
 
-    def _turn_with_lists(self, body: GraphProto, lists: dict[int, sequences.Tensors]) -> Body:
-        """Makes the turn of a body some of whose states are lists. These, by their place among its
+    def _turn(self, body: GraphProto, lists: dict[int, sequences.Tensors]) -> Body:
+        """Makes the turn of a body. Those of its states that are lists, by their place among its
         inputs, are kept aside, and each turn changes them."""
-        if not lists:
-            return self._turn(body)
         names = [info.name for at, info in enumerate(body.input) if at not in lists]
         results = [info.name for at, info in enumerate(body.output) if at + 1 not in lists]
 
@@ -564,15 +562,6 @@ class _Lowering:
                         return [None] * len(results)
                     lists[at] = self.lists[name]
                 return [self._value(name) for name in results]
-
-        return turn
-
-    def _turn(self, body: GraphProto) -> Body:
-        names = [info.name for info in body.input]
-
-        def turn(given: Sequence[Operand]) -> Sequence[Operand | None]:
-            with self._scope(dict(zip(names, given, strict=True)), {}):
-                return self._branch(body)
 
         return turn
 

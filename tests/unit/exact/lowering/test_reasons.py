@@ -8,6 +8,7 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 from oracle.errors import ModelRefused
+from oracle.exact.limits import Limits
 from oracle.exact.lowering.graph import lower
 from tests.unit.exact.files import file, ml_node, node, proto, tensor
 
@@ -148,6 +149,19 @@ def test_onnx_is_asked_about_no_op_of_another_domain(monkeypatch: pytest.MonkeyP
     nodes = [ml_node("Normalizer", ["x"], ["a"], norm="L2"), node("Unheard", ["a"], ["y"])]
     assert ops(file(nodes, [X], ["y"])) == ["Unheard"]
     assert asked == [["Unheard"]]
+
+
+def test_onnx_is_not_asked_about_more_nodes_than_a_file_may_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(model: onnx.ModelProto, **_: bool) -> onnx.ModelProto:
+        raise AssertionError(f"asked about {len(model.graph.node)} nodes")
+
+    monkeypatch.setattr(shape_inference, "infer_shapes", asked)
+    odd = tensor("z", [2], TensorProto.COMPLEX64)
+    nodes = [node("Relu", ["x"], ["a"]), node("Relu", ["a"], ["y"])]
+    found = refusals(file(nodes, [X, odd], ["y"]), limits=Limits(nodes=1))
+    assert [op for op, _ in found] == ["", ""] and "more than 1 nodes" in found[1][1]
 
 
 def test_reasons_are_found_without_the_weights() -> None:
