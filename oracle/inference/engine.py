@@ -375,8 +375,7 @@ def _packed(path: Path, model: ModelIdentity) -> bytes | None:
         raise _unreadable(path, error) from error
     if not parts:
         return None
-    digests = b"".join(hashlib.sha256(part).digest() for part in parts)
-    _check_digest(hashlib.sha256(digests).digest(), model)
+    _check_digest(packed.joined(hashlib.sha256(part).digest() for part in parts), model)
     return whole(parts[0], dict(zip(outside_files(parts[0]), parts[1:], strict=False)))
 
 

@@ -6,7 +6,7 @@ bytes, and its bytes. The digest of it all is `source_digest`, by which an id kn
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,7 +35,12 @@ def packed(model: bytes, folder: Path) -> Iterator[bytes]:
 def digest_of(file: BinaryIO) -> bytes | None:
     """Gives the digest of a packed file, or None of any other."""
     digests = [_digest(file, length) for length in _lengths(file)]
-    return hashlib.sha256(b"".join(digests)).digest() if digests else None
+    return joined(digests) if digests else None
+
+
+def joined(digests: Iterable[bytes]) -> bytes:
+    """Gives the digest of a source from those of its files, as `source_digest` does."""
+    return hashlib.sha256(b"".join(digests)).digest()
 
 
 def unpack(file: BinaryIO) -> list[bytes]:
