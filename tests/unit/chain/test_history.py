@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from oracle.chain.codec import dispute_key
-from oracle.chain.events import DemandTimedOut, Event, RequestReopened, WindowMoved
+from oracle.chain.events import DemandTimedOut, Event, RequestReopened, ResultProposed, WindowMoved
 from oracle.chain.history import RequestHistory
 from oracle.chain.node import Call
 from oracle.chain.proposals import Fate
@@ -93,14 +93,18 @@ def test_request_is_proposed_with_its_proposal(embedded: World) -> None:
     assert (found.status, found.proposed) == (Status.PROPOSED, answer)
 
 
-def test_request_is_settled_with_the_proposal_that_stood(embedded: World) -> None:
-    embedded.stake()
-    asked = embedded.ask(embedded.publish())
-    answer = embedded.propose(asked)
-    embedded.skip(WINDOW)
-    embedded.settle(asked, answer)
+def settled(world: World) -> tuple[RequestHistory, ResultProposed]:
+    """A request that was settled, and its proposal."""
+    world.stake()
+    asked = world.ask(world.publish())
+    answer = world.propose(asked)
+    world.skip(WINDOW)
+    world.settle(asked, answer)
+    return world.history.request(asked.request_id), answer
 
-    found = embedded.history.request(asked.request_id)
+
+def test_request_is_settled_with_the_proposal_that_stood(embedded: World) -> None:
+    found, answer = settled(embedded)
 
     assert (found.status, found.proposed) == (Status.SETTLED, answer)
 
@@ -242,10 +246,4 @@ def test_fate_is_void_where_another_result_was_the_wrong_one() -> None:
 
 
 def test_fate_is_settled_in_the_end(embedded: World) -> None:
-    embedded.stake()
-    asked = embedded.ask(embedded.publish())
-    answered = embedded.propose(asked)
-    embedded.skip(WINDOW)
-    embedded.settle(asked, answered)
-
-    assert embedded.history.request(asked.request_id).fate(1) is Fate.SETTLED
+    assert settled(embedded)[0].fate(1) is Fate.SETTLED
