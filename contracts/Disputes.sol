@@ -4,13 +4,15 @@ pragma solidity 0.8.30;
 import {IDisputes} from "./interfaces/IDisputes.sol";
 import {IInferenceQueue} from "./interfaces/IInferenceQueue.sol";
 import {ModelId} from "./interfaces/IModelRegistry.sol";
+import {IOperatorStaking} from "./interfaces/IOperatorStaking.sol";
 import {Claim, IReferee, Verdict} from "./interfaces/IReferee.sol";
 import {DemandState, DemandStateLibrary, DemandStatus} from "./libraries/DemandState.sol";
 import {DescriptorLibrary, Header} from "./libraries/Descriptor.sol";
 import {Merkle} from "./libraries/Merkle.sol";
 import {Part, PartLibrary} from "./libraries/Part.sol";
+import {Origin, Proposal, WindowLibrary} from "./libraries/Proposal.sol";
 import {Reader, ReaderLibrary} from "./libraries/Reader.sol";
-import {Request} from "./libraries/Request.sol";
+import {Request, RequestLibrary} from "./libraries/Request.sol";
 import {RequestId} from "./libraries/RequestState.sol";
 import {TensorType} from "./libraries/TensorType.sol";
 import {Trace} from "./libraries/Trace.sol";
@@ -27,8 +29,6 @@ contract Disputes is IDisputes {
         bool isConvicted;
     }
 
-    /// @dev Later than any time, and than any answer.
-    uint256 private constant SUSPENDED = uint64(type(int64).max);
     uint256 private constant MAX_PERIOD = 365 days;
 
     /// @dev What an answer costs besides its words: 21,000, execution, and the calldata of its terms; measured in
@@ -47,6 +47,7 @@ contract Disputes is IDisputes {
     uint256 public immutable REACTION_PERIOD;
     uint256 public immutable EXTENSION_LIMIT;
     uint256 public immutable REVEAL_TIP;
+    uint256 private immutable SCOPE;
 
     mapping(bytes32 dispute => Dispute) private _disputes;
     mapping(bytes32 demand => DemandState) private _demands;
@@ -74,6 +75,7 @@ contract Disputes is IDisputes {
         REACTION_PERIOD = reactionPeriod;
         EXTENSION_LIMIT = extensionLimit;
         REVEAL_TIP = revealTip;
+        SCOPE = RequestLibrary.scopeOf(queue);
     }
 
     /* TRACE */
@@ -85,7 +87,7 @@ contract Disputes is IDisputes {
         bytes calldata model,
         bytes calldata descriptors
     ) external payable {
-        RequestId id = subject.request.idIn(QUEUE);
+        RequestId id = subject.request.id(SCOPE);
         Demand memory terms = _termsOf(id, subject, part, model, descriptors);
         bytes32 slot = _slotOf(terms.dispute, part);
         Dispute storage dispute = _disputes[terms.dispute];
@@ -94,18 +96,18 @@ contract Disputes is IDisputes {
         _requireNotConvicted(terms.dispute);
         require(_demands[slot].status() == DemandStatus.None, AlreadyDemanded(terms.dispute, part));
 
-        IInferenceQueue.Proposal memory proposal = _standing(subject, dispute);
+        Proposal memory proposal = _standing(subject, dispute);
         _demands[slot] = DemandStateLibrary.open(keccak256(abi.encode(terms)));
         bool isFirst = dispute.openDemands++ == 0;
         if (isFirst) {
-            dispute.operator = proposal.operator;
-            dispute.settleAt = uint48(proposal.settleAt);
+            dispute.operator = proposal.origin.operator();
+            dispute.settleAt = uint48(proposal.window.settleAt());
         }
 
-        emit PartDemanded(id, terms.dispute, proposal.operator, terms);
+        emit PartDemanded(id, terms.dispute, proposal.origin.operator(), terms);
 
         // The queue finds out whether the proposal is there and open. While a demand is open it is.
-        if (isFirst) _moveWindow(subject, proposal, SUSPENDED);
+        if (isFirst) _moveWindow(subject, proposal, WindowLibrary.SUSPENDED);
     }
 
     /// @inheritdoc IDisputes
@@ -115,15 +117,15 @@ contract Disputes is IDisputes {
         bytes calldata data,
         bytes32[] calldata siblings
     ) external {
-        RequestId id = subject.request.idIn(QUEUE);
+        RequestId id = subject.request.id(SCOPE);
         bytes32 key = _keyOf(id, subject);
         bytes32 slot = _requireOpen(key, demand_);
         require(block.timestamp <= demand_.deadline, RevealTooLate(key, demand_.deadline));
 
         _demands[slot] = _demands[slot].to(DemandStatus.Revealed);
-        _openTrace(id, key, subject.proposal.operator, _traceRootOf(demand_, data, siblings));
+        _openTrace(id, key, subject.proposal.origin, _traceRootOf(demand_, data, siblings));
         Dispute storage dispute = _disputes[key];
-        IInferenceQueue.Proposal memory proposal = _standing(subject, dispute);
+        Proposal memory proposal = _standing(subject, dispute);
         bool isLast = --dispute.openDemands == 0;
         uint256 settleAt = block.timestamp + REACTION_PERIOD;
         if (settleAt < dispute.settleAt) settleAt = dispute.settleAt;
@@ -136,7 +138,7 @@ contract Disputes is IDisputes {
 
     /// @inheritdoc IDisputes
     function timeout(Subject calldata subject, Demand calldata demand_) external {
-        RequestId id = subject.request.idIn(QUEUE);
+        RequestId id = subject.request.id(SCOPE);
         bytes32 key = _keyOf(id, subject);
         _requireOpen(key, demand_);
         // INVARIANT: anHonestOperatorThatAnswersInTimeIsNeverSlashed
@@ -166,11 +168,9 @@ contract Disputes is IDisputes {
         Subject calldata subject,
         bytes calldata model,
         bytes calldata proof,
-        bytes calldata input,
-        bytes calldata output,
         bytes32 salt
     ) external {
-        RequestId id = subject.request.idIn(QUEUE);
+        RequestId id = subject.request.id(SCOPE);
         bytes32 key = _keyOf(id, subject);
         _requireCommitted(keccak256(abi.encode(msg.sender, key, keccak256(proof), salt)));
         _requireNotConvicted(key);
@@ -178,10 +178,12 @@ contract Disputes is IDisputes {
         Claim memory claim = Claim({
             programRoot: _programRootOf(id, subject.request, model),
             traceRoot: dispute.traceRoot,
-            inputHash: subject.request.inputHash,
-            outputHash: subject.outputHash
+            inputRoot: subject.request.inputRoot,
+            inputLength: subject.request.inputLength(),
+            outputRoot: subject.outputRoot,
+            outputLength: subject.proposal.origin.outputLength()
         });
-        Verdict memory verdict = IReferee(REFEREE).judge(claim, proof, input, output);
+        Verdict memory verdict = IReferee(REFEREE).judge(claim, proof);
         // INVARIANT: slashOnlyAfterAVerdictOrATimeout
         require(verdict.claimed != verdict.expected, NotFraud(id, verdict));
 
@@ -224,7 +226,7 @@ contract Disputes is IDisputes {
 
     /// @inheritdoc IDisputes
     function keyOf(Subject calldata subject) external view returns (bytes32) {
-        return _keyOf(subject.request.idIn(QUEUE), subject);
+        return _keyOf(subject.request.id(SCOPE), subject);
     }
 
     /// @inheritdoc IDisputes
@@ -270,10 +272,10 @@ contract Disputes is IDisputes {
     }
 
     /// @dev The first trace root is the operator's word; every other must be that.
-    function _openTrace(RequestId id, bytes32 key, address operator, bytes32 traceRoot) private {
+    function _openTrace(RequestId id, bytes32 key, Origin origin, bytes32 traceRoot) private {
         bytes32 known = _disputes[key].traceRoot;
         if (known == 0) {
-            require(msg.sender == operator, NotOperator(msg.sender, operator));
+            require(_isOperators(msg.sender, origin), NotOperator(msg.sender, origin.operator()));
             _disputes[key].traceRoot = traceRoot;
             emit TraceRevealed(id, key, traceRoot);
         } else {
@@ -281,17 +283,24 @@ contract Disputes is IDisputes {
         }
     }
 
-    function _moveWindow(
-        Subject calldata subject,
-        IInferenceQueue.Proposal memory proposal,
-        uint256 settleAt
-    ) private {
-        IInferenceQueue(QUEUE).moveWindow(subject.request, proposal, subject.outputHash, settleAt);
+    /// @dev A signer speaks about what was signed in its place, and about nothing that the operator itself proposed: a
+    /// false trace root convicts, and a stolen key would cost more than its limit.
+    function _isOperators(address account, Origin origin) private view returns (bool) {
+        address operator = origin.operator();
+        if (account == operator) return true;
+        if (!origin.isBySigner()) return false;
+        return account == IOperatorStaking(QUEUE).signerIn(operator, origin.epoch()).signer;
+    }
+
+    function _moveWindow(Subject calldata subject, Proposal memory proposal, uint256 settleAt)
+        private
+    {
+        IInferenceQueue(QUEUE).moveWindow(subject.request, proposal, subject.outputRoot, settleAt);
     }
 
     function _slash(Subject calldata subject, Dispute storage dispute, address challenger) private {
-        IInferenceQueue.Proposal memory proposal = _standing(subject, dispute);
-        IInferenceQueue(QUEUE).slash(subject.request, proposal, subject.outputHash, challenger);
+        Proposal memory proposal = _standing(subject, dispute);
+        IInferenceQueue(QUEUE).slash(subject.request, proposal, subject.outputRoot, challenger);
     }
 
     function _send(address account, uint256 amount) private {
@@ -310,19 +319,17 @@ contract Disputes is IDisputes {
     function _standing(Subject calldata subject, Dispute storage dispute)
         private
         view
-        returns (IInferenceQueue.Proposal memory proposal)
+        returns (Proposal memory proposal)
     {
         proposal = subject.proposal;
-        if (dispute.openDemands != 0) proposal.settleAt = uint64(SUSPENDED);
-        else if (dispute.settleAt != 0) proposal.settleAt = dispute.settleAt;
+        uint64 settleAt = dispute.openDemands == 0 ? dispute.settleAt : WindowLibrary.SUSPENDED;
+        if (settleAt != 0) proposal.window = proposal.window.movedTo(settleAt);
     }
 
     function _keyOf(RequestId id, Subject calldata subject) private pure returns (bytes32) {
-        IInferenceQueue.Proposal calldata proposal = subject.proposal;
+        Proposal calldata proposal = subject.proposal;
         return keccak256(
-            abi.encode(
-                id, proposal.operator, proposal.epoch, proposal.proposedAt, subject.outputHash
-            )
+            abi.encode(id, proposal.origin, proposal.window.proposedAt(), subject.outputRoot)
         );
     }
 
@@ -389,7 +396,8 @@ contract Disputes is IDisputes {
     /* CHECKS */
 
     function _requireTimeToDemand(RequestId id, Subject calldata subject) private view {
-        uint256 hardEnd = subject.proposal.proposedAt + subject.request.window() + EXTENSION_LIMIT;
+        uint256 hardEnd =
+            subject.proposal.window.proposedAt() + subject.request.window() + EXTENSION_LIMIT;
         uint256 ready = block.timestamp + REVEAL_PERIOD + REACTION_PERIOD;
         require(ready <= hardEnd, TooLateToDemand(id, hardEnd));
     }

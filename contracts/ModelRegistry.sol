@@ -28,6 +28,7 @@ contract ModelRegistry is IModelRegistry {
         require(bytes(model.name).length != 0, EmptyField("name"));
         require(bytes(model.version).length != 0, EmptyField("version"));
         require(model.sourceHash != 0, EmptyField("sourceHash"));
+        require(model.generation == 0, GenerationUnsupported(model.generation));
         require(model.inputs.length != 0, EmptyField("inputs"));
         require(model.outputs.length != 0, EmptyField("outputs"));
         bool isExact = model.assurance == Assurance.EXACT;

@@ -16,6 +16,7 @@ abstract contract OperatorStaking is IOperatorStaking {
     uint256 public immutable WITHDRAWAL_DELAY;
 
     mapping(address operator => Account) private _accounts;
+    mapping(address operator => mapping(uint32 epoch => Signer)) private _signers;
     mapping(address operator => Unstaking) private _unstakings;
     mapping(address account => uint256) private _credits;
     mapping(address operator => mapping(uint32 epoch => uint256)) private _slashedAt;
@@ -71,6 +72,25 @@ abstract contract OperatorStaking is IOperatorStaking {
         emit Withdrawn(account, amount);
 
         _send(account, amount);
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function setSigner(address signer, uint96 maxLocked) external {
+        uint32 epoch = _accounts[msg.sender].epoch;
+
+        _signers[msg.sender][epoch] = Signer(signer, maxLocked);
+
+        emit SignerSet(msg.sender, epoch, signer, maxLocked);
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function signerOf(address operator) external view returns (Signer memory) {
+        return _signers[operator][_accounts[operator].epoch];
+    }
+
+    /// @inheritdoc IOperatorStaking
+    function signerIn(address operator, uint32 epoch) external view returns (Signer memory) {
+        return _signers[operator][epoch];
     }
 
     /// @inheritdoc IOperatorStaking
@@ -151,6 +171,17 @@ abstract contract OperatorStaking is IOperatorStaking {
 
     function _credit(address account, uint256 amount) internal {
         if (amount != 0) _credits[account] += amount;
+    }
+
+    /// @dev After the bond was locked.
+    function _requireMaySign(address signer, address operator, uint32 epoch) internal view {
+        Signer memory allowed = _signers[operator][epoch];
+        require(signer == allowed.signer, WrongSigner(operator, signer));
+        uint256 locked = _accounts[operator].locked;
+        // INVARIANT: aSignerNeverHasMoreThanItsLimitAtStake
+        require(
+            locked <= allowed.maxLocked, SignerLimitReached(operator, locked, allowed.maxLocked)
+        );
     }
 
     function _epochOf(address operator) internal view returns (uint32) {

@@ -46,13 +46,9 @@ contract Referee is IReferee {
 
     /// @inheritdoc IReferee
     /// @dev The family finds out what of the proof is true. Here a lie only chooses a family that will refuse it.
-    function judge(Claim calldata, bytes calldata proof, bytes calldata, bytes calldata)
-        external
-        view
-        returns (Verdict memory)
-    {
+    function judge(Claim calldata, bytes calldata proof) external view returns (Verdict memory) {
         address family = address(_familyOf(_opOf(proof)));
-        // The call as it came: decoding and encoding again would copy a large payload for nothing.
+        // The call as it came: decoding and encoding again would copy a large proof for nothing.
         assembly {
             calldatacopy(0, 0, calldatasize())
             let done := staticcall(gas(), family, 0, calldatasize(), 0, 0)

@@ -7,6 +7,7 @@ OracleError
 │   │   ├── CacheFull         there is no room for it
 │   │   └── NotCertified      whoever looked at the file died of it, or took too long
 │   ├── ModelMismatch         the bytes are not those of the id
+│   ├── NotAppraised          whether a lie about it could be proven is not known now
 │   ├── Unwatched             a lie about it could not be proven, or not in time
 │   └── InferenceFailed       the run died, took too long, or ran out of memory
 │       └── InferenceTooSlow  it was stopped at its time limit
@@ -29,8 +30,12 @@ OracleError
 ├── EvidenceError
 │   ├── NotABundle            a file that is no bundle of evidence, or not as one was written
 │   └── WrongEvidence         a proof or an opening that proves nothing
+├── Declined                  we, or an operator, do not want to on these terms
+├── Busy                      not now: later
+├── ServiceError              an operator's server refuses, or gives what is no answer
 ├── KeyfileError
 └── ConfigError
+    └── NotItsSigner          a key that an operator has not named is to answer in its name
 """
 
 from collections.abc import Sequence
@@ -194,9 +199,33 @@ class WrongEvidence(EvidenceError):
     pass
 
 
+class Declined(OracleError):
+    pass
+
+
+class Busy(OracleError):
+    def __init__(self, why: str, again_in: int = 1):
+        self.again_in = again_in  # seconds
+        super().__init__(why)
+
+
+class ServiceError(OracleError):
+    pass
+
+
 class KeyfileError(OracleError):
     pass
 
 
 class ConfigError(OracleError):
     pass
+
+
+class NotItsSigner(ConfigError):
+    def __init__(self, key: str, operator: str, epoch: int):
+        self.key, self.operator, self.epoch = key, operator, epoch
+        since = "" if epoch == 0 else f" since its slash number {epoch}"
+        super().__init__(
+            f"{key} is not the signer of operator {operator}{since}: send `exactum operator signer"
+            f" {key} --max-locked AMOUNT` with the operator's own key."
+        )

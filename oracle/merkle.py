@@ -14,6 +14,9 @@ The tree of a tensor
     nodes     the same with consecutive nodes of one height in place of leaves (height 0: hashes of
               leaves); only nodes that have a leaf below them
 
+The tree of a payload is that of a tensor of bytes: its tensors' elements, big-endian, one tensor
+after the other.
+
 The tree of a program has records (`oracle.exact.program`) in place of leaves: a record is a whole
 number of 32-byte words and at least 160 bytes, its hash is keccak256(record), and positions beyond
 the last record hold 32 zero bytes. Depth as above.
@@ -35,6 +38,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 from sha3 import keccak_256  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 from oracle.tensor import Array, elements, to_bytes
@@ -223,6 +227,22 @@ def tensor_root(array: Array) -> bytes:
     of_block = min(height, _BLOCK_HEIGHT)
     blocks = b"".join(_block_roots(array, of_block))
     return _top(blocks, _zeros(of_block), height - of_block)
+
+
+def payload_root(payload: bytes) -> bytes:
+    """Computes the root of the tree over a payload, whose tensors need not begin at leaves. It
+    binds no length: zeros behind the payload do not change it while the tree is as deep."""
+    return subtree_root(payload, depth_of(leaf_count(len(payload))))
+
+
+def payload_tree(payload: bytes) -> TensorTree:
+    return TensorTree(np.frombuffer(payload, np.uint8))
+
+
+def span(offset: int, length: int) -> tuple[int, int]:
+    """Gives (first leaf, leaves): those that `length` ≥ 1 bytes from `offset` on lie in."""
+    first = offset // LEAF
+    return first, (offset + length - 1) // LEAF - first + 1
 
 
 def subtree_root(data: bytes, height: int) -> bytes:

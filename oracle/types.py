@@ -133,6 +133,8 @@ class Model:
     signature: Signature
     assurance: Assurance
     royalty: Wei
+    generation: bytes = bytes(32)
+    """Hash of how outputs are generated. No other than zero is published yet."""
 
     @property
     def file(self) -> FileName:
@@ -167,6 +169,13 @@ class ModelTerms:
     output_length: int
     is_exact: bool
     has_float32_output: bool
+    generates: bool = False
+    """Whether the lengths are but the most that payloads may have."""
+    is_sampled: bool = False
+
+
+CALLERS = 1 << 63
+"""In a request's nonce: its caller chose it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,26 +184,37 @@ class Request:
 
     model: ModelId
     terms: ModelTerms
-    input_hash: bytes
+    input_root: bytes
     consumer: Address
     fee: Wei
     operator: Address | None  # who alone may answer
     bond: Wei
     refund_to: Address
+    input_length: int
+    max_output_length: int
     deadline: int
     window: int
     callback_gas: int
     nonce: int
+    entropy: int
+
+    @property
+    def is_callers(self) -> bool:
+        """Whether its caller chose the nonce, as of every request that comes with its answer."""
+        return bool(self.nonce & CALLERS)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Who answered a request and when, as in `IInferenceQueue.Proposal`; times in seconds."""
+    """Who answered a request and when, as in contracts/libraries/Proposal.sol; times in
+    seconds."""
 
     operator: Address
     epoch: int
     proposed_at: int
     settle_at: int
+    output_length: int
+    by_signer: bool = False  # of the operator; it may show the trace then
 
     @property
     def is_suspended(self) -> bool:

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from oracle import samples
 from oracle.chain import keys as signers
-from oracle.chain.codec import commitment, dispute_key, model_preimage, request_id
+from oracle.chain.codec import commitment, dispute_key, model_preimage
 from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Options, Queue, Registry, Subject
 from oracle.chain.decoder import Decoder
@@ -50,7 +50,7 @@ from oracle.chain.transactions import transact
 from oracle.cli.demo.liar import output_of, traced
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Node, Op, OperandKind, Program
-from oracle.exact.proofs.evidence import ClaimKind, WholeTrace, build, descriptors, runs
+from oracle.exact.proofs.evidence import Payloads, WholeTrace, build, descriptors, runs
 from oracle.exact.proofs.reads import reads
 from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace, trace
@@ -230,17 +230,14 @@ class Court:
         receipt = transact(self.chain, self.liar, call)
         return Step.of("reveal", receipt, call), self.moved(subject, receipt)
 
-    def convict(
-        self, case: Case, subject: Subject, proof: bytes, needs_input: bool, needs_output: bool
-    ) -> tuple[Step, Step]:
+    def convict(self, case: Case, subject: Subject, proof: bytes) -> tuple[Step, Step]:
         """Announces a proof and proves fraud with it."""
         salt = secrets.token_bytes(32)
         key = self.key_of(subject)
         commit = self.disputes.commit(commitment(self.challenger.address, key, proof, salt))
         committed = transact(self.chain, self.challenger, commit)
-        payloads = case.payload if needs_input else b"", subject.output if needs_output else b""
         model = model_preimage(self.model(case))
-        prove = self.disputes.prove(subject, model, proof, *payloads, salt)
+        prove = self.disputes.prove(subject, model, proof, salt)
         proven = transact(self.chain, self.challenger, prove)
         assert len(self.events(proven, FraudProven)) == 1
         assert len(self.events(proven, OperatorSlashed)) == 1
@@ -275,13 +272,11 @@ class Court:
                 known = RevealedTrace(case.honest, lying.root)
             assert known.add(found.part, *lying.open_part(found.part))
         assert found.node == lie.node
-        is_output = found.kind is ClaimKind.OUTPUT
-        steps += self.convict(case, subject, found.proof, found.reads_input, is_output)
+        steps += self.convict(case, subject, found.proof)
         return Conviction(case.name, label(case, found.node), tuple(steps))
 
     def prove(self, case: Case, name: str, at: int) -> Proof:
         """Proves a lie of one unit in the last place."""
-        record = case.program.nodes[at]
         lie = Lie(at, elements(case, at)[0])
         lying = case.lying_trace(lie)
         subject = self.propose(case, output_of(lying))
@@ -291,7 +286,7 @@ class Court:
         _, demanded, subject = self.demand(case, subject, asked)
         _, subject = self.reveal(subject, demanded, lying)
         proof = build(case.program, at, lie.element, WholeTrace(lying, case.inputs))
-        _, proven = self.convict(case, subject, proof, reads_input(record), False)
+        _, proven = self.convict(case, subject, proof)
         return Proof(name, length_of(case, lie), proven, len(proof))
 
     def moved(self, subject: Subject, receipt: Receipt) -> Subject:
@@ -301,7 +296,7 @@ class Court:
         return subject
 
     def key_of(self, subject: Subject) -> bytes:
-        id_ = request_id(subject.request, self.chain.id, self.queue.address)
+        id_ = self.queue.id_of(subject.request)
         return dispute_key(id_, subject.proposal, subject.output)
 
     def events(self, receipt: Receipt, kind: type[T]) -> list[T]:
@@ -311,7 +306,7 @@ class Court:
 
 def next_step(case: Case, known: RevealedTrace, output: bytes) -> Question | Fraud:
     """Gives what the challenger does next about a wrong output."""
-    finding = findings.find(known, case.inputs, output)
+    finding = findings.find(known, case.inputs, Payloads(case.payload, output))
     found = finding.question or finding.fraud
     assert found is not None, "the output is right"
     return found
@@ -349,7 +344,7 @@ def elements(case: Case, at: int) -> list[int]:
 
 
 def leaves_of(case: Case, lie: Lie) -> int:
-    opened = runs(case.program.nodes[lie.node], lie.element, case.sources)
+    opened = runs(case.program, lie.node, lie.element, case.sources)
     return sum(count for *_, count in opened)
 
 
@@ -362,10 +357,6 @@ def off(value: Array, lie: Lie) -> Array:
     data[place] = (bits % (1 << 8 * size)).to_bytes(size, "big")
     read = np.frombuffer(bytes(data), value.dtype.newbyteorder(">"))
     return np.asarray(read.astype(value.dtype).reshape(value.shape))
-
-
-def reads_input(node: Node) -> bool:
-    return any(operand.kind is OperandKind.INPUT for operand in node.operands)
 
 
 def length_of(case: Case, lie: Lie) -> int:

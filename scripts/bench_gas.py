@@ -1,7 +1,10 @@
 """Gas of the happy path: whole transactions on anvil, second request by the same actors.
 
 Payloads are 32 non-zero bytes in and out unless said otherwise, the consumer is
-contracts/examples/MinimalConsumer.sol with a callback that does nothing. Batches are per inference.
+contracts/examples/MinimalConsumer.sol with a callback that does nothing.
+`signed` is an answer that was signed before, used at once by contracts/examples/SignedConsumer.sol,
+which keeps its first word; it is settled by the output's root alone. A `hot` answer is proposed by
+the key that the operator has named, which signed it. Batches are per inference.
 With --json the last line is one JSON object.
 """
 
@@ -10,7 +13,9 @@ import json
 import secrets
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,33 +24,50 @@ from rich.table import Table
 
 from oracle.chain import keys as signers
 from oracle.chain.connection import connect
-from oracle.chain.contracts import Consumer, Queue, Registry
+from oracle.chain.contracts import Consumer, Options, Queue, Registry, SignedOptions
 from oracle.chain.decoder import Decoder
 from oracle.chain.deployer import create, deploy
 from oracle.chain.deployment import Deployment
 from oracle.chain.devnet import anvil, fund, skip_time
-from oracle.chain.events import RequestCreated, ResultProposed
+from oracle.chain.events import ModelPublished, RequestCreated, ResultProposed
 from oracle.chain.keys import Signer
 from oracle.chain.node import Chain, Receipt
 from oracle.chain.presets import preset
 from oracle.chain.transactions import transact
-from oracle.types import Assurance, DType, Model, Signature, TensorType, Wei
+from oracle.types import (
+    Assurance,
+    DType,
+    Model,
+    ModelId,
+    Proposal,
+    Request,
+    Signature,
+    TensorType,
+    Wei,
+)
 
 T = TypeVar("T")
 
 ETHER = 10**18
+FEE = Wei(ETHER // 100 + 123_456_789)
 WINDOW = 60
 
-# DESIGN §6.
+Used = tuple[Request, Proposal, bytes]
+"""An answer as it was used."""
+
 BARS = {
     "request": 68_000,
-    "propose": 50_000,
-    "settle": 47_000,
-    "total": 160_000,
-    "request_1k": 95_000,
-    "total_1k": 250_000,
-    "request_4k": 200_000,
-    "batch_100": 35_000,
+    "propose": 42_200,
+    "settle": 45_500,
+    "total": 155_000,
+    "request_1k": 94_500,
+    "total_1k": 244_000,
+    "request_4k": 190_000,
+    "batch_100": 33_000,
+    "signed": 91_000,
+    "signed_1k": 153_000,
+    "settle_signed": 42_000,
+    "settle_signed_50": 17_000,
 }
 
 
@@ -61,6 +83,11 @@ class Bench:
         self.decoder = Decoder()
 
     def consumer(self, size: int) -> Consumer:
+        arguments = (self.queue.address, self.model(size), WINDOW)
+        deployed = create(self.chain, self.user, "MinimalConsumer", arguments)
+        return Consumer(self.chain, "MinimalConsumer", deployed.address)
+
+    def model(self, size: int) -> ModelId:
         tensor = (TensorType("data", DType.FLOAT, (size // 4,)),)
         model = Model(
             publisher=self.user.address,
@@ -72,14 +99,12 @@ class Bench:
             assurance=Assurance.EXACT,
             royalty=Wei(0),
         )
-        transact(self.chain, self.user, self.registry.publish(model, ""))
-        arguments = (self.queue.address, self.registry.id_of(model), WINDOW)
-        deployed = create(self.chain, self.user, "MinimalConsumer", arguments)
-        return Consumer(self.chain, "MinimalConsumer", deployed.address)
+        receipt = transact(self.chain, self.user, self.registry.publish(model, ""))
+        [published] = self.events(receipt, ModelPublished)
+        return published.model_id
 
     def request(self, consumer: Consumer, size: int) -> tuple[int, RequestCreated]:
-        fee = Wei(ETHER // 100 + 123_456_789)
-        receipt = transact(self.chain, self.user, consumer.ask(payload(size), fee))
+        receipt = transact(self.chain, self.user, consumer.ask(payload(size), FEE))
         [created] = self.events(receipt, RequestCreated)
         return receipt.gas_used, created
 
@@ -106,12 +131,70 @@ class Bench:
             gas["settle"] = self.settle([created], proposed)
         return gas | {"total": sum(gas.values())}
 
-    def batch(self, count: int, size: int = 32) -> int:
-        """Measures the gas of propose and settle for one inference of `count`."""
+    def batch(self, many: int, size: int = 32) -> int:
+        """Measures the gas of propose and settle for one inference of `many`."""
         consumer = self.consumer(size)
-        asked = [self.request(consumer, size)[1] for _ in range(count)]
+        asked = [self.request(consumer, size)[1] for _ in range(many)]
         gas, proposed = self.propose(asked, size)
-        return (gas + self.settle(asked, proposed)) // count
+        return (gas + self.settle(asked, proposed)) // many
+
+    def hot(self, size: int) -> dict[str, int]:
+        """Measures the gas of a second answer that the operator's signer has signed, and sends."""
+        signer = signers.from_key(secrets.token_bytes(32))
+        fund(self.chain, signer.address, Wei(ETHER))
+        most = self.queue.set_signer(signer.address, Wei(50 * ETHER))
+        transact(self.chain, self.operator, most)
+        model_id, output, gas = self.model(size), payload(size), {}
+        for _ in range(2):
+            options = Options(Wei(ETHER // 50), WINDOW, 600)
+            call = self.queue.request(model_id, payload(size), FEE, options)
+            [asked] = self.events(transact(self.chain, self.user, call), RequestCreated)
+            answer = self.queue.answer(asked.request, output, 0).sign(signer)
+            call = self.queue.propose_signed(asked.request, self.operator.address, output, answer)
+            receipt = transact(self.chain, signer, call)
+            [proposed] = self.events(receipt, ResultProposed)
+            gas["propose_hot"] = receipt.gas_used
+            gas["settle_hot"] = self.settle_by_root([(asked.request, proposed.proposal, output)])
+        return gas
+
+    def signed(self, size: int) -> dict[str, int]:
+        """Measures the gas of using a second signed answer, and of settling it."""
+        uses = self.uses(size)
+        next(uses)
+        gas, used = next(uses)
+        return {"signed": gas, "settle_signed": self.settle_by_root([used])}
+
+    def signed_batch(self, many: int, size: int = 32) -> int:
+        """Measures the gas of settling one of `many` signed answers."""
+        uses = self.uses(size)
+        return self.settle_by_root([next(uses)[1] for _ in range(many)]) // many
+
+    def uses(self, size: int) -> Iterator[tuple[int, Used]]:
+        """Uses answers that the operator signed, without end; yields the gas of each."""
+        model_id = self.model(size)
+        terms = self.registry.terms_of(model_id)
+        arguments = (self.queue.address, model_id)
+        deployed = create(self.chain, self.user, "SignedConsumer", arguments)
+        consumer = Consumer(self.chain, "SignedConsumer", deployed.address)
+        for nonce in count(1):
+            asked, output = payload(size), payload(size)
+            options = SignedOptions(
+                operator=self.operator.address,
+                bond=Wei(ETHER // 50),
+                window=WINDOW,
+                deadline=self.chain.block("latest").time + 600,
+                nonce=nonce,
+            )
+            request = options.request(model_id, terms, asked, consumer.address, FEE)
+            answer = self.queue.answer(request, output, 0)
+            call = consumer.act(asked, FEE, options, output, answer.sign(self.operator))
+            receipt = transact(self.chain, self.user, call)
+            [proposed] = self.events(receipt, ResultProposed)
+            yield receipt.gas_used, (request, proposed.proposal, output)
+
+    def settle_by_root(self, used: list[Used]) -> int:
+        skip_time(self.chain, WINDOW)
+        return transact(self.chain, self.operator, self.queue.settle_by_root(used)).gas_used
 
     def events(self, receipt: Receipt, kind: type[T]) -> list[T]:
         found = (self.decoder.decode(log, 0) for log in receipt.logs)
@@ -142,6 +225,11 @@ def measure(url: str) -> dict[str, int]:
         "request_4k": bench.single(4096)["request"],
         "batch_10": bench.batch(10),
         "batch_100": bench.batch(100),
+        **bench.hot(32),
+        "propose_hot_1k": bench.hot(1024)["propose_hot"],
+        **bench.signed(32),
+        "signed_1k": bench.signed(1024)["signed"],
+        "settle_signed_50": bench.signed_batch(50),
     }
 
 

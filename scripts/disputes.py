@@ -97,7 +97,7 @@ def steps(program: Program, trace: Trace, lie: Lie, is_output: bool) -> Iterator
         width = program.nodes[lie.node].output.dtype.itemsize
         yield leaves(program, trace, lie.node, lie.element * width // LEAF, 1)
     sources = WholeTrace(trace, ())
-    for operand, first, size in runs(program.nodes[lie.node], lie.element, sources):
+    for operand, first, size in runs(program, lie.node, lie.element, sources):
         if operand.kind is OperandKind.VALUE:
             yield leaves(program, trace, operand.index, first, size)
 

@@ -9,10 +9,12 @@ from eth_utils import keccak
 
 from oracle.audit.bundle import Bundle, Reference, References
 from oracle.chain.codec import model_words, request_id
+from oracle.exact.proofs.evidence import Payloads
 from oracle.exact.proofs.trace import trace
 from oracle.exact.run import Runner
 from oracle.inference import testimony
 from oracle.inference.engine import Engines, Job, do
+from oracle.merkle import payload_root
 from oracle.tensor import decode
 from oracle.types import Address, Model, ModelId, ModelTerms, Proposal, RequestId
 from tests import chains
@@ -23,7 +25,7 @@ CHAIN = 31337
 QUEUE = Address("0x00000000000000000000000000000000000000AA")
 REGISTRY = Address("0x00000000000000000000000000000000000000bb")
 TENSOR = "(string,uint8,uint32[])"
-MODEL = f"(string,string,bytes32,bytes32,{TENSOR}[],{TENSOR}[],uint8,uint256)"
+MODEL = f"(string,string,bytes32,bytes32,bytes32,{TENSOR}[],{TENSOR}[],uint8,uint256)"
 
 
 @dataclass
@@ -45,6 +47,15 @@ def preimage(model: Model) -> bytes:
     return encode(("address", MODEL), (model.publisher, model_words(model)))
 
 
+def bound_to(payload: bytes, output: bytes) -> dict[str, Any]:
+    """What a request says of its payloads."""
+    return {
+        "input_root": payload_root(payload),
+        "input_length": len(payload),
+        "max_output_length": len(output),
+    }
+
+
 def bundle(is_lie: bool = False, with_file: bool = True, net: Network | None = None) -> Bundle:
     net = net or network()
     payload = net.payload()
@@ -60,11 +71,11 @@ def bundle(is_lie: bool = False, with_file: bool = True, net: Network | None = N
         True,
         False,
     )
-    request = chains.request(model=model_id, terms=terms, input_hash=keccak(payload))
+    request = chains.request(model=model_id, terms=terms, **bound_to(payload, output))
     proposed_at = request.deadline - 10
     inputs = decode(payload, signature.inputs)
     ours = testimony.testify(
-        trace(Runner(net.program), inputs), inputs, net.output(payload), output
+        trace(Runner(net.program), inputs), inputs, net.output(payload), Payloads(payload, output)
     )
     paths = [sibling for path in ours.paths for sibling in path]
     return Bundle(
@@ -74,7 +85,9 @@ def bundle(is_lie: bool = False, with_file: bool = True, net: Network | None = N
         request_id=request_id(request, CHAIN, QUEUE),
         model_id=model_id,
         request=request,
-        proposal=Proposal(address("operator"), 0, proposed_at, proposed_at + request.window),
+        proposal=Proposal(
+            address("operator"), 0, proposed_at, proposed_at + request.window, len(output)
+        ),
         logs=References(*(Reference(block, bytes([block]) * 32, 0) for block in (1, 2, 3))),
         model=preimage(model),
         program=net.file if with_file else None,

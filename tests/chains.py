@@ -17,7 +17,7 @@ from eth_account import Account as EthAccount
 from eth_utils import keccak
 
 from oracle.chain import devnet, preimage
-from oracle.chain.codec import model_words, terms_from_word
+from oracle.chain.codec import model_words
 from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Options, Queue, Registry
 from oracle.chain.deployer import deploy
@@ -36,6 +36,7 @@ from oracle.chain.node import Call, Chain, Receipt
 from oracle.chain.presets import Parameters, preset
 from oracle.chain.transactions import transact
 from oracle.chain.watcher import Step, Watcher
+from oracle.merkle import payload_root
 from oracle.types import (
     Address,
     Assurance,
@@ -106,9 +107,7 @@ class World:
 
     def terms_of(self, model_id: ModelId) -> ModelTerms:
         """As the registry packed them."""
-        data = keccak(text="termsOf(bytes32)")[:4] + model_id
-        word = self.chain.call(Call(self.registry.address, data))
-        return terms_from_word(int.from_bytes(word, "big"))
+        return self.registry.terms_of(model_id)
 
     def send(self, who: str, call: Call) -> Receipt:
         return transact(self.chain, PEOPLE[who], call)
@@ -133,8 +132,8 @@ class World:
         """Under a name that may be no text: the registry takes any bytes."""
         what = model(address("publisher"), **changes)
         words = list(model_words(what))
-        tensors = [[(each.encode(), *rest) for each, *rest in words[at]] for at in (4, 5)]
-        encoded = (name, words[1].encode(), *words[2:4], *tensors, *words[6:])
+        tensors = [[(each.encode(), *rest) for each, *rest in words[at]] for at in (5, 6)]
+        encoded = (name, words[1].encode(), *words[2:5], *tensors, *words[7:])
         call = self.registry.publish(what, "")
         data = call.data[:4] + encode((preimage.MODEL, "bytes"), (encoded, b""))
         return self.of(self.send("publisher", replace(call, data=data)), ModelPublished)
@@ -187,7 +186,7 @@ class World:
             "slash",
             asked.request,
             proposed.proposal,
-            keccak(proposed.output),
+            payload_root(proposed.output),
             address("challenger"),
         )
         return self.send("disputes", call)
@@ -341,16 +340,19 @@ def request(**changes: Any) -> Request:
     values = Request(
         model=ModelId(b"\x33" * 32),
         terms=ModelTerms(address("publisher"), ROYALTY, 8, 8, True, True),
-        input_hash=keccak(PAYLOAD),
+        input_root=payload_root(PAYLOAD),
         consumer=address("requester"),
         fee=FEE,
         operator=None,
         bond=BOND,
         refund_to=address("requester"),
+        input_length=len(PAYLOAD),
+        max_output_length=len(OUTPUT),
         deadline=2_000_000_000,
         window=WINDOW,
         callback_gas=0,
         nonce=0,
+        entropy=0,
     )
     return replace(values, **changes)
 
@@ -368,7 +370,7 @@ def proposed(
     asked: RequestCreated, who: str = "operator", at: Where | None = None
 ) -> ResultProposed:
     time = 1_900_000_100
-    proposal = Proposal(address(who), 0, time, time + asked.request.window)
+    proposal = Proposal(address(who), 0, time, time + asked.request.window, len(OUTPUT))
     return ResultProposed(at or where(100), asked.request_id, proposal, OUTPUT)
 
 

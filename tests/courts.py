@@ -124,6 +124,9 @@ class Honest:
     is_silent: bool = False  # answers requests, and no demands
     asked: list[Task] = field(default_factory=list)
 
+    def is_here(self, *_: object) -> bool:
+        return True
+
     def ready(self, *_: object) -> bool:
         return True
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from oracle import merkle, serialization
 from oracle.cli.demo.liar import output_of, traced
+from oracle.exact.proofs.evidence import Payloads
 from oracle.exact.proofs.revealed import RevealedTrace
 from oracle.exact.proofs.trace import Trace
 from oracle.exact.run import Runner
@@ -42,7 +43,7 @@ def accuse(runner: Runner, payload: bytes, lie: Lie, task: Pursue) -> bytes:
     for part in task.revealed:
         known.add(*part)
     inputs = decode(payload, runner.program.signature.inputs)
-    return serialization.dump(findings.find(known, inputs, task.output))
+    return serialization.dump(findings.find(known, inputs, Payloads(payload, task.output)))
 
 
 def flipped(value: Array, element: int, flip: int) -> Array:

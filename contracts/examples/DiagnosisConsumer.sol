@@ -24,9 +24,17 @@ contract DiagnosisConsumer is InferenceConsumer {
     }
 
     function ask(bytes calldata sample) external payable returns (RequestId) {
-        return _request(
-            sample, msg.value, Options(address(0), 0.02 ether, WINDOW, 1 hours, 60_000, msg.sender)
-        );
+        Options memory options = Options({
+            operator: address(0),
+            bond: 0.02 ether,
+            window: WINDOW,
+            timeout: 1 hours,
+            callbackGas: 60_000,
+            refundTo: msg.sender,
+            maxOutputLength: 0,
+            entropy: 0
+        });
+        return _requestInference(sample, msg.value, options);
     }
 
     function _onInference(RequestId id, bytes calldata output) internal override {

@@ -18,9 +18,17 @@ contract MinimalConsumer is InferenceConsumer {
     }
 
     function ask(bytes calldata input) external payable returns (RequestId) {
-        return _request(
-            input, msg.value, Options(address(0), 0.02 ether, WINDOW, 1 hours, 50_000, msg.sender)
-        );
+        Options memory options = Options({
+            operator: address(0),
+            bond: 0.02 ether,
+            window: WINDOW,
+            timeout: 1 hours,
+            callbackGas: 50_000,
+            refundTo: msg.sender,
+            maxOutputLength: 0,
+            entropy: 0
+        });
+        return _requestInference(input, msg.value, options);
     }
 
     function _onInference(RequestId id, bytes calldata output) internal override {}

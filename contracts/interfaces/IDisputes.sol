@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {IInferenceQueue} from "./IInferenceQueue.sol";
 import {Verdict} from "./IReferee.sol";
 import {Part} from "../libraries/Part.sol";
+import {Proposal} from "../libraries/Proposal.sol";
 import {Request} from "../libraries/Request.sol";
 import {RequestId} from "../libraries/RequestState.sol";
 
@@ -30,8 +30,8 @@ interface IDisputes {
     /// contract knows, so that a transaction stays right whatever others do before it.
     struct Subject {
         Request request;
-        IInferenceQueue.Proposal proposal;
-        bytes32 outputHash;
+        Proposal proposal;
+        bytes32 outputRoot;
     }
 
     /// @notice What a demand's slot holds the hash of. Where it is, and what its answer must lead to, is in it.
@@ -86,7 +86,8 @@ interface IDisputes {
     error DemandNotOpen(bytes32 dispute, Part part);
     error RevealTooLate(bytes32 dispute, uint256 deadline);
     error RevealNotOver(bytes32 dispute, uint256 deadline);
-    /// @dev Only the operator may say what its trace root is: another could say a false one and convict it.
+    /// @dev Only the operator, or for what its signer signed the signer, may say what its trace root is: another could say
+    /// a false one and convict it.
     error NotOperator(address caller, address operator);
     error WrongOpening(bytes32 dispute, bytes32 traceRoot, bytes32 expected);
     error AlreadyCommitted(bytes32 commitment);
@@ -114,7 +115,8 @@ interface IDisputes {
     ) external payable;
 
     /// @notice Answers a demand. Anyone may, but the first answer of a dispute, which says what the trace root is, is
-    /// the operator's alone. After the last open demand the window runs again, for `REACTION_PERIOD` at least.
+    /// the operator's alone, or of a result that its signer signed also the signer's (`IOperatorStaking.signerIn` the
+    /// result's epoch). After the last open demand the window runs again, for `REACTION_PERIOD` at least.
     /// @dev Trees are read strictly: an answer with anything but empty subtrees beyond the last leaf or value, or anything
     /// but zeros beyond a value's last byte, is refused.
     /// @param data The part: 32 bytes a node, or 128 bytes a leaf.
@@ -138,14 +140,10 @@ interface IDisputes {
     /// @notice Proves that one element is wrong, and slashes the operator. The caller committed to the proof in an
     /// earlier block.
     /// @param proof As `IReferee.judge` takes it.
-    /// @param input As `IReferee.judge` takes it.
-    /// @param output As `IReferee.judge` takes it.
     function proveFraud(
         Subject calldata subject,
         bytes calldata model,
         bytes calldata proof,
-        bytes calldata input,
-        bytes calldata output,
         bytes32 salt
     ) external;
 

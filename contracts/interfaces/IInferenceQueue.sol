@@ -2,6 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {ModelId} from "./IModelRegistry.sol";
+import {Signature} from "../libraries/Answer.sol";
+import {Proposal} from "../libraries/Proposal.sol";
 import {Request} from "../libraries/Request.sol";
 import {RequestId, Status} from "../libraries/RequestState.sol";
 
@@ -13,6 +15,9 @@ import {RequestId, Status} from "../libraries/RequestState.sol";
 /// @param timeout Seconds in which a proposal may come; afterwards the request expires.
 /// @param callbackGas Gas for `onInference`, exactly; zero for no callback.
 /// @param refundTo Who is credited if the request expires or the operator is slashed; zero for the consumer.
+/// @param maxOutputLength Bytes: the most of an output, for a model that generates; zero for the model's own.
+/// @param entropy What the request's id, the seed of whatever is sampled, holds beside the rest; zero for the block's
+/// prevrandao. Give one where the chain has no prevrandao, or the id may be foreseen.
 struct Options {
     address operator;
     uint96 bond;
@@ -20,6 +25,22 @@ struct Options {
     uint32 timeout;
     uint32 callbackGas;
     address refundTo;
+    uint32 maxOutputLength;
+    uint64 entropy;
+}
+
+/// @notice What a requester chooses whose answer is signed before it asks, as in `Options` but for two.
+/// @param deadline Seconds: the first moment at which it is too late to use the answer; at most an hour from now.
+/// @param nonce Tells requests apart that are equal in all else. Its highest bit is set for you.
+struct SignedOptions {
+    address operator;
+    uint96 bond;
+    uint32 window;
+    uint64 deadline;
+    uint32 callbackGas;
+    address refundTo;
+    uint32 maxOutputLength;
+    uint64 nonce;
 }
 
 /// @title Requests for inference, their results and their money
@@ -33,22 +54,18 @@ struct Options {
 /// referee convicted; block.timestamp never goes back. That break liveness only: events are kept by somebody; blocks
 /// have room for a transaction within a window; `DISPUTES` answers.
 interface IInferenceQueue {
-    /// @param operator Who proposed.
-    /// @param epoch The operator's epoch then; a slash since voids the proposal unless it was final.
-    /// @param proposedAt Seconds.
-    /// @param settleAt Seconds: the first moment at which the output is final; 2^63 - 1 while a dispute suspends it.
-    struct Proposal {
-        address operator;
-        uint32 epoch;
-        uint64 proposedAt;
-        uint64 settleAt;
-    }
-
     /// @notice One item of `settleBatch`.
     struct Settlement {
         Request request;
         Proposal proposal;
         bytes output;
+    }
+
+    /// @notice One item of `settleBatchByRoot`.
+    struct RootSettlement {
+        Request request;
+        Proposal proposal;
+        bytes32 outputRoot;
     }
 
     event RequestCreated(RequestId indexed id, ModelId indexed model, Request request, bytes input);
@@ -67,6 +84,7 @@ interface IInferenceQueue {
 
     error UnknownModel(ModelId model);
     error WrongInputLength(ModelId model, uint256 length, uint256 needed);
+    error WrongMaxOutputLength(ModelId model, uint256 length, uint256 maximum);
     error WrongOutputLength(RequestId id, uint256 length, uint256 needed);
     /// @param offset Byte of the first float32 that is a negative zero or a NaN other than 0x7fc00000.
     error NonCanonicalOutput(RequestId id, uint256 offset);
@@ -75,6 +93,7 @@ interface IInferenceQueue {
     error BondTooSmall(uint256 bond, uint256 minimum);
     error WindowOutOfRange(uint256 window, uint256 minimum, uint256 maximum);
     error TimeoutOutOfRange(uint256 timeout, uint256 minimum, uint256 maximum);
+    error DeadlineOutOfRange(uint256 deadline, uint256 minimum, uint256 maximum);
     error CallbackGasTooHigh(uint256 callbackGas, uint256 maximum);
     error WrongStatus(RequestId id, Status actual, Status needed);
     error WrongProposal(RequestId id);
@@ -87,6 +106,13 @@ interface IInferenceQueue {
     error ProposalNotVoid(RequestId id, address operator, uint32 epoch);
     error NotEnoughGas(RequestId id, uint256 gasLeft, uint256 needed);
     error NoCallbackOwed(RequestId id);
+    /// @dev The root alone settles only where nobody is to be called with the output.
+    error CallbackNeedsOutput(RequestId id, uint256 callbackGas);
+    /// @dev A signed answer is worth the bond that a proof can take; no answer of this model can be proven wrong.
+    error NotProvable(RequestId id);
+    /// @dev Whoever picks deadline and nonce of a signed answer would pick what is drawn.
+    error SampleNotSigned(RequestId id);
+    error NoSignature(RequestId id);
     error NotDisputes(address caller, address disputes);
     error WindowNotLater(RequestId id, uint256 settleAt);
     error LengthMismatch(uint256 requests, uint256 outputs);
@@ -102,6 +128,31 @@ interface IInferenceQueue {
     /// @dev Warning: wrong by one bit is enough to lose the bond.
     function propose(Request calldata request_, bytes calldata output) external;
 
+    /// @notice `propose` in the name of an operator that has signed the answer. Anyone who has the signature may call.
+    /// @param signature Of `Answer(bytes32 requestId,bytes32 outputRoot,uint32 outputLength,uint32 epoch)` by EIP-712, in
+    /// this queue's domain ("Exactum", "1", the chain's id at the deployment), by the operator or its signer, for the
+    /// operator's present epoch. Only for models of assurance EXACT.
+    function proposeSigned(
+        Request calldata request_,
+        address operator,
+        bytes calldata output,
+        Signature calldata signature
+    ) external;
+
+    /// @notice Request and proposal in one, from an answer that the operator has signed: the caller, who is the consumer,
+    /// may act on it at once. It is attested, not final: wrong, it costs the operator its bond.
+    /// @dev Warning: safe to act on before it is final only for a value below 0.7 of the bond, or below 0.4 where whoever
+    /// gains may choose or share `refundTo` (docs/protocol.md). The signature binds the consumer, not the consumer's
+    /// caller: whoever sees it in the mempool can call the consumer with it first.
+    /// @param signature As of `proposeSigned`. `InsufficientStake` means that there is no answer.
+    function infer(
+        ModelId model,
+        bytes calldata input,
+        SignedOptions calldata options,
+        bytes calldata output,
+        Signature calldata signature
+    ) external payable returns (RequestId id);
+
     /// @notice `propose` for many, skipping requests that are no longer open, so that nobody can spoil a batch by
     /// answering one of it first. Anything else that is wrong with one reverts them all.
     function proposeBatch(Request[] calldata requests, bytes[] calldata outputs) external;
@@ -113,6 +164,13 @@ interface IInferenceQueue {
 
     /// @notice `settle` for many, skipping those that are settled or void already.
     function settleBatch(Settlement[] calldata settlements) external;
+
+    /// @notice `settle` where no callback was asked for: the output need not be sent again.
+    function settleByRoot(Request calldata request_, Proposal calldata proposal, bytes32 outputRoot)
+        external;
+
+    /// @notice `settleByRoot` for many, skipping those that are settled or void already.
+    function settleBatchByRoot(RootSettlement[] calldata settlements) external;
 
     /// @notice Repeats a callback that failed, with all the gas that the caller gives but at least what was asked for.
     function retryCallback(
@@ -126,7 +184,7 @@ interface IInferenceQueue {
 
     /// @notice Opens a request again whose proposal was voided by a slash, or ends it where its deadline has passed, and
     /// frees the bond. Anyone may call, once the window is over: until then the proposal can still be proven wrong.
-    function reopen(Request calldata request_, Proposal calldata proposal, bytes32 outputHash)
+    function reopen(Request calldata request_, Proposal calldata proposal, bytes32 outputRoot)
         external;
 
     /// @notice Slashes the operator of a wrong output, void or not, and opens the request again. Only `DISPUTES`, and
@@ -134,7 +192,7 @@ interface IInferenceQueue {
     function slash(
         Request calldata request_,
         Proposal calldata proposal,
-        bytes32 outputHash,
+        bytes32 outputRoot,
         address challenger
     ) external;
 
@@ -145,7 +203,7 @@ interface IInferenceQueue {
     function moveWindow(
         Request calldata request_,
         Proposal calldata proposal,
-        bytes32 outputHash,
+        bytes32 outputRoot,
         uint256 settleAt
     ) external returns (Proposal memory moved);
 

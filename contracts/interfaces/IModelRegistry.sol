@@ -46,12 +46,14 @@ interface IModelRegistry {
 
     /// @param programRoot Root of the program's node descriptors and constants; zero for VANILLA.
     /// @param sourceHash SHA-256 of the .onnx file: what the program was lowered from, or what is run of VANILLA.
+    /// @param generation Hash of how outputs are generated; zero for models that are run once, and no other is taken yet.
     /// @param royalty Wei to the publisher out of each inference's fee, a whole number of gwei.
     struct Model {
         string name;
         string version;
         bytes32 programRoot;
         bytes32 sourceHash;
+        bytes32 generation;
         Tensor[] inputs;
         Tensor[] outputs;
         Assurance assurance;
@@ -72,6 +74,7 @@ interface IModelRegistry {
     error NotPublisher(ModelId id, address caller, address publisher);
     error EmptyField(string field);
     error WrongProgramRoot(Assurance assurance, bytes32 programRoot);
+    error GenerationUnsupported(bytes32 generation);
     error UnsupportedDType(string tensor, DType dtype);
     error EmptyTensor(string tensor);
     error PayloadTooLarge(string tensor, uint256 length, uint256 maximum);

@@ -22,6 +22,16 @@ interface IOperatorStaking {
         uint64 availableAt;
     }
 
+    /// @notice Who may sign answers in an operator's name, while an epoch lasts.
+    /// @param maxLocked Wei: the most that may be locked once an answer of the signer's is posted.
+    struct Signer {
+        address signer;
+        uint96 maxLocked;
+    }
+
+    event SignerSet(
+        address indexed operator, uint32 indexed epoch, address indexed signer, uint96 maxLocked
+    );
     event StakeAdded(address indexed operator, uint256 amount, uint256 staked);
     event UnstakeStarted(address indexed operator, uint256 amount, uint256 availableAt);
     event Withdrawn(address indexed account, uint256 amount);
@@ -38,6 +48,9 @@ interface IOperatorStaking {
     error ZeroAmount();
     error StakeTooLarge(uint256 staked, uint256 maximum);
     error InsufficientStake(address operator, uint256 free, uint256 needed);
+    /// @param signer Whose the signature is, or of other words.
+    error WrongSigner(address operator, address signer);
+    error SignerLimitReached(address operator, uint256 locked, uint256 maxLocked);
     error NothingToWithdraw(address account);
     error WithdrawalFailed(address account, uint256 amount);
 
@@ -52,6 +65,20 @@ interface IOperatorStaking {
     /// so that a contract that cannot ask for its money still gets it; the money goes nowhere else.
     /// @dev Reverts where `account` refuses ether; its credit stays.
     function withdraw(address account) external returns (uint256 amount);
+
+    /// @notice Lets `signer` sign answers in the caller's name, in place of who did, until the caller is slashed. What the
+    /// one before signed and nobody has used is worth nothing from now on.
+    /// @param signer Zero for nobody but the operator itself.
+    /// The signer may also show the traces of what a signer of that epoch has signed.
+    /// @param maxLocked Wei: an answer of the signer's is refused where more would then be locked. A stolen key costs no
+    /// more than that: it can lie only about what was posted within its limit, or within that of a signer before it.
+    function setSigner(address signer, uint96 maxLocked) external;
+
+    /// @notice The operator's signer in its present epoch.
+    function signerOf(address operator) external view returns (Signer memory);
+
+    /// @notice The operator's signer in any epoch of its; in one that is over, the last that it had then.
+    function signerIn(address operator, uint32 epoch) external view returns (Signer memory);
 
     function accountOf(address operator) external view returns (Account memory);
 

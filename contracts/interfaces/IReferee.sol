@@ -5,13 +5,17 @@ pragma solidity ^0.8.28;
 /// @param programRoot Of the program that should have been run (`oracle/exact/program.py`).
 /// @param traceRoot Of the values that the operator says it gave (`oracle/exact/proofs/trace.py`); zero where none was
 /// revealed, and then nothing that lies in a trace can be opened.
-/// @param inputHash keccak256 of the input payload.
-/// @param outputHash keccak256 of the output payload.
+/// @param inputRoot Of the tree over the input payload (`Merkle.payloadRoot`).
+/// @param inputLength Bytes of it, which the root does not bind.
+/// @param outputRoot Of the tree over the output payload.
+/// @param outputLength Bytes of it.
 struct Claim {
     bytes32 programRoot;
     bytes32 traceRoot;
-    bytes32 inputHash;
-    bytes32 outputHash;
+    bytes32 inputRoot;
+    uint256 inputLength;
+    bytes32 outputRoot;
+    uint256 outputLength;
 }
 
 /// @notice One element of one value: what the operator said, and what the law says. Both are the element's bits, as
@@ -33,24 +37,24 @@ struct Verdict {
 ///
 ///     claim       kind (8 bits: 2 VALUE, 3 OUTPUT) ‖ node (32) ‖ output (32) ‖ element (64) ‖ 120 zero bits.
 ///                 VALUE says that the element is read from the trace; OUTPUT, from output number `output` of the
-///                 payload, which must be that node's; `output` is zero for VALUE
+///                 output payload, which must be that node's; `output` is zero for VALUE
 ///     header      the program's header record, then its path: depth(nodes + 1) siblings, from index 0
 ///     node        the node's record, then its path from index node + 1
-///     claimed     only for VALUE: the value's root and its path in the value tree, depth(nodes) siblings; then a run
-///                 of one leaf
+///     claimed     for VALUE the value's root and its path in the value tree, depth(nodes) siblings; then, for both
+///                 kinds, a run with the element, in the value's tree or the output payload's
 ///     operands    for each operand of kind VALUE, in order: the value's root and its path in the value tree
-///     runs        what the op reads of its operands, in the order in which it reads (`oracle/exact/proofs/reads.py`): for
-///                 operands of kind VALUE and CONSTANT the leaves, four words each, and the siblings of their common
-///                 path (`oracle/merkle.py`); nothing for operands of kind INPUT, which are read from the payload
+///     runs        what the op reads of its operands, in the order in which it reads (`oracle/exact/proofs/reads.py`): the
+///                 leaves that hold it, four words each, and the siblings of their common path (`oracle/merkle.py`), in
+///                 the tree of the value, the constant, or for operands of kind INPUT the input payload
+///
+/// A payload is its tensors' elements, one tensor after the other, so a tensor need not begin at a leaf.
 ///
 /// Trees are read strictly: a sibling that stands for what is beyond the last leaf or node must be the empty subtree's,
-/// and what a last leaf has beyond its tensor must be zero. Whoever committed to anything else cannot open it.
+/// and what a last leaf has beyond its tensor or payload must be zero. Whoever committed to anything else cannot open it.
 interface IReferee {
     error UnknownOp(uint256 op);
     /// @param offset Bytes of the proof that were read before the reading failed or ended.
     error WrongProof(string part, uint256 offset);
-    /// @dev The payload is not the one that the claim binds.
-    error WrongPayload(bytes32 actual, bytes32 needed);
     /// @dev A value is needed from a trace that nobody revealed.
     error NoTraceRoot();
     error WrongElement(uint256 node, uint256 element, uint256 elements);
@@ -61,12 +65,8 @@ interface IReferee {
     error Undecided(uint256 op, uint256 x, uint256 y);
 
     /// @param proof As above.
-    /// @param input The input payload, or empty where no operand is an INPUT.
-    /// @param output The output payload, or empty for a claim of kind VALUE.
-    function judge(
-        Claim calldata claim,
-        bytes calldata proof,
-        bytes calldata input,
-        bytes calldata output
-    ) external view returns (Verdict memory);
+    function judge(Claim calldata claim, bytes calldata proof)
+        external
+        view
+        returns (Verdict memory);
 }

@@ -21,6 +21,10 @@ library Merkle {
     bytes32 internal constant EMPTY_LEAF =
         0x012893657d8eb2efad4de0a91bcd0e39ad9837745dec3ea923737ea803fc8e3d;
 
+    /// @dev keccak256 of that twice.
+    bytes32 private constant EMPTY_PAIR =
+        0x1b9b4e85f28c23b06eb0c7893374c3f2f042dfd69fb1a91d81209bf8a7351774;
+
     /// @dev keccak256("exactum.trace")
     bytes32 private constant TRACE_TAG =
         0xb7e0783367bfe86fb1ef006f1f466579cb8bf54ac09880b361dde7d6f29f4b62;
@@ -141,6 +145,53 @@ library Merkle {
             end := siblings
         }
         require(emptyHeight != type(uint256).max, NotEmpty(height, wrong, empty));
+    }
+
+    /// @notice Of the tree over a payload's bytes, as of a tensor's: one keccak up to 128 bytes. It binds no length.
+    /// @dev Free memory is written to and stays free. Levels lie over each other: a node is written where its children
+    /// have been read. Leaves go by pairs; the second of the last may lie beyond the payload, and is zero.
+    function payloadRoot(bytes calldata payload) internal pure returns (bytes32 root) {
+        assembly ("memory-safe") {
+            let nodes := mload(0x40)
+            let end := add(nodes, payload.length)
+            calldatacopy(nodes, payload.offset, payload.length)
+            // Beyond the calldata stands zero.
+            calldatacopy(end, calldatasize(), 256)
+
+            switch gt(payload.length, LEAF)
+            case 0 { root := keccak256(nodes, LEAF) }
+            default {
+                let to := nodes
+                for { let from := nodes } lt(from, end) { from := add(from, 256) } {
+                    mstore(0, keccak256(from, LEAF))
+                    mstore(0x20, keccak256(add(from, LEAF), LEAF))
+                    mstore(to, keccak256(0, 0x40))
+                    to := add(to, 32)
+                }
+
+                let empty := EMPTY_PAIR
+                // How far `empty` lies below the level of `to`.
+                let below := 0
+                for { let last := add(nodes, 32) } gt(to, last) { below := add(below, 1) } {
+                    // A left child comes last: the empty subtree of its height is put behind it.
+                    if and(sub(to, nodes), 32) {
+                        for {} below { below := sub(below, 1) } {
+                            mstore(0, empty)
+                            mstore(0x20, empty)
+                            empty := keccak256(0, 0x40)
+                        }
+                        mstore(to, empty)
+                    }
+                    end := to
+                    to := nodes
+                    for { let from := nodes } lt(from, end) { from := add(from, 64) } {
+                        mstore(to, keccak256(from, 64))
+                        to := add(to, 32)
+                    }
+                }
+                root := mload(nodes)
+            }
+        }
     }
 
     /// @param top Of the tree of all values' roots.

@@ -2,7 +2,8 @@
 pragma solidity ^0.8.28;
 
 /// @dev The part of a model that money and payloads depend on, packed into the one word that a request reads and then
-/// carries: publisher (160 bits), royalty in gwei (40), input and output length in bytes (24 each), flags (8).
+/// carries: publisher (160 bits), royalty in gwei (40), input and output length in bytes (24 each), flags (8). The lengths
+/// are what payloads must have, or the most that they may have where the model generates.
 type ModelTerms is uint256;
 
 using ModelTermsLibrary for ModelTerms global;
@@ -13,6 +14,8 @@ library ModelTermsLibrary {
 
     uint256 private constant EXACT = 1;
     uint256 private constant FLOAT32_OUTPUT = 2;
+    uint256 private constant GENERATES = 4;
+    uint256 private constant SAMPLED = 8;
 
     /// @dev The caller has checked that each value fits.
     function pack(
@@ -44,12 +47,12 @@ library ModelTermsLibrary {
         return uint256(uint40(ModelTerms.unwrap(terms) >> 56)) * 1 gwei;
     }
 
-    /// @return Bytes of an input payload.
+    /// @return Bytes of an input payload, at most if the model generates.
     function inputLength(ModelTerms terms) internal pure returns (uint256) {
         return uint24(ModelTerms.unwrap(terms) >> 32);
     }
 
-    /// @return Bytes of an output payload.
+    /// @return Bytes of an output payload, at most if the model generates.
     function outputLength(ModelTerms terms) internal pure returns (uint256) {
         return uint24(ModelTerms.unwrap(terms) >> 8);
     }
@@ -61,5 +64,25 @@ library ModelTermsLibrary {
     /// @return Whether every element of the output is a float32, so that its form can be checked without the signature.
     function hasFloat32Output(ModelTerms terms) internal pure returns (bool) {
         return ModelTerms.unwrap(terms) & FLOAT32_OUTPUT != 0;
+    }
+
+    /// @return Whether an output grows element by element, so that payloads may be shorter than the signature says.
+    /// @dev Of no model that this version's registry takes.
+    function generates(ModelTerms terms) internal pure returns (bool) {
+        return ModelTerms.unwrap(terms) & GENERATES != 0;
+    }
+
+    /// @return Whether what is generated is drawn, with the request's id for a seed.
+    function isSampled(ModelTerms terms) internal pure returns (bool) {
+        return ModelTerms.unwrap(terms) & SAMPLED != 0;
+    }
+
+    /// @return Whether a payload may have `length` bytes where `length_` are said.
+    function admits(ModelTerms terms, uint256 length, uint256 length_)
+        internal
+        pure
+        returns (bool)
+    {
+        return length == length_ || (generates(terms) && length < length_);
     }
 }

@@ -9,13 +9,15 @@ import {Reader, ReaderLibrary} from "./Reader.sol";
 import {TensorType} from "./TensorType.sol";
 
 /// @param length Bytes of the whole tensor.
-/// @param root Of its tree; zero for an INPUT.
-/// @param payload For an INPUT, the offset of its first element in the calldata; zero for others.
+/// @param root Of the tree that it lies in: its own, or a payload's.
+/// @param size Bytes of all that lies in the tree.
+/// @param offset Of its first byte among them; zero unless it lies in a payload.
 struct Operand {
     TensorType type_;
     uint256 length;
     bytes32 root;
-    uint256 payload;
+    uint256 size;
+    uint256 offset;
 }
 
 /// @dev One element to recompute, with all that the law needs for it.
@@ -41,12 +43,11 @@ library TaskLibrary {
     uint256 private constant OUTPUT = 3;
 
     /// @notice Reads the proof up to the runs, which `read` reads.
-    function open(
-        Claim calldata claim,
-        bytes calldata proof_,
-        bytes calldata input,
-        bytes calldata output
-    ) internal pure returns (Task memory self) {
+    function open(Claim calldata claim, bytes calldata proof_)
+        internal
+        pure
+        returns (Task memory self)
+    {
         Reader memory proof = ReaderLibrary.readerOf(proof_);
         self.proof = proof;
         uint256 word = proof.next("claim");
@@ -65,13 +66,14 @@ library TaskLibrary {
         uint256 elements = self.output.elements();
         require(self.element < elements, IReferee.WrongElement(self.node, self.element, elements));
 
-        if (kind == VALUE) _openValue(self, claim, header);
-        else _openOutput(self, claim, header, number, output);
-        _openOperands(self, claim, header, input);
+        Operand memory from =
+            kind == VALUE ? _valueOf(self, claim, header) : _outputOf(self, claim, header, number);
+        _openClaimed(self, from);
+        _openOperands(self, claim, header);
     }
 
     /// @notice The next run of the proof: elements of an operand, packed big-endian as they are, in memory that is the
-    /// caller's. An INPUT's come from the payload.
+    /// caller's.
     /// @return data Offset of the first of them. What follows the last is not zero.
     function read(Task memory self, uint256 operand, uint256 first, uint256 count)
         internal
@@ -80,19 +82,9 @@ library TaskLibrary {
     {
         Operand memory from = self.operands[operand];
         uint256 size = from.type_.itemSize();
-        first *= size;
-        uint256 length = count * size;
-        must(self, first + length <= from.length, "shape");
-        if (from.payload != 0) {
-            data = _allocate(length);
-            uint256 at = from.payload + first;
-            assembly ("memory-safe") {
-                calldatacopy(data, at, length)
-            }
-            return data;
-        }
+        must(self, (first + count) * size <= from.length, "shape");
         if (count == 0) return _allocate(0);
-        return _readLeaves(self.proof, from, first, length);
+        return _readLeaves(self.proof, from, first * size, count * size);
     }
 
     /// @return found Its bits, canonical.
@@ -174,29 +166,20 @@ library TaskLibrary {
         require(condition, IReferee.WrongNode(self.node, part));
     }
 
-    function _openValue(Task memory self, Claim calldata claim, Header memory header) private pure {
-        Operand memory value;
-        value.type_ = self.output;
-        value.length = self.output.length();
-        value.root = _openRoot(self, claim, header, self.node);
-        uint256 size = self.output.itemSize();
-        uint256 data = _readLeaves(self.proof, value, self.element * size, size);
-        uint256 claimed;
-        assembly ("memory-safe") {
-            claimed := shr(sub(256, shl(3, size)), mload(data))
-        }
-        self.claimed = claimed;
+    function _valueOf(Task memory self, Claim calldata claim, Header memory header)
+        private
+        pure
+        returns (Operand memory)
+    {
+        uint256 length = self.output.length();
+        return Operand(self.output, length, _openRoot(self, claim, header, self.node), length, 0);
     }
 
-    function _openOutput(
-        Task memory self,
-        Claim calldata claim,
-        Header memory header,
-        uint256 number,
-        bytes calldata payload
-    ) private pure {
-        bytes32 actual = keccak256(payload);
-        require(actual == claim.outputHash, IReferee.WrongPayload(actual, claim.outputHash));
+    function _outputOf(Task memory self, Claim calldata claim, Header memory header, uint256 number)
+        private
+        pure
+        returns (Operand memory)
+    {
         if (number >= header.outputs) self.proof.refuse("claim");
 
         uint256 offset;
@@ -207,46 +190,44 @@ library TaskLibrary {
         }
         (uint256 node, TensorType type_) = header.output(number);
         if (node != self.node) self.proof.refuse("claim");
-        must(self, type_.isSound() && _isReshaped(type_, self.output), "header");
-        uint256 size = type_.itemSize();
-        offset += self.element * size;
-        must(self, offset + size <= payload.length, "payload");
+        must(self, _isReshaped(type_, self.output), "header");
+        return _inPayload(self, type_, claim.outputRoot, claim.outputLength, offset);
+    }
+
+    /// @dev The element, out of what it is said to lie in.
+    function _openClaimed(Task memory self, Operand memory from) private pure {
+        uint256 size = from.type_.itemSize();
+        uint256 data = _readLeaves(self.proof, from, self.element * size, size);
         uint256 claimed;
         assembly ("memory-safe") {
-            claimed := shr(sub(256, shl(3, size)), calldataload(add(payload.offset, offset)))
+            claimed := shr(sub(256, shl(3, size)), mload(data))
         }
         self.claimed = claimed;
     }
 
-    function _openOperands(
-        Task memory self,
-        Claim calldata claim,
-        Header memory header,
-        bytes calldata input
-    ) private pure {
+    function _openOperands(Task memory self, Claim calldata claim, Header memory header)
+        private
+        pure
+    {
         self.operands = new Operand[](self.record.operands);
-        bool isInputRead;
         uint256[] memory offsets;
         for (uint256 i; i < self.operands.length; ++i) {
             (uint256 source, TensorType type_, bytes32 root) = self.record.operand(i);
             uint256 kind = source >> 248;
             uint256 index = uint32(source >> 216);
             must(self, type_.isSound() && kind <= VALUE && uint216(source) == 0, "operands");
-            Operand memory operand = self.operands[i];
-            operand.type_ = type_;
-            operand.length = type_.length();
-            if (kind == CONSTANT) {
-                operand.root = root;
-            } else if (kind == VALUE) {
-                must(self, index < self.node, "operands");
-                operand.root = _openRoot(self, claim, header, index);
-            } else {
-                if (!isInputRead) _requireInput(claim, input);
-                isInputRead = true;
+            if (kind == INPUT) {
                 must(self, index < header.inputs, "operands");
                 if (index != 0 && offsets.length == 0) offsets = new uint256[](header.inputs);
-                operand.payload = _inputAt(self, header, offsets, index, operand, input);
+                self.operands[i] = _inputOf(self, claim, header, offsets, index, type_);
+                continue;
             }
+            if (kind == VALUE) {
+                must(self, index < self.node, "operands");
+                root = _openRoot(self, claim, header, index);
+            }
+            uint256 length = type_.length();
+            self.operands[i] = Operand(type_, length, root, length, 0);
         }
     }
 
@@ -265,28 +246,31 @@ library TaskLibrary {
         if (!isThere) proof.refuse("value");
     }
 
-    function _requireInput(Claim calldata claim, bytes calldata input) private pure {
-        bytes32 actual = keccak256(input);
-        require(actual == claim.inputHash, IReferee.WrongPayload(actual, claim.inputHash));
-    }
-
     /// @param index Below `inputs`.
-    /// @return at Offset of the input in the calldata.
-    function _inputAt(
+    function _inputOf(
         Task memory self,
+        Claim calldata claim,
         Header memory header,
         uint256[] memory offsets,
         uint256 index,
-        Operand memory operand,
-        bytes calldata input
-    ) private pure returns (uint256 at) {
+        TensorType type_
+    ) private pure returns (Operand memory) {
         uint256 offset = index == 0 ? 0 : _offsetOf(self, header, offsets, index);
-        TensorType type_ = header.inputType(index);
-        must(self, type_.isSound() && _isReshaped(type_, operand.type_), "operands");
-        must(self, offset + operand.length <= input.length, "payload");
-        assembly ("memory-safe") {
-            at := add(input.offset, offset)
-        }
+        must(self, _isReshaped(header.inputType(index), type_), "operands");
+        return _inPayload(self, type_, claim.inputRoot, claim.inputLength, offset);
+    }
+
+    /// @dev A tensor of a payload, which the payload may be too short for if the program is none of its model's.
+    function _inPayload(
+        Task memory self,
+        TensorType type_,
+        bytes32 root,
+        uint256 size,
+        uint256 offset
+    ) private pure returns (Operand memory) {
+        uint256 length = type_.length();
+        must(self, offset + length <= size, "payload");
+        return Operand(type_, length, root, size, offset);
     }
 
     /// @dev Each input is passed over once, however many operands lie behind it.
@@ -308,14 +292,17 @@ library TaskLibrary {
         }
     }
 
+    /// @param first Byte of the tensor.
+    /// @param length Bytes, at least one.
     function _readLeaves(Reader memory proof, Operand memory from, uint256 first, uint256 length)
         private
         pure
         returns (uint256 data)
     {
+        first += from.offset;
         uint256 leaf = first / Merkle.LEAF;
         uint256 count = (first + length - 1) / Merkle.LEAF - leaf + 1;
-        uint256 lowest = Merkle.leavesOf(from.length);
+        uint256 lowest = Merkle.leavesOf(from.size);
         uint256 at = proof.take(4 * count, "leaves");
         data = _allocate(Merkle.LEAF * count);
         assembly ("memory-safe") {
@@ -325,23 +312,24 @@ library TaskLibrary {
         proof.skipTo(end, "siblings");
         if (root != from.root) proof.refuse("run");
         if (leaf + count == lowest) {
-            bool isZero =
-                _isZero(data + from.length - leaf * Merkle.LEAF, data + Merkle.LEAF * count);
+            bool isZero = _isZero(data + from.size - leaf * Merkle.LEAF, data + Merkle.LEAF * count);
             if (!isZero) proof.refuse("padding");
         }
         return data + first % Merkle.LEAF;
     }
 
-    function _isZero(uint256 from, uint256 to) private pure returns (bool) {
-        for (; from < to; from += 32) {
-            uint256 word;
-            assembly ("memory-safe") {
-                word := mload(from)
+    /// @dev What is left over is the first word's.
+    function _isZero(uint256 from, uint256 to) private pure returns (bool isZero) {
+        assembly ("memory-safe") {
+            let left := sub(to, from)
+            let found := 0
+            for {} gt(left, 31) {} {
+                left := sub(left, 32)
+                found := or(found, mload(add(from, left)))
             }
-            if (to - from < 32) word >>= 256 - 8 * (to - from);
-            if (word != 0) return false;
+            if left { found := or(found, shr(sub(256, shl(3, left)), mload(from))) }
+            isZero := iszero(found)
         }
-        return true;
     }
 
     /// @dev Memory with a word behind it that nobody owns, so that it may be read by words.
@@ -352,7 +340,11 @@ library TaskLibrary {
         }
     }
 
-    function _isReshaped(TensorType a, TensorType b) private pure returns (bool) {
-        return a.dtype() == b.dtype() && a.elements() == b.elements();
+    /// @param sound It is known to be so.
+    function _isReshaped(TensorType type_, TensorType sound) private pure returns (bool) {
+        if (type_ == sound) return true;
+        return
+            type_.isSound() && type_.dtype() == sound.dtype()
+                && type_.elements() == sound.elements();
     }
 }

@@ -27,13 +27,12 @@ import {TensorType} from "../libraries/TensorType.sol";
 /// chooses those, and they may be 2^31.
 abstract contract Operation is IReferee {
     /// @inheritdoc IReferee
-    function judge(
-        Claim calldata claim,
-        bytes calldata proof,
-        bytes calldata input,
-        bytes calldata output
-    ) external pure returns (Verdict memory verdict) {
-        Task memory task = TaskLibrary.open(claim, proof, input, output);
+    function judge(Claim calldata claim, bytes calldata proof)
+        external
+        pure
+        returns (Verdict memory verdict)
+    {
+        Task memory task = TaskLibrary.open(claim, proof);
         task.must(_infer(task) == task.output, "output");
 
         verdict.node = task.node;

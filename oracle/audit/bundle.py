@@ -19,7 +19,7 @@ from oracle.chain.codec import request_bytes, request_from_bytes
 from oracle.errors import NotABundle
 from oracle.types import Address, ModelId, Proposal, Request, RequestId
 
-FORMAT = "exactum evidence 2"
+FORMAT = "exactum evidence 3"
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
 MAX_BYTES = (2 << 30) - 1  # a longer ZIP file has another format
 
@@ -213,7 +213,6 @@ def _bundle(fields: Any, contents: Mapping[str, bytes]) -> Bundle:
     if fields["format"] != FORMAT:
         raise NotABundle(f"This program reads {FORMAT!r}, not {fields['format']!r}.")
     proposal, logs = fields["proposal"], fields["logs"]
-    times = [_number(proposal[name]) for name in ("epoch", "proposed_at", "settle_at")]
     if len(contents["request.bin"]) != 224:
         raise NotABundle("Its request is not of seven words.")
     return Bundle(
@@ -223,7 +222,14 @@ def _bundle(fields: Any, contents: Mapping[str, bytes]) -> Bundle:
         request_id=RequestId(_word(fields["request_id"])),
         model_id=ModelId(_word(fields["model_id"])),
         request=request_from_bytes(contents["request.bin"]),
-        proposal=Proposal(_address(proposal["operator"]), *times),
+        proposal=Proposal(
+            operator=_address(proposal["operator"]),
+            epoch=_number(proposal["epoch"]),
+            proposed_at=_number(proposal["proposed_at"]),
+            settle_at=_number(proposal["settle_at"]),
+            output_length=_number(proposal["output_length"]),
+            by_signer=_bool(proposal["by_signer"]),
+        ),
         logs=References(
             _reference(logs["model_published"]),
             _reference(logs["request_created"]),
@@ -247,6 +253,12 @@ def _reference(fields: Any) -> Reference:
 def _number(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def _bool(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{value!r} is neither true nor false")
     return value
 
 

@@ -4,6 +4,7 @@ what is opened."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from oracle import merkle
 from oracle.audit.element import compute, op_name
@@ -61,6 +62,15 @@ class Claim:
     trace_root: bytes
     payload: bytes
     output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Where a tensor lies: in a tree over `size` bytes, from `offset` on."""
+
+    root: bytes
+    size: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,47 +163,52 @@ def prove(proof: bytes, claim: Claim, inputs: Sequence[TensorType]) -> Proven:
     if element >= output_type.elements:
         raise WrongEvidence(f"its node has {output_type.elements} elements and no {element}")
     if kind == VALUE:
-        claimed = _claimed_value(words, header, claim, index, output_type, element)
+        tree = _value_tree(words, header, claim, index, output_type)
     else:
-        claimed = _claimed_output(header, claim.output, output, index, element)
-    reader = _Reader(words, node, _read_roots(words, header, claim, node), claim.payload, inputs)
+        tree = _output_tree(header, claim.output, output, index)
+    size = output_type.dtype.itemsize
+    claimed = _read_bytes(words, tree, element * size, size)
+    reader = _Reader(words, node, _read_trees(words, header, claim, node, inputs))
     expected = bits(compute(node.primitive, element, reader.read), output_type.dtype)
     words.end()
     return Proven(index, op_name(node.primitive.op), element, claimed, expected)
 
 
-def _read_roots(words: Words, header: Header, claim: Claim, node: Node) -> list[bytes]:
-    """Reads for each operand the root of its tensor's tree, which is empty for an input."""
-    roots = []
+def _read_trees(
+    words: Words, header: Header, claim: Claim, node: Node, inputs: Sequence[TensorType]
+) -> list[Tree]:
+    """Reads for each operand the tree that it lies in."""
+    *places, needed = accumulate((type_.nbytes for type_ in inputs), initial=0)
+    if len(claim.payload) != needed:
+        raise WrongEvidence(f"the input has {len(claim.payload)} bytes, not the model's {needed}")
+    asked = merkle.payload_root(claim.payload)
+    trees = []
     for operand in node.operands:
-        root = operand.root
         if operand.kind == VALUE:
-            root = words.take(1)
-            check_value(header, claim, operand.index, root, read_path(words, header))
-        roots.append(root)
-    return roots
+            trees.append(_value_tree(words, header, claim, operand.index, operand.type))
+        elif operand.kind == CONSTANT:
+            trees.append(Tree(operand.root, operand.type.nbytes, 0))
+        elif operand.index < len(inputs):
+            trees.append(Tree(asked, needed, places[operand.index]))
+        else:
+            raise WrongEvidence("a node reads an input that there is not")
+    return trees
 
 
-def _claimed_value(
-    words: Words, header: Header, claim: Claim, value: int, type_: Tensor, element: int
-) -> bytes:
-    """Reads the claimed element from the trace."""
-    size = type_.dtype.itemsize
+def _value_tree(words: Words, header: Header, claim: Claim, value: int, type_: Tensor) -> Tree:
+    """Reads the root of a value's tree, and its path in the trace."""
     root = words.take(1)
     check_value(header, claim, value, root, read_path(words, header))
-    leaf, at = divmod(element * size, LEAF)
-    return _read_run(words, type_, root, leaf, 1).leaves[0][at : at + size]
+    return Tree(root, type_.nbytes, 0)
 
 
-def _claimed_output(header: Header, payload: bytes, output: int, node: int, element: int) -> bytes:
-    """Reads the claimed element from the output's payload."""
+def _output_tree(header: Header, payload: bytes, output: int, node: int) -> Tree:
     if output >= len(header.outputs) or header.outputs[output][0] != node:
         raise WrongEvidence(f"node {node} is not output {output}")
-    size = header.outputs[output][1].dtype.itemsize
-    at = sum(type_.nbytes for _, type_ in header.outputs[:output]) + element * size
-    if at + size > len(payload):
+    offset = sum(type_.nbytes for _, type_ in header.outputs[:output])
+    if offset + header.outputs[output][1].nbytes > len(payload):
         raise WrongEvidence("the output has no such element")
-    return payload[at : at + size]
+    return Tree(merkle.payload_root(payload), len(payload), offset)
 
 
 def _read_node(words: Words, header: Header, index: int, program_root: bytes) -> Node:
@@ -230,16 +245,19 @@ def _check_record(words: Words, record: bytes, at: int, nodes: int, program_root
         raise WrongEvidence(f"record {at} does not lead to the program's root")
 
 
-def _read_run(words: Words, type_: Tensor, root: bytes, first: int, count: int) -> Run:
+def _read_bytes(words: Words, tree: Tree, first: int, length: int) -> bytes:
+    """Reads the next run: `length` ≥ 1 bytes of a tensor."""
+    start = tree.offset + first
+    leaf, count = merkle.span(start, length)
     leaves = words.take(count * (LEAF // WORD))
     pieces = tuple(leaves[at : at + LEAF] for at in range(0, len(leaves), LEAF))
-    beside = _siblings(merkle.leaf_count(type_.nbytes), first, count)
-    run = Run(first, pieces, words.hashes(beside))
-    if not merkle.verify_run(root, type_.nbytes, run):
-        raise WrongEvidence(f"leaves from {first} on do not lead to their tensor's root")
-    if not merkle.run_padding_is_zero(type_.nbytes, run):
-        raise WrongEvidence("a tensor's padding is not zero")
-    return run
+    beside = _siblings(merkle.leaf_count(tree.size), leaf, count)
+    run = Run(leaf, pieces, words.hashes(beside))
+    if not merkle.verify_run(tree.root, tree.size, run):
+        raise WrongEvidence(f"leaves from {leaf} on do not lead to their tree's root")
+    if not merkle.run_padding_is_zero(tree.size, run):
+        raise WrongEvidence("a tree's padding is not zero")
+    return leaves[start - leaf * LEAF :][:length]
 
 
 def _siblings(leaves: int, first: int, count: int) -> int:
@@ -252,43 +270,21 @@ def _siblings(leaves: int, first: int, count: int) -> int:
 
 
 class _Reader:
-    """Gives a rule the elements that it reads: from the payload, or from the proof's next run."""
+    """Gives a rule the elements that it reads, from the proof's next run."""
 
-    def __init__(
-        self,
-        words: Words,
-        node: Node,
-        roots: Sequence[bytes],
-        payload: bytes,
-        inputs: Sequence[TensorType],
-    ):
-        needed = sum(type_.nbytes for type_ in inputs)
-        if len(payload) != needed:
-            raise WrongEvidence(f"the input has {len(payload)} bytes, not the model's {needed}")
-        if any(each.kind == INPUT and each.index >= len(inputs) for each in node.operands):
-            raise WrongEvidence("a node reads an input that there is not")
+    def __init__(self, words: Words, node: Node, trees: Sequence[Tree]):
         self._words = words
         self._node = node
-        self._roots = roots
-        self._payload = payload
-        self._inputs = inputs
+        self._trees = trees
 
     def read(self, operand: int, first: int, count: int) -> Sequence[Element]:
         """Reads neighbouring elements of an operand."""
-        source = self._node.operands[operand]
-        size = source.type.dtype.itemsize
-        start, end = first * size, (first + count) * size
-        if not 0 <= start <= end <= source.type.nbytes:
+        type_ = self._node.operands[operand].type
+        size = type_.dtype.itemsize
+        if not 0 <= first * size <= (first + count) * size <= type_.nbytes:
             raise WrongEvidence(f"operand {operand} has no element {first + count - 1}")
-        if source.kind == INPUT:
-            offset = sum(type_.nbytes for type_ in self._inputs[: source.index])
-            return elements(self._payload[offset + start : offset + end], source.type.dtype)
-        leaf = start // LEAF
-        leaves = (end - 1) // LEAF - leaf + 1
-        run = _read_run(self._words, source.type, self._roots[operand], leaf, leaves)
-        skipped = leaf * LEAF
-        data = b"".join(run.leaves)[start - skipped : end - skipped]
-        return elements(data, source.type.dtype)
+        data = _read_bytes(self._words, self._trees[operand], first * size, count * size)
+        return elements(data, type_.dtype)
 
 
 def _word(record: bytes, at: int) -> bytes:

@@ -6,7 +6,6 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from eth_utils import keccak
 from web3.types import LogReceipt
 
 from oracle import merkle
@@ -214,10 +213,12 @@ class _Subject:
         return f"0x{actual.hex()} on chain {bundle.chain_id}, queue {bundle.queue}"
 
     def _input(self) -> str:
-        actual = keccak(self.bundle.payload)
-        needed = self.bundle.request.input_hash
-        _require(actual == needed, f"The input hashes to 0x{actual.hex()}.")
-        return f"{len(self.bundle.payload):,} bytes, as the request hashes them"
+        payload, request = self.bundle.payload, self.bundle.request
+        actual = merkle.payload_root(payload)
+        _require(actual == request.input_root, f"The input's root is 0x{actual.hex()}.")
+        fits = len(payload) == request.input_length
+        _require(fits, f"It has {len(payload)} bytes, and {request.input_length} were asked about.")
+        return f"{len(payload):,} bytes, as the request binds them"
 
     def _model_id(self) -> str:
         actual = preimage.model_id(self.bundle.model)
@@ -266,6 +267,8 @@ class _Subject:
         signature = self.model.signature
         fits = len(self.bundle.payload) == signature.input_length
         _require(fits, "The input is not as long as the model takes it.")
+        needed = self.bundle.proposal.output_length
+        _require(len(self.bundle.output) == needed, f"The proposal's output has {needed} bytes.")
         for output in (self.bundle.output, self.bundle.recomputed):
             fits = len(output) == signature.output_length
             _require(fits, "An output is not as long as the model gives it.")

@@ -6,6 +6,7 @@ from typing import Any
 from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
 
+from oracle.merkle import payload_root
 from oracle.types import (
     Address,
     Assurance,
@@ -26,7 +27,7 @@ from oracle.types import (
 GWEI = 10**9
 ZERO_ADDRESS = Address("0x" + "0" * 40)
 
-RequestWords = tuple[bytes, int, bytes, int, int, str, int]
+RequestWords = tuple[bytes, int, bytes, int, int, int, int]
 
 
 def address_of(number: int) -> Address:
@@ -46,6 +47,8 @@ def terms_from_word(word: int) -> ModelTerms:
         output_length=bits(word, 8, 24),
         is_exact=bool(word & 1),
         has_float32_output=bool(word & 2),
+        generates=bool(word & 4),
+        is_sampled=bool(word & 8),
     )
 
 
@@ -55,6 +58,8 @@ def terms_word(terms: ModelTerms) -> int:
         | (terms.royalty // GWEI) << 56
         | terms.input_length << 32
         | terms.output_length << 8
+        | terms.is_sampled << 3
+        | terms.generates << 2
         | terms.has_float32_output << 1
         | terms.is_exact
     )
@@ -62,21 +67,24 @@ def terms_word(terms: ModelTerms) -> int:
 
 def request_from_words(words: Sequence[Any]) -> Request:
     """Reads the seven words of contracts/libraries/Request.sol, as web3 decodes them."""
-    model, terms, input_hash, consumer_and_fee, operator_and_bond, refund_to, timing = words
+    model, terms, input_root, consumer_and_fee, operator_and_bond, lengths, timing = words
     operator = bits(operator_and_bond, 96, 160)
     return Request(
         model=ModelId(model),
         terms=terms_from_word(terms),
-        input_hash=input_hash,
+        input_root=input_root,
         consumer=address_of(bits(consumer_and_fee, 96, 160)),
         fee=Wei(bits(consumer_and_fee, 0, 96)),
         operator=address_of(operator) if operator else None,
         bond=Wei(bits(operator_and_bond, 0, 96)),
-        refund_to=Address(refund_to),
+        refund_to=address_of(bits(lengths, 96, 160)),
+        input_length=bits(lengths, 32, 32),
+        max_output_length=bits(lengths, 0, 32),
         deadline=bits(timing, 192, 64),
         window=bits(timing, 160, 32),
         callback_gas=bits(timing, 128, 32),
-        nonce=bits(timing, 0, 128),
+        nonce=bits(timing, 64, 64),
+        entropy=bits(timing, 0, 64),
     )
 
 
@@ -84,21 +92,22 @@ def request_words(request: Request) -> RequestWords:
     return (
         request.model,
         terms_word(request.terms),
-        request.input_hash,
+        request.input_root,
         int(request.consumer, 16) << 96 | request.fee,
         (int(request.operator, 16) if request.operator else 0) << 96 | request.bond,
-        request.refund_to,
+        int(request.refund_to, 16) << 96 | request.input_length << 32 | request.max_output_length,
         request.deadline << 192
         | request.window << 160
         | request.callback_gas << 128
-        | request.nonce,
+        | request.nonce << 64
+        | request.entropy,
     )
 
 
 def request_bytes(request: Request) -> bytes:
     """Writes a request's seven words as they are hashed, 224 bytes."""
     return b"".join(
-        word if isinstance(word, bytes) else _number(word).to_bytes(32, "big")
+        word if isinstance(word, bytes) else word.to_bytes(32, "big")
         for word in request_words(request)
     )
 
@@ -106,38 +115,39 @@ def request_bytes(request: Request) -> bytes:
 def request_from_bytes(data: bytes) -> Request:
     """Reads a request from what `request_bytes` writes."""
     words = [data[i : i + 32] for i in range(0, 224, 32)]
-    model, terms, input_hash, consumer, operator, refund_to, timing = words
-    number = int.from_bytes
     return request_from_words(
-        (
-            model,
-            number(terms, "big"),
-            input_hash,
-            number(consumer, "big"),
-            number(operator, "big"),
-            address_of(number(refund_to, "big")),
-            number(timing, "big"),
-        )
+        [word if at in (0, 2) else int.from_bytes(word, "big") for at, word in enumerate(words)]
     )
 
 
 def request_id(request: Request, chain_id: int, queue: Address) -> RequestId:
-    """Hashes a request to its id, as `RequestLibrary.id` does."""
+    """Hashes a request to its id, as `RequestLibrary.id` does. `chain_id` is that of the
+    deployment."""
     domain = chain_id << 160 | int(queue, 16)
     return RequestId(keccak(domain.to_bytes(32, "big") + keccak(request_bytes(request))))
 
 
-def _number(word: int | str) -> int:
-    return int(word, 16) if isinstance(word, str) else word
-
-
 def proposal_from_words(words: Sequence[Any]) -> Proposal:
-    operator, epoch, proposed_at, settle_at = words
-    return Proposal(Address(operator), epoch, proposed_at, settle_at)
+    """Reads the two words of contracts/libraries/Proposal.sol."""
+    origin, window = words
+    return Proposal(
+        operator=address_of(bits(origin, 96, 160)),
+        epoch=bits(origin, 64, 32),
+        proposed_at=bits(window, 192, 64),
+        settle_at=bits(window, 128, 64),
+        output_length=bits(origin, 0, 32),
+        by_signer=bool(bits(origin, 32, 1)),
+    )
 
 
-def proposal_words(proposal: Proposal) -> tuple[str, int, int, int]:
-    return (proposal.operator, proposal.epoch, proposal.proposed_at, proposal.settle_at)
+def proposal_words(proposal: Proposal) -> tuple[int, int]:
+    origin = (
+        int(proposal.operator, 16) << 96
+        | proposal.epoch << 64
+        | proposal.by_signer << 32
+        | proposal.output_length
+    )
+    return origin, proposal.proposed_at << 192 | proposal.settle_at << 128
 
 
 def part_from_words(words: Sequence[Any]) -> Part:
@@ -179,13 +189,14 @@ def demand_words(demand: Demand) -> tuple[Any, ...]:
 
 def subject_words(request: Request, proposal: Proposal, output: bytes) -> tuple[Any, ...]:
     """Gives the words of `IDisputes.Subject`."""
-    return (request_words(request), proposal_words(proposal), keccak(output))
+    return (request_words(request), proposal_words(proposal), payload_root(output))
 
 
 def dispute_key(request_id: RequestId, proposal: Proposal, output: bytes) -> bytes:
     """Hashes a proposal to its dispute's key, as `IDisputes.keyOf` does."""
-    words = request_id, proposal.operator, proposal.epoch, proposal.proposed_at, keccak(output)
-    return keccak(encode(("bytes32", "address", "uint32", "uint64", "bytes32"), words))
+    origin, _ = proposal_words(proposal)
+    words = request_id, origin, proposal.proposed_at, payload_root(output)
+    return keccak(encode(("bytes32", "uint256", "uint64", "bytes32"), words))
 
 
 def commitment(challenger: Address, dispute: bytes, proof: bytes, salt: bytes) -> bytes:
@@ -196,7 +207,8 @@ def commitment(challenger: Address, dispute: bytes, proof: bytes, salt: bytes) -
 
 def model_from_words(publisher: Address, words: Sequence[Any]) -> Model:
     """Reads an `IModelRegistry.Model`, as web3 decodes it."""
-    name, version, program_root, source_hash, inputs, outputs, assurance, royalty = words
+    name, version, program_root, source_hash, generation, *tensors, assurance, royalty = words
+    inputs, outputs = tensors
     return Model(
         publisher=publisher,
         name=name,
@@ -206,6 +218,7 @@ def model_from_words(publisher: Address, words: Sequence[Any]) -> Model:
         signature=Signature(tuple(map(_tensor, inputs)), tuple(map(_tensor, outputs))),
         assurance=Assurance(assurance),
         royalty=Wei(royalty),
+        generation=generation,
     )
 
 
@@ -215,6 +228,7 @@ def model_words(model: Model) -> tuple[Any, ...]:
         model.version,
         model.program_root,
         model.source_hash,
+        model.generation,
         [(tensor.name, tensor.dtype, tensor.shape) for tensor in model.signature.inputs],
         [(tensor.name, tensor.dtype, tensor.shape) for tensor in model.signature.outputs],
         model.assurance,
@@ -223,7 +237,7 @@ def model_words(model: Model) -> tuple[Any, ...]:
 
 
 _TENSOR = "(string,uint8,uint32[])"
-_MODEL = f"(string,string,bytes32,bytes32,{_TENSOR}[],{_TENSOR}[],uint8,uint256)"
+_MODEL = f"(string,string,bytes32,bytes32,bytes32,{_TENSOR}[],{_TENSOR}[],uint8,uint256)"
 
 
 def model_preimage(model: Model) -> bytes:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eth_utils import keccak
+from eth_utils import to_checksum_address
 from web3 import Web3
 
 from oracle.chain.abi import decoded
+from oracle.chain.answers import Answer, AnswerSignature
 from oracle.chain.artifacts import artifact
 from oracle.chain.blueprints import DISPUTES, QUEUE, REFEREE, REGISTRY
 from oracle.chain.codec import (
@@ -20,16 +21,20 @@ from oracle.chain.codec import (
     request_id,
     request_words,
     subject_words,
+    terms_from_word,
 )
 from oracle.chain.deployment import Deployment
 from oracle.chain.node import Call, Chain
-from oracle.errors import ChainError, Reverted
+from oracle.errors import ChainError, NotFound, Reverted
+from oracle.merkle import payload_root
 from oracle.types import (
+    CALLERS,
     Account,
     Address,
     Demand,
     Model,
     ModelId,
+    ModelTerms,
     Part,
     Proposal,
     Request,
@@ -52,6 +57,94 @@ class Options:
     operator: Address | None = None
     callback_gas: int = 0
     refund_to: Address | None = None
+    max_output_length: int = 0
+    entropy: int = 0
+
+    @property
+    def words(self) -> tuple[Any, ...]:
+        return (
+            self.operator or ZERO_ADDRESS,
+            self.bond,
+            self.window,
+            self.timeout,
+            self.callback_gas,
+            self.refund_to or ZERO_ADDRESS,
+            self.max_output_length,
+            self.entropy,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOptions:
+    """`SignedOptions` of contracts/interfaces/IInferenceQueue.sol; times in seconds."""
+
+    operator: Address
+    bond: Wei
+    window: int
+    deadline: int
+    nonce: int
+    callback_gas: int = 0
+    refund_to: Address | None = None
+    max_output_length: int = 0
+
+    @staticmethod
+    def of(request: Request) -> "SignedOptions":
+        """Gives options of which `infer` makes `request`, which is a caller's."""
+        assert request.operator is not None and request.is_callers
+        most = request.max_output_length
+        return SignedOptions(
+            operator=request.operator,
+            bond=request.bond,
+            window=request.window,
+            deadline=request.deadline,
+            nonce=request.nonce ^ CALLERS,
+            callback_gas=request.callback_gas,
+            refund_to=None if request.refund_to == request.consumer else request.refund_to,
+            max_output_length=0 if most == request.terms.output_length else most,
+        )
+
+    def request(
+        self, model: ModelId, terms: ModelTerms, payload: bytes, consumer: Address, fee: Wei
+    ) -> Request:
+        """Gives the request that `infer` makes of these options, for `consumer` alone."""
+        return Request(
+            model=model,
+            terms=terms,
+            input_root=payload_root(payload),
+            consumer=consumer,
+            fee=fee,
+            operator=self.operator,
+            bond=self.bond,
+            refund_to=self.refund_to or consumer,
+            input_length=len(payload),
+            max_output_length=self.max_output_length or terms.output_length,
+            deadline=self.deadline,
+            window=self.window,
+            callback_gas=self.callback_gas,
+            nonce=self.nonce | CALLERS,
+            entropy=0,
+        )
+
+    @property
+    def words(self) -> tuple[Any, ...]:
+        return (
+            self.operator,
+            self.bond,
+            self.window,
+            self.deadline,
+            self.callback_gas,
+            self.refund_to or ZERO_ADDRESS,
+            self.max_output_length,
+            self.nonce,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HotSigner:
+    """Who may sign answers in an operator's name, and the most that may be locked then."""
+
+    signer: Address
+    max_locked: Wei
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +183,13 @@ class Registry:
         call = self._call("idOf", model.publisher, model_words(model))
         return ModelId(self.chain.call(call))
 
+    def terms_of(self, model: ModelId) -> ModelTerms:
+        """Gives what the queue needs of a model. Raises NotFound where there is no such model."""
+        word = int.from_bytes(self.chain.call(self._call("termsOf", model)), "big")
+        if word == 0:
+            raise NotFound(f"The registry knows no model 0x{model.hex()}.")
+        return terms_from_word(word)
+
     def is_deprecated(self, model: ModelId) -> bool:
         return bool(int.from_bytes(self.chain.call(self._call("isDeprecated", model)), "big"))
 
@@ -101,10 +201,16 @@ class Queue:
     def __init__(self, chain: Chain, deployment: Deployment):
         self.chain = chain
         self.address = deployment.queue
+        self.chain_id = deployment.chain_id
+        """That of the deployment, which ids and signatures are bound to for ever."""
         self._contract = Web3().eth.contract(abi=artifact(QUEUE).abi)
 
     def id_of(self, request: Request) -> RequestId:
-        return request_id(request, self.chain.id, self.address)
+        return request_id(request, self.chain_id, self.address)
+
+    def answer(self, request: Request, output: bytes, epoch: int) -> Answer:
+        """Gives what an operator signs to answer `request`, in its present epoch."""
+        return Answer(self.id_of(request), output, epoch, self.chain_id, self.address)
 
     # What operators do.
 
@@ -137,18 +243,42 @@ class Queue:
         ]
         return self._call("settleBatch", items)
 
+    def propose_signed(
+        self, request: Request, operator: Address, output: bytes, signature: AnswerSignature
+    ) -> Call:
+        words = signature.r, signature.vs
+        return self._call("proposeSigned", request_words(request), operator, output, words)
+
+    def settle_by_root(self, results: Sequence[tuple[Request, Proposal, bytes]]) -> Call:
+        """Makes one transaction that settles results for which no callback was asked, by the root
+        of each output alone."""
+        items = [
+            (request_words(request), proposal_words(proposal), payload_root(output))
+            for request, proposal, output in results
+        ]
+        if len(items) == 1:
+            return self._call("settleByRoot", *items[0])
+        return self._call("settleBatchByRoot", items)
+
+    def set_signer(self, signer: Address | None, max_locked: Wei) -> Call:
+        return self._call("setSigner", signer or ZERO_ADDRESS, max_locked)
+
     # What requesters do.
 
     def request(self, model: ModelId, payload: bytes, fee: Wei, options: Options) -> Call:
-        choices = (
-            options.operator or ZERO_ADDRESS,
-            options.bond,
-            options.window,
-            options.timeout,
-            options.callback_gas,
-            options.refund_to or ZERO_ADDRESS,
-        )
-        return self._call("request", model, payload, choices, value=fee)
+        return self._call("request", model, payload, options.words, value=fee)
+
+    def infer(
+        self,
+        model: ModelId,
+        payload: bytes,
+        fee: Wei,
+        options: SignedOptions,
+        output: bytes,
+        signature: AnswerSignature,
+    ) -> Call:
+        words = signature.r, signature.vs
+        return self._call("infer", model, payload, options.words, output, words, value=fee)
 
     def expire(self, request: Request) -> Call:
         return self._call("expire", request_words(request))
@@ -157,9 +287,9 @@ class Queue:
         words = request_words(request), proposal_words(proposal)
         return self._call("retryCallback", *words, output)
 
-    def reopen(self, request: Request, proposal: Proposal, output_hash: bytes) -> Call:
+    def reopen(self, request: Request, proposal: Proposal, output_root: bytes) -> Call:
         words = request_words(request), proposal_words(proposal)
-        return self._call("reopen", *words, output_hash)
+        return self._call("reopen", *words, output_root)
 
     # What anyone may see.
 
@@ -186,6 +316,20 @@ class Queue:
         data = self.chain.call(self._call("accountOf", operator))
         staked, locked, epoch = decoded(["uint96", "uint96", "uint32"], data)
         return Account(Wei(staked), Wei(locked), epoch)
+
+    def signer_of(self, operator: Address) -> HotSigner | None:
+        """Gives the operator's signer in its present epoch."""
+        return self._signer(self._call("signerOf", operator))
+
+    def signer_in(self, operator: Address, epoch: int) -> HotSigner | None:
+        """Gives the last signer that the operator had in `epoch`."""
+        return self._signer(self._call("signerIn", operator, epoch))
+
+    def _signer(self, call: Call) -> HotSigner | None:
+        signer, max_locked = decoded(["address", "uint96"], self.chain.call(call))
+        if signer.lower() == ZERO_ADDRESS:
+            return None
+        return HotSigner(Address(to_checksum_address(signer)), Wei(max_locked))
 
     def unstaking_of(self, operator: Address) -> Unstaking:
         data = self.chain.call(self._call("unstakingOf", operator))
@@ -265,18 +409,9 @@ class Disputes:
     def commit(self, commitment: bytes) -> Call:
         return self._call("commitFraud", commitment)
 
-    def prove(
-        self,
-        subject: Subject,
-        model: bytes,
-        proof: bytes,
-        payload: bytes,
-        output: bytes,
-        salt: bytes,
-    ) -> Call:
+    def prove(self, subject: Subject, model: bytes, proof: bytes, salt: bytes) -> Call:
         """Makes the call that proves fraud. `model` is the preimage of the model's id."""
-        arguments = subject.words, model, proof, payload, output, salt
-        return self._call("proveFraud", *arguments)
+        return self._call("proveFraud", subject.words, model, proof, salt)
 
     def collect(self, demand: Demand) -> Call:
         return self._call("collect", demand_words(demand))
@@ -309,19 +444,18 @@ class Referee:
         trace_root: bytes | None,
         subject: Subject,
         proof: bytes,
-        payload: bytes,
-        output: bytes,
     ) -> Verdict:
         """Asks the referee for the verdict that Disputes would get. Raises ChainError where the
         referee would not convict."""
         claim = (
             program_root,
             trace_root or bytes(32),
-            subject.request.input_hash,
-            keccak(subject.output),
+            subject.request.input_root,
+            subject.request.input_length,
+            payload_root(subject.output),
+            len(subject.output),
         )
-        arguments = claim, proof, payload, output
-        call = _encode(self._contract, self.address, "judge", arguments)
+        call = _encode(self._contract, self.address, "judge", (claim, proof))
         verdict = Verdict(*decoded(["uint256"] * 4, self.chain.call(call)))
         if verdict.claimed == verdict.expected:
             raise ChainError(f"The referee finds node {verdict.node} right: nobody is accused.")
@@ -338,6 +472,23 @@ class Consumer:
 
     def ask(self, payload: bytes, fee: Wei) -> Call:
         return _encode(self._contract, self.address, "ask", (payload,), fee)
+
+    def act(
+        self,
+        payload: bytes,
+        fee: Wei,
+        options: SignedOptions,
+        output: bytes,
+        signature: AnswerSignature,
+    ) -> Call:
+        """Uses a signed answer: a call of SignedConsumer."""
+        words = signature.r, signature.vs
+        arguments = payload, options.words, output, words
+        return _encode(self._contract, self.address, "act", arguments, fee)
+
+    def last_word(self) -> bytes:
+        """Gives what SignedConsumer keeps: the output's first 32 bytes, with zeros behind it."""
+        return self.chain.call(_encode(self._contract, self.address, "lastWord", ()))
 
     def benign_probability(self, request: RequestId) -> int:
         """Gives the probability that DiagnosisConsumer keeps, in units of 1e-18."""

@@ -16,6 +16,7 @@ from oracle.chain import abi, events, preimage
 from oracle.chain.artifacts import abi_type, artifact
 from oracle.chain.blueprints import DISPUTES, QUEUE, REGISTRY
 from oracle.chain.codec import (
+    ZERO_ADDRESS,
     demand_from_words,
     part_from_words,
     proposal_from_words,
@@ -144,6 +145,13 @@ _BUILDERS: dict[str, Callable[[Where, Arguments], Event]] = {
     ),
     "UnstakeStarted": lambda where, a: events.UnstakeStarted(
         where, Address(a["operator"]), Wei(a["amount"]), a["availableAt"]
+    ),
+    "SignerSet": lambda where, a: events.SignerSet(
+        where,
+        Address(a["operator"]),
+        a["epoch"],
+        None if a["signer"] == ZERO_ADDRESS else Address(a["signer"]),
+        Wei(a["maxLocked"]),
     ),
     "Withdrawn": lambda where, a: events.Withdrawn(where, Address(a["account"]), Wei(a["amount"])),
     "OperatorSlashed": lambda where, a: events.OperatorSlashed(

@@ -130,8 +130,9 @@ def save(deployment: Deployment, path: Path) -> None:
 
 
 def check_deployment(chain: Chain, deployment: Deployment) -> None:
-    """Raises WrongChain unless every contract is on this chain, with our artifact's code."""
-    if chain.id != deployment.chain_id:
+    """Raises WrongChain unless every contract is on this chain, with our artifact's code. The chain
+    may have another id than at the deployment, by which its ids and signatures go on."""
+    if chain.id != deployment.chain_id and not _was_chain(chain, deployment):
         raise WrongChain(
             f"{chain.name} is chain {chain.id}, the deployment of chain {deployment.chain_id}."
         )
@@ -141,6 +142,12 @@ def check_deployment(chain: Chain, deployment: Deployment) -> None:
             raise WrongChain(f"{name} at {contract.address}: {problem}.")
     if DISPUTES in deployment.contracts and not _are_a_pair(deployment.contracts):
         raise WrongChain("The queue and Disputes were not made for each other; deploy again.")
+
+
+def _was_chain(chain: Chain, deployment: Deployment) -> bool:
+    """Says whether the chain had the deployment's id then, which the queue's code holds."""
+    scope = deployment.chain_id << 160 | int(deployment.queue, 16)
+    return scope.to_bytes(32, "big") in chain.code(deployment.queue)
 
 
 def _are_a_pair(contracts: Mapping[str, Deployed]) -> bool:

@@ -14,7 +14,7 @@ CONTRACTS = (
     *("ModelRegistry", "InferenceQueue", "Disputes", "Referee", "Deployer"),
     *("Linear", "Elementwise", "Transcendental", "Reduce", "Movement", "Window", "Trees"),
     *("Quantized", "Functions"),
-    *("DiagnosisConsumer", "MinimalConsumer"),
+    *("DiagnosisConsumer", "LiquidationConsumer", "MinimalConsumer", "SignedConsumer"),
 )
 _PANIC = keccak(text="Panic(uint256)")[:4]
 _ERROR = keccak(text="Error(string)")[:4]

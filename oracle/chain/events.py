@@ -115,6 +115,17 @@ class RequestExpired:
 
 
 @dataclass(frozen=True, slots=True)
+class SignerSet:
+    """`signer` may sign answers in the operator's name in that epoch, or nobody."""
+
+    where: Where
+    operator: Address
+    epoch: int
+    signer: Address | None
+    max_locked: Wei
+
+
+@dataclass(frozen=True, slots=True)
 class StakeAdded:
     where: Where
     operator: Address
@@ -221,6 +232,7 @@ Event = (
     | RequestReopened
     | WindowMoved
     | RequestExpired
+    | SignerSet
     | StakeAdded
     | UnstakeStarted
     | Withdrawn

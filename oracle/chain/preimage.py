@@ -14,7 +14,7 @@ from oracle.errors import EvidenceError, MalformedData, NotFound
 from oracle.types import Address, Model, ModelId
 
 _TENSOR = "(bytes,uint8,uint32[])"
-MODEL = f"(bytes,bytes,bytes32,bytes32,{_TENSOR}[],{_TENSOR}[],uint8,uint256)"
+MODEL = f"(bytes,bytes,bytes32,bytes32,bytes32,{_TENSOR}[],{_TENSOR}[],uint8,uint256)"
 
 
 def model_id(preimage: bytes) -> ModelId:
@@ -36,10 +36,10 @@ def model_of(preimage: bytes) -> Model:
     """Reads a model from its preimage. Raises EvidenceError where that is of no model."""
     try:
         publisher, words = decoded(("address", MODEL), preimage)
-        name, version, root, source_hash, inputs, outputs, *rest = words
-        texts = _text(name), _text(version), root, source_hash
+        name, version, *hashes, inputs, outputs, assurance, royalty = words
         tensors = [_named(tensor) for tensor in inputs], [_named(tensor) for tensor in outputs]
-        return model_from_words(Address(to_checksum_address(publisher)), (*texts, *tensors, *rest))
+        named = _text(name), _text(version), *hashes, *tensors, assurance, royalty
+        return model_from_words(Address(to_checksum_address(publisher)), named)
     except (MalformedData, ValueError, OverflowError) as error:
         raise EvidenceError(f"The model's preimage cannot be read: {error}") from None
 

@@ -85,6 +85,7 @@ class Sender:
         self.relay = relay or chain  # where transactions go; what it keeps to itself, `chain` lacks
         self._handed_over: dict[bytes, float] = {}  # by hash: when
         self._said: set[bytes] = set()  # hashes of what waits at the cap
+        self._refused: set[bytes] = set()  # hashes of what the node did not take
 
     def send(self, call: Call, duties: tuple[int, ...], now: float, spare: int = 0) -> Sent:
         """Raises Reverted, and sends nothing, where the call would fail, FeeAboveCap where gas
@@ -145,6 +146,7 @@ class Sender:
         handed_over = self._handed_over.items()
         self._handed_over = {hash_: at for hash_, at in handed_over if hash_ in waiting}
         self._said &= waiting
+        self._refused &= waiting
 
     def _is_forgotten(self, sent: Sent, now: float) -> bool:
         """Says whether a transaction is to be handed over again. A relay shows nobody what it
@@ -167,6 +169,15 @@ class Sender:
             self._said.add(sent.hash)
             log.error("waits: its fee is at our cap", nonce=sent.nonce, maximum=sent.fees.maximum)
 
+    def _say_refused(self, sent: Sent, error: ChainError) -> None:
+        """Says so once for each, because it is offered again in every round."""
+        if sent.hash not in self._refused:
+            self._refused.add(sent.hash)
+            account, why = self.signer.address, str(error)
+            log.warning(
+                "the node refused a transaction", account=account, nonce=sent.nonce, why=why
+            )
+
     def _close(self, nonce: int, attempts: Sequence[Sent]) -> None:
         for sent in attempts:
             receipt = self.chain.receipt(sent.hash)
@@ -186,7 +197,7 @@ class Sender:
         except ChainError as error:
             # Nodes have no common word for "known already": whether it is there is what counts.
             if not self.chain.knows(sent.hash):
-                log.warning("the node refused a transaction", nonce=sent.nonce, why=str(error))
+                self._say_refused(sent, error)
 
 
 def transact(chain: Chain, signer: Signer, call: Call) -> Receipt:

@@ -15,7 +15,6 @@ from oracle.chain.transactions import Sender
 from oracle.challenger.policy import Policy
 from oracle.challenger.records import Records, key_of
 from oracle.errors import ChainError, NoRoom, Reverted, RpcUnavailable
-from oracle.exact.proofs.evidence import ClaimKind
 from oracle.inference.findings import Finding, Fraud, Question
 from oracle.state.agenda import Row
 from oracle.state.duties import DutyKind, State
@@ -179,23 +178,14 @@ class Sending:
     def _commit(self, request_id: RequestId, subject: Subject, model: bytes, fraud: Fraud) -> Call:
         """Makes the call that announces a proof, of which the referee says that it convicts."""
         dispute = self._records.dispute(request_id, subject)
-        payload, output = self._evidence(request_id, subject, fraud)
         self._referee.must_convict(
-            model_of(model).program_root, dispute.trace_root, subject, fraud.proof, payload, output
+            model_of(model).program_root, dispute.trace_root, subject, fraud.proof
         )
         return self._disputes.commit(self._commitment(dispute.key, fraud))
 
     def _prove(self, request_id: RequestId, subject: Subject, model: bytes, fraud: Fraud) -> Call:
-        payload, output = self._evidence(request_id, subject, fraud)
         salt = self._salt(key_of(request_id, subject))
-        return self._disputes.prove(subject, model, fraud.proof, payload, output, salt)
-
-    def _evidence(
-        self, request_id: RequestId, subject: Subject, fraud: Fraud
-    ) -> tuple[bytes, bytes]:
-        """Gives the payload and the output that go with a proof, each empty where it needs none."""
-        payload = self._store.payload(request_id) if fraud.reads_input else b""
-        return payload, subject.output if fraud.kind is ClaimKind.OUTPUT else b""
+        return self._disputes.prove(subject, model, fraud.proof, salt)
 
     def _commitment(self, dispute: bytes, fraud: Fraud) -> bytes:
         me = self._policy.challenger

@@ -17,7 +17,7 @@ from oracle.chain.watcher import Watcher
 from oracle.challenger.checking import SecondView
 from oracle.challenger.patrol import Patrol, Setup
 from oracle.challenger.policy import Policy
-from oracle.cli.daemon import Daemon, daemon_options
+from oracle.cli.daemon import Daemon, daemon_options, warn_without_coins
 from oracle.cli.options import ACCOUNT, MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
 from oracle.errors import ChainError, WrongChain
@@ -168,6 +168,7 @@ def set_up(
 ) -> Setup:
     sender = None
     if signer is not None:
+        warn_without_coins(session.chain, signer.address)
         sender = Sender(session.chain, signer, store, max_fee=max_fee, relay=relay)
     return Setup(
         chain=session.chain,

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import click
 import structlog
 
+from oracle.chain.node import Chain
 from oracle.cli import show
 from oracle.cli.files import model_files
 from oracle.cli.options import MONEY, PERIOD, SIZE, Seconds, local_files_option
@@ -58,12 +59,21 @@ class Daemon:
 
     @contextmanager
     def open(
-        self, session: Session, account: Address, suffix: str = "", *, is_advised: bool = False
+        self,
+        session: Session,
+        account: Address,
+        suffix: str = "",
+        *,
+        sender: Address | None = None,
+        is_advised: bool = False,
     ) -> Iterator["Opened"]:
-        """Opens the state, which `suffix` tells from other programs' of the same account, and
-        processes: with `is_advised`, as many again for onnxruntime's opinion."""
+        """Opens the state, which `suffix` tells from other programs' of the same account, and so
+        does the `sender` that is not the account itself; and processes: with `is_advised`, as many
+        again for onnxruntime's opinion."""
+        if sender not in (None, account):
+            suffix += f"-by-{sender[2:10].lower()}"
         url = self.state or f"sqlite:///{_state_file(session, account, suffix)}"
-        store = Store(url, session.chain.id, session.deployment.queue, account)
+        store = Store(url, session.deployment.chain_id, session.deployment.queue, account, sender)
         files = model_files(
             session.settings,
             self.allow_local_files,
@@ -91,8 +101,7 @@ class Daemon:
     def run(self, program: Program) -> None:
         """Runs until a signal comes or, with --once, until nothing is left that can be done now."""
         stop = Flag()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
+        on_signals(stop.set)
         if not self.once:
             program.run(stop, self.poll)
             return
@@ -102,6 +111,19 @@ class Daemon:
             program.tick()
 
 
+def warn_without_coins(chain: Chain, account: Address) -> None:
+    """Says so where `account` cannot pay for gas, and so can neither answer nor defend."""
+    if chain.balance(account) == 0:
+        log = structlog.get_logger()
+        log.warning("our account has no coins to pay for gas: send it some", account=account)
+
+
+def on_signals(stop: Callable[[], None]) -> None:
+    """Has `stop` called when the program is to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop())
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     store: Store
@@ -109,14 +131,15 @@ class Opened:
 
 
 def daemon_options(
-    *, run: str, time_limit: str, memory_limit: int, once: str
+    *, run: str, time_limit: str, memory_limit: int, once: str | None
 ) -> Callable[..., Any]:
     """Gives a command the `daemon` that its options describe. `run` names what its child processes
-    do, `once` what one pass is."""
+    do, `once` what one pass is; None where one pass would be of no use."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def opened(**given: Any) -> None:
+            given.setdefault("once", False)
             daemon = Daemon(**{field.name: given.pop(field.name) for field in fields(Daemon)})
             configure_logs(daemon.json_logs)
             command(daemon=daemon, **given)
@@ -128,8 +151,10 @@ def daemon_options(
     return decorate
 
 
-def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Callable[..., Any]]:
-    return [
+def _options(
+    run: str, time_limit: str, memory_limit: int, once: str | None
+) -> list[Callable[..., Any]]:
+    options = [
         click.option(
             "--state",
             help="Where duties are kept, as an SQLAlchemy URL."
@@ -185,9 +210,11 @@ def _options(run: str, time_limit: str, memory_limit: int, once: str) -> list[Ca
             " Fetched ones make way, the least recently used first; 1 GiB of the disk stays free."
             " [default: $EXACTUM_CACHE_BYTES or 16GiB]",
         ),
-        click.option("--once", is_flag=True, help=once),
         click.option("--json-logs", is_flag=True, help="One JSON object a line."),
     ]
+    if once is not None:
+        options.append(click.option("--once", is_flag=True, help=once))
+    return options
 
 
 def _state_file(session: Session, account: Address, suffix: str) -> Path:
@@ -199,7 +226,7 @@ def _state_file(session: Session, account: Address, suffix: str) -> Path:
 def _name(session: Session, account: Address, suffix: str) -> str:
     """Names a program. The name is the same over all of its runs, and no other program has it."""
     queue = session.deployment.queue[2:10].lower()
-    return f"{session.chain.id}-{queue}-{account[2:10].lower()}{suffix}"
+    return f"{session.deployment.chain_id}-{queue}-{account[2:10].lower()}{suffix}"
 
 
 def configure_logs(as_json: bool) -> None:

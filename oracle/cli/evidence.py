@@ -49,7 +49,7 @@ def gather(
         ours = testimony.read_testimony(executor.infer(job))
     siblings = [sibling for value in ours.paths for sibling in value]
     return Bundle(
-        chain_id=session.chain.id,
+        chain_id=session.deployment.chain_id,
         queue=session.deployment.queue,
         registry=session.deployment.registry,
         request_id=found.created.request_id,

@@ -22,10 +22,12 @@ _COMMANDS = {
     "model": "model",
     "operator": "operator",
     "worker": "worker",
+    "serve": "serve",
     "challenger": "challenger",
     "dispute": "dispute",
     "request": "request",
     "result": "request",
+    "infer": "infer",
     "expire": "request",
     "retry-callback": "request",
     "audit": "audit",
@@ -54,8 +56,9 @@ def exactum() -> None:
     \b
     See it whole:       exactum demo
     On your own chain:  exactum keys new · exactum deploy · exactum model publish FILE …
-    Operators:          exactum operator stake 1ether · exactum worker
+    Operators:          exactum operator stake 1ether · exactum worker · exactum serve
     Requesters:         exactum request MODEL --input … · exactum result REQUEST
+    At once:            exactum infer MODEL INPUT --via URL
     Auditors:           exactum audit · exactum audit REQUEST --export FILE
     Challengers:        exactum challenger · exactum dispute show REQUEST
 

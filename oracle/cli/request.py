@@ -4,7 +4,6 @@ import time
 from functools import partial
 
 import click
-from eth_utils import keccak
 from rich.text import Text
 
 from oracle.chain.contracts import Options
@@ -29,7 +28,9 @@ from oracle.cli.session import Session, on_chain, signing
 from oracle.config import Settings
 from oracle.errors import ChainError, ConfigError, ModelError, PayloadError
 from oracle.exact.program_file import dictionary
+from oracle.merkle import payload_root
 from oracle.types import Address, Assurance, ModelId, RequestId, Status, Wei
+from oracle.values import classes, elements
 
 POLL = 0.5  # seconds
 
@@ -87,7 +88,7 @@ def request(
     if found.is_deprecated:
         use = f"; its publisher says to use {show.hex_(found.successor)}" if found.successor else ""
         show.err.print(f"The model is deprecated{use}.", style="yellow")
-    known = partial(_categories, found, session.settings, allow_local_files)
+    known = partial(categories_of, found, session.settings, allow_local_files)
     data = payloads.parse(text, found.model.signature, known)
     limits = session.queue.limits()
     options = Options(
@@ -184,7 +185,7 @@ def retry_callback(
     show.out.print("Delivered.")
 
 
-def _categories(found: ModelHistory, settings: Settings, allow_local: bool) -> tuple[str, ...]:
+def categories_of(found: ModelHistory, settings: Settings, allow_local: bool) -> tuple[str, ...]:
     """Gives the strings that the model's program file says it knows at its inputs."""
     if found.model.assurance is Assurance.VANILLA:
         return ()
@@ -240,9 +241,9 @@ def _show_result(session: Session, request_id: RequestId, wait: bool, as_json: b
                 "operator": proposed.proposal.operator if proposed else None,
                 "settle_at": proposed.proposal.settle_at if proposed else None,
                 "output": proposed.output if proposed else None,
-                "output_hash": keccak(proposed.output) if proposed else None,
-                "values": payloads.elements(proposed.output, tensors) if proposed else None,
-                "classes": payloads.classes(proposed.output, tensors, labels) if proposed else None,
+                "output_root": payload_root(proposed.output) if proposed else None,
+                "values": elements(proposed.output, tensors) if proposed else None,
+                "classes": classes(proposed.output, tensors, labels) if proposed else None,
                 "labels": None if known is None else list(labels),
                 "callback_failed": found.callback_failed is not None,
             }

@@ -1,7 +1,6 @@
 """`exactum worker`: the operator's program."""
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,56 +9,22 @@ import structlog
 from oracle.chain.keys import Signer
 from oracle.chain.transactions import Sender
 from oracle.chain.watcher import Watcher
-from oracle.cli.daemon import Daemon, daemon_options
-from oracle.cli.options import ACCOUNT, DURATION, MODEL, MONEY, key_options
+from oracle.cli.daemon import Daemon, daemon_options, warn_without_coins
+from oracle.cli.options import ACCOUNT, key_options
+from oracle.cli.policy import PolicyOptions, operator_option, policy_options
 from oracle.cli.session import Session, on_chain, open_key
 from oracle.exact.proofs.cost import Calibration, calibrate
 from oracle.inference.answers import Inference
 from oracle.state.store import Store
-from oracle.types import Address, ModelId, Wei
+from oracle.types import Address, Wei
+from oracle.worker.mandate import Mandate
 from oracle.worker.policy import Policy
 from oracle.worker.service import Service, Setup
 
 
 @click.command()
-@click.option(
-    "--model",
-    "models",
-    type=MODEL,
-    multiple=True,
-    help="Answer for this model only. May be repeated. [default: every EXACT model]",
-)
-@click.option("--vanilla", is_flag=True, help="Answer for VANILLA models too.")
-@click.option("--max-bond", type=MONEY, help="Decline requests that ask for a higher bond.")
-@click.option(
-    "--max-exposure",
-    type=MONEY,
-    help="Decline what would put more than this at risk: the sum of the bonds of all results that"
-    " can be disputed now. [default: the whole stake]",
-)
-@click.option(
-    "--max-window",
-    type=DURATION,
-    default="7d",
-    show_default=True,
-    help="Decline requests that would bind a bond for longer.",
-)
-@click.option(
-    "--margin",
-    type=click.IntRange(-100, 10_000),
-    default=20,
-    show_default=True,
-    help="The least profit, in percent of the gas that an answer costs.",
-)
-@click.option(
-    "--defence-rate",
-    type=MONEY,
-    default="10gwei",
-    show_default=True,
-    help="What a second of one process is worth to you, in the chain's coin. Besides gas and margin"
-    " a fee must pay for all the seconds that you may have to spend on showing the trace of the"
-    " result while its window is open.",
-)
+@policy_options
+@operator_option
 @click.option(
     "--dry-run",
     type=ACCOUNT,
@@ -75,13 +40,8 @@ from oracle.worker.service import Service, Setup
 @on_chain
 @key_options
 def worker(
-    models: Sequence[ModelId],
-    vanilla: bool,
-    max_bond: Wei | None,
-    max_exposure: Wei | None,
-    max_window: int,
-    margin: int,
-    defence_rate: Wei,
+    chosen: PolicyOptions,
+    operator: Address | None,
     dry_run: Address | None,
     daemon: Daemon,
     session: Session,
@@ -99,23 +59,19 @@ def worker(
     Examples:
       exactum worker --key operator
       exactum worker --key operator --model 0x1f… --max-bond 0.1ether --json-logs
+      exactum worker --key hot --operator 0xf39F…2266
       exactum worker --dry-run 0xf39F…2266
     """
+    if dry_run is not None and operator is not None:
+        raise click.UsageError("--dry-run names the operator already: leave out --operator.")
     signer = None if dry_run else open_key(key, password_file)
-    operator = dry_run or (signer.address if signer else dry_run)
+    operator = dry_run or operator or (signer.address if signer else None)
     assert operator is not None
-    policy = Policy(
-        operator=operator,
-        models=frozenset(models) or None,
-        answers_vanilla=vanilla,
-        max_bond=max_bond,
-        max_exposure=max_exposure,
-        max_window=max_window,
-        margin=margin,
-        defence_rate=defence_rate,
-    )
+    chosen.require(Mandate(session.queue, operator, signer))
+    policy = chosen.policy(operator)
     log = structlog.get_logger()
-    with daemon.open(session, operator, is_advised=True) as opened:
+    sender = None if signer is None else signer.address
+    with daemon.open(session, operator, sender=sender, is_advised=True) as opened:
         setup = set_up(
             session,
             store=opened.store,
@@ -155,6 +111,8 @@ def set_up(
     time_limit: float = 60.0,
     max_fee: Wei | None = None,
 ) -> Setup:
+    if signer is not None:
+        warn_without_coins(session.chain, signer.address)
     disputes = session.disputes
     return Setup(
         chain=session.chain,

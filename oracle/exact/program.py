@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
+from itertools import accumulate
 from math import prod
 
 from oracle import merkle
@@ -208,6 +209,16 @@ class Program:
             return self.stored_records
         nodes = (self._node_record(index, self._root) for index in range(len(self.nodes)))
         return (self._header_record(), *nodes)
+
+    @cached_property
+    def input_places(self) -> tuple[int, ...]:
+        """The byte at which each input begins in the payload, and that behind the last."""
+        return tuple(accumulate((type_.nbytes for type_ in self.signature.inputs), initial=0))
+
+    @cached_property
+    def output_places(self) -> tuple[int, ...]:
+        """The byte at which each output begins in the payload, and that behind the last."""
+        return tuple(accumulate((type_.nbytes for type_ in self.signature.outputs), initial=0))
 
     def unhashed_records(self, index: int) -> bytes:
         """Gives the bytes of the header and of one node with 0xff… for the roots of constants, so

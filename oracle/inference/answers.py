@@ -19,6 +19,8 @@ T = TypeVar("T")
 class Inference(Protocol):
     """What has models run, in the background."""
 
+    def is_here(self, model: Model, /) -> bool: ...
+
     def ready(
         self, model: Model, uris: Callable[[], Sequence[str]], is_urgent: bool = False, /
     ) -> bool: ...
@@ -57,6 +59,10 @@ class Answers:
         self._urgent_fetches = Fetches(files)
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="answers")
         self._urgent = ThreadPoolExecutor(parallel, thread_name_prefix="disputes")
+
+    def is_here(self, model: Model) -> bool:
+        """Says whether the model's file is in the cache."""
+        return self._files.has(model.file)
 
     def ready(
         self, model: Model, uris: Callable[[], Sequence[str]], is_urgent: bool = False

@@ -26,6 +26,7 @@ from oracle.exact.lowering.graph import has_text, lower, real_inputs, symbols
 from oracle.exact.program import Program
 from oracle.exact.proofs import pursuit, sample
 from oracle.exact.proofs.cost import trace_work
+from oracle.exact.proofs.evidence import Payloads
 from oracle.exact.proofs.inspect import unprovable
 from oracle.exact.proofs.pursuit import output_of
 from oracle.exact.proofs.revealed import RevealedTrace
@@ -253,7 +254,7 @@ class Exact:
             raise RunsDiffer("Two runs here give different outputs: this machine is not sound.")
         for part, data, siblings in task.revealed:
             revealed.add(part, data, siblings)
-        finding = findings.find(revealed, inputs, task.output)
+        finding = findings.find(revealed, inputs, Payloads(payload, task.output))
         finding = findings.by_plain_rules(finding, revealed, inputs)
         return replace(finding, ours=hashlib.sha256(ours).digest())
 
@@ -272,7 +273,7 @@ class Exact:
         inputs = decode(payload, self.runner.program.signature.inputs)
         ours = self.runner.infer(payload)
         return serialization.dump(
-            testimony.testify(trace(self.runner, inputs), inputs, ours, output)
+            testimony.testify(trace(self.runner, inputs), inputs, ours, Payloads(payload, output))
         )
 
 

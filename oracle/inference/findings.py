@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 
 from oracle import merkle, serialization
 from oracle.errors import InferenceFailed, RunsDiffer
-from oracle.exact.program import OperandKind
 from oracle.exact.proofs.element import plain_element
-from oracle.exact.proofs.evidence import ClaimKind, WholeTrace, build, descriptors
+from oracle.exact.proofs.evidence import ClaimKind, Payloads, WholeTrace, build, descriptors
 from oracle.exact.proofs.pursuit import Accusation, next_move
 from oracle.exact.proofs.revealed import RevealedTrace, Sources
 from oracle.serialization import Unreadable
@@ -43,7 +42,6 @@ class Fraud:
     claimed: bytes
     expected: bytes
     proof: bytes
-    reads_input: bool  # so the proof goes with the input's payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +57,14 @@ class Finding:
     unwatched: str = ""
 
 
-def find(revealed: RevealedTrace, inputs: Sequence[Array], output: bytes) -> Finding:
-    """Works out what to do next about `output`, from what is revealed of its operator's trace."""
-    move = next_move(revealed, output)
+def find(revealed: RevealedTrace, inputs: Sequence[Array], payloads: Payloads) -> Finding:
+    """Works out what to do next about the output, from what is revealed of its operator's trace."""
+    move = next_move(revealed, payloads.output)
     if move is None:
         return Finding(is_right=True)
     if isinstance(move, Part):
         return Finding(False, question=_question(revealed, move))
-    return Finding(False, fraud=_fraud(revealed, inputs, move, output))
+    return Finding(False, fraud=_fraud(revealed, inputs, move, payloads))
 
 
 def by_plain_rules(finding: Finding, revealed: RevealedTrace, inputs: Sequence[Array]) -> Finding:
@@ -116,7 +114,7 @@ def _question(revealed: RevealedTrace, part: Part) -> Question:
 
 
 def _fraud(
-    revealed: RevealedTrace, inputs: Sequence[Array], move: Accusation, output: bytes
+    revealed: RevealedTrace, inputs: Sequence[Array], move: Accusation, payloads: Payloads
 ) -> Fraud:
     program = revealed.ours.program
     node = program.nodes[move.node]
@@ -124,12 +122,11 @@ def _fraud(
     place = slice(move.element * width, (move.element + 1) * width)
     expected = revealed.element(move.node, move.element)
     if move.kind is ClaimKind.OUTPUT:
-        start = sum(type_.nbytes for type_ in program.signature.outputs[: move.output])
-        claimed = output[start:][place]
+        claimed = payloads.output[program.output_places[move.output] :][place]
     else:
         leaf, at = divmod(place.start, merkle.LEAF)
         claimed = (revealed.leaf(move.node, leaf) or b"")[at : at + width]
-    sources = Sources(revealed, inputs)
+    sources = Sources(revealed, inputs, payloads)
     return Fraud(
         kind=move.kind,
         node=move.node,
@@ -139,5 +136,4 @@ def _fraud(
         claimed=claimed,
         expected=expected,
         proof=build(program, move.node, move.element, sources, move.kind, move.output),
-        reads_input=any(operand.kind is OperandKind.INPUT for operand in node.operands),
     )

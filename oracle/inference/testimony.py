@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from oracle import serialization
 from oracle.errors import InferenceFailed
 from oracle.exact.proofs import evidence
-from oracle.exact.proofs.evidence import ClaimKind, WholeTrace
+from oracle.exact.proofs.evidence import ClaimKind, Payloads, WholeTrace
 from oracle.exact.proofs.trace import Trace
 from oracle.inference.comparison import first_differences
 from oracle.serialization import Unreadable
@@ -44,9 +44,9 @@ class Testimony:
     wrong: WrongElement | None
 
 
-def testify(trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes) -> Testimony:
-    """Compares `theirs` with our trace and tells what is wrong in it. `ours` is the output of a run
-    without a trace."""
+def testify(trace: Trace, inputs: Sequence[Array], ours: bytes, payloads: Payloads) -> Testimony:
+    """Compares their output with our trace and tells what is wrong in it. `ours` is the output of a
+    run without a trace."""
     program = trace.program
     if trace.output != ours:
         raise InferenceFailed("Two runs here give different outputs: this machine is not sound.")
@@ -55,15 +55,15 @@ def testify(trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes) -
         trace_root=trace.root,
         header=evidence.descriptors(program),
         paths=tuple(trace.open_value(output.index).siblings for output in program.outputs),
-        wrong=_wrong_element(trace, inputs, ours, theirs),
+        wrong=_wrong_element(trace, inputs, ours, payloads),
     )
 
 
 def _wrong_element(
-    trace: Trace, inputs: Sequence[Array], ours: bytes, theirs: bytes
+    trace: Trace, inputs: Sequence[Array], ours: bytes, payloads: Payloads
 ) -> WrongElement | None:
     program = trace.program
-    wrong = first_differences(theirs, ours, program.signature.outputs)
+    wrong = first_differences(payloads.output, ours, program.signature.outputs)
     output = next((output for output, element in enumerate(wrong) if element >= 0), None)
     if output is None:
         return None
@@ -72,7 +72,7 @@ def _wrong_element(
         program,
         node,
         wrong[output],
-        WholeTrace(trace, inputs),
+        WholeTrace(trace, inputs, payloads),
         kind=ClaimKind.OUTPUT,
         output=output,
     )

@@ -16,9 +16,17 @@ from oracle.types import Address
 
 class Database:
     """Opens the state of one account. `url` as SQLAlchemy writes it: sqlite:///… or
-    postgresql+psycopg://…"""
+    postgresql+psycopg://… Its transactions are all of `sender`; of the account, if that is None."""
 
-    def __init__(self, url: str, chain_id: int, queue: Address, account: Address):
+    def __init__(
+        self,
+        url: str,
+        chain_id: int,
+        queue: Address,
+        account: Address,
+        sender: Address | None = None,
+    ):
+        sender = sender or account
         self._engine = _open(url)
         with self._begin() as connection:
             METADATA.create_all(connection)
@@ -26,11 +34,12 @@ class Database:
             found = connection.execute(select(IDENTITY)).one_or_none()
             if found is None:
                 values = {"chain_id": chain_id, "queue": queue, "account": account}
-                connection.execute(IDENTITY.insert().values(values))
-        if found is not None and tuple(found) != (chain_id, queue, account):
+                connection.execute(IDENTITY.insert().values(values | {"sender": sender}))
+        if found is not None and tuple(found) != (chain_id, queue, account, sender):
             self.close()
+            key = "" if found.sender == found.account else f", whose key is {found.sender},"
             raise ConfigError(
-                f"This state belongs to account {found.account} on chain {found.chain_id}"
+                f"This state belongs to account {found.account}{key} on chain {found.chain_id}"
                 f" (queue {found.queue}); give --state another file."
             )
 
@@ -73,14 +82,14 @@ def _open(url: str) -> Engine:
 
 def _check_tables(connection: Connection, where: str) -> None:
     """Refuses the state of another version, which lies at `where`. It can be given up, since all
-    that is kept follows from the chain."""
+    that is kept follows from the chain, or ends within the hour that a signature lasts at most."""
     tables = inspect(connection)
     for name, table in METADATA.tables.items():
         if {column["name"] for column in tables.get_columns(name)} != set(table.columns.keys()):
             raise ConfigError(
                 f"The state {where} was made by another version of exactum: move it away, or give"
-                " --state another place. Nothing is lost: what it held is read from the chain"
-                " again."
+                " --state another place. What it held is read from the chain again, but for answers"
+                " that were signed and not posted yet: wait for an hour before you sign more."
             )
 
 

@@ -14,6 +14,7 @@ from oracle.state.schema import (
     MODELS,
     PROPOSALS,
     REQUESTS,
+    SIGNED,
     UNWATCHED,
     URIS,
 )
@@ -32,6 +33,11 @@ class Records(Database):
         with self._begin() as connection:
             query = select(MODELS.c.preimage).where(MODELS.c.model_id == model_id)
             return connection.execute(query).scalar_one_or_none()
+
+    def models(self) -> list[ModelId]:
+        """Lists the ids of all published models."""
+        with self._begin() as connection:
+            return list(map(ModelId, connection.execute(select(MODELS.c.model_id)).scalars()))
 
     def uris(self, model_id: ModelId) -> list[str]:
         with self._begin() as connection:
@@ -56,8 +62,15 @@ class Records(Database):
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        operator = Address(row.operator)
-        return Proposal(operator, row.epoch, row.proposed_at, row.settle_at), row.output
+        proposal = Proposal(
+            operator=Address(row.operator),
+            epoch=row.epoch,
+            proposed_at=row.proposed_at,
+            settle_at=row.settle_at,
+            output_length=len(row.output),
+            by_signer=row.by_signer,
+        )
+        return proposal, row.output
 
     def declined(self, request_id: RequestId) -> str | None:
         with self._begin() as connection:
@@ -82,7 +95,11 @@ class Records(Database):
         """Gives the seconds that our run took, or None where they are not known."""
         with self._begin() as connection:
             query = select(REQUESTS.c.seconds).where(REQUESTS.c.request_id == request_id)
-            return connection.execute(query).scalar_one_or_none()
+            found: float | None = connection.execute(query).scalar_one_or_none()
+            if found is None:  # what was signed before the chain knew of it is not run again
+                query = select(SIGNED.c.seconds).where(SIGNED.c.request_id == request_id)
+                found = connection.execute(query).scalar_one_or_none()
+        return found
 
     def dispute(self, key: bytes) -> Dispute:
         """Gives the dispute with that key as far as its events are read."""

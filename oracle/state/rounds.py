@@ -1,8 +1,10 @@
 """What the programs that watch a chain have in common: rounds, events in, deadlines missed."""
 
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from threading import Event as Flag
+from typing import Protocol
 
 import structlog
 
@@ -51,12 +53,21 @@ class Book:
         return list(found.values())
 
 
+class Errands(Protocol):
+    """What is seen to between two rounds, as soon as its bell is rung."""
+
+    @property
+    def bell(self) -> Flag: ...
+
+    def work(self) -> None: ...
+
+
 Decide = Callable[[Event, Book], Iterator[Decision]]
 
 
-def run(tick: Callable[[], None], stop: Flag, pause: float) -> None:
+def run(tick: Callable[[], None], stop: Flag, pause: float, errands: Errands | None = None) -> None:
     """Works in rounds until `stop` is set. If a node does not answer, or answers with an error of
-    its own, it waits and tries again."""
+    its own, it waits and tries again. Who sets `stop` rings the bell of `errands`."""
     wait = pause
     while not stop.is_set():
         try:
@@ -67,7 +78,18 @@ def run(tick: Callable[[], None], stop: Flag, pause: float) -> None:
         except ChainError as error:
             wait = min(60.0, 2 * wait)
             log.warning("the node does not answer", why=str(error), again_in=wait)
-        stop.wait(wait)
+        _rest(stop, wait, errands)
+
+
+def _rest(stop: Flag, pause: float, errands: Errands | None) -> None:
+    if errands is None:
+        stop.wait(pause)
+        return
+    until = time.monotonic() + pause
+    # A bell rung without end must keep no round waiting: who misses an answer is slashed.
+    while not stop.is_set() and (left := until - time.monotonic()) > 0 and errands.bell.wait(left):
+        errands.bell.clear()
+        errands.work()
 
 
 def read(chain: Chain, watcher: Watcher, store: Store, decide: Decide) -> None:

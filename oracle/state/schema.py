@@ -16,13 +16,15 @@ from sqlalchemy import (
 
 METADATA = MetaData()
 
-# The row that says whose state this is: another chain's or account's must not be taken on.
+# The row that says whose state this is: another chain's or account's must not be taken on, nor what
+# another key has sent, whose nonces say nothing about ours.
 IDENTITY = Table(
     "identity",
     METADATA,
     Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
     Column("queue", String(42), nullable=False),
     Column("account", String(42), nullable=False),
+    Column("sender", String(42), nullable=False),
 )
 CURSOR = Table(
     "cursor",
@@ -53,6 +55,17 @@ REQUESTS = Table(
     Column("seconds", Float),  # of a processor, that it took
     Column("declined", Text),
 )
+# Answers that we signed and gave away. What the chain does takes none of them back.
+SIGNED = Table(
+    "signed",
+    METADATA,
+    Column("request_id", LargeBinary, primary_key=True),
+    Column("words", LargeBinary, nullable=False),
+    Column("deadline", BigInteger, nullable=False, index=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("output", LargeBinary),  # until nobody can post it any more
+)
 PROPOSALS = Table(
     "proposals",
     METADATA,
@@ -61,6 +74,7 @@ PROPOSALS = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("proposed_at", BigInteger, nullable=False),
     Column("settle_at", BigInteger, nullable=False),
+    Column("by_signer", Boolean, nullable=False),
     Column("output", LargeBinary, nullable=False),
 )
 DUTIES = Table(

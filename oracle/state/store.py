@@ -24,6 +24,7 @@ from oracle.chain.events import (
 )
 from oracle.chain.watcher import Cursor
 from oracle.state.agenda import Agenda, duty_values, set_declined
+from oracle.state.deeds import Deeds
 from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, Finish, Postpone, State
 from oracle.state.events import dump_event
 from oracle.state.outbox import StoredOutbox
@@ -51,7 +52,7 @@ class Handled:
     traceback: str | None = None
 
 
-class Store(Records, Agenda, StoredOutbox):
+class Store(Records, Deeds, Agenda, StoredOutbox):
     """The whole state of one account: takes on what events oblige it to do."""
 
     def cursor(self) -> Cursor | None:
@@ -98,6 +99,7 @@ class Store(Records, Agenda, StoredOutbox):
                     epoch=proposal.epoch,
                     proposed_at=proposal.proposed_at,
                     settle_at=proposal.settle_at,
+                    by_signer=proposal.by_signer,
                     output=output,
                 )
             case WindowMoved(request_id=request_id, proposal=proposal):

@@ -24,7 +24,7 @@ from oracle.state.store import Store
 from oracle.state.tries import RETRY, Tries
 from oracle.types import ModelId, Wei
 from oracle.visible import hex_id
-from oracle.worker.budget import Liability, Load
+from oracle.worker.budget import Liability, Load, Standing
 from oracle.worker.ledger import Ledger, Weighed
 from oracle.worker.models import Models
 from oracle.worker.prices import Prices
@@ -48,8 +48,8 @@ class _Inference:
 
 class Answering:
     """Begins the inferences that there is room for, of requests that we want to answer. With
-    `only`, it answers for that model alone, and has nobody to keep a slot for. `stake` asks the
-    chain what we have staked, of which bonds are locked."""
+    `only`, it answers for that model alone, and has nobody to keep a slot for. `standing` asks
+    the chain what may be put up for our answers."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Answering:
         tries: MutableMapping[int, Tries],
         slots: int,
         only: ModelId | None,
-        stake: Callable[[], Wei],
+        standing: Callable[[], Standing],
     ):
         self._chain = chain
         self._store = store
@@ -73,7 +73,7 @@ class Answering:
         self._tries = tries  # by duty
         self._slots = slots
         self._only = only
-        self._stake = stake
+        self._standing = standing
         self._running: dict[int, _Inference] = {}  # by duty
         self._turns: dict[Turn, int] = {}  # which one it was last
         self._turn = 0  # the last one
@@ -229,7 +229,7 @@ class Answering:
         cursor = self._store.cursor()
         read_until = 0 if cursor is None else self._chain.block(cursor.number).time
         ids = [row.duty.request_id for row in undecided]
-        return self._ledger.load(read_until, ids, now, self._stake())
+        return self._ledger.load(read_until, ids, now, self._standing())
 
     def _weigh(
         self, row: Row, load: Load, gas_price: Wei, now: float, asks: bool = True

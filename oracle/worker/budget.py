@@ -6,6 +6,7 @@ pass starts a third of the period later at the earliest: so what a result may ta
 is three passes, however many demands there are. That is its price, in seconds of one process.
 """
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,18 +34,33 @@ class Liability:
     names_us: bool  # its request could be answered by nobody else
 
 
-class Load:
-    """What several results take together. `stake` has to cover all their bonds; without it nobody
-    has looked."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What may be put up for an operator's results, as the chain has it now. `signer_limit` is the
+    most that may be locked once an answer is posted that its signer has signed; `obstacle` says why
+    nothing may be put up at all."""
 
-    def __init__(self, liabilities: Iterable[Liability] = (), stake: Wei | None = None):
-        self.stake = stake
+    stake: Wei  # of which bonds are locked
+    signer_limit: Wei | None = None
+    obstacle: str | None = None
+
+
+class Load:
+    """What several results take together. All their bonds have to keep within `standing`; without
+    it nobody has looked."""
+
+    def __init__(self, liabilities: Iterable[Liability] = (), standing: Standing | None = None):
+        self.standing = standing
         self.seconds = 0.0
         self.of_anybody = 0.0  # seconds for requests that anybody could answer
         self.of_model: defaultdict[ModelId, float] = defaultdict(float)
         self.bonds = 0
         for each in liabilities:
             self.add(each)
+
+    def copy(self) -> "Load":
+        """Gives one that others can be added to."""
+        return copy.deepcopy(self)
 
     def add(self, liability: Liability) -> None:
         self.seconds += liability.price
@@ -98,8 +114,14 @@ class Budget:
     def shortage(self, bond: Wei, load: Load) -> str | None:
         """Says why we cannot put up another `bond`. Gives None if we can."""
         needed = f"its bond of {bond} wei and the {load.bonds} wei behind our open results are"
-        if load.stake is not None and load.bonds + bond > load.stake:
-            return f"{needed} above our stake of {load.stake} wei"
+        standing = load.standing or Standing(Wei(load.bonds + bond))
+        if standing.obstacle is not None:
+            return standing.obstacle
+        if load.bonds + bond > standing.stake:
+            return f"{needed} above our stake of {standing.stake} wei"
+        limit = standing.signer_limit
+        if limit is not None and load.bonds + bond > limit:
+            return f"{needed} above the {limit} wei that may be locked where our key signs"
         if self.max_exposure is not None and load.bonds + bond > self.max_exposure:
             return f"{needed} above our exposure of {self.max_exposure} wei"
         return None

@@ -13,11 +13,13 @@ from oracle.state.duties import DutyKind, State
 from oracle.state.store import Store
 from oracle.types import ModelId, Request, RequestId, Wei
 from oracle.visible import hex_id
-from oracle.worker.budget import PASSES, Budget, Liability, Load
-from oracle.worker.policy import Policy, refusal
+from oracle.worker.budget import PASSES, Budget, Liability, Load, Standing
+from oracle.worker.policy import Policy, least_fee, refusal
 from oracle.worker.prices import PassTime, Prices
 
 log = structlog.get_logger()
+
+LONGER = 2  # as much a fee that we name pays for, as the last run's defence would cost
 
 Weighed = Liability | str | BaseException | None
 """What an answer would take of us; why we do not want to give it; what keeps us from knowing; or
@@ -93,20 +95,33 @@ class Ledger:
         reason = refusal(request, self._policy, gas_price, defence)
         return reason or self._budget.objection(found, load) or found
 
+    def quote(
+        self, request: Request, load: Load, gas_price: Wei, now: float
+    ) -> Wei | BaseException | None:
+        """Gives a fee for which `weigh` finds that `request` pays, and still does where its run
+        takes longer than the last one; what keeps us from knowing; or None until we know."""
+        found = self._liability(request, self._took.get(request.model, 0.0), now)
+        if not isinstance(found, Liability):
+            return found
+        defence = self._budget.cost(found, request.window, load)
+        return least_fee(request, self._policy, gas_price, Wei(LONGER * defence))
+
     def load(
         self,
         read_until: int,
         undecided: Sequence[RequestId],
         now: float,
-        stake: Wei | None = None,
+        standing: Standing | None = None,
     ) -> Load | None:
         """Adds up all results that were still open at the time `read_until`, those that were sent
-        and are not yet on the chain, and those that are `undecided`, beside the `stake` that has to
-        cover them. Gives None until all of them are priced."""
+        and are not yet on the chain, answers that were signed and may still be posted, and those
+        that are `undecided`, beside the `standing` that they have to keep within. Gives None until
+        all of them are priced."""
         settle = self._store.duties(State.OPEN, State.SENT, kind=DutyKind.SETTLE)
         rows = [row for row in settle if row.duty.not_before > read_until]
         rows += self._store.duties(State.SENT, kind=DutyKind.PROPOSE)
-        found = {id_: self._of_open(id_, now) for id_ in map(_request_id, rows)}
+        signed = [deed.request_id for deed in self._store.unposted(read_until)]
+        found = {id_: self._of_open(id_, now) for id_ in (*map(_request_id, rows), *signed)}
         known = {id_: each for id_, each in found.items() if each is not None}
         # What could not be priced is asked for again: it may have been a child's bad day.
         self._open = {
@@ -114,7 +129,7 @@ class Ledger:
         }
         if len(known) < len(found):
             return None
-        load = Load(known.values(), stake)
+        load = Load(known.values(), standing)
         for request_id in undecided:
             request = self._store.request(request_id)
             if request is None:
@@ -126,7 +141,7 @@ class Ledger:
 
     def _of_open(self, request_id: RequestId, now: float) -> Liability | None:
         known = self._open.get(request_id)
-        request = None if known else self._store.request(request_id)
+        request = None if known else self._request(request_id)
         if request is None:
             return known
         found = self._liability(request, self._run_of_open(request_id), now)
@@ -142,6 +157,10 @@ class Ledger:
             log.error("an open result could not be defended now", model=model, why=str(found))
         return Liability(request.model, request.bond, 0.0, names_us=False)
 
+    def _request(self, request_id: RequestId) -> Request | None:
+        deed = self._store.signed(request_id)
+        return self._store.request(request_id) if deed is None else deed.request
+
     def _run_of_open(self, request_id: RequestId) -> float:
         """Gives the seconds that the run of an open result took, or the limit on a run where the
         state was lost, because it may have taken that long."""
@@ -153,7 +172,8 @@ class Ledger:
     ) -> Liability | BaseException | None:
         """Gives what we are liable for by a result whose run takes `run` seconds. Gives an error
         where its pass cannot be priced, and None while that is being done."""
-        names_us = request.operator == self._policy.operator
+        # Whoever asks for a signature names us, and pays nothing for it until it is used.
+        names_us = request.operator == self._policy.operator and not request.is_callers
         price = 0.0
         if request.terms.is_exact and self._budget.reveal_period is not None:
             prices, model = self._prices, request.model

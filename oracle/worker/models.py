@@ -41,6 +41,16 @@ class Models:
         payload, uris = self._store.payload(request_id), self._store.uris(model_id)
         return self._inference.submit(self._model(model_id), uris, payload, most)
 
+    def is_here(self, model_id: ModelId) -> bool:
+        """Says whether a model's file is here. It fetches none."""
+        return self._inference.is_here(self._model(model_id))
+
+    def run(self, model_id: ModelId, payload: bytes, most: float) -> "Future[Ran]":
+        """Begins a run of a payload that no request of the chain has."""
+        return self._inference.submit(
+            self._model(model_id), self._store.uris(model_id), payload, most
+        )
+
     def open(self, model_id: ModelId, request_id: RequestId, task: Open) -> "Future[bytes] | None":
         """Begins a pass over the trace of a result; gives None while the file is fetched."""
         return self._ask(model_id, self._store.payload(request_id), task)

@@ -23,10 +23,13 @@ from oracle.chain.events import (
 from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, Finish, State, account_id
 from oracle.types import Address, DemandId, ModelId, Request, RequestId, Wei
 
-# Gas of propose and settle together without payload and callback, and for each byte of an output,
-# which stands in two transactions and an event: `./dev bench gas`. The queue's `quote` agrees.
+# Gas of propose and settle together without payload and callback, and for each byte of an output in
+# a transaction, by the floor of EIP-7623: `./dev bench gas`. It stands in the proposal, and again
+# where a consumer is called back with it; else its root settles. The queue's `quote` agrees.
 ANSWER_GAS = 100_000
-GAS_PER_OUTPUT_BYTE = 50
+GAS_PER_OUTPUT_BYTE = 42
+# Gas of settling alone, of what came with its answer.
+SETTLE_GAS = 45_000
 MAX_OUTPUT = 100_000  # bytes: nodes take no transaction above 128 KiB
 DEFENCE_RATE = Wei(10 * 10**9)
 NOTHING = Wei(0)
@@ -148,9 +151,11 @@ def _answer(
 
 def answer_gas(request: Request) -> int:
     """Gives the gas that propose and settle take together, the callback included. Each alone takes
-    less."""
-    output = GAS_PER_OUTPUT_BYTE * request.terms.output_length
-    return ANSWER_GAS + output + request.callback_gas
+    less. What came with its answer, somebody else has proposed."""
+    copies = (0 if request.is_callers else 1) + (0 if request.callback_gas == 0 else 1)
+    output = GAS_PER_OUTPUT_BYTE * copies * request.terms.output_length
+    gas = SETTLE_GAS if request.is_callers else ANSWER_GAS
+    return gas + output + request.callback_gas
 
 
 def refusal(request: Request, policy: Policy, gas_price: Wei, defence: Wei = NOTHING) -> str | None:
@@ -179,13 +184,18 @@ def objection(request: Request, policy: Policy) -> str | None:
     return None
 
 
+def least_fee(request: Request, policy: Policy, gas_price: Wei, defence: Wei = NOTHING) -> Wei:
+    """Gives the least fee, royalty included, for which `shortfall` finds none."""
+    return Wei(request.terms.royalty + _gas_and_margin(request, policy, gas_price) + defence)
+
+
 def shortfall(
     request: Request, policy: Policy, gas_price: Wei, defence: Wei = NOTHING
 ) -> str | None:
     """Says why `request` does not pay at this price of gas, if the defence of its result costs
     `defence`. Gives None if it does."""
     earned = request.fee - request.terms.royalty
-    gas = answer_gas(request) * gas_price * (100 + policy.margin) // 100
+    gas = _gas_and_margin(request, policy, gas_price)
     if earned >= gas + defence:
         return None
     if earned < gas:
@@ -194,3 +204,7 @@ def shortfall(
         f"it earns {earned} wei: gas and margin need {gas} wei now, and to be ready to defend it"
         f" another {defence} wei"
     )
+
+
+def _gas_and_margin(request: Request, policy: Policy, gas_price: Wei) -> int:
+    return answer_gas(request) * gas_price * (100 + policy.margin) // 100

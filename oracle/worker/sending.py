@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Literal, assert_never, get_args
 
 import structlog
-from eth_utils import keccak
 
+from oracle import merkle
 from oracle.chain.contracts import Disputes, Queue, Subject
 from oracle.chain.node import Call, Chain
 from oracle.chain.transactions import Sender, Sent
@@ -16,15 +16,15 @@ from oracle.state.agenda import Row
 from oracle.state.duties import DutyKind, State
 from oracle.state.store import Store
 from oracle.state.tries import RETRY, SOON, Tries
-from oracle.types import Address
 from oracle.visible import hex_id
+from oracle.worker.mandate import Mandate
 from oracle.worker.policy import answer_gas
 from oracle.worker.records import Records
 
 log = structlog.get_logger()
 
 MAX_BATCH = 50  # duties in one transaction
-MAX_BATCH_GAS = 6_000_000  # of `answer_gas`; this also keeps outputs below what nodes take
+MAX_BATCH_GAS = 5_500_000  # of `answer_gas`; this also keeps outputs below what nodes take
 # What a worker sends, in the order of `DutyKind`. A state may hold a challenger's duties too.
 Sendable = Literal[
     DutyKind.REVEAL, DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.COLLECT, DutyKind.WITHDRAW
@@ -32,6 +32,7 @@ Sendable = Literal[
 SENDABLE: tuple[Sendable, ...] = get_args(Sendable)
 BATCHED = (DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW)
 NO_STAKE = "an answer waits until enough of our stake is free"
+NO_MANDATE = "an answer waits until our key may sign it"
 WOULD_SEND = "would send, but there is no key"
 
 
@@ -45,7 +46,7 @@ class Sending:
         queue: Queue,
         disputes: Disputes | None,
         sender: Sender | None,
-        operator: Address,
+        mandate: Mandate,
         store: Store,
         records: Records,
         tries: MutableMapping[int, Tries],
@@ -56,7 +57,7 @@ class Sending:
         self._queue = queue
         self._disputes = disputes
         self._sender = sender
-        self._operator = operator
+        self._mandate = mandate
         self._store = store
         self._records = records
         self._tries = tries  # by duty
@@ -79,8 +80,7 @@ class Sending:
                 rows = self._send_older(rows, now)
             if kind is DutyKind.PROPOSE:
                 rows = self._affordable(rows, now)
-            batches = self._batches(rows) if kind in BATCHED else ([row] for row in rows)
-            for batch in batches:
+            for batch in self._batches(kind, rows):
                 self._send_batch(kind, batch, now)
 
     def _send_older(self, rows: Sequence[Row], now: float) -> list[Row]:
@@ -88,7 +88,7 @@ class Sending:
         skips that without a word. Returns the rest."""
         if not rows:
             return []
-        epoch = self._queue.account_of(self._operator).epoch
+        epoch = self._queue.account_of(self._mandate.operator).epoch
         rest = []
         for row in rows:
             proposed = self._store.proposal(row.duty.request_id)
@@ -98,7 +98,23 @@ class Sending:
                 self._send_batch(DutyKind.SETTLE, [row], now)
         return rest
 
-    def _batches(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    def _batches(self, kind: Sendable, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+        """Puts together what one transaction can do."""
+        if kind not in BATCHED or (kind is DutyKind.PROPOSE and self._mandate.is_hot):
+            yield from ([row] for row in rows)
+        elif kind is DutyKind.SETTLE:
+            for has_callback in (True, False):
+                yield from self._filled([r for r in rows if self._has_callback(r) is has_callback])
+        else:
+            yield from self._filled(rows)
+
+    def _has_callback(self, row: Row) -> bool:
+        """Says whether a result is settled with its output, which its consumer is called with. The
+        output's root is enough for others."""
+        request = self._store.request(row.duty.request_id)
+        return request is not None and request.callback_gas > 0
+
+    def _filled(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         batch: list[Row] = []
         gas = 0
         for row in rows:
@@ -179,13 +195,16 @@ class Sending:
             case DutyKind.PROPOSE:
                 ids = [row.duty.request_id for row in rows]
                 answers = [(store.request(id_), store.output(id_)) for id_ in ids]
-                return queue.propose([(r, o) for r, o in answers if r and o is not None])
+                return self._mandate.propose([(r, o) for r, o in answers if r and o is not None])
             case DutyKind.SETTLE:
                 ids = [row.duty.request_id for row in rows]
-                results = [(store.request(id_), store.proposal(id_)) for id_ in ids]
-                return queue.settle([(r, *proposed) for r, proposed in results if r and proposed])
+                found = [(store.request(id_), store.proposal(id_)) for id_ in ids]
+                results = [(r, *proposed) for r, proposed in found if r and proposed]
+                # All of a batch or none: see `_batches`.
+                is_by_root = not self._has_callback(rows[0])
+                return queue.settle_by_root(results) if is_by_root else queue.settle(results)
             case DutyKind.WITHDRAW:
-                return queue.withdraw(self._operator)
+                return queue.withdraw(self._mandate.operator)
             case _:
                 assert_never(kind)
 
@@ -226,14 +245,19 @@ class Sending:
             case "DeadlinePassed":
                 log.error("missed a deadline", kind=row.duty.kind, subject=subject)
                 self._store.end(row.id, State.MISSED, str(error))
-            case "InsufficientStake":
-                # What we have in all covers it: bonds are still locked by results to be settled.
-                if self._tries[row.id].is_news(NO_STAKE):
-                    log.warning(NO_STAKE, subject=subject, why=str(error))
-                self._tries[row.id].not_before = now + RETRY
+            # What we may put up in all covers it: bonds are still locked by results to be settled.
+            case "InsufficientStake" | "SignerLimitReached":
+                self._wait(row, NO_STAKE, error, now)
+            case "WrongSigner":  # of the epoch that a slash has just ended, or no longer named
+                self._wait(row, NO_MANDATE, error, now)
             case _:
                 log.error("cannot be sent", kind=row.duty.kind, subject=subject, why=str(error))
                 self._store.end(row.id, State.MISSED, str(error))
+
+    def _wait(self, row: Row, why: str, error: Reverted, now: float) -> None:
+        if self._tries[row.id].is_news(why):
+            log.warning(why, subject=hex_id(row.duty.subject), why=str(error))
+        self._tries[row.id].not_before = now + RETRY
 
     def _reopen(self, row: Row, now: float) -> None:
         """Frees the bond of a proposal that a slash voided; its request is others' to answer."""
@@ -241,7 +265,7 @@ class Sending:
         request, proposed = self._store.request(request_id), self._store.proposal(request_id)
         assert self._sender is not None and request is not None and proposed is not None
         proposal, output = proposed
-        call = self._queue.reopen(request, proposal, keccak(output))
+        call = self._queue.reopen(request, proposal, merkle.payload_root(output))
         try:
             self._sender.send(call, (row.id,), now)
         except Reverted as error:  # somebody else was first, or the chain's clock is behind ours

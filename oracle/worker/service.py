@@ -9,7 +9,7 @@ from threading import Event as Flag
 
 import structlog
 
-from oracle.chain.contracts import Disputes, Queue
+from oracle.chain.contracts import Disputes, Queue, Registry
 from oracle.chain.events import Event, OperatorSlashed, PartDemanded
 from oracle.chain.node import Chain
 from oracle.chain.transactions import Sender
@@ -28,11 +28,14 @@ from oracle.worker.answering import Answering
 from oracle.worker.budget import Budget
 from oracle.worker.defence import Defence
 from oracle.worker.ledger import Ledger
+from oracle.worker.mandate import Mandate
 from oracle.worker.models import Models
+from oracle.worker.offers import Offers
 from oracle.worker.policy import Policy, decide
 from oracle.worker.prices import Prices
 from oracle.worker.records import Records
 from oracle.worker.sending import Sending
+from oracle.worker.signing import Signing, SigningLimits
 from oracle.worker.turns import SHORT
 
 log = structlog.get_logger()
@@ -57,11 +60,23 @@ class Setup:
     clock: Callable[[], float] = time.time
 
 
+@dataclass(frozen=True, slots=True)
+class SigningSetup:
+    """What it takes to sign answers for whoever asks."""
+
+    registry: Registry
+    limits: SigningLimits = SigningLimits()
+
+
 class Service:
-    def __init__(self, setup: Setup):
+    """The worker. With `signs` it signs answers besides: see `signing`."""
+
+    def __init__(self, setup: Setup, signs: SigningSetup | None = None):
         self._setup = setup
         self._store = store = setup.store
         slots, policy = setup.parallel, setup.policy
+        key = None if setup.sender is None else setup.sender.signer
+        mandate = Mandate(setup.queue, policy.operator, key)
         budget = Budget(slots, setup.reveal_period, policy.defence_rate, policy.max_exposure)
         self._tries: defaultdict[int, Tries] = defaultdict(Tries)  # by duty
         self._records = Records(store)
@@ -79,23 +94,40 @@ class Service:
             tries=self._tries,
             slots=slots,
             only=next(iter(policy.models)) if policy.models and len(policy.models) == 1 else None,
-            stake=lambda: setup.queue.account_of(policy.operator).staked,
+            standing=mandate.standing,
         )
         self._sending = Sending(
             chain=setup.chain,
             queue=setup.queue,
             disputes=setup.disputes,
             sender=setup.sender,
-            operator=policy.operator,
+            mandate=mandate,
             store=store,
             records=self._records,
             tries=self._tries,
             affordable=self._answering.affordable,
             revealed=lambda: self._defence.answers,
         )
+        self.signing = None if signs is None else self._signing(signs, mandate)
+
+    def _signing(self, signs: SigningSetup, mandate: Mandate) -> Signing:
+        setup, store = self._setup, self._store
+        return Signing(
+            queue=setup.queue,
+            store=store,
+            offers=Offers(signs.registry, store, self._records, self._models, setup.policy),
+            models=self._models,
+            ledger=self._ledger,
+            limits=signs.limits,
+            mandate=mandate,
+            slots=setup.parallel,
+            time_limit=setup.time_limit,
+            clock=setup.clock,
+        )
 
     def run(self, stop: Flag, pause: float) -> None:
-        rounds.run(self.tick, stop, pause)
+        """Works in rounds until `stop` is set, and, where answers are signed, their bell rung."""
+        rounds.run(self.tick, stop, pause, self.signing)
 
     def tick(self) -> None:
         """Works one round. Whatever it was doing when the process died, the next round does
@@ -107,6 +139,8 @@ class Service:
         self._models.start_round()
         self._defend(now, chain_time)
         self._answering.work(now, chain_time)
+        if self.signing is not None:
+            self._sign(self.signing, now, chain_time)
         rows = self._store.duties(State.OPEN, State.SENT)
         self._keep_files(rows)
         self._records.forget(rows)
@@ -119,6 +153,8 @@ class Service:
     def is_idle(self) -> bool:
         """Says whether nothing runs, no file is fetched and no transaction waits."""
         parts = (self._answering, self._defence, self._models)
+        if self.signing is not None and not self.signing.is_idle:
+            return False
         return all(part.is_idle for part in parts) and not self._store.waiting()
 
     def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
@@ -130,6 +166,13 @@ class Service:
                 request = hex_id(event.request_id)
                 log.warning("our result is disputed", request=request, answer_by=demand.deadline)
         return decide(event, policy, book.gas_price, book.request_of, book.disputes_of)
+
+    def _sign(self, signing: Signing, now: float, chain_time: float) -> None:
+        cursor = self._store.cursor()
+        chain = self._setup.chain
+        read_until = 0 if cursor is None else chain.block(cursor.number).time
+        signing.refresh(now, chain_time, read_until, chain.gas_price())
+        signing.work()
 
     def _defend(self, now: float, chain_time: float) -> None:
         owed = self._store.duties(State.OPEN, State.SENT, kind=DutyKind.REVEAL)
@@ -149,7 +192,8 @@ class Service:
         open result is slashed, and the model's publisher may no longer serve its file."""
         ours = [row for row in rows if self._is_our_result(row)]
         requests = map(self._records.request, {self._records.request_id(row) for row in ours})
-        self._models.keep({request.model for request in requests if request is not None})
+        models = {request.model for request in requests if request is not None}
+        self._models.keep(models | (self.signing.models if self.signing else set()))
 
     def _is_our_result(self, row: Row) -> bool:
         match row.duty.kind:

@@ -65,7 +65,7 @@ def page(of_packages: Sequence[Verdict], of_training: Sequence[Verdict]) -> str:
         parts.append(f"### {family}: {members[0].origin}")
         parts.append(_trained(members))
     parts += ["## Refused", "\n".join(_reasons(every, REFUSED, lambda each: each.refused))]
-    parts += ["## Could not be published", "\n".join(_too_dear(every))]
+    parts += ["## Could not be published", "\n".join(_too_dear(every)) or "None."]
     differing = _reasons(every, DIFFERS, lambda each: (each.opinion.removeprefix("differs: "),))
     parts += ["## Differ from onnxruntime", "\n".join(differing)]
     without = [each for each in every if each.opinion.startswith("none")]
@@ -116,10 +116,7 @@ def _too_dear(found: Iterable[Verdict]) -> Iterator[str]:
                 match[1] for reason in each.unprovable if (match := _NODE.match(reason)) is not None
             )
             nodes = ", ".join(f"{count} {op}" for op, count in ops.most_common())
-            payloads = [("inputs", each.taken), ("outputs", each.given)]
-            carried = [f"its {what} of {size:,} bytes" for what, size in payloads if size > 1 << 16]
-            why = f"; a proof carries {' and '.join(carried)}" if carried else ""
-            yield _item(f"{each.name}: {nodes}{why}")
+            yield _item(f"{each.name}: {nodes}")
 
 
 def _without_opinion(found: Iterable[Verdict]) -> Iterator[str]:

@@ -42,9 +42,6 @@ class Verdict:
     nodes: int = 0
     work: int = 0
     gas: int = 0
-    taken: int = 0
-    """The bytes of its inputs, and of its outputs."""
-    given: int = 0
     unprovable: tuple[str, ...] = ()
     opinion: str = ""
     seconds: float = 0.0
@@ -79,8 +76,6 @@ def verdict(candidate: Candidate) -> Verdict:
         nodes=len(program.nodes),
         work=found.steps,
         gas=found.dearest.gas,
-        taken=program.signature.input_length,
-        given=program.signature.output_length,
         unprovable=tuple(map(str, found.unprovable)),
         opinion=_opinion(inside, dims, program, rows, outputs),
         seconds=seconds,

@@ -6,6 +6,7 @@ import {IReferee} from "../../contracts/interfaces/IReferee.sol";
 import {IInferenceQueue} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {Part} from "../../contracts/libraries/Part.sol";
+import {OriginLibrary, Proposal} from "../../contracts/libraries/Proposal.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {RequestId, Status} from "../../contracts/libraries/RequestState.sol";
 import {DisputeFixture} from "./DisputeFixture.sol";
@@ -15,15 +16,15 @@ import {Trees} from "./toy/Trees.sol";
 contract DemandTest is DisputeFixture {
     function test_demand_suspendsTheWindow() external {
         _demand();
-        vm.warp(_subject.proposal.settleAt);
-        IInferenceQueue.Proposal memory proposal = _refreshed().proposal;
+        vm.warp(_subject.proposal.window.settleAt());
+        Proposal memory proposal = _refreshed().proposal;
         _expect(IInferenceQueue.WindowNotOver.selector, abi.encode(_id, SUSPENDED));
         queue.settle(_subject.request, proposal, _output(LIE));
     }
 
     function test_demand_keepsTheEndOfTheWindow() external {
         _demand();
-        _assertDispute(1, _subject.proposal.settleAt, false);
+        _assertDispute(1, _subject.proposal.window.settleAt(), false);
     }
 
     function test_demand_emitsPartDemanded() external {
@@ -48,7 +49,7 @@ contract DemandTest is DisputeFixture {
 
     function test_demand_emitsWindowMoved() external {
         IDisputes.Subject memory moved = _subject;
-        moved.proposal.settleAt = SUSPENDED;
+        moved.proposal.window = moved.proposal.window.movedTo(SUSPENDED);
         bytes memory data = _demandCall(_subject, _roots());
         uint256 price = _price(_roots());
         vm.expectEmit(address(queue));
@@ -61,13 +62,13 @@ contract DemandTest is DisputeFixture {
         _demand();
         _demand(stranger, Part(0, LEAVES, 0, 10));
         _demand(challenger, Part(0, 0, 0, 10));
-        _assertDispute(3, _subject.proposal.settleAt, false);
+        _assertDispute(3, _subject.proposal.window.settleAt(), false);
     }
 
     function test_demand_takesTheLastSecondOfTheWindow() external {
-        vm.warp(_subject.proposal.settleAt - 1);
+        vm.warp(_subject.proposal.window.settleAt() - 1);
         _demand();
-        _assertDispute(1, _subject.proposal.settleAt, false);
+        _assertDispute(1, _subject.proposal.window.settleAt(), false);
     }
 
     function test_demand_takesTheLastSecondBeforeTheHardEnd() external {
@@ -77,21 +78,21 @@ contract DemandTest is DisputeFixture {
 
     function test_demand_revertsAfterTheLastMomentBeforeTheHardEnd() external {
         _keepOpenUntil(_lastMoment() + 1);
-        uint256 hardEnd = _subject.proposal.proposedAt + WINDOW + EXTENSION_LIMIT;
+        uint256 hardEnd = _subject.proposal.window.proposedAt() + WINDOW + EXTENSION_LIMIT;
         uint256 price = _price(Part(1, 0, 0, 1));
         _expect(IDisputes.TooLateToDemand.selector, abi.encode(_id, hardEnd));
         this.demandPart(Part(1, 0, 0, 1), price);
     }
 
     function test_demand_revertsWhenFinal() external {
-        vm.warp(_subject.proposal.settleAt);
+        vm.warp(_subject.proposal.window.settleAt());
         uint256 price = _price(_roots());
         _expect(IInferenceQueue.WindowOver.selector, abi.encode(_id, _time()));
         this.demandPart(_roots(), price);
     }
 
     function test_demand_revertsWhenSettled() external {
-        vm.warp(_subject.proposal.settleAt);
+        vm.warp(_subject.proposal.window.settleAt());
         queue.settle(_subject.request, _subject.proposal, _output(LIE));
         uint256 price = _price(_roots());
         _expectWrongStatus(_subject.request, Status.Settled, Status.Proposed);
@@ -106,14 +107,16 @@ contract DemandTest is DisputeFixture {
     }
 
     function test_demand_revertsWhenProposalIsAnother() external {
-        _subject.proposal.operator = address(rival);
+        _subject.proposal.origin =
+            OriginLibrary.pack(address(rival), _subject.proposal.origin.epoch(), OUTPUT.length);
         uint256 price = _price(_roots());
         _expectWrongProposal(_subject.request);
         this.demandPart(_roots(), price);
     }
 
     function test_demand_revertsWhenSettleAtIsAnother() external {
-        _subject.proposal.settleAt += 1;
+        _subject.proposal.window =
+            _subject.proposal.window.movedTo(_subject.proposal.window.settleAt() + 1);
         uint256 price = _price(_roots());
         _expectWrongProposal(_subject.request);
         this.demandPart(_roots(), price);
@@ -194,7 +197,7 @@ contract DemandTest is DisputeFixture {
     }
 
     function testFuzz_keyOf_dependsOnNothingThatMoves(uint64 settleAt) external {
-        _subject.proposal.settleAt = settleAt;
+        _subject.proposal.window = _subject.proposal.window.movedTo(settleAt);
         vm.assertEq(court.keyOf(_subject), _key);
     }
 
@@ -202,10 +205,9 @@ contract DemandTest is DisputeFixture {
         bytes32 expected = keccak256(
             abi.encode(
                 _id,
-                address(operator),
-                _subject.proposal.epoch,
-                _subject.proposal.proposedAt,
-                _subject.outputHash
+                _subject.proposal.origin,
+                _subject.proposal.window.proposedAt(),
+                _subject.outputRoot
             )
         );
         vm.assertEq(court.keyOf(_subject), expected);
@@ -242,15 +244,14 @@ contract DemandTest is DisputeFixture {
     }
 
     function _lastMoment() private view returns (uint256) {
-        return
-            _subject.proposal.proposedAt + WINDOW + EXTENSION_LIMIT - REVEAL_PERIOD
-                - REACTION_PERIOD;
+        return _subject.proposal.window.proposedAt() + WINDOW + EXTENSION_LIMIT - REVEAL_PERIOD
+            - REACTION_PERIOD;
     }
 
     /// @dev With demands that are answered in the last second, so that the window goes on.
     function _keepOpenUntil(uint256 time) private {
         for (uint32 i; _time() < time; ++i) {
-            uint256 last = _refreshed().proposal.settleAt - 1;
+            uint256 last = _refreshed().proposal.window.settleAt() - 1;
             if (last >= time) return vm.warp(time);
             vm.warp(last);
             IDisputes.Demand memory open = _demand(stranger, Part(0, LEAVES, i, 1));
@@ -357,7 +358,7 @@ contract DemandSizeTest is DisputeFixture {
     function test_demand_takesTheMostValuesThatCanBeNamed() external {
         _publish(MAX_VALUES, 1, 1);
         this.demandPart(Part(VALUE_TREE, 25, 0, 128));
-        _assertDispute(1, _subject.proposal.settleAt, false);
+        _assertDispute(1, _subject.proposal.window.settleAt(), false);
     }
 
     function test_demand_revertsWhenAValueCannotBeNamed() external {
@@ -370,7 +371,7 @@ contract DemandSizeTest is DisputeFixture {
         // 65,535 times 65,537 is 2^32 - 1.
         _publish(1, 65_535 * 32, 65_537);
         this.demandPart(Part(0, LEAVES, type(uint32).max - 1, 1));
-        _assertDispute(1, _subject.proposal.settleAt, false);
+        _assertDispute(1, _subject.proposal.window.settleAt(), false);
     }
 
     function test_demand_revertsWhenALeafCannotBeNamed() external {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "./RootOf.sol";
 import {IDisputes} from "../../contracts/interfaces/IDisputes.sol";
 import {IInferenceQueue, Options} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {IModelRegistry, ModelId} from "../../contracts/interfaces/IModelRegistry.sol";
 import {Part, PartLibrary} from "../../contracts/libraries/Part.sol";
+import {Proposal} from "../../contracts/libraries/Proposal.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {RequestId, Status} from "../../contracts/libraries/RequestState.sol";
 import {HonestOperator} from "./actors/HonestOperator.sol";
@@ -45,8 +47,8 @@ abstract contract DisputeFixture is Fixture {
         toy.programRoot = Toy.programRoot();
         toyModel = publisher.publish(toy, "");
         _modelBytes = abi.encode(publisher, toy);
-        _runs[LIE] = Toy.run(keccak256(INPUT), LIE);
-        _runs[Toy.NODES] = Toy.run(keccak256(INPUT), Toy.NODES);
+        _runs[LIE] = Toy.run(rootOf(INPUT), LIE);
+        _runs[Toy.NODES] = Toy.run(rootOf(INPUT), Toy.NODES);
         vm.deal(challenger, 10 ether);
         vm.deal(stranger, 10 ether);
         _lie();
@@ -100,9 +102,9 @@ abstract contract DisputeFixture is Fixture {
         returns (IDisputes.Subject memory)
     {
         bytes memory output = _output(lie);
-        IInferenceQueue.Proposal memory proposal = _proposalOf(address(who), request);
+        Proposal memory proposal = _proposalOf(address(who), request);
         who.propose(request, output);
-        return IDisputes.Subject(request, proposal, keccak256(output));
+        return IDisputes.Subject(request, proposal, rootOf(output));
     }
 
     function _output(uint256 lie) internal view returns (bytes memory) {
@@ -111,15 +113,18 @@ abstract contract DisputeFixture is Fixture {
 
     /// @return What the nodes give where `lie` is wrong.
     function _run(uint256 lie) internal view returns (bytes[] memory) {
-        return _runs[lie].length == 0 ? Toy.run(keccak256(INPUT), lie) : _runs[lie];
+        return _runs[lie].length == 0 ? Toy.run(rootOf(INPUT), lie) : _runs[lie];
     }
 
     /// @dev `_subject` with the window as it is now.
     function _refreshed() internal view returns (IDisputes.Subject memory subject) {
         subject = _subject;
         (, uint256 open, uint256 settleAt, bool isConvicted) = court.disputeOf(_key);
-        if (open != 0) subject.proposal.settleAt = SUSPENDED;
-        else if (settleAt != 0 && !isConvicted) subject.proposal.settleAt = uint64(settleAt);
+        if (open != 0) {
+            subject.proposal.window = subject.proposal.window.movedTo(SUSPENDED);
+        } else if (settleAt != 0 && !isConvicted) {
+            subject.proposal.window = subject.proposal.window.movedTo(uint64(settleAt));
+        }
     }
 
     /* STEPS */
@@ -210,7 +215,7 @@ abstract contract DisputeFixture is Fixture {
         bytes[] memory values = _run(lie);
         ToyReferee.Proof memory proof;
         (proof.isOutput, proof.node) = (node == Toy.LAST, node);
-        if (!proof.isOutput) proof.claimed = _opened(values, node, 0);
+        proof.claimed = _opened(values, node, 0);
         if (node != 0) proof.operand = _opened(values, node - 1, Toy.operandOf(node, 0));
         return abi.encode(proof);
     }
@@ -239,15 +244,12 @@ abstract contract DisputeFixture is Fixture {
     }
 
     function _prove(address who, bytes memory proof) internal {
-        _prove(who, _refreshed(), proof, LIE);
+        _prove(who, _refreshed(), proof);
     }
 
-    function _prove(address who, IDisputes.Subject memory subject, bytes memory proof, uint256 lie)
-        internal
-    {
-        bytes memory output = _output(lie);
+    function _prove(address who, IDisputes.Subject memory subject, bytes memory proof) internal {
         vm.prank(who);
-        court.proveFraud(subject, _modelBytes, proof, "", output, SALT);
+        court.proveFraud(subject, _modelBytes, proof, SALT);
     }
 
     /// @dev The whole way of an honest challenger, for a lie that its operator does not deny.

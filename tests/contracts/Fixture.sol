@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "./RootOf.sol";
 import {IInferenceQueue, Options} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {IModelRegistry, ModelId} from "../../contracts/interfaces/IModelRegistry.sol";
 import {IOperatorStaking} from "../../contracts/interfaces/IOperatorStaking.sol";
+import {OriginLibrary, Proposal, WindowLibrary} from "../../contracts/libraries/Proposal.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {RequestId, Status} from "../../contracts/libraries/RequestState.sol";
 import {Cheats} from "./Cheats.sol";
@@ -36,6 +38,8 @@ abstract contract Fixture is Test {
     uint256 internal constant MAX_CALLBACK_GAS = 10_000_000;
     uint256 internal constant MAX_TIMEOUT = 365 days;
     uint256 internal constant START = 1_800_000_000;
+    /// @dev The block's, which requests take for their entropy.
+    uint256 internal constant PREVRANDAO = uint256(keccak256("prevrandao"));
     address internal constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
 
     bytes internal constant INPUT =
@@ -62,6 +66,7 @@ abstract contract Fixture is Test {
 
     function setUp() public virtual {
         vm.warp(START);
+        cheats.prevrandao(PREVRANDAO);
         disputes = _actor("disputes");
         challenger = _actor("challenger");
         stranger = _actor("stranger");
@@ -95,6 +100,7 @@ abstract contract Fixture is Test {
             version: "1",
             programRoot: keccak256("program"),
             sourceHash: sha256("file"),
+            generation: 0,
             inputs: _tensors("x", IModelRegistry.DType.FLOAT, 1, 8),
             outputs: _tensors("y", IModelRegistry.DType.FLOAT, 1, 8),
             assurance: IModelRegistry.Assurance.EXACT,
@@ -131,7 +137,7 @@ abstract contract Fixture is Test {
     }
 
     function _options() internal pure returns (Options memory) {
-        return Options(address(0), BOND, WINDOW, TIMEOUT, CALLBACK_GAS, address(0));
+        return Options(address(0), BOND, WINDOW, TIMEOUT, CALLBACK_GAS, address(0), 0, 0);
     }
 
     function _optionsFor(address chosen) internal pure returns (Options memory options) {
@@ -176,13 +182,13 @@ abstract contract Fixture is Test {
         revert("no RequestCreated");
     }
 
-    function _propose(Request memory request) internal returns (IInferenceQueue.Proposal memory) {
+    function _propose(Request memory request) internal returns (Proposal memory) {
         return _propose(operator, request);
     }
 
     function _propose(HonestOperator who, Request memory request)
         internal
-        returns (IInferenceQueue.Proposal memory proposal)
+        returns (Proposal memory proposal)
     {
         proposal = _proposalOf(address(who), request);
         who.propose(request, OUTPUT);
@@ -192,22 +198,23 @@ abstract contract Fixture is Test {
     function _proposalOf(address who, Request memory request)
         internal
         view
-        returns (IInferenceQueue.Proposal memory)
+        returns (Proposal memory)
     {
         uint64 time = uint64(_time());
-        return IInferenceQueue.Proposal(
-            who, queue.accountOf(who).epoch, time, time + uint32(request.timing >> 160)
+        return Proposal(
+            OriginLibrary.pack(who, queue.accountOf(who).epoch, _outputLengthOf(request)),
+            WindowLibrary.pack(time, time + uint32(request.timing >> 160))
         );
     }
 
-    function _settle(Request memory request, IInferenceQueue.Proposal memory proposal) internal {
+    function _settle(Request memory request, Proposal memory proposal) internal {
         _warpToFinal(proposal);
         queue.settle(request, proposal, OUTPUT);
     }
 
-    function _slash(Request memory request, IInferenceQueue.Proposal memory proposal) internal {
+    function _slash(Request memory request, Proposal memory proposal) internal {
         vm.prank(disputes);
-        queue.slash(request, proposal, keccak256(OUTPUT), challenger);
+        queue.slash(request, proposal, rootOf(OUTPUT), challenger);
     }
 
     function _expire(Request memory request) internal {
@@ -215,7 +222,7 @@ abstract contract Fixture is Test {
         queue.expire(request);
     }
 
-    function _settlements(Request memory request, IInferenceQueue.Proposal memory proposal)
+    function _settlements(Request memory request, Proposal memory proposal)
         internal
         pure
         returns (IInferenceQueue.Settlement[] memory items)
@@ -235,8 +242,16 @@ abstract contract Fixture is Test {
         vm.warp(_time() + secondsOn);
     }
 
-    function _warpToFinal(IInferenceQueue.Proposal memory proposal) internal {
-        if (_time() < proposal.settleAt) vm.warp(proposal.settleAt);
+    function _warpToFinal(Proposal memory proposal) internal {
+        if (_time() < proposal.window.settleAt()) vm.warp(proposal.window.settleAt());
+    }
+
+    function _refundToOf(Request memory request) internal pure returns (address) {
+        return address(uint160(request.refundToAndLengths >> 96));
+    }
+
+    function _outputLengthOf(Request memory request) internal pure returns (uint256) {
+        return uint32(request.refundToAndLengths);
     }
 
     function _deadlineOf(Request memory request) internal pure returns (uint256) {

@@ -5,6 +5,7 @@ import {IDisputes} from "../../contracts/interfaces/IDisputes.sol";
 import {IInferenceQueue} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {IModelRegistry, ModelId} from "../../contracts/interfaces/IModelRegistry.sol";
 import {Part} from "../../contracts/libraries/Part.sol";
+import {Proposal} from "../../contracts/libraries/Proposal.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {MinimalConsumer} from "../../contracts/examples/MinimalConsumer.sol";
 import {DisputeFixture} from "./DisputeFixture.sol";
@@ -19,7 +20,7 @@ contract GasTest is Fixture {
     Request[] internal _open;
     bytes[] internal _outputs;
     Request[] internal _answered;
-    IInferenceQueue.Proposal internal _proposal;
+    Proposal internal _proposal;
 
     function setUp() public override {
         super.setUp();
@@ -48,8 +49,8 @@ contract GasTest is Fixture {
     function test_gas_settle() external {
         vm.pauseGasMetering();
         Request memory request = _answered[0];
-        IInferenceQueue.Proposal memory proposal = _proposal;
-        vm.warp(proposal.settleAt);
+        Proposal memory proposal = _proposal;
+        vm.warp(proposal.window.settleAt());
         vm.resumeGasMetering();
         queue.settle(request, proposal, OUTPUT);
     }
@@ -76,7 +77,7 @@ contract GasTest is Fixture {
         for (uint256 i; i < 10; ++i) {
             items[i] = _settlements(_answered[i], _proposal)[0];
         }
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         vm.resumeGasMetering();
         queue.settleBatch(items);
     }

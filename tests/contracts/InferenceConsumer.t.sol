@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {Proposal} from "../../contracts/libraries/Proposal.sol";
 import {IInferenceConsumer} from "../../contracts/interfaces/IInferenceConsumer.sol";
 import {IInferenceQueue} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {ModelId} from "../../contracts/interfaces/IModelRegistry.sol";
@@ -70,7 +71,7 @@ contract DiagnosisConsumerTest is Fixture {
 
     DiagnosisConsumer internal diagnosis;
     Request internal _request;
-    IInferenceQueue.Proposal internal _proposal;
+    Proposal internal _proposal;
 
     function setUp() public override {
         super.setUp();
@@ -106,6 +107,6 @@ contract DiagnosisConsumerTest is Fixture {
     function _answer(bytes memory output) private {
         _proposal = _proposalOf(address(operator), _request);
         operator.propose(_request, output);
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
     }
 }

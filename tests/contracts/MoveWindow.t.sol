@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "./RootOf.sol";
 import {IInferenceQueue} from "../../contracts/interfaces/IInferenceQueue.sol";
+import {OriginLibrary, Proposal} from "../../contracts/libraries/Proposal.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {Status} from "../../contracts/libraries/RequestState.sol";
 import {SettleFixture} from "./Settle.t.sol";
@@ -19,20 +21,20 @@ contract MoveWindowTest is SettleFixture {
     }
 
     function test_moveWindow_returnsWhatItEmits() external {
-        IInferenceQueue.Proposal memory expected = _proposal;
-        expected.settleAt = uint64(_time() + 5);
+        Proposal memory expected = _proposal;
+        expected.window = expected.window.movedTo(uint64(_time() + 5));
         vm.expectEmit(address(queue));
         emit IInferenceQueue.WindowMoved(_id, address(operator), expected);
         vm.prank(disputes);
-        IInferenceQueue.Proposal memory moved =
-            queue.moveWindow(_request, _proposal, keccak256(OUTPUT), expected.settleAt);
+        Proposal memory moved =
+            queue.moveWindow(_request, _proposal, rootOf(OUTPUT), expected.window.settleAt());
         vm.assertEq(abi.encode(moved), abi.encode(expected));
     }
 
     function test_moveWindow_leavesTheOldProposalWithoutMeaning() external {
-        IInferenceQueue.Proposal memory old = _proposal;
+        Proposal memory old = _proposal;
         _move(_time() + 2 * WINDOW);
-        vm.warp(old.settleAt);
+        vm.warp(old.window.settleAt());
         _expectWrongProposal(_request);
         queue.settle(_request, old, OUTPUT);
         queue.settleBatch(_settlements(_request, old));
@@ -50,55 +52,57 @@ contract MoveWindowTest is SettleFixture {
             abi.encodeWithSelector(IInferenceQueue.NotDisputes.selector, caller, disputes)
         );
         vm.prank(caller);
-        queue.moveWindow(_request, _proposal, keccak256(OUTPUT), _time() + 1);
+        queue.moveWindow(_request, _proposal, rootOf(OUTPUT), _time() + 1);
     }
 
     function test_moveWindow_revertsWhenFinal() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         vm.expectRevert(
-            abi.encodeWithSelector(IInferenceQueue.WindowOver.selector, _id, _proposal.settleAt)
+            abi.encodeWithSelector(
+                IInferenceQueue.WindowOver.selector, _id, _proposal.window.settleAt()
+            )
         );
         vm.prank(disputes);
-        queue.moveWindow(_request, _proposal, keccak256(OUTPUT), _time() + 1);
+        queue.moveWindow(_request, _proposal, rootOf(OUTPUT), _time() + 1);
     }
 
     function test_moveWindow_revertsWhenNotLater() external {
         _expectNotLater(_time());
         vm.prank(disputes);
-        queue.moveWindow(_request, _proposal, keccak256(OUTPUT), _time());
+        queue.moveWindow(_request, _proposal, rootOf(OUTPUT), _time());
     }
 
     function test_moveWindow_revertsWhenTheEndDoesNotFit() external {
         _expectNotLater(0);
         vm.prank(disputes);
-        queue.moveWindow(_request, _proposal, keccak256(OUTPUT), 1 << 64);
+        queue.moveWindow(_request, _proposal, rootOf(OUTPUT), 1 << 64);
     }
 
     function test_moveWindow_revertsWhenSettled() external {
         _settle(_request, _proposal);
         _expectWrongStatus(_request, Status.Settled, Status.Proposed);
         vm.prank(disputes);
-        queue.moveWindow(_request, _proposal, keccak256(OUTPUT), _time() + 1);
+        queue.moveWindow(_request, _proposal, rootOf(OUTPUT), _time() + 1);
     }
 
     function test_moveWindow_revertsWhenProposalIsAnother() external {
-        _proposal.epoch = 1;
+        _proposal.origin = OriginLibrary.pack(_proposal.origin.operator(), 1, OUTPUT.length);
         _expectWrongProposal(_request);
         vm.prank(disputes);
-        queue.moveWindow(_request, _proposal, keccak256(OUTPUT), _time() + 1);
+        queue.moveWindow(_request, _proposal, rootOf(OUTPUT), _time() + 1);
     }
 
     function test_moveWindow_revertsWhenOutputIsAnother() external {
         _expectWrongProposal(_request);
         vm.prank(disputes);
-        queue.moveWindow(_request, _proposal, keccak256(OTHER_OUTPUT), _time() + 1);
+        queue.moveWindow(_request, _proposal, rootOf(OTHER_OUTPUT), _time() + 1);
     }
 
     /* WHAT A SLASH VOIDS WHILE WINDOWS MOVE */
 
     function test_moveWindow_finalBeforeTheSlashStaysFinal() external {
         _move(_time() + 100);
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _slashAnother();
         queue.settle(_request, _proposal, OUTPUT);
         _assertStatus(_request, Status.Settled);
@@ -106,7 +110,7 @@ contract MoveWindowTest is SettleFixture {
 
     /// @dev It would have been final before the slash, had it not been suspended.
     function test_moveWindow_suspendedIsVoidWhenItsOperatorIsSlashedForAnother() external {
-        uint256 end = _proposal.settleAt;
+        uint256 end = _proposal.window.settleAt();
         _move(uint64(type(int64).max));
         vm.warp(end + 10);
         _slashAnother();
@@ -114,7 +118,7 @@ contract MoveWindowTest is SettleFixture {
         _skip(1);
         _expectVoid();
         queue.settle(_request, _proposal, OUTPUT);
-        queue.reopen(_request, _proposal, keccak256(OUTPUT));
+        queue.reopen(_request, _proposal, rootOf(OUTPUT));
         _assertAccount(address(operator), STAKE - BOND, 0, 1);
     }
 
@@ -127,17 +131,17 @@ contract MoveWindowTest is SettleFixture {
     }
 
     function test_moveWindow_voidIsNotReopenedWhileSuspended() external {
-        uint256 end = _proposal.settleAt;
+        uint256 end = _proposal.window.settleAt();
         _slashAnother();
         _move(uint64(type(int64).max));
         vm.warp(end);
         _expectWindowNotOver();
-        queue.reopen(_request, _proposal, keccak256(OUTPUT));
+        queue.reopen(_request, _proposal, rootOf(OUTPUT));
         _assertAccount(address(operator), STAKE - BOND, BOND, 1);
     }
 
     function test_moveWindow_voidAndSuspendedCanBeSlashed() external {
-        uint256 end = _proposal.settleAt;
+        uint256 end = _proposal.window.settleAt();
         _slashAnother();
         _move(uint64(type(int64).max));
         vm.warp(end + 365 days);
@@ -153,9 +157,9 @@ contract MoveWindowTest is SettleFixture {
         vm.warp(_bound(moveAt, START, START + WINDOW - 1));
         _move(_bound(settleAt, _time() + 1, START + 3 * WINDOW));
         vm.warp(_bound(slashAt, _time(), START + 4 * WINDOW));
-        bool isFinal = _time() >= _proposal.settleAt;
+        bool isFinal = _time() >= _proposal.window.settleAt();
         _slashAnother();
-        if (!isFinal && _time() < _proposal.settleAt) _move(_time() + 1);
+        if (!isFinal && _time() < _proposal.window.settleAt()) _move(_time() + 1);
         _skip(4 * WINDOW);
         if (!isFinal) _expectVoid();
         queue.settle(_request, _proposal, OUTPUT);
@@ -163,7 +167,7 @@ contract MoveWindowTest is SettleFixture {
 
     function _move(uint256 settleAt) private {
         vm.prank(disputes);
-        _proposal = queue.moveWindow(_request, _proposal, keccak256(OUTPUT), settleAt);
+        _proposal = queue.moveWindow(_request, _proposal, rootOf(OUTPUT), settleAt);
     }
 
     function _expectNotLater(uint256 settleAt) private {

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IInferenceQueue, Options} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {IOperatorStaking} from "../../contracts/interfaces/IOperatorStaking.sol";
+import {Proposal, WindowLibrary} from "../../contracts/libraries/Proposal.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {HonestOperator, RefusingOperator} from "./actors/HonestOperator.sol";
 import {Fixture} from "./Fixture.sol";
@@ -216,14 +217,10 @@ contract SlashedAtTest is Fixture {
         vm.assertEq(queue.slashedAt(address(operator), 1), 0);
     }
 
-    function _earlier(Request memory request)
-        private
-        view
-        returns (IInferenceQueue.Proposal memory proposal)
-    {
+    function _earlier(Request memory request) private view returns (Proposal memory proposal) {
         proposal = _proposalOf(address(operator), request);
-        proposal.proposedAt -= 7;
-        proposal.settleAt -= 7;
+        proposal.window =
+            WindowLibrary.pack(proposal.window.proposedAt() - 7, proposal.window.settleAt() - 7);
     }
 }
 

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IInferenceQueue, Options} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {IOperatorStaking} from "../../contracts/interfaces/IOperatorStaking.sol";
+import {OriginLibrary, Proposal, WindowLibrary} from "../../contracts/libraries/Proposal.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {RequestId, Status} from "../../contracts/libraries/RequestState.sol";
 import {Fixture} from "./Fixture.sol";
@@ -27,7 +28,10 @@ contract ProposeTest is Fixture {
         emit IInferenceQueue.ResultProposed(
             id,
             address(operator),
-            IInferenceQueue.Proposal(address(operator), 0, time, time + WINDOW),
+            Proposal(
+                OriginLibrary.pack(address(operator), 0, OUTPUT.length),
+                WindowLibrary.pack(time, time + WINDOW)
+            ),
             OUTPUT
         );
         operator.propose(request, OUTPUT);
@@ -36,8 +40,8 @@ contract ProposeTest is Fixture {
     function test_propose_carriesTheEpoch() external {
         Request memory request = _ask();
         _slash(request, _propose(request));
-        IInferenceQueue.Proposal memory proposal = _propose(request);
-        vm.assertEq(proposal.epoch, 1);
+        Proposal memory proposal = _propose(request);
+        vm.assertEq(proposal.origin.epoch(), 1);
         queue.requireProposed(request, proposal, OUTPUT);
     }
 
@@ -73,7 +77,7 @@ contract ProposeTest is Fixture {
 
     function test_propose_revertsWhenUnknown() external {
         Request memory request = _ask();
-        request.inputHash = 0;
+        request.inputRoot = 0;
         _expectWrongStatus(request, Status.None, Status.Requested);
         operator.propose(request, OUTPUT);
     }
@@ -217,7 +221,7 @@ contract ProposeBatchTest is Fixture {
     }
 
     function test_proposeBatch_emitsOneEventEach() external {
-        IInferenceQueue.Proposal memory proposal = _proposalOf(address(operator), _requests[0]);
+        Proposal memory proposal = _proposalOf(address(operator), _requests[0]);
         for (uint256 i; i < 3; ++i) {
             RequestId id = _idOf(_requests[i]);
             vm.expectEmit(address(queue));
@@ -227,7 +231,7 @@ contract ProposeBatchTest is Fixture {
     }
 
     function test_proposeBatch_commitsEachToItsOwnOutput() external {
-        IInferenceQueue.Proposal memory proposal = _proposalOf(address(operator), _requests[0]);
+        Proposal memory proposal = _proposalOf(address(operator), _requests[0]);
         _outputs[1] = OTHER_OUTPUT;
         operator.proposeBatch(_requests, _outputs);
         queue.requireProposed(_requests[0], proposal, OUTPUT);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "./RootOf.sol";
 import {IDisputes} from "../../contracts/interfaces/IDisputes.sol";
 import {IInferenceQueue} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {Claim, IReferee, Verdict} from "../../contracts/interfaces/IReferee.sol";
@@ -39,7 +40,7 @@ contract ProveFraudTest is DisputeFixture {
         _assertAccount(address(operator), STAKE - BOND, 0, 1);
         vm.assertEq(queue.creditOf(challenger), BOND * 30 / 100);
         _assertStatus(_subject.request, Status.Requested);
-        _assertDispute(0, _subject.proposal.settleAt, true);
+        _assertDispute(0, _subject.proposal.window.settleAt(), true);
     }
 
     function test_proveFraud_emitsFraudProven() external {
@@ -52,22 +53,25 @@ contract ProveFraudTest is DisputeFixture {
     }
 
     function test_proveFraud_asksTheRefereeAboutThisRun() external {
-        Claim memory claim =
-            Claim(Toy.programRoot(), _traceRoot(), keccak256(INPUT), _subject.outputHash);
-        vm.expectCall(
-            court.REFEREE(),
-            abi.encodeCall(IReferee.judge, (claim, _evidence, bytes(""), _output(LIE)))
+        Claim memory claim = Claim(
+            Toy.programRoot(),
+            _traceRoot(),
+            rootOf(INPUT),
+            INPUT.length,
+            _subject.outputRoot,
+            OUTPUT.length
         );
+        vm.expectCall(court.REFEREE(), abi.encodeCall(IReferee.judge, (claim, _evidence)));
         _prove(challenger, _evidence);
     }
 
     function test_proveFraud_takesTheLastSecond() external {
-        vm.warp(_refreshed().proposal.settleAt - 1);
+        vm.warp(_refreshed().proposal.window.settleAt() - 1);
         _prove(challenger, _evidence);
     }
 
     function test_proveFraud_revertsWhenFinal() external {
-        vm.warp(_refreshed().proposal.settleAt);
+        vm.warp(_refreshed().proposal.window.settleAt());
         _expect(IInferenceQueue.WindowOver.selector, abi.encode(_id, _time()));
         this.prove(challenger, _evidence);
     }
@@ -85,7 +89,7 @@ contract ProveFraudTest is DisputeFixture {
         _reveal(address(operator), demand, Toy.LAST);
         bytes memory proof = _proof(Toy.LAST, Toy.LAST);
         _commit(challenger, proof);
-        _prove(challenger, _refreshed(), proof, Toy.LAST);
+        _prove(challenger, _refreshed(), proof);
         _assertStatus(_subject.request, Status.Requested);
     }
 
@@ -138,7 +142,7 @@ contract ProveFraudTest is DisputeFixture {
     }
 
     function proveOf(IDisputes.Subject calldata subject, bytes calldata proof) external {
-        _prove(challenger, subject, proof, LIE);
+        _prove(challenger, subject, proof);
     }
 }
 
@@ -152,7 +156,7 @@ contract CollectTest is DisputeFixture {
 
     function test_collect_paysTheOperatorWhenFinal() external {
         _reveal(_first);
-        vm.warp(_subject.proposal.settleAt);
+        vm.warp(_subject.proposal.window.settleAt());
         court.collect(_first);
         vm.assertEq(address(operator).balance, _first.prepaid);
         vm.assertEq(address(court).balance, 0);
@@ -162,7 +166,7 @@ contract CollectTest is DisputeFixture {
         _reveal(_first);
         IDisputes.Demand memory next = _demand(challenger, Part(3, LEAVES, 0, 1));
         _reveal(stranger, next, LIE);
-        vm.warp(_refreshed().proposal.settleAt);
+        vm.warp(_refreshed().proposal.window.settleAt());
         court.collect(next);
         vm.assertEq(address(operator).balance, next.prepaid);
     }
@@ -182,7 +186,7 @@ contract CollectTest is DisputeFixture {
 
     function test_collect_emitsPrepaidCollected() external {
         _reveal(_first);
-        vm.warp(_subject.proposal.settleAt);
+        vm.warp(_subject.proposal.window.settleAt());
         vm.expectEmit(address(court));
         emit IDisputes.PrepaidCollected(_key, address(operator), _first.prepaid);
         court.collect(_first);
@@ -190,7 +194,7 @@ contract CollectTest is DisputeFixture {
 
     function test_collect_revertsWhenNotFinal() external {
         _reveal(_first);
-        vm.warp(_subject.proposal.settleAt - 1);
+        vm.warp(_subject.proposal.window.settleAt() - 1);
         _expectNothing();
         court.collect(_first);
     }
@@ -211,7 +215,7 @@ contract CollectTest is DisputeFixture {
 
     function test_collect_revertsWhenCollected() external {
         _reveal(_first);
-        vm.warp(_subject.proposal.settleAt);
+        vm.warp(_subject.proposal.window.settleAt());
         court.collect(_first);
         _expectNothing();
         court.collect(_first);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "./RootOf.sol";
 import {IDisputes} from "../../contracts/interfaces/IDisputes.sol";
 import {IInferenceQueue} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {Part} from "../../contracts/libraries/Part.sol";
+import {Proposal} from "../../contracts/libraries/Proposal.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {Status} from "../../contracts/libraries/RequestState.sol";
 import {DisputeFixture} from "./DisputeFixture.sol";
@@ -70,9 +72,8 @@ contract RealDisputeTest is DisputeFixture {
         _propose(vector);
         _commit(challenger, vector.proof);
         _play(vector);
-        bytes memory call = abi.encodeCall(
-            IDisputes.proveFraud, (_refreshed(), _modelBytes, vector.proof, "", "", SALT)
-        );
+        bytes memory call =
+            abi.encodeCall(IDisputes.proveFraud, (_refreshed(), _modelBytes, vector.proof, SALT));
         vm.assertLe(_transact(challenger, 0, call), 600_000);
     }
 
@@ -98,8 +99,8 @@ contract RealDisputeTest is DisputeFixture {
         _commit(challenger, vector.proof);
         cheats.expectPartialRevert(IDisputes.NotFraud.selector);
         this.judge(vector);
-        IInferenceQueue.Proposal memory proposal = _refreshed().proposal;
-        vm.warp(proposal.settleAt);
+        Proposal memory proposal = _refreshed().proposal;
+        vm.warp(proposal.window.settleAt());
         queue.settle(_subject.request, proposal, vector.output);
         for (uint256 i; i < _asked.length; ++i) {
             court.collect(_asked[i]);
@@ -115,7 +116,7 @@ contract RealDisputeTest is DisputeFixture {
     function _judge(Vector memory vector) private {
         IDisputes.Subject memory subject = _refreshed();
         vm.prank(challenger);
-        court.proveFraud(subject, _modelBytes, vector.proof, vector.input, vector.output, SALT);
+        court.proveFraud(subject, _modelBytes, vector.proof, SALT);
     }
 
     function _propose(Vector memory vector) private {
@@ -131,7 +132,7 @@ contract RealDisputeTest is DisputeFixture {
         queue.request{value: FEE}(toyModel, vector.input, _options());
         Request memory request = _requestIn(vm.getRecordedLogs());
         _subject = IDisputes.Subject(
-            request, _proposalOf(address(operator), request), keccak256(vector.output)
+            request, _proposalOf(address(operator), request), rootOf(vector.output)
         );
         operator.propose(request, vector.output);
         _id = _idOf(request);

@@ -232,7 +232,7 @@ contract MalformedProofTest is JudgeFixture {
         bytes memory proof = _dotProof(3);
         bytes memory input = prover.input();
         _expectWrong("header", _nodeAt() + 32);
-        referee.judge(claim, proof, input, "");
+        referee.judge(claim, proof);
     }
 
     function test_judge_revertsWhenTheNodesPathIsWrong() external {
@@ -298,32 +298,126 @@ contract MalformedProofTest is JudgeFixture {
         this.judge(proof);
     }
 
+    function judge(bytes memory proof) external view returns (Verdict memory) {
+        return _judge(proof);
+    }
+}
+
+/// @dev Payloads: their trees, and tensors in them that begin anywhere.
+contract PayloadTest is JudgeFixture {
+    /// @dev uint8[3] and then float32[40] in; the second, copied, out behind int64[2]: elements lie across leaves.
+    function _setAcross() private returns (uint32 node) {
+        uint256[] memory inputs = new uint256[](2);
+        (inputs[0], inputs[1]) = (_type(UINT8, 3), _type(FLOAT, 40));
+        bytes memory data = new bytes(160);
+        (data[126], data[127]) = (0x05, 0x06);
+        prover.setInput(abi.encodePacked(hex"010203", data), inputs);
+        node = _addCopyOf(1, inputs[1], data);
+    }
+
+    function _addCopyOf(uint32 input, uint256 type_, bytes memory value) private returns (uint32) {
+        Prover.Operand[] memory x = _list(_operand(INPUT, input, type_));
+        return prover.addNode(Prover.Node(TRANSPOSE, type_, x, new int256[](1), value));
+    }
+
+    function test_judge_readsAnInputAcrossLeaves() external {
+        uint32 node = _setAcross();
+        _assertVerdict(_judge(prover.prove(node, 31, _reads(0, 31, 1))), 0x0506, 0x0506);
+    }
+
+    function test_judge_convictsAgainstAnInputAcrossLeaves() external {
+        uint32 node = _setAcross();
+        prover.setValue(node, new bytes(160));
+        _assertVerdict(_judge(prover.prove(node, 31, _reads(0, 31, 1))), 0, 0x0506);
+    }
+
+    function testFuzz_judge_readsAnInputAnywhere(bytes32[8] memory words, uint256 skip, uint256 at)
+        external
+    {
+        skip = _bound(skip, 1, 300);
+        at = _bound(at, 0, 63);
+        uint256[] memory inputs = new uint256[](2);
+        (inputs[0], inputs[1]) = (_type(UINT8, uint32(skip)), _type(INT32, 64));
+        bytes memory data = abi.encodePacked(words);
+        prover.setInput(abi.encodePacked(new bytes(skip), data), inputs);
+        uint32 node = _addCopyOf(1, inputs[1], data);
+        uint256 bits = uint32(uint256(words[at / 8]) >> (224 - 32 * (at % 8)));
+        _assertVerdict(_judge(prover.prove(node, at, _reads(0, at, 1))), bits, bits);
+    }
+
+    function test_judge_readsAnOutputAcrossLeaves() external {
+        uint32 node = _setAcross();
+        uint256[] memory outputs = new uint256[](4);
+        (outputs[0], outputs[1]) = (0, _type(UINT8, 1));
+        (outputs[2], outputs[3]) = (node, _type(FLOAT, 40));
+        bytes memory data = new bytes(160);
+        (data[126], data[127]) = (0x05, 0x07);
+        prover.setOutput(abi.encodePacked(hex"01", data), outputs);
+        bytes memory proof = prover.proveOutput(node, 1, 31, _reads(0, 31, 1));
+        _assertVerdict(_judge(proof), 0x0507, 0x0506);
+    }
+
     function test_judge_revertsWhenTheInputIsOfAnotherRequest() external {
         bytes memory proof = _dotProof(3);
-        bytes memory other = _flip(prover.input(), 0);
         Claim memory claim = prover.claim();
-        vm.expectRevert(
-            abi.encodeWithSelector(
-                IReferee.WrongPayload.selector, keccak256(other), claim.inputHash
-            )
-        );
-        referee.judge(claim, proof, other, "");
+        claim.inputRoot = prover.tensorRoot(_flip(prover.input(), 0));
+        cheats.expectPartialRevert(IReferee.WrongProof.selector);
+        referee.judge(claim, proof);
     }
 
     function test_judge_revertsWhenTheOutputIsOfAnotherRequest() external {
         bytes memory proof = prover.proveOutput(1, 1, 1, _reads(0, 2, 1));
         Claim memory claim = prover.claim();
-        bytes memory input = prover.input();
-        vm.expectRevert(
-            abi.encodeWithSelector(
-                IReferee.WrongPayload.selector, keccak256("other"), claim.outputHash
-            )
-        );
-        referee.judge(claim, proof, input, "other");
+        claim.outputRoot = prover.tensorRoot("other");
+        cheats.expectPartialRevert(IReferee.WrongProof.selector);
+        referee.judge(claim, proof);
     }
 
-    function judge(bytes memory proof) external view returns (Verdict memory) {
-        return _judge(proof);
+    /// @dev A root of a longer payload, whose end the length denies.
+    function test_judge_revertsWhenWhatIsBeyondThePayloadIsNotZero() external {
+        bytes memory longer = abi.encodePacked(prover.input(), hex"01");
+        bytes memory proof = _copyProofOf(longer);
+        Claim memory claim = prover.claim();
+        claim.inputRoot = prover.tensorRoot(longer);
+        _expectWrong("padding", proof.length);
+        referee.judge(claim, proof);
+    }
+
+    function test_attack_judge_readsNoZerosBehindAShorterPayload() external {
+        bytes memory proof = _copyProof(LONG - 1);
+        Claim memory claim = prover.claim();
+        claim.inputLength -= 4;
+        _expectWrongNode(2, "payload");
+        referee.judge(claim, proof);
+    }
+
+    function test_attack_judge_claimsNoZerosBehindAShorterOutput() external {
+        bytes memory proof = prover.proveOutput(1, 1, 3, _reads(0, 3, 1));
+        Claim memory claim = prover.claim();
+        claim.outputLength -= 1;
+        _expectWrongNode(1, "payload");
+        referee.judge(claim, proof);
+    }
+
+    /// @dev The same root, but a deeper tree: nothing of the proof fits.
+    function test_attack_judge_takesNoLongerPayload(uint256 more) external {
+        bytes memory proof = _copyProof(LONG - 1);
+        Claim memory claim = prover.claim();
+        claim.inputLength += _bound(more, 1, 1 << 32);
+        (bool isSuccess, bytes memory answer) =
+            address(referee).staticcall(abi.encodeCall(IReferee.judge, (claim, proof)));
+        if (!isSuccess) return;
+        Verdict memory verdict = abi.decode(answer, (Verdict));
+        vm.assertEq(verdict.claimed, verdict.expected);
+    }
+
+    function _copyProofOf(bytes memory input) private returns (bytes memory proof) {
+        bytes memory before = prover.input();
+        uint256[] memory inputs = new uint256[](2);
+        (inputs[0], inputs[1]) = (square, _type(FLOAT, LONG));
+        prover.setInput(input, inputs);
+        proof = _copyProof(LONG - 1);
+        prover.setInput(before, inputs);
     }
 }
 

@@ -47,7 +47,7 @@ abstract contract RefereeFixture is Test {
     }
 
     function _judge(bytes memory proof) internal view returns (Verdict memory) {
-        return referee.judge(prover.claim(), proof, prover.input(), prover.output());
+        return referee.judge(prover.claim(), proof);
     }
 
     function _assertVerdict(Verdict memory verdict, uint256 claimed, uint256 expected)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "./RootOf.sol";
 import {IInferenceQueue, Options} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {ModelId} from "../../contracts/interfaces/IModelRegistry.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
@@ -25,7 +26,7 @@ contract RequestTest is Fixture {
 
     function test_request_emitsRequestCreated() external {
         Options memory options = Options(
-            address(operator), BOND + 1, WINDOW + 2, TIMEOUT + 3, CALLBACK_GAS + 4, stranger
+            address(operator), BOND + 1, WINDOW + 2, TIMEOUT + 3, CALLBACK_GAS + 4, stranger, 0, 5
         );
         Request memory request = _asked(options, FEE);
         RequestId id = _idOf(request);
@@ -35,7 +36,7 @@ contract RequestTest is Fixture {
     }
 
     function test_request_emitsTheConsumerAsRefundToWhenNoneIsNamed() external {
-        vm.assertEq(_ask().refundTo, address(consumer));
+        vm.assertEq(_refundToOf(_ask()), address(consumer));
     }
 
     function testFuzz_request_takesWhatIsInRange(uint256 fee, Options memory options) external {
@@ -44,19 +45,21 @@ contract RequestTest is Fixture {
         options.window = uint32(_bound(options.window, MIN_WINDOW, MAX_WINDOW));
         options.timeout = uint32(_bound(options.timeout, 1, MAX_TIMEOUT));
         options.callbackGas = uint32(_bound(options.callbackGas, 0, MAX_CALLBACK_GAS));
+        options.maxOutputLength = options.maxOutputLength % 2 == 0 ? 0 : uint32(OUTPUT.length);
         vm.deal(address(this), fee);
         _assertStatus(_ask(consumer, fee, options), Status.Requested);
     }
 
     function test_request_takesTheLeastOfEachOption() external {
-        Options memory options = Options(address(0), MIN_BOND, MIN_WINDOW, 1, 0, address(0));
+        Options memory options = Options(address(0), MIN_BOND, MIN_WINDOW, 1, 0, address(0), 0, 0);
         _assertStatus(_ask(consumer, FEE, options), Status.Requested);
     }
 
     function test_request_takesTheMostOfEachOption() external {
         (uint32 timeout, uint32 gas_) = (uint32(MAX_TIMEOUT), uint32(MAX_CALLBACK_GAS));
-        Options memory options =
-            Options(address(0), type(uint96).max, MAX_WINDOW, timeout, gas_, address(0));
+        Options memory options = Options(
+            address(0), type(uint96).max, MAX_WINDOW, timeout, gas_, address(0), 0, type(uint64).max
+        );
         _assertStatus(_ask(consumer, FEE, options), Status.Requested);
     }
 
@@ -74,9 +77,9 @@ contract RequestTest is Fixture {
         Request memory first = _ask();
         Request memory second = _ask();
         Request memory third = _ask();
-        vm.assertEq(uint128(first.timing), 0);
-        vm.assertEq(uint128(second.timing), 1);
-        vm.assertEq(uint128(third.timing), 2);
+        vm.assertEq(_nonceOf(first), 0);
+        vm.assertEq(_nonceOf(second), 1);
+        vm.assertEq(_nonceOf(third), 2);
         _assertStatus(third, Status.Requested);
     }
 
@@ -91,7 +94,7 @@ contract RequestTest is Fixture {
     function test_request_needsNoNonceInAnotherSecond() external {
         _ask();
         _skip(1);
-        vm.assertEq(uint128(_ask().timing), 0);
+        vm.assertEq(_nonceOf(_ask()), 0);
     }
 
     function test_request_revertsWhenUnknownModel() external {
@@ -174,6 +177,10 @@ contract RequestTest is Fixture {
         consumer.ask{value: FEE}(model, INPUT, options);
     }
 
+    function _nonceOf(Request memory request) private pure returns (uint64) {
+        return uint64(request.timing >> 64);
+    }
+
     function _expectTimeoutOutOfRange(uint32 timeout) private {
         Options memory options = _options();
         options.timeout = timeout;
@@ -190,17 +197,27 @@ contract RequestTest is Fixture {
         return Request({
             model: model,
             terms: registry.termsOf(model),
-            inputHash: keccak256(INPUT),
+            inputRoot: rootOf(INPUT),
             consumerAndFee: uint256(bytes32(abi.encodePacked(address(consumer), fee))),
             operatorAndBond: uint256(bytes32(abi.encodePacked(options.operator, options.bond))),
-            refundTo: options.refundTo == address(0) ? address(consumer) : options.refundTo,
+            refundToAndLengths: uint256(
+                bytes32(
+                    abi.encodePacked(
+                        options.refundTo == address(0) ? address(consumer) : options.refundTo,
+                        uint32(0),
+                        uint32(INPUT.length),
+                        uint32(OUTPUT.length)
+                    )
+                )
+            ),
             timing: uint256(
                 bytes32(
                     abi.encodePacked(
                         uint64(START) + options.timeout,
                         options.window,
                         options.callbackGas,
-                        uint128(0)
+                        uint64(0),
+                        options.entropy == 0 ? uint64(PREVRANDAO) : options.entropy
                     )
                 )
             )
@@ -256,7 +273,7 @@ contract ExpireTest is Fixture {
 
     function test_expire_revertsWhenUnknown() external {
         Request memory request = _ask();
-        request.refundTo = stranger;
+        request.refundToAndLengths ^= 1 << 96;
         _skip(TIMEOUT);
         _expectWrongStatus(request, Status.None, Status.Requested);
         queue.expire(request);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {Proposal} from "../../contracts/libraries/Proposal.sol";
 import {IDisputes} from "../../contracts/interfaces/IDisputes.sol";
 import {IInferenceQueue} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {Part} from "../../contracts/libraries/Part.sol";
@@ -25,8 +26,8 @@ contract RevealTest is DisputeFixture {
 
     function test_reveal_resumesTheWindowWhereItWas() external {
         _reveal(_first);
-        _assertDispute(0, _subject.proposal.settleAt, false);
-        vm.warp(_subject.proposal.settleAt);
+        _assertDispute(0, _subject.proposal.window.settleAt(), false);
+        vm.warp(_subject.proposal.window.settleAt());
         queue.settle(_subject.request, _subject.proposal, _output(LIE));
         _assertStatus(_subject.request, Status.Settled);
     }
@@ -35,20 +36,20 @@ contract RevealTest is DisputeFixture {
         vm.warp(_first.deadline);
         _reveal(_first);
         _assertDispute(0, _first.deadline + REACTION_PERIOD, false);
-        IInferenceQueue.Proposal memory proposal = _refreshed().proposal;
-        vm.assertEq(proposal.settleAt, _first.deadline + REACTION_PERIOD);
-        vm.warp(proposal.settleAt - 1);
-        _expect(IInferenceQueue.WindowNotOver.selector, abi.encode(_id, proposal.settleAt));
+        Proposal memory proposal = _refreshed().proposal;
+        vm.assertEq(proposal.window.settleAt(), _first.deadline + REACTION_PERIOD);
+        vm.warp(proposal.window.settleAt() - 1);
+        _expect(IInferenceQueue.WindowNotOver.selector, abi.encode(_id, proposal.window.settleAt()));
         queue.settle(_subject.request, proposal, _output(LIE));
-        vm.warp(proposal.settleAt);
+        vm.warp(proposal.window.settleAt());
         queue.settle(_subject.request, proposal, _output(LIE));
     }
 
     function test_reveal_keepsTheWindowSuspendedWhileAnotherDemandIsOpen() external {
         _demand(stranger, Part(0, LEAVES, 0, 1));
         _reveal(_first);
-        _assertDispute(1, _subject.proposal.settleAt, false);
-        vm.assertEq(_refreshed().proposal.settleAt, SUSPENDED);
+        _assertDispute(1, _subject.proposal.window.settleAt(), false);
+        vm.assertEq(_refreshed().proposal.window.settleAt(), SUSPENDED);
     }
 
     function test_reveal_takesTheFirstAnswerWithAnyPart() external {
@@ -68,8 +69,8 @@ contract RevealTest is DisputeFixture {
 
     function test_reveal_emitsWindowMoved() external {
         vm.warp(_first.deadline);
-        IInferenceQueue.Proposal memory moved = _subject.proposal;
-        moved.settleAt = uint64(_first.deadline + REACTION_PERIOD);
+        Proposal memory moved = _subject.proposal;
+        moved.window = moved.window.movedTo(uint64(_first.deadline + REACTION_PERIOD));
         vm.expectEmit(address(queue));
         emit IInferenceQueue.WindowMoved(_id, address(operator), moved);
         _reveal(_first);
@@ -78,7 +79,7 @@ contract RevealTest is DisputeFixture {
     function test_reveal_laterAnswersMayBeAnyones() external {
         _reveal(_first);
         _reveal(stranger, _demand(challenger, Part(3, LEAVES, 0, 19)), LIE);
-        _assertDispute(0, _subject.proposal.settleAt, false);
+        _assertDispute(0, _subject.proposal.window.settleAt(), false);
     }
 
     function test_reveal_revertsWhenFirstAndNotTheOperators() external {
@@ -210,7 +211,7 @@ contract TimeoutTest is DisputeFixture {
     function test_timeout_opensTheRequestAgain() external {
         _timeout(_open);
         _assertStatus(_subject.request, Status.Requested);
-        _assertDispute(1, _subject.proposal.settleAt, true);
+        _assertDispute(1, _subject.proposal.window.settleAt(), true);
     }
 
     function test_timeout_emitsDemandTimedOut() external {

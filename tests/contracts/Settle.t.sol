@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IInferenceQueue, Options} from "../../contracts/interfaces/IInferenceQueue.sol";
+import {OriginLibrary, Proposal, WindowLibrary} from "../../contracts/libraries/Proposal.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {RequestId, Status} from "../../contracts/libraries/RequestState.sol";
 import {GasProbe, RevertingConsumer} from "./actors/Consumers.sol";
@@ -9,7 +10,7 @@ import {Fixture} from "./Fixture.sol";
 
 abstract contract SettleFixture is Fixture {
     Request internal _request;
-    IInferenceQueue.Proposal internal _proposal;
+    Proposal internal _proposal;
     RequestId internal _id;
 
     function setUp() public virtual override {
@@ -27,7 +28,10 @@ abstract contract SettleFixture is Fixture {
     function _expectVoid() internal {
         vm.expectRevert(
             abi.encodeWithSelector(
-                IInferenceQueue.ProposalVoid.selector, _id, _proposal.operator, _proposal.epoch
+                IInferenceQueue.ProposalVoid.selector,
+                _id,
+                _proposal.origin.operator(),
+                _proposal.origin.epoch()
             )
         );
     }
@@ -40,7 +44,9 @@ abstract contract SettleFixture is Fixture {
 
     function _expectWindowNotOver() internal {
         vm.expectRevert(
-            abi.encodeWithSelector(IInferenceQueue.WindowNotOver.selector, _id, _proposal.settleAt)
+            abi.encodeWithSelector(
+                IInferenceQueue.WindowNotOver.selector, _id, _proposal.window.settleAt()
+            )
         );
     }
 }
@@ -78,14 +84,14 @@ contract SettleTest is SettleFixture {
     }
 
     function test_settle_emitsRequestSettled() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         vm.expectEmit(address(queue));
         emit IInferenceQueue.RequestSettled(_id, address(operator));
         queue.settle(_request, _proposal, OUTPUT);
     }
 
     function test_settle_takesAnyCaller() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         vm.prank(stranger);
         queue.settle(_request, _proposal, OUTPUT);
         _assertStatus(_request, Status.Settled);
@@ -108,13 +114,13 @@ contract SettleTest is SettleFixture {
     }
 
     function testFuzz_settle_revertsWhenWindowNotOver(uint256 time) external {
-        vm.warp(_bound(time, START, _proposal.settleAt - 1));
+        vm.warp(_bound(time, START, _proposal.window.settleAt() - 1));
         _expectWindowNotOver();
         queue.settle(_request, _proposal, OUTPUT);
     }
 
     function test_settle_revertsWhenUnknown() external {
-        _request.inputHash = 0;
+        _request.inputRoot = 0;
         _expectWrongStatus(_request, Status.None, Status.Proposed);
         queue.settle(_request, _proposal, OUTPUT);
     }
@@ -133,47 +139,49 @@ contract SettleTest is SettleFixture {
     }
 
     function test_settle_revertsWhenOutputIsAnother() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _expectWrongProposal(_request);
         queue.settle(_request, _proposal, OTHER_OUTPUT);
     }
 
     function test_settle_revertsWhenOperatorIsAnother() external {
-        vm.warp(_proposal.settleAt);
-        _proposal.operator = address(rival);
+        vm.warp(_proposal.window.settleAt());
+        _proposal.origin =
+            OriginLibrary.pack(address(rival), _proposal.origin.epoch(), OUTPUT.length);
         _expectWrongProposal(_request);
         queue.settle(_request, _proposal, OUTPUT);
     }
 
     function test_settle_revertsWhenEpochIsAnother() external {
-        vm.warp(_proposal.settleAt);
-        _proposal.epoch = 1;
+        vm.warp(_proposal.window.settleAt());
+        _proposal.origin = OriginLibrary.pack(_proposal.origin.operator(), 1, OUTPUT.length);
         _expectWrongProposal(_request);
         queue.settle(_request, _proposal, OUTPUT);
     }
 
     function test_settle_revertsWhenProposedAtIsAnother() external {
-        vm.warp(_proposal.settleAt);
-        _proposal.proposedAt += 1;
+        vm.warp(_proposal.window.settleAt());
+        _proposal.window =
+            WindowLibrary.pack(_proposal.window.proposedAt() + 1, _proposal.window.settleAt());
         _expectWrongProposal(_request);
         queue.settle(_request, _proposal, OUTPUT);
     }
 
     function test_settle_revertsWhenSettleAtIsAnother() external {
-        _proposal.settleAt = uint64(START);
+        _proposal.window = _proposal.window.movedTo(uint64(START));
         _expectWrongProposal(_request);
         queue.settle(_request, _proposal, OUTPUT);
     }
 
     function test_settle_revertsWhenVoid() external {
         _slashAnother();
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _expectVoid();
         queue.settle(_request, _proposal, OUTPUT);
     }
 
     function test_settle_settlesWhatWasFinalBeforeTheSlash() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _slashAnother();
         queue.settle(_request, _proposal, OUTPUT);
         _assertStatus(_request, Status.Settled);
@@ -193,7 +201,7 @@ contract SettleBatchTest is SettleFixture {
     }
 
     function test_settleBatch_settlesAll() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         queue.settleBatch(_items);
         for (uint256 i; i < 3; ++i) {
             _assertStatus(_items[i].request, Status.Settled);
@@ -205,7 +213,7 @@ contract SettleBatchTest is SettleFixture {
     function test_settleBatch_paysEachOperatorItsOwn() external {
         Request memory request = _ask();
         _add(request, _propose(rival, request));
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         queue.settleBatch(_items);
         _assertAccount(address(rival), STAKE + FEE - ROYALTY, 0, 0);
     }
@@ -219,7 +227,7 @@ contract SettleBatchTest is SettleFixture {
 
     function test_settleBatch_skipsATwiceNamedRequest() external {
         _items[1] = _items[0];
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         queue.settleBatch(_items);
         _assertAccount(address(operator), STAKE + 2 * (FEE - ROYALTY), BOND, 0);
     }
@@ -228,7 +236,7 @@ contract SettleBatchTest is SettleFixture {
         _slash(_request, _proposal);
         Request memory request = _ask();
         _add(request, _propose(rival, request));
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         queue.settleBatch(_items);
         _assertStatus(_items[1].request, Status.Proposed);
         _assertStatus(request, Status.Settled);
@@ -237,14 +245,14 @@ contract SettleBatchTest is SettleFixture {
     function test_settleBatch_skipsWhatWasProposedAnew() external {
         _slash(_request, _proposal);
         _propose(rival, _request);
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         queue.settleBatch(_items);
         _assertStatus(_request, Status.Proposed);
     }
 
     function test_settleBatch_skipsAWrongOutput() external {
         _items[0].output = OTHER_OUTPUT;
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         queue.settleBatch(_items);
         _assertStatus(_request, Status.Proposed);
         _assertStatus(_items[1].request, Status.Settled);
@@ -255,19 +263,19 @@ contract SettleBatchTest is SettleFixture {
         Request memory request = _ask(refusing, FEE, _options());
         _items[0].request = request;
         _items[0].proposal = _propose(request);
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         queue.settleBatch(_items);
         _assertStatus(request, Status.Settled, true);
         _assertStatus(_items[2].request, Status.Settled);
     }
 
     function test_settleBatch_revertsWhenWindowNotOver() external {
-        vm.warp(_proposal.settleAt - 1);
+        vm.warp(_proposal.window.settleAt() - 1);
         _expectWindowNotOver();
         queue.settleBatch(_items);
     }
 
-    function _add(Request memory request, IInferenceQueue.Proposal memory proposal) private {
+    function _add(Request memory request, Proposal memory proposal) private {
         _items.push(_settlements(request, proposal)[0]);
     }
 }
@@ -288,7 +296,7 @@ contract CallbackFailedTest is SettleFixture {
     }
 
     function test_settle_emitsCallbackFailed() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         vm.expectEmit(address(queue));
         emit IInferenceQueue.CallbackFailed(_id, address(_refusing), _refusal());
         queue.settle(_request, _proposal, OUTPUT);
@@ -361,7 +369,8 @@ contract CallbackFailedTest is SettleFixture {
 
     function test_retryCallback_revertsWhenProposalIsAnother() external {
         _fail();
-        _proposal.operator = address(rival);
+        _proposal.origin =
+            OriginLibrary.pack(address(rival), _proposal.origin.epoch(), OUTPUT.length);
         _expectWrongProposal(_request);
         queue.retryCallback(_request, _proposal, OUTPUT);
     }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "./RootOf.sol";
 import {IInferenceQueue, Options} from "../../contracts/interfaces/IInferenceQueue.sol";
 import {IOperatorStaking} from "../../contracts/interfaces/IOperatorStaking.sol";
+import {OriginLibrary, Proposal} from "../../contracts/libraries/Proposal.sol";
 import {Request} from "../../contracts/libraries/Request.sol";
 import {Status} from "../../contracts/libraries/RequestState.sol";
 import {SettleFixture} from "./Settle.t.sol";
@@ -90,7 +92,7 @@ contract SlashTest is SettleFixture {
     }
 
     function test_slash_takesTheLastSecondOfTheWindow() external {
-        vm.warp(_proposal.settleAt - 1);
+        vm.warp(_proposal.window.settleAt() - 1);
         _slash(_request, _proposal);
         _assertStatus(_request, Status.Requested);
     }
@@ -101,13 +103,15 @@ contract SlashTest is SettleFixture {
             abi.encodeWithSelector(IInferenceQueue.NotDisputes.selector, caller, disputes)
         );
         vm.prank(caller);
-        queue.slash(_request, _proposal, keccak256(OUTPUT), challenger);
+        queue.slash(_request, _proposal, rootOf(OUTPUT), challenger);
     }
 
     function test_slash_revertsWhenWindowOver() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         vm.expectRevert(
-            abi.encodeWithSelector(IInferenceQueue.WindowOver.selector, _id, _proposal.settleAt)
+            abi.encodeWithSelector(
+                IInferenceQueue.WindowOver.selector, _id, _proposal.window.settleAt()
+            )
         );
         _slash(_request, _proposal);
     }
@@ -121,7 +125,7 @@ contract SlashTest is SettleFixture {
     function test_slash_voidsNothingMoreWhenItsProposalWasVoid() external {
         _slashAnother();
         Request memory later = _ask();
-        IInferenceQueue.Proposal memory standing = _propose(later);
+        Proposal memory standing = _propose(later);
         _slash(_request, _proposal);
         _settle(later, standing);
     }
@@ -139,7 +143,8 @@ contract SlashTest is SettleFixture {
     }
 
     function test_slash_revertsWhenProposalIsAnother() external {
-        _proposal.operator = address(rival);
+        _proposal.origin =
+            OriginLibrary.pack(address(rival), _proposal.origin.epoch(), OUTPUT.length);
         _expectWrongProposal(_request);
         _slash(_request, _proposal);
     }
@@ -147,7 +152,7 @@ contract SlashTest is SettleFixture {
     function test_slash_revertsWhenOutputIsAnother() external {
         _expectWrongProposal(_request);
         vm.prank(disputes);
-        queue.slash(_request, _proposal, keccak256(OTHER_OUTPUT), challenger);
+        queue.slash(_request, _proposal, rootOf(OTHER_OUTPUT), challenger);
     }
 
     /// @dev Proposed in time, slashed after the deadline.
@@ -162,32 +167,34 @@ contract SlashTest is SettleFixture {
 contract ReopenTest is SettleFixture {
     function test_reopen_movesToRequested() external {
         _slashAnother();
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _reopen();
         _assertStatus(_request, Status.Requested);
     }
 
     function test_reopen_freesTheBond() external {
         _slashAnother();
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _reopen();
         _assertAccount(address(operator), STAKE - BOND, 0, 1);
     }
 
     function test_reopen_revertsWhenWindowNotOver() external {
         _slashAnother();
-        vm.warp(_proposal.settleAt - 1);
+        vm.warp(_proposal.window.settleAt() - 1);
         vm.expectRevert(
-            abi.encodeWithSelector(IInferenceQueue.WindowNotOver.selector, _id, _proposal.settleAt)
+            abi.encodeWithSelector(
+                IInferenceQueue.WindowNotOver.selector, _id, _proposal.window.settleAt()
+            )
         );
         _reopen();
     }
 
     function test_reopen_letsAnotherAnswer() external {
         _slashAnother();
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _reopen();
-        IInferenceQueue.Proposal memory proposal = _propose(rival, _request);
+        Proposal memory proposal = _propose(rival, _request);
         _settle(_request, proposal);
         _assertAccount(address(rival), STAKE + FEE - ROYALTY, 0, 0);
     }
@@ -202,7 +209,7 @@ contract ReopenTest is SettleFixture {
 
     function test_reopen_emitsRequestReopened() external {
         _slashAnother();
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         vm.expectEmit(address(queue));
         emit IInferenceQueue.RequestReopened(_id, address(operator));
         _reopen();
@@ -222,7 +229,7 @@ contract ReopenTest is SettleFixture {
     }
 
     function test_reopen_revertsWhenTheProposalWasFinalBeforeTheSlash() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _slashAnother();
         _expectNotVoid();
         _reopen();
@@ -230,7 +237,7 @@ contract ReopenTest is SettleFixture {
 
     function test_reopen_revertsWhenReopened() external {
         _slashAnother();
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _reopen();
         _expectWrongStatus(_request, Status.Requested, Status.Proposed);
         _reopen();
@@ -238,7 +245,8 @@ contract ReopenTest is SettleFixture {
 
     function test_reopen_revertsWhenProposalIsAnother() external {
         _slashAnother();
-        _proposal.operator = address(rival);
+        _proposal.origin =
+            OriginLibrary.pack(address(rival), _proposal.origin.epoch(), OUTPUT.length);
         _expectWrongProposal(_request);
         _reopen();
     }
@@ -246,11 +254,11 @@ contract ReopenTest is SettleFixture {
     function test_reopen_revertsWhenOutputIsAnother() external {
         _slashAnother();
         _expectWrongProposal(_request);
-        queue.reopen(_request, _proposal, keccak256(OTHER_OUTPUT));
+        queue.reopen(_request, _proposal, rootOf(OTHER_OUTPUT));
     }
 
     function _reopen() private {
-        queue.reopen(_request, _proposal, keccak256(OUTPUT));
+        queue.reopen(_request, _proposal, rootOf(OUTPUT));
     }
 
     function _expectNotVoid() private {

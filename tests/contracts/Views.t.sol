@@ -9,7 +9,7 @@ import {SettleFixture} from "./Settle.t.sol";
 
 contract RequireFinalTest is SettleFixture {
     function test_requireFinal_passesFromTheFirstSecondWithoutATransaction() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         queue.requireFinal(_request, _proposal, OUTPUT);
     }
 
@@ -19,7 +19,7 @@ contract RequireFinalTest is SettleFixture {
     }
 
     function test_requireFinal_passesWhenTheOperatorIsSlashedLater() external {
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _slashAnother();
         queue.requireFinal(_request, _proposal, OUTPUT);
     }
@@ -31,14 +31,14 @@ contract RequireFinalTest is SettleFixture {
     }
 
     function testFuzz_requireFinal_revertsWhenWindowNotOver(uint256 time) external {
-        vm.warp(_bound(time, START, _proposal.settleAt - 1));
+        vm.warp(_bound(time, START, _proposal.window.settleAt() - 1));
         _expectWindowNotOver();
         queue.requireFinal(_request, _proposal, OUTPUT);
     }
 
     function test_requireFinal_revertsWhenVoid() external {
         _slashAnother();
-        vm.warp(_proposal.settleAt);
+        vm.warp(_proposal.window.settleAt());
         _expectVoid();
         queue.requireFinal(_request, _proposal, OUTPUT);
     }
@@ -112,7 +112,13 @@ contract StatusOfTest is SettleFixture {
 contract QuoteTest is SettleFixture {
     function test_quote_addsRoyaltyAndGas() external view {
         uint256 fee = queue.quote(model, 50_000, 2 gwei);
-        vm.assertEq(fee, ROYALTY + (100_000 + 50 * 32 + 50_000) * 2 gwei);
+        vm.assertEq(fee, ROYALTY + (100_000 + 2 * 42 * 32 + 50_000) * 2 gwei);
+    }
+
+    /// @dev The output stands in one transaction then.
+    function test_quote_isLessWhereNobodyIsCalledBack() external view {
+        uint256 fee = queue.quote(model, 0, 2 gwei);
+        vm.assertEq(fee, ROYALTY + (100_000 + 42 * 32) * 2 gwei);
     }
 
     function test_quote_isEnoughForARequest() external {

@@ -1,16 +1,10 @@
 """The command line as people use it: each command a process, against one anvil."""
 
 import hashlib
-import io
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,70 +18,12 @@ from oracle.chain.deployment import read_deployment
 from oracle.chain.history import History
 from oracle.chain.transactions import transact
 from oracle.challenger.policy import least_bond
-from oracle.cli.main import main
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program_file import pack
-from oracle.types import RequestId, Wei
+from oracle.types import RequestId
 from tests import chains
-from tests.unit.exact.files import file, node, tensor
-
-ETHER = 10**18
-PASSWORD = "correct horse"
-
-
-@dataclass(frozen=True)
-class Desk:
-    """A folder with keys, models and deployments, and a chain: what one person works with."""
-
-    home: Path
-    url: str
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return os.environ | {
-            "EXACTUM_HOME": str(self.home),
-            "EXACTUM_DEPLOYMENTS": str(self.home / "deployments"),
-            "EXACTUM_RPC": self.url,
-            "EXACTUM_PASSWORD": PASSWORD,
-            "COLUMNS": "200",
-        }
-
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """In this process: a new one spends a second on imports."""
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            for name, value in self.environment.items():
-                patch.setenv(name, value)
-            with pytest.raises(SystemExit) as end:
-                main(arguments)
-        code = end.value.code if isinstance(end.value.code, int) else 1
-        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
-
-    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = self.call(*arguments)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
-
-    def json(self, *arguments: str, code: int = 0) -> dict:
-        return json.loads(self.run(*arguments, "--json", code=code).stdout)
-
-    @contextmanager
-    def worker(self) -> Iterator[None]:
-        command = [sys.executable, "-m", "oracle.cli", "worker", "--key", "operator"]
-        log = (self.home / "worker.log").open("ab")
-        process = subprocess.Popen(
-            [*command, "--poll", "0.1", "--json-logs"], env=self.environment, stderr=log
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            assert process.wait(900) == 0
-            log.close()
-
-    def fund(self, name: str) -> None:
-        address = self.json("keys", "new", name)["address"]
-        devnet.fund(connect(self.url), address, Wei(10 * ETHER))
+from tests.e2e.desk import ETHER, PASSWORD, Desk
+from tests.unit.exact.files import file, leaning, tensor
 
 
 @pytest.fixture(scope="module")
@@ -372,16 +308,15 @@ def test_worker_sends_nothing_when_it_is_a_dry_run(desk: Desk, model: str) -> No
 
 
 def test_publish_refuses_a_model_that_nobody_could_be_convicted_of(desk: Desk) -> None:
-    """Of a sum of 40,000 numbers a proof takes more bytes than nodes pass on."""
-    total = node("ReduceSum", ["x"], ["y"], keepdims=0)
+    """Of a walk of 400 comparisons a proof takes more bytes than nodes pass on."""
     path = desk.home / "unprovable.onnx"
-    path.write_bytes(file([total], [tensor("x", [40_000])], ["y"]))
-    named = ("--name", "total", "--version", "1", "--key", "publisher")
+    path.write_bytes(file([leaning(400)], [tensor("x", [1, 1])], ["y"]))
+    named = ("--name", "walk", "--version", "1", "--key", "publisher")
 
     before = desk.json("model", "list")
     refused = desk.run("model", "publish", str(path), *named, code=1).stderr
 
-    assert "myReduceSum" in refused and "bytes of 131,072" in " ".join(refused.split())
+    assert "myTreeEnsembleRegressor" in refused and "bytes of 131,072" in " ".join(refused.split())
     assert desk.json("model", "list") == before
     desk.run("model", "publish", str(path), *named, "--even-if-unprovable")
     assert len(desk.json("model", "list")) == len(before) + 1

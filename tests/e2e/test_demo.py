@@ -14,7 +14,7 @@ import pytest
 from oracle.chain import devnet
 from oracle.chain.codec import dispute_key
 from oracle.chain.connection import EMBEDDED, connect
-from oracle.chain.contracts import Consumer, Subject
+from oracle.chain.contracts import Consumer
 from oracle.chain.deployer import FACTORY_FEE, FACTORY_SIGNER
 from oracle.chain.deployment import read_deployment
 from oracle.chain.events import (
@@ -25,11 +25,14 @@ from oracle.chain.events import (
     PartRevealed,
     PrepaidCollected,
     RequestCreated,
+    RequestExpired,
     RequestReopened,
+    RequestSettled,
     ResultProposed,
 )
 from oracle.chain.history import RequestHistory
 from oracle.chain.node import Chain
+from oracle.chain.proposals import Fate
 from oracle.chain.watcher import Watcher
 from oracle.cli import demo
 from oracle.cli.demo.liar import with_neighbour
@@ -37,9 +40,9 @@ from oracle.cli.session import Session
 from oracle.exact.lowering.graph import lower
 from oracle.exact.run import Runner
 from oracle.samples import breast_cancer
-from oracle.types import Address, Status
+from oracle.types import Address, RequestId, Status
 from tests import chains
-from tests.e2e.test_cli import Desk
+from tests.e2e.desk import Desk
 
 ETHER = 10**18
 PURSE = 10 * ETHER
@@ -69,13 +72,21 @@ class Played:
 
     @property
     def slashed(self) -> OperatorSlashed:
-        [slashed] = self.all(OperatorSlashed)
+        """For the lie that took a window; the other is that by signature."""
+        slashed, _ = self.all(OperatorSlashed)
         return slashed
 
     @property
     def proven(self) -> FraudProven:
-        [proven] = self.all(FraudProven)
+        proven, _ = self.all(FraudProven)
         return proven
+
+    @cached_property
+    def signed(self) -> tuple[RequestHistory, RequestHistory]:
+        """The requests that came with a signed answer: a right one, and a lie."""
+        ids = [e.request_id for e in self.all(RequestCreated) if e.request.is_callers]
+        right, lie = map(self.session.history.request, ids)
+        return right, lie
 
     @cached_property
     def disputed(self) -> RequestHistory:
@@ -139,8 +150,8 @@ def test_the_liar_is_slashed_for_one_unit_in_the_last_place(played: Played) -> N
 
     assert claimed in (np.nextafter(right, np.float32(0)), np.nextafter(right, np.float32(1)))
     account = played.session.queue.account_of(played.slashed.operator)
-    assert (account.epoch, account.locked) == (1, 0)
-    assert account.staked == ETHER - played.slashed.bond
+    assert (account.epoch, account.locked) == (2, 0)
+    assert account.staked == ETHER - sum(each.bond for each in played.all(OperatorSlashed))
 
 
 def test_the_lie_is_in_a_probability_and_nothing_else(played: Played) -> None:
@@ -157,18 +168,47 @@ def test_the_lie_is_in_a_probability_and_nothing_else(played: Played) -> None:
 
 
 def test_the_liar_defended_itself_and_the_challenger_proved_it(played: Played) -> None:
+    lies = [proposals(played)[0], played.signed[1].claims[0]]
+    keys = {dispute_key(lie.request_id, lie.proposal, lie.output) for lie in lies}
     demanded, revealed = played.all(PartDemanded), played.all(PartRevealed)
-    lied, _ = proposals(played)
-    subject = Subject(played.disputed.created.request, lied.proposal, lied.output)
-    key = dispute_key(played.proven.request_id, subject.proposal, subject.output)
-
-    assert demanded and len(revealed) == len(demanded)
-    assert {event.dispute for event in revealed} | {played.proven.dispute} == {key}
     liar, challenger = played.slashed.operator, played.slashed.challenger
+
+    assert len(keys) == 2 and len(revealed) == len(demanded)
+    assert {event.dispute for event in revealed} == keys
+    assert {event.dispute for event in played.all(FraudProven)} == keys
     assert {played.chain.sender_of(event.where.transaction) for event in revealed} == {liar}
     assert {event.demand.demander for event in demanded} == {challenger}
-    assert played.proven.challenger == challenger
-    assert [event.challenger for event in played.all(FraudCommitted)] == [challenger]
+    assert [event.challenger for event in played.all(FraudProven)] == [challenger] * 2
+    assert [event.challenger for event in played.all(FraudCommitted)] == [challenger] * 2
+
+
+def test_a_contract_acts_on_a_signed_answer_and_it_becomes_final(played: Played) -> None:
+    """In one transaction, with the same bits as those for which it took a window."""
+    signed, _ = played.signed
+    [proposed] = signed.claims
+    others = [e for e in played.all(RequestCreated) if e.payload == signed.created.payload]
+    windowed = played.session.history.request(others[0].request_id)
+
+    assert others[0].request_id != signed.created.request_id
+    assert windowed.claims[0].output == proposed.output
+    assert proposed.where.transaction == signed.created.where.transaction
+    assert signed.created.request.operator == proposed.proposal.operator
+    assert (signed.status, signed.created.request.callback_gas) == (Status.SETTLED, 0)
+
+
+def test_a_lie_by_signature_is_convicted_and_its_fee_comes_back(played: Played) -> None:
+    _, signed = played.signed
+    request, [lie] = signed.created.request, signed.claims
+    right = Runner(lower(breast_cancer().onnx)).infer(signed.created.payload)
+    _, proven = played.all(FraudProven)
+    [expired] = [e for e in signed.events if isinstance(e, RequestExpired)]
+    consumer = Consumer(played.chain, "SignedConsumer", request.consumer)
+
+    assert [at for at in range(len(right)) if lie.output[at] != right[at]] == [len(right) - 1]
+    assert consumer.last_word() == lie.output.ljust(32, b"\0")
+    assert (proven.request_id, request.operator) == (lie.request_id, played.slashed.operator)
+    assert signed.fate(1) is Fate.SLASHED and signed.status is Status.EXPIRED
+    assert (expired.refund_to, expired.refund) == (request.refund_to, request.fee)
 
 
 def test_another_operator_answers_and_the_callback_writes_it(played: Played) -> None:
@@ -177,33 +217,37 @@ def test_another_operator_answers_and_the_callback_writes_it(played: Played) -> 
     consumer = Consumer(played.chain, "DiagnosisConsumer", found.created.request.consumer)
     probability = np.frombuffer(answered.output[-4:], ">f4")[0]
 
-    assert [event.operator for event in played.all(RequestReopened)] == [played.slashed.operator]
+    reopened = [e.operator for e in found.events if isinstance(e, RequestReopened)]
+    assert reopened == [played.slashed.operator]
     assert lied.proposal.operator == played.slashed.operator != answered.proposal.operator
     assert played.session.queue.status_of(request_id) == (Status.SETTLED, False)
     assert consumer.benign_probability(request_id) == int(float(probability) * 10**30) // 10**12
 
 
 def test_every_wei_is_where_the_rules_send_it(played: Played) -> None:
-    slashed, request = played.slashed, played.disputed.created.request
+    slashes, request = played.all(OperatorSlashed), played.disputed.created.request
     operator = proposals(played)[1].proposal.operator
-    asked = [event.request for event in played.all(RequestCreated)]
-    fees = sum(each.fee for each in asked if each.operator is None)
-    royalties = sum(each.terms.royalty for each in asked if each.operator is None)
-    compensation = slashed.bond - slashed.reward - slashed.burned
+    asked = {event.request_id: event.request for event in played.all(RequestCreated)}
+    settled = [asked[event.request_id] for event in played.all(RequestSettled)]
+    fees = sum(each.fee for each in settled)
+    royalties = sum(each.terms.royalty for each in settled)
+    bonds, rewards = sum(each.bond for each in slashes), sum(each.reward for each in slashes)
+    burned = sum(each.burned for each in slashes)
     # Where there was no CREATE2 factory, the publisher paid for its presigned transaction.
     factory = FACTORY_FEE * played.chain.nonce(FACTORY_SIGNER)
 
-    assert (slashed.reward, slashed.burned) == (slashed.bond * 3 // 10, slashed.bond * 4 // 10)
+    assert (rewards, burned) == (bonds * 3 // 10, bonds * 4 // 10)
+    assert len(asked) - len(settled) == 2  # which nobody answered, or only the liar could
     people = {
-        slashed.operator: -slashed.bond,
-        slashed.challenger: slashed.reward,
-        request.refund_to: compensation - fees,
+        played.slashed.operator: -bonds,
+        played.slashed.challenger: rewards,
+        request.refund_to: bonds - rewards - burned - fees,
         operator: fees - royalties,
         request.terms.publisher: royalties - factory,
     }
     for account, earned in people.items():
         assert played.wealth_of(account) == PURSE + earned - played.gas_of(account)
-    assert played.chain.balance(DEAD) == slashed.burned
+    assert played.chain.balance(DEAD) == burned
     held = sum(played.wealth_of(each) - played.chain.balance(each) for each in people)
     assert played.chain.balance(played.session.queue.address) == held
 
@@ -218,14 +262,43 @@ def test_the_challenger_gets_back_what_it_prepaid(played: Played) -> None:
 
 
 def test_it_shows_what_the_chain_says(anvil: Played) -> None:
-    verdict, slashed = anvil.proven.verdict, anvil.slashed
+    verdict, slashes = anvil.proven.verdict, anvil.all(OperatorSlashed)
 
     for bits in (verdict.claimed, verdict.expected):
         assert f"{np.uint32(bits).view(np.float32)!s}  0x{bits:08x}" in anvil.said
-    for amount in (slashed.reward, slashed.burned, slashed.bond - slashed.reward - slashed.burned):
+    shares = ((each.reward, each.burned, each.bond) for each in slashes)
+    reward, burned, bond = map(sum, zip(*shares, strict=True))
+    for amount in (reward, burned, bond - reward - burned):
         assert f"{amount:,}" in anvil.said
-    assert anvil.said.count("MATCH: all") == 4
+    assert anvil.said.count("MATCH: all") == 5
     assert "credited to the patient" in anvil.said
+
+
+def test_it_shows_what_both_ways_to_an_answer_took(anvil: Played) -> None:
+    """Of a transaction about several requests, each has its share."""
+    signed, _ = anvil.signed
+    windowed = next(e for e in anvil.all(RequestCreated) if e.payload == signed.created.payload)
+
+    def gas(request_id: RequestId, *kinds: type[Any]) -> int:
+        found = 0
+        for kind in kinds:
+            [event] = [e for e in anvil.all(kind) if e.request_id == request_id]
+            transaction = event.where.transaction
+            receipt = anvil.chain.receipt(transaction)
+            assert receipt is not None
+            together = [e for e in anvil.all(kind) if e.where.transaction == transaction]
+            found += round(receipt.gas_used / len(together))
+        return found
+
+    whole = gas(windowed.request_id, RequestCreated, ResultProposed, RequestSettled)
+    posted = gas(signed.created.request_id, RequestCreated)
+    settled = gas(signed.created.request_id, RequestCreated, RequestSettled)
+    table = anvil.said.partition("before a contract may act")[2].splitlines()
+    cells = [list(map(str.strip, line.split("│")[1:4])) for line in table[:8]]
+    rows = {name: values for name, *values in filter(None, cells)}
+    assert rows["gas"] == [f"{whole:,}", f"{posted:,}"]
+    assert rows["gas, with settling"] == [f"{whole:,}", f"{settled:,}"]
+    assert rows["transactions"] == ["3", "1"]
 
 
 def test_what_it_keeps_is_for_the_other_commands(anvil: Played) -> None:

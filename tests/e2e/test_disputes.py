@@ -30,7 +30,8 @@ from oracle.exact.lowering.graph import lower
 from oracle.exact.proofs.evidence import descriptors
 from oracle.types import VALUE_TREE, Address, Part, RequestId, Wei
 from tests import chains
-from tests.e2e.test_cli import PASSWORD, Desk, ask
+from tests.e2e.desk import PASSWORD, Desk
+from tests.e2e.test_cli import ask
 
 ETHER = 10**18
 ROOT = Path(__file__).parents[2]

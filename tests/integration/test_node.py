@@ -17,14 +17,14 @@ from oracle.chain.watcher import Watcher
 from oracle.errors import ChainError, NotFound, OracleError, Reorganised, Reverted, RpcUnavailable
 from oracle.types import Address, Wei
 from tests import chains
-from tests.chains import ETHER, GWEI, PAYLOAD, World, address, amounts, model, options
+from tests.chains import ETHER, FEE, PAYLOAD, World, address, amounts, model, options
 from tests.reverts import ERROR, NO_TEXT, PANIC, refusal, reverts_with
 
 # Reverts.
 
 
 def test_call_raises_a_custom_error_with_its_values(world: World) -> None:
-    call = world.queue.request(world.publish(), PAYLOAD, Wei(GWEI), options(bond=Wei(7)))
+    call = world.queue.request(world.publish(), PAYLOAD, FEE, options(bond=Wei(7)))
 
     error = refusal(world, call)
 

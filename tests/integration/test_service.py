@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 from eth_utils import keccak
+from hexbytes import HexBytes
 from structlog.testing import capture_logs
 
 from oracle.chain import transactions
-from oracle.chain.events import CallbackFailed, RequestCreated, RequestSettled, ResultProposed
+from oracle.chain.events import (
+    CallbackFailed,
+    Event,
+    RequestCreated,
+    RequestSettled,
+    ResultProposed,
+)
 from oracle.chain.node import Call
 from oracle.challenger import sending as challenger
 from oracle.errors import (
@@ -29,10 +36,12 @@ from oracle.errors import (
     WrongPayloadLength,
 )
 from oracle.inference.executor import Ran
+from oracle.merkle import payload_root
 from oracle.state.duties import Duty, DutyKind, State
 from oracle.state.tries import RETRY
 from oracle.types import Address, DType, ModelId, Signature, Status, TensorType, Wei
 from oracle.worker.answering import DEATHS
+from oracle.worker.policy import answer_gas
 from oracle.worker.sending import NO_STAKE, SENDABLE
 from oracle.worker.turns import SHORT
 from tests.chains import (
@@ -55,6 +64,11 @@ from tests.chains import (
 from tests.integration.workers import Answers, Hire
 
 ME = address("operator")
+_ITEM = "((bytes32,uint256,bytes32,uint256,uint256,uint256,uint256),(uint256,uint256),{})"
+SETTLING = [
+    *(f"settle{_ITEM.format('bytes')}", f"settleByRoot{_ITEM.format('bytes32')}"),
+    *(f"settleBatch({_ITEM.format('bytes')}[])", f"settleBatchByRoot({_ITEM.format('bytes32')}[])"),
+]
 
 
 class Slow(Answers):
@@ -130,6 +144,72 @@ def test_tick_calls_the_consumer_back(world: World, hire: Hire) -> None:
 
     assert world.queue.status_of(asked.request_id) == (Status.SETTLED, False)
     assert world.all(CallbackFailed) == []
+
+
+def selectors(world: World) -> list[str]:
+    """The functions by which results were settled, each once for a transaction."""
+    sent = dict.fromkeys(event.where.transaction for event in world.all(RequestSettled))
+    inputs = [world.chain.web3.eth.get_transaction(HexBytes(each))["input"] for each in sent]
+    named = {keccak(text=text)[:4]: text.partition("(")[0] for text in SETTLING}
+    return [named[bytes(each[:4])] for each in inputs]
+
+
+def test_tick_settles_by_root_what_wants_no_callback(world: World, hire: Hire) -> None:
+    """Whoever is to be called is called with the output; the others' need not be sent again."""
+    world.stake()
+    model_id, contract = world.publish(), world.consumer()
+    world.send("requester", Call(contract, b""))  # its callback returns
+    called = [world.ask_by(contract, model_id, callback_gas=50_000) for _ in range(2)]
+    others = [world.ask(model_id) for _ in range(3)]
+    worker = hire(world, models=frozenset([model_id]))
+
+    worker.work()
+    world.skip(WINDOW)
+    worker.work()
+
+    owed = {world.queue.status_of(each.request_id) for each in called + others}
+    assert owed == {(Status.SETTLED, False)}
+    assert selectors(world) == ["settleBatch", "settleBatchByRoot"]
+
+
+def test_tick_settles_one_by_its_root(world: World, hire: Hire) -> None:
+    world.stake()
+    asked = world.ask(world.publish())
+    worker = hire(world)
+
+    worker.work()
+    world.skip(WINDOW)
+    worker.work()
+
+    assert world.status(asked) is Status.SETTLED
+    assert selectors(world) == ["settleByRoot"]
+
+
+@pytest.mark.parametrize("size", [32, 1024, 16_384])
+@pytest.mark.parametrize("callback_gas", [0, 50_000])
+def test_answer_gas_is_what_an_answer_takes_at_most(
+    anvil: World, hire: Hire, size: int, callback_gas: int
+) -> None:
+    """With no byte of the output zero. Else the worker would pay for what it declines to."""
+    anvil.stake()
+    contract = anvil.consumer()
+    anvil.send("requester", Call(contract, b""))  # its callback returns
+    signature = Signature(
+        (TensorType("x", DType.INT64, (1,)),), (TensorType("y", DType.UINT8, (size,)),)
+    )
+    # Without a royalty: the first that a publisher earns makes a slot, and no later one does.
+    model_id = anvil.publish(signature=signature, royalty=Wei(0))
+    asked = anvil.ask_by(contract, model_id, fee=ETHER, callback_gas=callback_gas)
+    worker = hire(anvil, answers=Answers(output=b"\1" * size))
+
+    worker.work()
+    anvil.skip(WINDOW)
+    worker.work()
+
+    assert anvil.status(asked) is Status.SETTLED
+    steps: list[Event] = [*anvil.all(ResultProposed), *anvil.all(RequestSettled)]
+    receipts = [anvil.chain.receipt(event.where.transaction) for event in steps]
+    assert sum(each.gas_used for each in receipts if each) <= answer_gas(asked.request)
 
 
 def test_tick_settles_although_the_callback_fails(world: World, hire: Hire) -> None:
@@ -499,7 +579,7 @@ def test_tick_gives_up_settling_what_a_slash_voided(embedded: World, hire: Hire)
     embedded.slash(lied, answers[lied.request_id])
     void = answers[other.request_id].proposal
     embedded.skip(WINDOW)
-    embedded.send("stranger", embedded.queue.reopen(other.request, void, keccak(OUTPUT)))
+    embedded.send("stranger", embedded.queue.reopen(other.request, void, payload_root(OUTPUT)))
     worker.work()
 
     assert worker.states(DutyKind.SETTLE) == [State.SUPERSEDED] * 2

@@ -353,8 +353,11 @@ def test_send_survives_a_node_that_refuses(anvil: World, outbox: Store) -> None:
             return 60_000
 
     us = sender(anvil, outbox, variant(anvil.chain, Estimates))
-    us.send(stake(anvil), (), 0.0)
-    assert us.follow(0.0) == 1
+    with capture_logs() as logs:
+        us.send(stake(anvil), (), 0.0)
+        assert [us.follow(0.0) for _ in range(3)] == [1, 1, 1]
+    [refused] = logs  # not once a round
+    assert refused["account"] == ME.address and "funds" in refused["why"]
 
     anvil.chain.rpc("anvil_setBalance", [ME.address, hex(10**18)])
     us.follow(0.0)

@@ -18,7 +18,8 @@ from oracle.state.duties import DutyKind, State
 from oracle.state.store import Store
 from oracle.types import Model
 from oracle.worker.policy import Policy
-from oracle.worker.service import Service, Setup
+from oracle.worker.service import Service, Setup, SigningSetup
+from oracle.worker.signing import SigningLimits
 from tests.chains import OUTPUT, PEOPLE, World, address
 
 # A machine on which a byte that is hashed takes a nanosecond, and nothing else takes any time.
@@ -33,6 +34,9 @@ class Answers:
     failures: list[BaseException] = field(default_factory=list)
     asked: list[tuple[Model, tuple[str, ...], bytes]] = field(default_factory=list)
     most: list[float] = field(default_factory=list)
+
+    def is_here(self, *_: object) -> bool:
+        return True
 
     def ready(self, *_: object) -> bool:
         return True
@@ -114,13 +118,20 @@ def hire(
     store: Store | None = None,
     budgeted: bool = True,
     calibration: Calibration = CALIBRATION,
+    signing: SigningLimits | None = None,
+    hot: str | None = None,
     **policy: Any,
 ) -> Worker:
-    """The worker of `who`, with the state that it had if it worked before. One that keeps to no
-    budget answers each demand at once."""
-    chain = chain or world.chain
+    """The worker of `who`, whose own key or another's, the `hot` one, sends; with the state that it
+    had if it worked before. One that keeps to no budget answers each demand at once; with `signing`
+    it signs answers besides."""
+    chain, key = chain or world.chain, hot or who
     store = store or Store(
-        f"sqlite:///{folder}/{who}.db", chain.id, world.deployment.queue, address(who)
+        f"sqlite:///{folder}/{who}-by-{key}.db",
+        chain.id,
+        world.deployment.queue,
+        address(who),
+        address(key),
     )
     answers = answers or Answers()
     clock = [float(world.time())]
@@ -132,11 +143,12 @@ def hire(
         store=store,
         inference=answers,
         policy=replace(Policy(address(who)), **policy),
-        sender=None if dry else Sender(chain, PEOPLE[who], store, patience),
+        sender=None if dry else Sender(chain, PEOPLE[key], store, patience),
         calibration=calibration,
         disputes=disputes,
         reveal_period=disputes.periods().reveal if disputes and budgeted else None,
         parallel=parallel,
         clock=lambda: clock[0],
     )
-    return Worker(world, store, Service(setup), answers, clock)
+    signs = None if signing is None else SigningSetup(world.registry, signing)
+    return Worker(world, store, Service(setup, signs), answers, clock)

@@ -1,7 +1,6 @@
 """Random programs of one primitive, with all kinds of operands and the nastiest values."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -81,25 +80,6 @@ def made(
         (Operand(OperandKind.VALUE, len(nodes) - 1, output),),
     )
     return program, inputs
-
-
-def with_small_output(program: Program) -> Program:
-    """Gives the program with one element of its output as its output, for an output goes with each
-    proof about it."""
-    (value,) = program.outputs
-    read = replace(value, type=ValueType(value.type.dtype, (1, value.type.elements, 1)))
-    first = Constant(np.zeros(1, np.int64), ValueType(INT64, (1,)))
-    place = Operand(OperandKind.CONSTANT, len(program.constants), first.type)
-    gather = Node(Op.GATHER, (read, place), ValueType(value.type.dtype, (1, 1, 1)))
-    nodes, constants = (*program.nodes, gather), (*program.constants, first)
-    output = Operand(OperandKind.VALUE, len(program.nodes), gather.output)
-    return showing(replace(program, nodes=nodes, constants=constants), output)
-
-
-def showing(program: Program, output: Operand) -> Program:
-    """Gives the program with that value for its output."""
-    types = (TensorType("y", output.type.dtype, output.type.shape),)
-    return replace(program, outputs=(output,), signature=Signature(program.signature.inputs, types))
 
 
 def copy_of(operand: Operand) -> Node:

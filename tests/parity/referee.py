@@ -8,8 +8,8 @@ from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
 from oracle import merkle
-from oracle.exact.program import Op, OperandKind, Program
-from oracle.exact.proofs.evidence import ClaimKind, Sources, WholeTrace, build
+from oracle.exact.program import Op, Program
+from oracle.exact.proofs.evidence import ClaimKind, Payloads, Sources, WholeTrace, build
 from oracle.exact.proofs.trace import trace, trace_root
 from oracle.exact.run import Runner
 from oracle.merkle import LEAF, Levels, Run
@@ -32,8 +32,8 @@ FAMILIES = {
 NO_PLACE = 2**256 - 1
 _REFEREE = "0x000000000000000000000000000000000000e7ac"
 _HARNESS = "0x000000000000000000000000000000000000e7ad"
-_CLAIM = "(bytes32,bytes32,bytes32,bytes32)"
-_JUDGE_ALL = f"judgeAll(address,{_CLAIM}[],bytes[],bytes[],bytes[])"
+_CLAIM = "(bytes32,bytes32,bytes32,uint256,bytes32,uint256)"
+_JUDGE_ALL = f"judgeAll(address,{_CLAIM}[],bytes[])"
 # Of one call, so that the encoding of it fits into memory.
 _BATCH_BYTES = 8_000_000
 ERRORS = {
@@ -41,7 +41,6 @@ ERRORS = {
     for signature in (
         "UnknownOp(uint256)",
         "WrongProof(string,uint256)",
-        "WrongPayload(bytes32,bytes32)",
         "NoTraceRoot()",
         "WrongElement(uint256,uint256,uint256)",
         "WrongNode(uint256,string)",
@@ -57,10 +56,8 @@ ERRORS = {
 class Case:
     """One call of `judge`."""
 
-    claim: tuple[bytes, bytes, bytes, bytes]
+    claim: tuple[bytes, bytes, bytes, int, bytes, int]
     proof: bytes
-    input: bytes = b""
-    output: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -94,20 +91,15 @@ class Referee:
         size = 0
         for case in cases:
             batch.append(case)
-            size += sum(map(len, (case.proof, case.input, case.output)))
+            size += len(case.proof)
             if size > _BATCH_BYTES:
                 answers += self._judge(batch)
                 batch, size = [], 0
         return answers + (self._judge(batch) if batch else [])
 
     def _judge(self, cases: Sequence[Case]) -> list[Answer]:
-        columns = (
-            [case.claim for case in cases],
-            [case.proof for case in cases],
-            [case.input for case in cases],
-            [case.output for case in cases],
-        )
-        types = ["address", f"{_CLAIM}[]", "bytes[]", "bytes[]", "bytes[]"]
+        columns = [case.claim for case in cases], [case.proof for case in cases]
+        types = ["address", f"{_CLAIM}[]", "bytes[]"]
         data = keccak(text=_JUDGE_ALL)[:4] + encode(types, (_REFEREE, *columns))
         call = {"to": _HARNESS, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
         answer = self._contract._rpc("eth_call", [call, "latest", self._code])
@@ -145,7 +137,7 @@ class Lie(WholeTrace):
     """An operator one element of whose trace is something else."""
 
     def __init__(self, honest: "Judged", node: int, element: int, bits: int):
-        super().__init__(honest.trace, honest.inputs)
+        super().__init__(honest.trace, honest.inputs, honest.payloads)
         type_ = honest.program.nodes[node].output
         size = type_.dtype.itemsize
         leaf, at = divmod(element * size, LEAF)
@@ -176,10 +168,12 @@ class Judged:
     def __init__(self, program: Program, inputs: Sequence[Array], *, plain: bool = False):
         self.program = program
         self.inputs = list(inputs)
-        self.payload = b"".join(map(raw_bytes, inputs))
         self.trace = trace(Runner(program, plain=plain), inputs)
-        self.sources = WholeTrace(self.trace, inputs)
-        self._input_hash = keccak(self.payload)
+        self.payloads = Payloads(
+            b"".join(map(raw_bytes, inputs)),
+            b"".join(raw_bytes(self.trace.values[each.index]) for each in program.outputs),
+        )
+        self.sources = WholeTrace(self.trace, inputs, self.payloads)
 
     def bits(self, node: int, element: int) -> int:
         """The law's."""
@@ -210,23 +204,18 @@ class Judged:
 
     def shown(self, output: int, element: int) -> Case:
         """As an operator who is right, about an element of an output's payload."""
-        outputs = self.program.outputs
-        payload = b"".join(raw_bytes(self.trace.values[each.index]) for each in outputs)
-        node = outputs[output].index
+        node = self.program.outputs[output].index
         proof = build(self.program, node, element, self.sources, ClaimKind.OUTPUT, output)
-        claim = (self.program.root, self.trace.root, self._input_hash, keccak(payload))
-        return Case(claim, proof, self._shown_input(node), payload)
+        return Case(self._claim(self.trace.root), proof)
 
     def case(self, node: int, element: int, root: bytes, sources: Sources) -> Case:
         proof = build(self.program, node, element, sources)
-        claim = (self.program.root, root, self._input_hash, bytes(32))
-        return Case(claim, proof, self._shown_input(node))
+        return Case(self._claim(root), proof)
 
-    def _shown_input(self, node: int) -> bytes:
-        operands = self.program.nodes[node].operands
-        return (
-            self.payload if any(operand.kind is OperandKind.INPUT for operand in operands) else b""
-        )
+    def _claim(self, root: bytes) -> tuple[bytes, bytes, bytes, int, bytes, int]:
+        asked, answered = self.payloads.input, self.payloads.output
+        roots = map(merkle.payload_root, (asked, answered))
+        return self.program.root, root, next(roots), len(asked), next(roots), len(answered)
 
 
 def raw_bytes(array: Array) -> bytes:

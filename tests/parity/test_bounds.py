@@ -26,12 +26,8 @@ def lies(judged: Judged, node: int, elements: Sequence[int]) -> list[Case]:
     return [judged.lie(node, *each) for each in zip(elements, wrong, strict=True)]
 
 
-def size_of(case: Case) -> int:
-    return len(case.proof) + len(case.input) + len(case.output)
-
-
 def most(found: Sequence[Proof]) -> tuple[int, int]:
-    """The referee's gas, and the bytes of proof and payloads."""
+    """The referee's gas, and the bytes of the proof."""
     return max(each.judging for each in found), max(each.size for each in found) - ENVELOPE_BYTES
 
 
@@ -41,23 +37,39 @@ def test_bounds_hold_and_are_near_at_the_dearest_elements(
     referee: Referee, op: Op, large: bool
 ) -> None:
     for made in worst.programs(op, large):
-        judged = Judged(made.program, made.inputs)
-        elements = worst.dearest(made.program.nodes[made.node], judged.sources)
-        for kind in ClaimKind:
-            is_value = kind is ClaimKind.VALUE
-            cases = (
-                lies(judged, made.node, elements)
-                if is_value
-                else [judged.shown(0, element) for element in elements]
-            )
-            found = [each for each in bounds(made.program, made.node) if each.kind is kind]
-            gas, size = most(found)
-            answers = referee.judge(cases)
-            assert not any(answer.error for answer in answers)
-            real, real_size = max(each.gas for each in answers), max(map(size_of, cases))
-            where = made.program.nodes[made.node], kind
-            assert real <= gas <= LOOSE * real, (where, real, gas / real)
-            assert real_size <= size <= LOOSE * real_size, (where, real_size, size)
+        check_dearest(referee, made)
+
+
+@pytest.mark.parametrize("large", LONG)
+@pytest.mark.parametrize("op", Op, ids=lambda op: op.name)
+def test_bounds_hold_and_are_near_amid_other_inputs_and_outputs(
+    referee: Referee, op: Op, large: bool
+) -> None:
+    for made in worst.programs(op, large):
+        if worst.reads_inputs(made) or not large:
+            check_dearest(referee, worst.amid_others(made))
+
+
+def check_dearest(referee: Referee, made: worst.Made) -> None:
+    judged = Judged(made.program, made.inputs)
+    elements = worst.dearest(made.program, made.node, judged.sources)
+    for kind in ClaimKind:
+        cases = (
+            lies(judged, made.node, elements)
+            if kind is ClaimKind.VALUE
+            else [judged.shown(made.output, element) for element in elements]
+        )
+        found = [each for each in bounds(made.program, made.node) if each.kind is kind]
+        gas, size = most(found)
+        answers = referee.judge(cases)
+        assert not any(answer.error for answer in answers)
+        real, real_size = (
+            max(each.gas for each in answers),
+            max(len(case.proof) for case in cases),
+        )
+        where = made.program.nodes[made.node], kind
+        assert real <= gas <= LOOSE * real, (where, real, gas / real)
+        assert real_size <= size <= LOOSE * real_size, (where, real_size, size)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -76,7 +88,7 @@ def test_bounds_hold_at_random_elements(
         cases = lies(judged, node, elements)
         gas, size = most([e for e in bounds(program, node) if e.kind is ClaimKind.VALUE])
         assert max(each.gas for each in referee.judge(cases)) <= gas, program.nodes[node]
-        assert max(map(size_of, cases)) <= size, program.nodes[node]
+        assert max(len(case.proof) for case in cases) <= size, program.nodes[node]
         left -= len(elements)
 
 
@@ -168,7 +180,7 @@ def joined(inputs: int) -> worst.Made:
 
 def test_attack_many_inputs_are_passed_over_once(referee: Referee) -> None:
     gas = {count: judged_at(referee, joined(count), 0)[0].gas for count in (50, 100, 400)}
-    assert (gas[400] - gas[100]) / 300 < 1.1 * (gas[100] - gas[50]) / 50
+    assert (gas[400] - gas[100]) / 300 < 1.2 * (gas[100] - gas[50]) / 50
     assert gas[400] <= most(bounds(joined(400).program, 0))[0] <= LOOSE * gas[400]
 
 

@@ -27,7 +27,7 @@ def test_prove_agrees_with_the_plain_kernel(op: Op, count: int, rng: np.random.G
         chosen = rng.permutation(program.nodes[node].output.elements)[: min(MOST, left)]
         cases, _ = judged.some(node, chosen.tolist())
         for element, case in zip(chosen.tolist(), cases, strict=True):
-            claim = Claim(program.root, case.claim[1], judged.payload, b"")
+            claim = Claim(program.root, case.claim[1], judged.payloads.input, b"")
             found = prove(case.proof, claim, program.signature.inputs)
             law = judged.bits(node, element)
             assert int.from_bytes(found.expected, "big") == law, (op.name, element)

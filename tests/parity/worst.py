@@ -2,25 +2,19 @@
 operands, behind few nodes and many."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
 from oracle import merkle
-from oracle.exact.program import (
-    Family,
-    Node,
-    Op,
-    OperandKind,
-    Program,
-    ValueType,
-)
+from oracle.exact.program import MAX_RANK, Family, Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.proofs.bounds import place_of
 from oracle.exact.proofs.evidence import WholeTrace, leaves_of
 from oracle.exact.proofs.reads import reads
-from oracle.tensor import Array
-from oracle.types import DType
-from tests.parity.programs import made
+from oracle.tensor import Array, dtype_of
+from oracle.types import DType, Signature, TensorType
+from tests.parity.programs import copy_of, made
 
 Attributes = tuple[int, ...]
 Shape = tuple[int, ...]
@@ -53,13 +47,16 @@ DEAREST = {
 
 @dataclass(frozen=True)
 class Made:
+    """A program, and the output that the primitive's value is."""
+
     program: Program
     inputs: Sequence[Array]
+    output: int = 0
 
     @property
     def node(self) -> int:
-        """The primitive's, which is the last."""
-        return len(self.program.nodes) - 1
+        """The primitive's."""
+        return self.program.outputs[self.output].index
 
 
 def programs(op: Op, large: bool) -> Iterator[Made]:
@@ -72,9 +69,49 @@ def programs(op: Op, large: bool) -> Iterator[Made]:
             yield Made(*made(op, arrays, kinds, attributes, behind))
 
 
-def dearest(node: Node, sources: WholeTrace, most: int = 3) -> list[int]:
+def reads_inputs(made: Made) -> bool:
+    operands = made.program.nodes[made.node].operands
+    return any(operand.kind is OperandKind.INPUT for operand in operands)
+
+
+def amid_others(made: Made) -> Made:
+    """Its inputs and its output lie among others: behind some, so that none begins at a leaf or at
+    an element of its own size, and before one so large that their trees are deep. They stand there
+    in another shape, if there are axes left."""
+    few = [np.ones((1,) * at + (1 + at % 3,), np.uint8) for at in range(7)]
+    large = np.ones(1 << 18, np.uint8)
+    own = [x.reshape(_longer(x.shape)) for x in made.inputs]
+    inputs = [*few, *own, large]
+    types = [TensorType(f"i{at}", dtype_of(x), x.shape) for at, x in enumerate(inputs)]
+    program = made.program
+
+    def moved(operand: Operand) -> Operand:
+        is_input = operand.kind is OperandKind.INPUT
+        return replace(operand, index=operand.index + len(few)) if is_input else operand
+
+    nodes = [replace(node, operands=tuple(map(moved, node.operands))) for node in program.nodes]
+    others = []
+    for at in (*range(len(few)), len(inputs) - 1):
+        type_ = ValueType(types[at].dtype, types[at].shape)
+        nodes.append(copy_of(Operand(OperandKind.INPUT, at, type_)))
+        others.append(Operand(OperandKind.VALUE, len(nodes) - 1, type_))
+    [output] = program.outputs
+    output = replace(output, type=replace(output.type, shape=_longer(output.type.shape)))
+    outputs = (*others[:-1], output, others[-1])
+    given = [TensorType(f"o{at}", o.type.dtype, o.type.shape) for at, o in enumerate(outputs)]
+    signature = Signature(tuple(types), tuple(given))
+    program = replace(program, signature=signature, nodes=tuple(nodes), outputs=outputs)
+    return Made(program, inputs, len(few))
+
+
+def _longer(shape: Shape) -> Shape:
+    return shape if len(shape) == MAX_RANK else (1, *shape)
+
+
+def dearest(program: Program, at: int, sources: WholeTrace, most: int = 3) -> list[int]:
     """The elements that read and open most; of large tensors those at their ends, around their
     middles and some between are looked at."""
+    node = program.nodes[at]
     count = node.output.elements
     around = {
         min(max(at + step, 0), count - 1) for at in (0, count // 2) for step in range(-40, 40)
@@ -86,18 +123,18 @@ def dearest(node: Node, sources: WholeTrace, most: int = 3) -> list[int]:
         for read in reads(node, element, lambda *at: sources.element(node.operands[at[0]], at[1])):
             operand = node.operands[read.operand]
             found += 2_000 + 200 * read.count
-            if operand.kind is not OperandKind.INPUT:
-                first, leaves = leaves_of(operand.type, read)
-                found += 5_000 * leaves + 1_300 * siblings(operand.type, first, leaves)
+            first, leaves = leaves_of(program, operand, read)
+            size = place_of(program, operand).size
+            found += 5_000 * leaves + 1_300 * siblings(size, first, leaves)
         return found
 
     return sorted(looked_at, key=weight, reverse=True)[:most]
 
 
-def siblings(type_: ValueType, first: int, count: int) -> int:
-    """Beside the common path of so many leaves of a tensor."""
+def siblings(size: int, first: int, count: int) -> int:
+    """Beside the common path of so many leaves of a tree."""
     found, last = 0, first + count - 1
-    for _ in range(merkle.depth_of(merkle.leaf_count(type_.nbytes))):
+    for _ in range(merkle.depth_of(merkle.leaf_count(size))):
         found += first % 2 + (last + 1) % 2
         first, last = first // 2, last // 2
     return found

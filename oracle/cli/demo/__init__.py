@@ -10,7 +10,7 @@ import click
 from oracle.chain.connection import EMBEDDED, connect
 from oracle.chain.node import Chain
 from oracle.cli import show
-from oracle.cli.demo import crew
+from oracle.cli.demo import crew, narrator
 from oracle.cli.demo.first import FirstAct
 from oracle.cli.demo.second import SecondAct
 from oracle.cli.demo.stage import Stage
@@ -40,12 +40,14 @@ def demo(rpc: str | None, keep: Path | None) -> None:
 
     Act one, everybody is honest. A consumer contract asks about real patients, the worker
     answers, the window passes, the callback writes the diagnosis on chain, and an audit re-runs
-    it bit for bit. A request that nobody answers is refunded.
+    it bit for bit. Another contract acts at once on an answer that the operator signs. A request
+    that nobody answers is refunded.
 
     Act two, one operator lies. It posts a probability that is one unit in the last place off, and
     defends it with a false trace. The challenger runs the model again, narrows the trace down to
     the wrong element and proves it on chain; the liar is slashed. An honest operator answers the
-    same request again. Every wei that moved in either act is accounted for.
+    same request again. Then the liar signs a lie, and is convicted of that. Every wei that moved
+    in either act is accounted for.
 
     \b
     Examples:
@@ -57,7 +59,7 @@ def demo(rpc: str | None, keep: Path | None) -> None:
         _check_keep(rpc, keep)
     with ExitStack() as stack:
         folder = keep or _temporary(stack)
-        crew.narrate()
+        narrator.narrate()
         disputed = perform(connect(rpc or EMBEDDED), settings_of(folder))
     show.out.print()
     show.out.print(f"Done in {time.monotonic() - started:.0f} s.")
@@ -88,5 +90,5 @@ def perform(chain: Chain, settings: Settings) -> RequestId:
     about."""
     stage = Stage.set_up(chain, settings)
     with crew.challenger(stage.session, stage.cast.challenger) as challenger:
-        sample, consumer = FirstAct(stage, challenger).run()
-        return SecondAct(stage, challenger, sample, consumer).run()
+        asking = FirstAct(stage, challenger).run()
+        return SecondAct(stage, challenger, asking).run()

@@ -1,39 +1,40 @@
 """The programs at work: in this process where the chain is too, else each in its own."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import structlog
-from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.contextvars import bound_contextvars
 
 from oracle.chain import keys as signers
 from oracle.chain.keys import Signer
 from oracle.challenger import policy as challengers
 from oracle.challenger.patrol import Patrol
 from oracle.cli import challenger as challenger_command
-from oracle.cli import show
+from oracle.cli import serve as serve_command
 from oracle.cli import worker as worker_command
 from oracle.cli.demo.liar import Liar
-from oracle.cli.dispute import part_name
 from oracle.cli.files import model_files
 from oracle.cli.session import Session
 from oracle.errors import ChainError
 from oracle.inference.answers import Answers, Inference
 from oracle.inference.executor import Executor
 from oracle.inference.opinions import Opinions
+from oracle.serve.guard import GuardLimits
+from oracle.serve.server import Server, listen
 from oracle.state.store import Store
-from oracle.types import Part
 from oracle.worker import policy as workers
-from oracle.worker.service import Service
+from oracle.worker.service import Service, SigningSetup
 
 PASSWORD = "demo"  # of keys that live as long as the demo
 POLL = 0.2  # seconds between the rounds of a process
+HOST = "127.0.0.1"
 
 
 class Program(Protocol):
@@ -70,20 +71,28 @@ class Elsewhere:
         time.sleep(0.2)
 
 
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A worker that also signs answers for whoever asks at `url`."""
+
+    program: Program
+    url: str
+
+
 # WHO THERE IS
 
 
-def worker(session: Session, signer: Signer) -> AbstractContextManager[Program]:
+def operator(session: Session, signer: Signer) -> AbstractContextManager[Operator]:
     if session.chain.is_embedded:
-        return _worker_here(session, signer)
-    command = ("-m", "oracle.cli", "worker", "--poll", str(POLL))
-    return _elsewhere(session, "operator", signer, command)
+        return _operator_here(session, signer)
+    command = ("-m", "oracle.cli", "serve", "--poll", str(POLL))
+    return _operator_elsewhere(session, "operator", signer, command)
 
 
-def liar(session: Session, signer: Signer) -> AbstractContextManager[Program]:
+def liar(session: Session, signer: Signer) -> AbstractContextManager[Operator]:
     if session.chain.is_embedded:
         return _liar_here(session, signer)
-    return _elsewhere(session, "liar", signer, ("-m", "oracle.cli.demo.lying_worker"))
+    return _operator_elsewhere(session, "liar", signer, ("-m", "oracle.cli.demo.lying_worker"))
 
 
 def challenger(session: Session, signer: Signer) -> AbstractContextManager[Program]:
@@ -108,18 +117,19 @@ def all_confirmed(session: Session, challenger: Signer, disputes: Sequence[bytes
 
 
 @contextmanager
-def _worker_here(session: Session, signer: Signer) -> Iterator[Program]:
+def _operator_here(session: Session, signer: Signer) -> Iterator[Operator]:
     with (
         _answers(session, is_advised=True) as answers,
-        working(session, "operator", signer, answers) as service,
+        _working(session, "operator", signer, answers) as service,
+        serving(session, service, port=0) as url,
     ):
-        yield Here("operator", service.tick)
+        yield Operator(Here("operator", service.tick), url)
 
 
 @contextmanager
-def _liar_here(session: Session, signer: Signer) -> Iterator[Program]:
-    with lying(session, signer) as service:
-        yield Here("liar", service.tick)
+def _liar_here(session: Session, signer: Signer) -> Iterator[Operator]:
+    with lying(session, signer) as service, serving(session, service, port=0) as url:
+        yield Operator(Here("liar", service.tick), url)
 
 
 @contextmanager
@@ -136,24 +146,39 @@ def _challenger_here(session: Session, signer: Signer) -> Iterator[Program]:
 
 
 @contextmanager
-def working(session: Session, name: str, signer: Signer, inference: Inference) -> Iterator[Service]:
-    """Builds a worker with its state, and closes the state at the end."""
+def _working(
+    session: Session, name: str, signer: Signer, inference: Inference
+) -> Iterator[Service]:
+    """Builds a worker that signs, with its state, and closes the state at the end."""
     with _store(session, name, signer) as store:
         policy = workers.Policy(signer.address)
         setup = worker_command.set_up(
             session, store=store, inference=inference, policy=policy, signer=signer
         )
-        yield Service(setup)
+        yield Service(setup, SigningSetup(session.registry))
 
 
 @contextmanager
 def lying(session: Session, signer: Signer) -> Iterator[Service]:
-    """Builds the liar's worker, as `working` does."""
+    """Builds the liar's worker, as `_working` does."""
     with (
         closing(Answers(model_files(session.settings), Liar())) as answers,
-        working(session, "liar", signer, answers) as service,
+        _working(session, "liar", signer, answers) as service,
     ):
         yield service
+
+
+@contextmanager
+def serving(session: Session, service: Service, port: int) -> Iterator[str]:
+    """Takes over HTTP, at the URL that it gives, what the worker is asked to sign."""
+    app = serve_command.api(session, service, GuardLimits())
+    server = Server(app, listen(HOST, port), drain=1)
+    server.start(ended=lambda: None)
+    try:
+        yield server.url
+    finally:
+        server.stop()
+        server.wait()
 
 
 @contextmanager
@@ -185,6 +210,21 @@ def _state(session: Session, name: str) -> str:
 
 
 @contextmanager
+def _operator_elsewhere(
+    session: Session, name: str, signer: Signer, command: tuple[str, ...]
+) -> Iterator[Operator]:
+    port = _free_port()
+    with _elsewhere(session, name, signer, (*command, "--port", str(port))) as program:
+        yield Operator(program, f"http://{HOST}:{port}")
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
+@contextmanager
 def _elsewhere(
     session: Session, name: str, signer: Signer, command: tuple[str, ...]
 ) -> Iterator[Program]:
@@ -211,41 +251,3 @@ def environment(session: Session, key: str = "") -> dict[str, str]:
         "EXACTUM_KEY": key,
         "EXACTUM_PASSWORD": PASSWORD,
     }
-
-
-# THEIR LOGS
-
-
-def narrate() -> None:
-    """Turns what a program in this process logs into lines of the play."""
-    structlog.configure(processors=[merge_contextvars, _sentence], logger_factory=_Narrator)
-
-
-def _sentence(_: Any, _level: str, fields: Any) -> str:
-    what, who = fields.pop("event"), fields.pop("who", "")
-    # What was taken on is soon done, and then it is told.
-    if what == "took on a duty":
-        raise structlog.DropEvent
-    values = (f"{name} {_brief(value)}" for name, value in fields.items() if value is not None)
-    return f"{who} {what}: {', '.join(values)}"
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, Part):
-        return part_name(value)
-    text = str(value)
-    if len(text) < 60:
-        return text
-    return show.short(text if text.startswith("0x") else "0x" + text)
-
-
-class _Narrator:
-    """Prints beside the status line, without breaking it."""
-
-    def __init__(self, *_: Any):
-        pass
-
-    def msg(self, line: str) -> None:
-        show.out.print(f"  {line}", style="dim", soft_wrap=True)
-
-    debug = info = warning = error = critical = msg

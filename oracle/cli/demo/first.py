@@ -11,17 +11,26 @@ from oracle.chain.deployer import create
 from oracle.cli import payload as payloads
 from oracle.cli import show
 from oracle.cli.demo import crew
-from oracle.cli.demo.crew import Program
+from oracle.cli.demo.crew import Operator, Program
 from oracle.cli.demo.money import Ledger
-from oracle.cli.demo.stage import ETHER, FEE, Stage, act, created_by, scene
+from oracle.cli.demo.signed import Signatures, compare
+from oracle.cli.demo.stage import BOND, ETHER, FEE, Stage, act, created_by, scene
 from oracle.cli.files import model_files
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program_file import pack
 from oracle.samples import Sample, breast_cancer, gradient_boosting
 from oracle.types import Assurance, Model, ModelId, RequestId, Wei
 
-BOND = Wei(ETHER // 50)
 TIMEOUT = 8  # seconds, of the request that nobody answers
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A model, and the contracts that ask it: one waits for the window, one acts at once."""
+
+    sample: Sample
+    consumer: Consumer
+    signatures: Signatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +38,8 @@ class FirstAct:
     stage: Stage
     challenger: Program
 
-    def run(self) -> tuple[Sample, Consumer]:
-        """Performs the act. Gives the model and the contract that asks it, for the second act."""
+    def run(self) -> Asking:
+        """Performs the act. Gives what the second act asks, and how."""
         stage = self.stage
         act("Act one: everybody is honest")
         ledger = Ledger(stage)
@@ -49,10 +58,16 @@ class FirstAct:
         direct = self.request(trees_id, trees)
 
         everything = [*asked, direct]
-        self.answer(everything)
-        for request_id, row in zip(asked, rows, strict=True):
-            stage.show_diagnosis(consumer, request_id, cancer, row)
-        self.show_result(direct, trees)
+        with crew.operator(stage.session, stage.cast.operator) as operator:
+            self.answer(everything, operator.program)
+            for request_id, row in zip(asked, rows, strict=True):
+                probability = consumer.benign_probability(request_id) / ETHER
+                stage.show_diagnosis(probability, cancer, row)
+            self.show_result(direct, trees)
+
+            scene("An answer by signature", "asked for over HTTP, and acted on as it is posted")
+            signatures = Signatures.deploy(stage, cancer_id)
+            everything.append(self.sign(signatures, cancer, rows[0], operator, asked[0]))
 
         scene("An auditor", "re-runs the result from chain data and the model file alone")
         for request_id in everything:
@@ -63,7 +78,7 @@ class FirstAct:
 
         scene("The money", "every wei of this act accounted for")
         ledger.balance()
-        return cancer, consumer
+        return Asking(cancer, consumer, signatures)
 
     def publish(self, sample: Sample, royalty: Wei) -> ModelId:
         session, publisher = self.stage.session, self.stage.cast.publisher
@@ -110,19 +125,34 @@ class FirstAct:
         )
         return request_id
 
-    def answer(self, requests: list[RequestId]) -> None:
-        stage = self.stage
+    def answer(self, requests: list[RequestId], operator: Program) -> None:
+        stage, programs = self.stage, [operator, self.challenger]
         scene("The worker answers", "each result locks a bond, and the challenger re-runs it")
-        with crew.worker(stage.session, stage.cast.operator) as worker:
-            programs = [worker, self.challenger]
-            stage.propose(requests, programs)
-            for request_id in requests:
-                self.show_proposal(request_id)
-            scene(
-                "The window passes",
-                f"{stage.window // 60} minutes here, a day on an L2; nobody objects",
-            )
-            stage.settle(requests, programs)
+        stage.propose(requests, programs)
+        for request_id in requests:
+            self.show_proposal(request_id)
+        scene(
+            "The window passes",
+            f"{stage.window // 60} minutes here, a day on an L2; nobody objects",
+        )
+        stage.settle(requests, programs)
+
+    def sign(
+        self,
+        signatures: Signatures,
+        sample: Sample,
+        row: int,
+        operator: Operator,
+        windowed: RequestId,
+    ) -> RequestId:
+        """Has an answer signed about a patient who has one that took a window, and compares."""
+        stage, programs = self.stage, [operator.program, self.challenger]
+        used = signatures.use(sample, row, operator, [self.challenger])
+        stage.propose([used.request_id], programs)
+        show.out.print(f"  {stage.window // 60} minutes pass, and nobody objects: it is final too")
+        stage.settle([used.request_id], programs)
+        compare(stage, windowed, used)
+        return used.request_id
 
     def show_proposal(self, request_id: RequestId) -> None:
         found = self.stage.session.history.request(request_id)

@@ -2,15 +2,19 @@
 
 from threading import Event
 
+import click
+
 from oracle.cli.daemon import configure_logs
-from oracle.cli.demo.crew import POLL, lying
+from oracle.cli.demo.crew import POLL, lying, serving
 from oracle.cli.session import open_key, open_session
 
 
-def main() -> None:
+@click.command()
+@click.option("--port", type=int, required=True)
+def main(port: int) -> None:
     configure_logs(as_json=False)
     session, signer = open_session(None, None), open_key(None, None)
-    with lying(session, signer) as service:
+    with lying(session, signer) as service, serving(session, service, port):
         service.run(Event(), POLL)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from rich.table import Table
 
-from oracle.chain.contracts import Consumer
 from oracle.chain.events import (
     Event,
     FraudCommitted,
@@ -20,26 +19,26 @@ from oracle.chain.events import (
     StakeAdded,
     Withdrawn,
 )
+from oracle.chain.watcher import Cursor
 from oracle.cli import show
 from oracle.cli.demo import crew
-from oracle.cli.demo.crew import Program
+from oracle.cli.demo.crew import Operator, Program
+from oracle.cli.demo.first import Asking
 from oracle.cli.demo.money import Ledger
-from oracle.cli.demo.stage import Stage, act, scene
+from oracle.cli.demo.stage import ETHER, Stage, act, scene
 from oracle.cli.dispute import part_name
 from oracle.errors import ChainError
 from oracle.exact.lowering.graph import lower
-from oracle.samples import Sample
-from oracle.types import RequestId, Verdict
+from oracle.types import Request, RequestId, Status, Verdict
 
-PATIENT = 2  # the row that is lied about
+PATIENT, ANOTHER = 2, 3  # the rows that are lied about
 
 
 @dataclass(frozen=True, slots=True)
 class SecondAct:
     stage: Stage
     challenger: Program
-    sample: Sample
-    consumer: Consumer
+    asking: Asking
 
     def run(self) -> RequestId:
         """Performs the act. Returns the request that is lied about."""
@@ -48,6 +47,7 @@ class SecondAct:
         request_id = self.ask()
         self.convict(ledger, request_id)
         self.answer_again(request_id)
+        self.lie_by_signature()
 
         scene("The money", "every wei of this act accounted for")
         queue, patient = self.stage.session.queue, self.stage.cast.patient
@@ -61,33 +61,68 @@ class SecondAct:
         show.out.print("  its worker answers with a probability one unit in the last place off,")
         show.out.print("  and will defend it with a trace in which that number is as it says")
         scene("The contract asks again", "about another patient")
-        return self.stage.ask(self.consumer, self.sample, PATIENT).request_id
+        return self.stage.ask(self.asking.consumer, self.asking.sample, PATIENT).request_id
 
     def convict(self, ledger: Ledger, request_id: RequestId) -> None:
-        stage = self.stage
-        queue, disputes = stage.session.queue, stage.disputes
-        liar, challenger = stage.cast.liar, stage.cast.challenger
+        scene("The challenger", "re-runs the result, and goes after what is wrong in it")
+        with crew.liar(self.stage.session, self.stage.cast.liar) as liar:
+            self.await_slash(liar, number=1)
+        events = self.await_payment(ledger.opened)
+        self.show_lie(request_id, events)
+        self.show_steps(events)
+
+    def lie_by_signature(self) -> None:
+        scene("A lie by signature", "the liar has stake left, and a contract acts at once")
+        since = self.stage.now()
+        with crew.liar(self.stage.session, self.stage.cast.liar) as liar:
+            signatures, sample = self.asking.signatures, self.asking.sample
+            used = signatures.use(sample, ANOTHER, liar, [self.challenger])
+            self.await_slash(liar, number=2)
+        events = self.await_payment(since)
+        self.show_steps(events)
+        [slashed] = (event for event in events if isinstance(event, OperatorSlashed))
+        compensation = show.ether(slashed.bond - slashed.reward - slashed.burned)
+        show.out.print("  what the contract acted on was attested, and will never be final;")
+        show.out.print(f"  its patient has {compensation} of the bond for that")
+        self.take_back(used.received.request)
+
+    def await_slash(self, liar: Operator, number: int) -> None:
+        queue, account = self.stage.session.queue, self.stage.cast.liar.address
 
         def is_slashed() -> bool:
-            return queue.account_of(liar.address).epoch > 0
+            return queue.account_of(account).epoch >= number
+
+        self.stage.until([liar.program, self.challenger], is_slashed, "the liar is slashed")
+
+    def await_payment(self, since: Cursor) -> list[Event]:
+        """Lets the challenger collect all that is its. Gives the events since then."""
+        stage, disputes = self.stage, self.stage.disputes
+        queue, challenger = stage.session.queue, stage.cast.challenger.address
 
         def is_paid() -> bool:
             is_collected = stage.chain.balance(disputes.address) == 0
-            return is_collected and queue.credit_of(challenger.address) == 0
+            return is_collected and queue.credit_of(challenger) == 0
 
-        scene("The challenger", "re-runs the result, and goes after what is wrong in it")
-        with crew.liar(stage.session, liar) as program:
-            stage.until([program, self.challenger], is_slashed, "the liar is slashed")
         stage.until([self.challenger], is_paid, "the challenger has its money")
-        events = stage.events(ledger.opened)
-        self.show_lie(request_id, events)
-        self.show_steps(events)
+        return stage.events(since)
+
+    def take_back(self, request: Request) -> None:
+        """Lets a request expire that nobody but the liar could answer."""
+        stage, queue = self.stage, self.stage.session.queue
+        request_id = queue.id_of(request)
+        if queue.status_of(request_id)[0] is not Status.EXPIRED:
+            stage.pass_time(max(0, request.deadline - stage.chain.block("latest").time) + 1)
+            stage.transact(stage.cast.patient, queue.expire(request))
+        show.out.print(
+            f"  nobody else may answer, so the request expires: {show.ether(request.fee)} credited"
+            " to the patient, the whole fee"
+        )
 
     def show_lie(self, request_id: RequestId, events: Iterable[Event]) -> None:
         verdict = next((e.verdict for e in events if isinstance(e, FraudProven)), None)
         if verdict is None:
             raise ChainError("The liar was slashed for its silence: this machine is too slow.")
-        node = lower(self.sample.onnx).nodes[verdict.node]
+        node = lower(self.asking.sample.onnx).nodes[verdict.node]
         shape = ",".join(map(str, node.output.shape))
         scene("The lie", "the one element that the referee judged")
         show.print_fields(
@@ -128,12 +163,13 @@ class SecondAct:
     def answer_again(self, request_id: RequestId) -> None:
         stage = self.stage
         scene("The honest operator", "is back, and the request is open again, with its fee")
-        with crew.worker(stage.session, stage.cast.operator) as worker:
-            programs = [worker, self.challenger]
+        with crew.operator(stage.session, stage.cast.operator) as operator:
+            programs = [operator.program, self.challenger]
             stage.propose([request_id], programs)
             show.out.print(f"  {stage.window // 60} minutes pass, and nobody objects")
             stage.settle([request_id], programs)
-        stage.show_diagnosis(self.consumer, request_id, self.sample, PATIENT)
+        probability = self.asking.consumer.benign_probability(request_id) / ETHER
+        stage.show_diagnosis(probability, self.asking.sample, PATIENT)
         stage.audit(request_id)
 
 
@@ -142,6 +178,8 @@ def sentence(event: Event) -> str | None:
     match event:
         case StakeAdded(amount=amount):
             return f"stakes {show.ether(amount)}"
+        case RequestCreated(request=request) if request.is_callers:
+            return f"posts what was signed, {show.ether(request.fee)}"
         case RequestCreated(request=request):
             return f"asks, {show.ether(request.fee)}"
         case ResultProposed(output=output):

@@ -5,7 +5,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from rich.panel import Panel
 from rich.text import Text
@@ -33,10 +35,13 @@ from oracle.inference.comparison import compare
 from oracle.samples import Sample
 from oracle.types import Address, RequestId, Status, Wei
 
+T = TypeVar("T")
+
 ETHER = 10**18
 PURSE = Wei(10 * ETHER)
 STAKE = Wei(ETHER)
 FEE = Wei(ETHER // 100)
+BOND = Wei(ETHER // 50)
 # Seconds of a devnet, for objections, for an answer to a demand, and for the next step after it.
 # Where the clock can be moved, so long that a busy machine misses none of them.
 WINDOW = 3600
@@ -137,17 +142,14 @@ class Stage:
         self.pass_time(self.window)
         self.until(crew, lambda: self._have_reached(requests, Status.SETTLED), "all is settled")
 
-    def show_diagnosis(
-        self, consumer: Consumer, request_id: RequestId, sample: Sample, row: int
-    ) -> None:
-        """Shows what the callback wrote."""
-        probability = consumer.benign_probability(request_id)
-        said = sample.classes[int(probability > ETHER // 2)]
+    def show_diagnosis(self, probability: float, sample: Sample, row: int) -> None:
+        """Shows what a contract keeps of a result."""
+        said = sample.classes[int(probability > 0.5)]
         show.out.print(
             show.styled(
                 "  on chain, for row {}: P(benign) = {} → [bold]{}[/] (the biopsy said {})",
                 row,
-                f"{probability / ETHER:.6f}",
+                f"{probability:.6f}",
                 said,
                 sample.classes[sample.targets[row]],
             )
@@ -208,6 +210,13 @@ class Stage:
                     raise ChainError(f"It takes more than {PATIENCE:.0f} s until {what}.")
                 for program in crew:
                     program.go_on()
+
+    def meanwhile(self, crew: Sequence[Program], work: Callable[[], T], what: str) -> T:
+        """Lets the programs work until `work` is done, in a thread of its own."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            future = pool.submit(work)
+            self.until(crew, future.done, what)
+        return future.result()
 
     def pass_time(self, seconds: int) -> None:
         if _can_skip_time(self.chain):

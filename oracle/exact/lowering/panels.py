@@ -21,7 +21,7 @@ from oracle.exact.ops.elementwise import from_words
 from oracle.exact.ops.reduce import extremum
 from oracle.exact.ops.window import pool_counts
 from oracle.exact.program import Family, Node, Op, Operand, OperandKind, Program, ValueType
-from oracle.exact.proofs.bounds import MOST_BYTES, MOST_GAS, fits, opened
+from oracle.exact.proofs.bounds import MOST_BYTES, MOST_GAS, WORD, fits, opened
 from oracle.tensor import numpy_dtype
 from oracle.types import DType
 
@@ -37,8 +37,8 @@ class Room:
     elements: int = 24_576
 
     @property
-    def shown(self) -> int:
-        """The most bytes of inputs, or of outputs, beside which a panel of any length would fit."""
+    def header(self) -> int:
+        """The most bytes of a program's header beside which a panel of any length would fit."""
         return self.size * 7 // 8
 
 
@@ -61,12 +61,11 @@ def panelled(program: Program, limits: Limits, room: Room = ROOM) -> Program:
 
 def _too_long(program: Program, room: Room) -> dict[int, int]:
     """Gives the nodes that are to be cut, each with the number of its panels."""
-    written = {output.index for output in program.outputs}
+    if _header(program) > room.header:
+        return {}
     found = {}
     for index, node in enumerate(program.nodes):
-        if _least(node) * 16 <= room.opened or _is_beside_too_much(program, node, room):
-            continue
-        if index in written and program.signature.output_length > room.shown:
+        if _least(node) * 16 <= room.opened:
             continue
         if not fits(program, index, room.gas, room.size):
             size, elements = opened(program, index)
@@ -74,10 +73,9 @@ def _too_long(program: Program, room: Room) -> dict[int, int]:
     return found
 
 
-def _is_beside_too_much(program: Program, node: Node, room: Room) -> bool:
-    """Tells whether the node reads inputs that leave no room, since all go with its proofs."""
-    reads = any(operand.kind is OperandKind.INPUT for operand in node.operands)
-    return reads and program.signature.input_length > room.shown
+def _header(program: Program) -> int:
+    """Counts the bytes of what inputs and outputs are, which go with every proof."""
+    return WORD * (len(program.signature.inputs) + 2 * len(program.outputs))
 
 
 def _least(node: Node) -> int:

@@ -31,48 +31,49 @@ TRANSACTION_GAS = 21_000
 WORK_ZERO_GAS, FLOOR_ZERO_GAS = 4, 10
 # What one transaction may take: gas since EIP-7825, and bytes that nodes pass on.
 MOST_GAS, MOST_BYTES = 1 << 24, 1 << 17
-ENVELOPE_BYTES, ENVELOPE_ZEROS = 740, 300
-"""Of such a transaction besides the proof, the payloads and the model; and how many zeros are among
-them at least."""
+ENVELOPE_BYTES, ENVELOPE_ZEROS = 484, 140
+"""Of such a transaction besides the proof and the model; and how many zeros are among them at
+least."""
 
 # Of `proveFraud` without the referee, by one who was never rewarded; and for each word passed on.
 _CONVICTION_GAS, _PASSED_GAS = 140_000, 12
 # Of the referee and of the op's family, which nothing else in the transaction has called.
 _COLD_GAS = 5_200
-# Of what every proof has: a sibling, a leaf, a word of a record, a payload's word, a value's root.
-_SIBLING_GAS, _LEAF_GAS, _RECORD_GAS, _PAYLOAD_GAS, _VALUE_GAS = 500, 345, 25, 20, 1_600
-# Of an operand, and more of one that is an input, and for each of its axes.
-_OPERAND_GAS, _INPUT_GAS, _INPUT_AXIS_GAS = 3_900, 2_700, 520
-# Of an input or output that is passed over to find one behind it, and for each of its axes.
-_EARLIER_GAS, _EARLIER_AXIS_GAS = 1_400, 255
-# Of a read, and more of one that opens leaves.
-_READ_GAS, _OPENED_GAS = 600, 2_800
+# Of what every proof has: a sibling, a leaf, a word of a record, a value's root.
+_SIBLING_GAS, _LEAF_GAS, _RECORD_GAS, _VALUE_GAS = 500, 345, 25, 1_050
+# Of an operand, and more of one that is an input, as of an output; and for each of their axes.
+_OPERAND_GAS, _INPUT_GAS, _OUTPUT_GAS, _PLACED_AXIS_GAS = 3_900, 1_900, 1_400, 520
+# Of an input that is not the first; and of an input or an output that is passed over to find one
+# behind it, and for each of its axes.
+_BEHIND_GAS, _EARLIER_GAS, _EARLIER_OUTPUT_GAS, _EARLIER_AXIS_GAS = 500, 1_305, 1_180, 253
+# Of a read.
+_READ_GAS = 3_400
 # Of the primitive, and for each axis of its types.
 _OWN_GAS = {
-    Op.DOT: (20_000, 940),
-    **dict.fromkeys((Op.NEG, Op.ABS, Op.CAST), (22_700, 400)),
-    **dict.fromkeys((Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MOD), (21_300, 800)),
-    **dict.fromkeys((Op.MAX, Op.MIN, Op.LESS, Op.EQUAL), (20_800, 800)),
-    **dict.fromkeys((Op.AND, Op.OR, Op.XOR), (20_200, 820)),
-    Op.SQRT: (24_800, 400),
-    Op.WHERE: (16_800, 820),
-    Op.QUANTIZE: (18_600, 980),
-    **dict.fromkeys((Op.EXP, Op.LOG, Op.SIGMOID, Op.TANH), (32_300, 400)),
-    Op.ERF: (55_800, 400),
-    Op.LOG1P: (36_000, 400),
-    **dict.fromkeys((Op.SIN, Op.COS), (28_000, 400)),
-    Op.ATAN: (41_500, 400),
-    Op.POW: (42_300, 850),
-    **dict.fromkeys((Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM), (23_500, 0)),
-    **dict.fromkeys((Op.REDUCE_MAX, Op.REDUCE_MIN, Op.ARG_MAX, Op.TOP_K), (23_200, 0)),
-    Op.TRANSPOSE: (19_400, 1_680),
-    Op.CONCAT: (24_000, 0),
-    Op.GATHER: (20_100, 0),
-    Op.SCATTER: (25_300, 0),
-    Op.CONV: (2_900, 5_180),
-    Op.MAX_POOL: (12_600, 4_900),
-    Op.AVERAGE_POOL: (19_800, 4_820),
-    Op.TREE_WALK: (17_600, 0),
+    Op.DOT: (19_200, 940),
+    **dict.fromkeys((Op.NEG, Op.ABS, Op.CAST), (21_900, 400)),
+    **dict.fromkeys((Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MOD), (20_500, 800)),
+    **dict.fromkeys((Op.MAX, Op.MIN, Op.LESS, Op.EQUAL), (20_000, 800)),
+    **dict.fromkeys((Op.AND, Op.OR, Op.XOR), (19_400, 820)),
+    Op.SQRT: (24_000, 400),
+    Op.WHERE: (16_000, 820),
+    Op.QUANTIZE: (17_800, 980),
+    **dict.fromkeys((Op.EXP, Op.LOG, Op.SIGMOID, Op.TANH), (31_500, 400)),
+    Op.ERF: (55_000, 400),
+    Op.LOG1P: (35_200, 400),
+    **dict.fromkeys((Op.SIN, Op.COS), (27_200, 400)),
+    Op.ATAN: (40_700, 400),
+    Op.POW: (41_500, 850),
+    **dict.fromkeys((Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM), (22_700, 0)),
+    **dict.fromkeys((Op.REDUCE_MAX, Op.REDUCE_MIN, Op.ARG_MAX, Op.TOP_K), (22_400, 0)),
+    Op.TRANSPOSE: (18_600, 1_680),
+    Op.CONCAT: (23_200, 0),
+    Op.GATHER: (19_300, 0),
+    Op.SCATTER: (24_500, 0),
+    Op.CONV: (2_100, 5_180),
+    Op.MAX_POOL: (11_800, 4_900),
+    Op.AVERAGE_POOL: (19_000, 4_820),
+    Op.TREE_WALK: (16_800, 0),
 }
 # Of rounding the sum of a row of floats, once.
 _ROUNDED, _ROUNDED_GAS = (Op.DOT, Op.REDUCE_SUM, Op.REDUCE_MEAN, Op.CUM_SUM), 8_500
@@ -94,7 +95,8 @@ _INDEX_GAS, _HIT_GAS, _UPDATE_GAS, _STEP_GAS = 525, 600, 950, 1_600
 @dataclass(frozen=True, slots=True)
 class Reads:
     """So many reads, each of so many neighbours of one operand: they begin at any multiple of
-    `step`, and lie between two multiples of `within`. `rounds` of loops are gone besides."""
+    `step`, and lie between two multiples of `within`. `rounds` of loops are gone besides. Where
+    none of them reads what another does, they lie on `lines` of so many neighbours each."""
 
     operand: int
     count: int
@@ -102,6 +104,8 @@ class Reads:
     step: int = 1
     within: int = 1
     rounds: int = 0
+    lines: int = 0
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,8 @@ class Proof:
 
 def bounds(program: Program, index: int, model: bytes = b"") -> list[Proof]:
     """Gives a bound for every kind of proof about an element of node `index`: of its value in the
-    trace and, where the program outputs it, of that output. A proof about an output carries all
-    outputs. `model` is the preimage of the model's id, which goes with the proof too."""
+    trace and, where the program outputs it, of that output. `model` is the preimage of the model's
+    id, which goes with the proof too."""
     return list(_bounds(program, index, descriptors(program, index), model))
 
 
@@ -156,14 +160,19 @@ def fits(program: Program, index: int, gas: int = MOST_GAS, size: int = MOST_BYT
 
 def opened(program: Program, index: int) -> tuple[int, int]:
     """Gives the most bytes that a proof about node `index` opens besides what every proof has, and
-    the most elements and indices that it reads of one operand. An input counts as a value."""
+    the most elements and indices that it reads of one operand. An input counts as a value, so that
+    what else a model takes changes no panels."""
     node, depth = program.nodes[index], merkle.depth_of(len(program.nodes))
     described = sum(
         WORD * (4 + depth if operand.kind is OperandKind.VALUE else 3) for operand in node.operands
     )
     most_bytes = most_elements = 0
     for reads in _worst(program, node):
-        runs = [(_opened_by(node, each), each.times) for each in reads]
+        types = [node.operands[each.operand].type for each in reads]
+        runs = [
+            (run_bound(type_, each.count, each.step, each.within), each.times)
+            for type_, each in zip(types, reads, strict=True)
+        ]
         size = sum((merkle.LEAF * leaves + WORD * beside) * n for (leaves, beside), n in runs)
         most_bytes = max(most_bytes, size + described)
         elements = (each.count * each.times + each.rounds for each in reads)
@@ -171,22 +180,42 @@ def opened(program: Program, index: int) -> tuple[int, int]:
     return most_bytes, most_elements
 
 
-def run_bound(type_: ValueType, count: int, step: int, within: int) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor lies: from `offset` on among the `size` bytes of a tree."""
+
+    size: int
+    offset: int = 0
+
+
+def place_of(program: Program, operand: Operand) -> Place:
+    """Says where an operand lies: in a tree of its own, or in the input payload's."""
+    if operand.kind is not OperandKind.INPUT:
+        return Place(operand.type.nbytes)
+    return Place(program.input_places[-1], program.input_places[operand.index])
+
+
+def run_bound(
+    type_: ValueType, count: int, step: int, within: int, place: Place | None = None
+) -> tuple[int, int]:
     """Gives the most leaves and the most siblings that a run of `count` elements opens, if it
     begins at a multiple of `step` elements and lies between two multiples of `within`."""
     if count == 0:
         return 0, 0
+    place = place or Place(type_.nbytes)
     size = type_.dtype.itemsize
     length, step, within = count * size, step * size, within * size
-    depth = merkle.depth_of(merkle.leaf_count(type_.nbytes))
+    depth = merkle.depth_of(merkle.leaf_count(place.size))
     if length == type_.nbytes:
-        return merkle.leaf_count(length), _beside(merkle.leaf_count(length))
-    most = merkle.leaf_count(type_.nbytes)
-    leaves = min(_leaves(length, step), _leaves(within, within), most)
+        first, leaves = merkle.span(place.offset, length)
+        return leaves, _beside(merkle.leaf_count(place.size), first, leaves)
+    _, most = merkle.span(place.offset, type_.nbytes)
+    leaves = min(_leaves(length, step, place.offset), _leaves(within, within, place.offset), most)
     if leaves == 1:
         return 1, depth
     # A run of whole subtrees has nothing beside it below their tops.
-    whole = 1 if step % merkle.LEAF else gcd(step, length) // merkle.LEAF or 1
+    apart = gcd(step, place.offset)
+    whole = 1 if apart % merkle.LEAF else gcd(apart, length) // merkle.LEAF or 1
     free = (whole & -whole).bit_length() - 1
     if leaves >> free == 1:
         return leaves, depth - free
@@ -195,22 +224,27 @@ def run_bound(type_: ValueType, count: int, step: int, within: int) -> tuple[int
     return leaves, max(1, 2 * (depth - free - 1))
 
 
-def _leaves(length: int, step: int) -> int:
-    """Gives the most leaves that `length` bytes lie in, if they begin at a multiple of `step`
-    bytes."""
-    into = merkle.LEAF - gcd(step, merkle.LEAF)
+def _leaves(length: int, step: int, offset: int) -> int:
+    """Gives the most leaves that `length` bytes lie in, if they begin a multiple of `step` bytes
+    behind `offset`."""
+    apart = gcd(step, merkle.LEAF)
+    into = merkle.LEAF - apart + offset % apart
     return (into + length - 1) // merkle.LEAF + 1
 
 
-def _beside(leaves: int) -> int:
-    """Counts the siblings beside all leaves of a tree, which are the padding."""
-    return sum((leaves - 1 >> height) % 2 == 0 for height in range(merkle.depth_of(leaves)))
+def _beside(lowest: int, first: int, count: int) -> int:
+    """Counts the siblings beside the common path of `count` leaves of a tree."""
+    left, right, found = first, first + count - 1, 0
+    for _ in range(merkle.depth_of(lowest)):
+        found += left % 2 + (right + 1) % 2
+        left, right = left // 2, right // 2
+    return found
 
 
 def _bounds(program: Program, index: int, described: bytes, model: bytes) -> Iterator[Proof]:
     """Yields the bounds with `described` for what `descriptors` gives."""
-    numbers = [at for at, output in enumerate(program.outputs) if output.index == index]
-    for output in (None, *numbers[-1:]):
+    written = [at for at, output in enumerate(program.outputs) if output.index == index]
+    for output in (None, *written[-1:]):
         for reads in _worst(program, program.nodes[index]):
             yield _proof(program, index, reads, output, described, model)
 
@@ -229,33 +263,27 @@ def _proof(
     model: bytes,
 ) -> Proof:
     node, nodes = program.nodes[index], len(program.nodes)
-    opened = [each for each in reads if node.operands[each.operand].kind is not OperandKind.INPUT]
-    runs = [(_opened_by(node, each), each.times) for each in opened]
-    if output is None:
-        runs.append((run_bound(node.output, 1, 1, 1), 1))
-    leaves = sum(count * times for (count, _), times in runs)
+    runs = [_opened_by(program, node, each) for each in reads]
+    runs.append(_claimed_run(program, index, output))
+    leaves = sum(count for count, _ in runs)
     values = sum(operand.kind is OperandKind.VALUE for operand in node.operands) + (output is None)
-    within = sum(siblings * times for (_, siblings), times in runs)
+    within = sum(beside for _, beside in runs)
     within += values * merkle.depth_of(nodes)
     siblings = within + _path(program)
 
-    shown = program.signature.output_length if output is not None else 0
-    if any(operand.kind is OperandKind.INPUT for operand in node.operands):
-        shown += program.signature.input_length
     known = described + model
     zeros = known.count(0) + ENVELOPE_ZEROS
     others = len(known) - known.count(0) + ENVELOPE_BYTES - ENVELOPE_ZEROS
-    others += WORD * (1 + within + values) + merkle.LEAF * leaves + shown
-    passed = (len(described) + WORD * (within + values) + merkle.LEAF * leaves + shown) // WORD
+    others += WORD * (1 + within + values) + merkle.LEAF * leaves
+    passed = (len(described) + WORD * (within + values) + merkle.LEAF * leaves) // WORD
     own, axis = _OWN_GAS[node.op]
     judging = (
         _COLD_GAS
-        + _memory_gas(passed, shown // WORD + 5 * leaves + _held(node, reads))
+        + _memory_gas(passed, 5 * leaves + _held(node))
         + _SIBLING_GAS * siblings
         + _LEAF_GAS * leaves
         + _RECORD_GAS * (len(described) // WORD - _path(program))
         + _VALUE_GAS * values
-        + _PAYLOAD_GAS * shown // WORD
         + _passing_gas(program, node, output)
         + own
         + axis * _axes(node)
@@ -270,43 +298,65 @@ def _proof(
     return Proof(index, node.op, node.name, kind, steps, leaves, zeros, others, judging, convicting)
 
 
-def _opened_by(node: Node, reads: Reads) -> tuple[int, int]:
-    type_ = node.operands[reads.operand].type
-    return run_bound(type_, reads.count, reads.step, reads.within)
+def _opened_by(program: Program, node: Node, reads: Reads) -> tuple[int, int]:
+    """Bounds the leaves and the siblings that all of these reads open together."""
+    operand = node.operands[reads.operand]
+    place = place_of(program, operand)
+    leaves, beside = run_bound(operand.type, reads.count, reads.step, reads.within, place)
+    across = reads.times
+    if leaves == 2 and operand.kind is OperandKind.INPUT and reads.lines:
+        # Two of them do not lie across the same end of a leaf.
+        size = operand.type.dtype.itemsize
+        _, spanned = merkle.span(place.offset, operand.type.nbytes)
+        of_lines = reads.lines * (_leaves(reads.line * size, size, place.offset) - 1)
+        across = min(across, spanned - 1, of_lines)
+    within = reads.times - across
+    depth = merkle.depth_of(merkle.leaf_count(place.size))
+    return leaves * across + within, beside * across + depth * within
+
+
+def _claimed_run(program: Program, index: int, output: int | None) -> tuple[int, int]:
+    """Bounds the run with the element itself: in its value's tree, or in the output's payload, in
+    which the value may stand several times."""
+    type_ = program.nodes[index].output
+    if output is None:
+        return run_bound(type_, 1, 1, 1)
+    *places, size = program.output_places
+    written = zip(program.outputs, places, strict=True)
+    found = (Place(size, place) for each, place in written if each.index == index)
+    return max(run_bound(type_, 1, 1, 1, place) for place in found)
 
 
 def _memory_gas(passed: int, held: int) -> int:
     """Gives the gas for memory above its linear price. The referee holds all words that are passed
-    on; and the family of the op holds payloads, leaves with their hashes, and its own results."""
+    on; and the family of the op holds leaves with their hashes, and its own results."""
     return (passed * passed + held * held) // 512
 
 
-def _held(node: Node, reads: Sequence[Reads]) -> int:
-    """Counts the words that were read of inputs, and the updates that SCATTER may find."""
-    types = [(node.operands[each.operand], each.count) for each in reads]
-    copied = sum(
-        count * operand.type.dtype.itemsize // WORD
-        for operand, count in types
-        if operand.kind is OperandKind.INPUT
-    )
-    return copied + (node.operands[1].type.elements if node.op is Op.SCATTER else 0)
+def _held(node: Node) -> int:
+    """Counts the updates that SCATTER may find."""
+    return node.operands[1].type.elements if node.op is Op.SCATTER else 0
 
 
 def _passing_gas(program: Program, node: Node, output: int | None) -> int:
-    """Gives the gas for finding inputs and an output, since each one before them is passed over
-    once."""
+    """Gives the gas for finding inputs and an output in payloads, since each one before them is
+    passed over once."""
+    inputs, outputs = program.signature.inputs, program.signature.outputs
     last = max((o.index for o in node.operands if o.kind is OperandKind.INPUT), default=0)
-    passed: list[Sequence[int]] = [t.shape for t in program.signature.inputs[:last]]
-    past = 0 if output is None else output + 1
-    passed += [operand.type.shape for operand in program.outputs[:past]]
-    return sum(_EARLIER_GAS + _EARLIER_AXIS_GAS * len(shape) for shape in passed)
+    found = sum(_EARLIER_GAS + _EARLIER_AXIS_GAS * len(each.shape) for each in inputs[:last])
+    if output is not None:
+        before = outputs[:output]
+        found += sum(_EARLIER_OUTPUT_GAS + _EARLIER_AXIS_GAS * len(o.shape) for o in before)
+        found += _OUTPUT_GAS + _PLACED_AXIS_GAS * len(outputs[output].shape)
+    return found
 
 
 def _operand_gas(operand: Operand) -> int:
     """Gives the gas for reading what the record says of an operand."""
     if operand.kind is not OperandKind.INPUT:
         return _OPERAND_GAS
-    return _OPERAND_GAS + _INPUT_GAS + _INPUT_AXIS_GAS * len(operand.type.shape)
+    behind = _BEHIND_GAS if operand.index else 0
+    return _OPERAND_GAS + _INPUT_GAS + behind + _PLACED_AXIS_GAS * len(operand.type.shape)
 
 
 def _axes(node: Node) -> int:
@@ -317,7 +367,7 @@ def _axes(node: Node) -> int:
 def _reads_gas(node: Node, reads: Reads) -> int:
     """Gives the gas for the reads, and for computing with the elements that they bring."""
     operand = node.operands[reads.operand]
-    each = _READ_GAS + (_OPENED_GAS if operand.kind is not OperandKind.INPUT else 0)
+    each = _READ_GAS
     of_floats, of_integers = _ELEMENT_GAS.get(node.op, (0, 0))
     is_float = operand.type.dtype is DType.FLOAT
     element = of_floats if is_float else of_integers
@@ -352,7 +402,7 @@ def _worst(program: Program, node: Node) -> list[tuple[Reads, ...]]:
         case Op.WHERE:
             return [(Reads(0, 1), Reads(chosen, 1)) for chosen in (1, 2)]
         case Op.CONCAT:
-            return [(Reads(_deepest(node), 1),)]
+            return [(Reads(_deepest(program, node), 1),)]
         case Op.SCATTER:
             return _scattered(program, node)
         case Op.CONV:
@@ -374,14 +424,16 @@ def _each(node: Node, first: int = 0) -> tuple[Reads, ...]:
     return tuple(Reads(at, 1) for at in range(first, len(node.operands)))
 
 
-def _deepest(node: Node) -> int:
+def _deepest(program: Program, node: Node) -> int:
     """Finds the operand of which an element opens most."""
 
-    def opened(at: int) -> tuple[bool, int]:
-        operand = node.operands[at]
-        return operand.kind is not OperandKind.INPUT, operand.type.nbytes
+    def weight(at: int) -> int:
+        if not node.operands[at].type.elements:
+            return 0
+        leaves, beside = _opened_by(program, node, Reads(at, 1))
+        return merkle.LEAF * leaves + WORD * beside
 
-    return max(range(len(node.operands)), key=opened)
+    return max(range(len(node.operands)), key=weight)
 
 
 def _scattered(program: Program, node: Node) -> list[tuple[Reads, ...]]:
@@ -390,7 +442,8 @@ def _scattered(program: Program, node: Node) -> list[tuple[Reads, ...]]:
     indices = Reads(1, m, within=m, rounds=hits)
     if node.attributes[0] == REPLACE:
         return [(indices, Reads(last, 1)) for last in ((0, 2) if m else (0,))]
-    return [(indices, Reads(0, 1), Reads(2, 1, hits))]
+    updates = Reads(2, 1, hits, lines=1, line=node.operands[2].type.elements)
+    return [(indices, Reads(0, 1), updates)]
 
 
 def _most_updates(program: Program, node: Node) -> int:
@@ -425,8 +478,11 @@ def _taps(node: Node, axes: Sequence[Axis], channels: int, joins: bool) -> tuple
     pixel = node.operands[0].type.shape[-1]
     if joins and axes[-1].dilation == axes[-1].spacing:
         count, row = counts[-1] * channels, sizes[-1] * pixel
-        return (Reads(0, count, prod(counts[:-1]), channels, row, rounds),)
-    return (Reads(0, channels, prod(counts), channels, pixel, rounds),)
+        lines = prod(counts[:-1])
+        return (Reads(0, count, lines, channels, row, rounds, lines, count),)
+    apart = axes[-1].dilation // gcd(axes[-1].dilation, axes[-1].spacing)
+    lines, line = prod(counts[:-1]), (counts[-1] - 1) * apart * pixel + channels
+    return (Reads(0, channels, prod(counts), channels, pixel, rounds, lines, line),)
 
 
 _MANY = 1 << 16

@@ -5,15 +5,17 @@ of it. `WholeTrace` has all of it.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Protocol
 
 from oracle import merkle
-from oracle.exact.program import Node, Operand, OperandKind, Program, ValueType
+from oracle.exact.program import Operand, OperandKind, Program
 from oracle.exact.proofs.reads import Read, reads
 from oracle.exact.proofs.trace import Trace
 from oracle.merkle import Run, TensorTree
-from oracle.tensor import Array, canonical, elements
+from oracle.tensor import Array, canonical, elements, to_bytes
 
 
 class ClaimKind(IntEnum):
@@ -23,8 +25,16 @@ class ClaimKind(IntEnum):
     OUTPUT = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Payloads:
+    """What was asked, and what the operator answered, byte by byte."""
+
+    input: bytes
+    output: bytes
+
+
 class Sources(Protocol):
-    """What lies under the operator's trace root, as far as it is known."""
+    """What lies under the operator's trace root, as far as it is known, and both payloads."""
 
     def value_root(self, value: int) -> bytes:
         """Gives the root of a value, as it stands in the operator's value tree."""
@@ -38,17 +48,25 @@ class Sources(Protocol):
     def operand_run(self, operand: Operand, first: int, count: int) -> Run:
         """Gives leaves of a constant, or of a value of the operator's on which both sides agree."""
 
+    def input_run(self, first: int, count: int) -> Run:
+        """Gives leaves of the input payload."""
+
+    def output_run(self, first: int, count: int) -> Run:
+        """Gives leaves of the operator's output payload."""
+
     def element(self, operand: Operand, place: int) -> int:
         """Gives one element of any operand in canonical form: the bits of a float, else a
         number."""
 
 
 class WholeTrace:
-    """Every value of the operator's run."""
+    """Every value of the operator's run. Without `payloads`, what was asked is canonical, and the
+    operator answered what it computed."""
 
-    def __init__(self, trace: Trace, inputs: Sequence[Array]):
+    def __init__(self, trace: Trace, inputs: Sequence[Array], payloads: Payloads | None = None):
         self._trace = trace
         self._inputs = inputs
+        self._given = payloads
         self._trees: dict[tuple[OperandKind, int], TensorTree] = {}
 
     def value_root(self, value: int) -> bytes:
@@ -62,6 +80,21 @@ class WholeTrace:
 
     def operand_run(self, operand: Operand, first: int, count: int) -> Run:
         return self._run(operand.kind, operand.index, first, count)
+
+    def input_run(self, first: int, count: int) -> Run:
+        return self._input_tree.run(first, count)
+
+    def output_run(self, first: int, count: int) -> Run:
+        return merkle.payload_tree(self._payloads.output).run(first, count)
+
+    @cached_property
+    def _payloads(self) -> Payloads:
+        asked = b"".join(map(to_bytes, self._inputs))
+        return self._given or Payloads(asked, self._trace.output)
+
+    @cached_property
+    def _input_tree(self) -> TensorTree:
+        return merkle.payload_tree(self._payloads.input)
 
     def element(self, operand: Operand, place: int) -> int:
         found = canonical(elements(self.array(operand.kind, operand.index), place, 1))
@@ -107,11 +140,18 @@ def build(
         parts += _value(node, sources)
         leaf = element * record.output.dtype.itemsize // merkle.LEAF
         parts += _words(sources.claimed_run(node, leaf))
+    else:
+        size = record.output.dtype.itemsize
+        place = program.output_places[output] + element * size
+        parts += _words(sources.output_run(*merkle.span(place, size)))
     for operand in record.operands:
         if operand.kind is OperandKind.VALUE:
             parts += _value(operand.index, sources)
-    for operand, first, count in runs(record, element, sources):
-        parts += _words(sources.operand_run(operand, first, count))
+    for operand, first, count in runs(program, node, element, sources):
+        if operand.kind is OperandKind.INPUT:
+            parts += _words(sources.input_run(first, count))
+        else:
+            parts += _words(sources.operand_run(operand, first, count))
     return b"".join(parts)
 
 
@@ -125,25 +165,27 @@ def descriptors(program: Program, node: int | None = None) -> bytes:
     )
 
 
-def runs(node: Node, element: int, sources: Sources) -> Iterator[tuple[Operand, int, int]]:
-    """Yields (operand, first leaf, leaves) for each run that a proof of the element opens, in
-    order."""
+def runs(
+    program: Program, index: int, element: int, sources: Sources
+) -> Iterator[tuple[Operand, int, int]]:
+    """Yields (operand, first leaf, leaves) for each run that a proof of an element of node `index`
+    opens, in order: of the operand's own tree, or of an input the payload's."""
+    node = program.nodes[index]
 
     def look(operand: int, place: int) -> int:
         return sources.element(node.operands[operand], place)
 
     for read in reads(node, element, look):
         operand = node.operands[read.operand]
-        if operand.kind is not OperandKind.INPUT:
-            yield operand, *leaves_of(operand.type, read)
+        yield operand, *leaves_of(program, operand, read)
 
 
-def leaves_of(type_: ValueType, read: Read) -> tuple[int, int]:
-    """Gives (first leaf, leaves): those of a tensor that have the elements of `read`."""
-    size = type_.dtype.itemsize
-    first = read.first * size // merkle.LEAF
-    last = ((read.first + read.count) * size - 1) // merkle.LEAF
-    return first, last - first + 1
+def leaves_of(program: Program, operand: Operand, read: Read) -> tuple[int, int]:
+    """Gives (first leaf, leaves): those of the tree that the operand lies in that have the elements
+    of `read`."""
+    size = operand.type.dtype.itemsize
+    offset = program.input_places[operand.index] if operand.kind is OperandKind.INPUT else 0
+    return merkle.span(offset + read.first * size, read.count * size)
 
 
 def _value(value: int, sources: Sources) -> list[bytes]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from oracle import merkle
 from oracle.exact.program import Operand
-from oracle.exact.proofs.evidence import WholeTrace
+from oracle.exact.proofs.evidence import Payloads, WholeTrace
 from oracle.exact.proofs.trace import Trace, trace_root
 from oracle.merkle import Run, TensorTree, keccak256
 from oracle.tensor import Array, elements, to_bytes
@@ -244,9 +244,9 @@ class RevealedTrace:
 class Sources:
     """What a proof needs of a trace that is known in part. Operands are agreed on, so ours."""
 
-    def __init__(self, known: RevealedTrace, inputs: Sequence[Array]):
+    def __init__(self, known: RevealedTrace, inputs: Sequence[Array], payloads: Payloads):
         self._known = known
-        self._ours = WholeTrace(known.ours, inputs)
+        self._ours = WholeTrace(known.ours, inputs, payloads)
 
     def value_root(self, value: int) -> bytes:
         return _found(self._known.values.node(0, value))
@@ -260,6 +260,12 @@ class Sources:
 
     def operand_run(self, operand: Operand, first: int, count: int) -> Run:
         return self._ours.operand_run(operand, first, count)
+
+    def input_run(self, first: int, count: int) -> Run:
+        return self._ours.input_run(first, count)
+
+    def output_run(self, first: int, count: int) -> Run:
+        return self._ours.output_run(first, count)
 
     def element(self, operand: Operand, place: int) -> int:
         return self._ours.element(operand, place)

@@ -2,8 +2,13 @@
 pragma solidity ^0.8.28;
 
 import {IInferenceConsumer} from "../../../contracts/interfaces/IInferenceConsumer.sol";
-import {IInferenceQueue, Options} from "../../../contracts/interfaces/IInferenceQueue.sol";
+import {
+    IInferenceQueue,
+    Options,
+    SignedOptions
+} from "../../../contracts/interfaces/IInferenceQueue.sol";
 import {ModelId} from "../../../contracts/interfaces/IModelRegistry.sol";
+import {Signature} from "../../../contracts/libraries/Answer.sol";
 import {RequestId} from "../../../contracts/libraries/RequestState.sol";
 
 abstract contract TestConsumer is IInferenceConsumer {
@@ -21,6 +26,16 @@ abstract contract TestConsumer is IInferenceConsumer {
         returns (RequestId)
     {
         return QUEUE.request{value: msg.value}(model, input, options);
+    }
+
+    function useSigned(
+        ModelId model,
+        bytes calldata input,
+        SignedOptions calldata options,
+        bytes calldata output,
+        Signature calldata signature
+    ) external payable returns (RequestId) {
+        return QUEUE.infer{value: msg.value}(model, input, options, output, signature);
     }
 
     function sendAll(address payable to) external {

@@ -23,6 +23,10 @@ contract HonestOperator {
         IOperatorStaking(QUEUE).unstake(amount);
     }
 
+    function setSigner(address signer, uint96 maxLocked) external {
+        IOperatorStaking(QUEUE).setSigner(signer, maxLocked);
+    }
+
     function propose(Request calldata request, bytes calldata output) external {
         IInferenceQueue(QUEUE).propose(request, output);
     }

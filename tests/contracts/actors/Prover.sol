@@ -87,7 +87,12 @@ contract Prover {
 
     function claim() external view returns (Claim memory) {
         return Claim(
-            programRoot(), hasTrace ? traceRoot() : bytes32(0), keccak256(input), keccak256(output)
+            programRoot(),
+            hasTrace ? traceRoot() : bytes32(0),
+            tensorRoot(input),
+            input.length,
+            tensorRoot(output),
+            output.length
         );
     }
 
@@ -105,7 +110,11 @@ contract Prover {
         view
         returns (bytes memory)
     {
-        return _prove(_claimWord(VALUE, node, 0, element), node, element, reads, true);
+        bytes memory value = _nodes[node].value;
+        uint256 size = _sizeOf(_nodes[node].type_);
+        bytes memory opened =
+            abi.encodePacked(_openValue(node), _openBytes(value, element * size, size));
+        return _prove(_claimWord(VALUE, node, 0, element), node, opened, reads);
     }
 
     function proveOutput(uint256 node, uint256 number, uint256 element, Read[] memory reads)
@@ -113,7 +122,13 @@ contract Prover {
         view
         returns (bytes memory)
     {
-        return _prove(_claimWord(OUTPUT, node, number, element), node, element, reads, false);
+        uint256 offset;
+        for (uint256 i; i < number; ++i) {
+            offset += _lengthOf(_outputs[2 * i + 1]);
+        }
+        uint256 size = _sizeOf(_nodes[node].type_);
+        bytes memory opened = _openBytes(output, offset + element * size, size);
+        return _prove(_claimWord(OUTPUT, node, number, element), node, opened, reads);
     }
 
     function header() public view returns (bytes memory record) {
@@ -189,7 +204,8 @@ contract Prover {
         }
     }
 
-    function _prove(uint256 word, uint256 node, uint256 element, Read[] memory reads, bool isValue)
+    /// @param opened What is claimed, opened.
+    function _prove(uint256 word, uint256 node, bytes memory opened, Read[] memory reads)
         private
         view
         returns (bytes memory proof)
@@ -197,10 +213,7 @@ contract Prover {
         bytes32[] memory records = _recordHashes();
         proof = abi.encodePacked(word, header(), siblings(records, 0, 0, 1));
         proof = abi.encodePacked(proof, nodeRecord(node), siblings(records, 0, node + 1, 1));
-        if (isValue) {
-            uint256 leaf = element * _sizeOf(_nodes[node].type_) / 128;
-            proof = abi.encodePacked(proof, _openValue(node), openRun(_nodes[node].value, leaf, 1));
-        }
+        proof = abi.encodePacked(proof, opened);
         Operand[] storage operands = _nodes[node].operands;
         for (uint256 i; i < operands.length; ++i) {
             if (operands[i].kind == VALUE) {
@@ -217,13 +230,25 @@ contract Prover {
         view
         returns (bytes memory)
     {
-        if (operand.kind == INPUT) return "";
-        bytes memory data =
-            operand.kind == VALUE ? _nodes[operand.index].value : _constants[operand.index];
         uint256 size = _sizeOf(operand.type_);
-        uint256 first = read.first * size / 128;
-        uint256 last = ((read.first + read.count) * size - 1) / 128;
-        return openRun(data, first, last - first + 1);
+        uint256 first = read.first * size;
+        uint256 length = read.count * size;
+        if (operand.kind == VALUE) return _openBytes(_nodes[operand.index].value, first, length);
+        if (operand.kind == CONSTANT) return _openBytes(_constants[operand.index], first, length);
+        for (uint256 i; i < operand.index && i < _inputs.length; ++i) {
+            first += _lengthOf(_inputs[i]);
+        }
+        return _openBytes(input, first, length);
+    }
+
+    function _openBytes(bytes memory data, uint256 first, uint256 length)
+        private
+        pure
+        returns (bytes memory)
+    {
+        uint256 leaf = first / 128;
+        uint256 last = (first + length - 1) / 128;
+        return openRun(data, leaf, last - leaf + 1);
     }
 
     function _openValue(uint256 value) private view returns (bytes memory) {
@@ -258,6 +283,14 @@ contract Prover {
         uint256 dtype = type_ >> 248;
         if (dtype == 7) return 8;
         return dtype == 1 || dtype == 6 ? 4 : 1;
+    }
+
+    /// @return length Bytes.
+    function _lengthOf(uint256 type_) private pure returns (uint256 length) {
+        length = _sizeOf(type_);
+        for (uint256 axis; axis < uint8(type_ >> 240); ++axis) {
+            length *= uint32(type_ >> (208 - 32 * axis));
+        }
     }
 
     /// @dev Whole leaves, at least one.

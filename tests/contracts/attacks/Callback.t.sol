@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IInferenceQueue, Options} from "../../../contracts/interfaces/IInferenceQueue.sol";
 import {ModelId} from "../../../contracts/interfaces/IModelRegistry.sol";
+import {Proposal} from "../../../contracts/libraries/Proposal.sol";
 import {Request} from "../../../contracts/libraries/Request.sol";
 import {Status} from "../../../contracts/libraries/RequestState.sol";
 import {
@@ -30,7 +31,7 @@ abstract contract CallbackAttackFixture is Fixture {
 
     /// @return What the consumer reverted with; empty where settling itself reverted.
     function _reasonOf(Request memory request, uint256 gasLimit) internal returns (bytes memory) {
-        IInferenceQueue.Proposal memory proposal = _propose(request);
+        Proposal memory proposal = _propose(request);
         _warpToFinal(proposal);
         vm.recordLogs();
         try queue.settle{gas: gasLimit}(request, proposal, OUTPUT) {
@@ -43,7 +44,7 @@ abstract contract CallbackAttackFixture is Fixture {
 
     function _gasReceivedOnRetry(uint256 callbackGas, uint256 gasLimit) internal returns (uint256) {
         Request memory request = _askWithProbe(callbackGas);
-        IInferenceQueue.Proposal memory proposal = _propose(request);
+        Proposal memory proposal = _propose(request);
         _settle(request, proposal);
         vm.recordLogs();
         try queue.retryCallback{gas: gasLimit}(request, proposal, OUTPUT) {
@@ -99,7 +100,7 @@ contract CallbackAttackTest is CallbackAttackFixture {
     function test_attack_returnBomb_onRetryCostsTheCallerNoCopy() external {
         TestConsumer bomb = new ReturnBombConsumer(queue, 100_000, true);
         Request memory request = _ask(bomb, FEE, _options());
-        IInferenceQueue.Proposal memory proposal = _propose(request);
+        Proposal memory proposal = _propose(request);
         _settle(request, proposal);
         uint256 before = gasleft();
         queue.retryCallback(request, proposal, OUTPUT);
@@ -157,7 +158,7 @@ contract CallbackAttackTest is CallbackAttackFixture {
     }
 
     function _settleGas(Request memory request) private returns (uint256) {
-        IInferenceQueue.Proposal memory proposal = _propose(request);
+        Proposal memory proposal = _propose(request);
         _warpToFinal(proposal);
         uint256 before = gasleft();
         queue.settle(request, proposal, OUTPUT);

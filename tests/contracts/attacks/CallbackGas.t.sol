@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IInferenceQueue} from "../../../contracts/interfaces/IInferenceQueue.sol";
 import {ModelId} from "../../../contracts/interfaces/IModelRegistry.sol";
+import {Proposal} from "../../../contracts/libraries/Proposal.sol";
 import {Request} from "../../../contracts/libraries/Request.sol";
 import {Status} from "../../../contracts/libraries/RequestState.sol";
 import {GasProbe} from "../actors/Consumers.sol";
@@ -22,9 +23,9 @@ contract CallbackGasTest is CallbackAttackFixture {
         vm.prank(address(consumer));
         queue.request{value: FEE}(wide, INPUT, _optionsWithGas(200_000));
         Request memory request = _requestIn(vm.getRecordedLogs());
-        IInferenceQueue.Proposal memory proposal = _proposalOf(address(operator), request);
+        Proposal memory proposal = _proposalOf(address(operator), request);
         operator.propose(request, output);
-        vm.warp(proposal.settleAt);
+        vm.warp(proposal.window.settleAt());
         gasLimit = _bound(gasLimit, 300_000, 500_000);
         vm.recordLogs();
         try queue.settle{gas: gasLimit}(request, proposal, output) {
@@ -38,7 +39,7 @@ contract CallbackGasTest is CallbackAttackFixture {
     {
         callbackGas = _bound(callbackGas, 30, 500_000);
         Request memory request = _askWithProbe(callbackGas);
-        IInferenceQueue.Proposal memory proposal = _propose(request);
+        Proposal memory proposal = _propose(request);
         _settle(request, proposal);
         (uint256 low, uint256 high) = (5_000, 1_000_000);
         uint256 received;
@@ -58,7 +59,7 @@ contract CallbackGasTest is CallbackAttackFixture {
     /// @dev It says how much was there and how much must be: the gas asked for, a 64th, and what follows the call.
     function test_attack_settlerWhoStarvesTheCallback_isToldHowMuchItTakes() external {
         Request memory request = _askWithProbe(200_000);
-        IInferenceQueue.Proposal memory proposal = _propose(request);
+        Proposal memory proposal = _propose(request);
         _warpToFinal(proposal);
         try queue.settle{gas: 200_000}(request, proposal, OUTPUT) {
             vm.assertTrue(false, "settled");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "../RootOf.sol";
 import {IDisputes} from "../../../contracts/interfaces/IDisputes.sol";
 import {IInferenceQueue} from "../../../contracts/interfaces/IInferenceQueue.sol";
 import {ModelId} from "../../../contracts/interfaces/IModelRegistry.sol";
@@ -11,6 +12,7 @@ import {Request} from "../../../contracts/libraries/Request.sol";
 import {Status} from "../../../contracts/libraries/RequestState.sol";
 import {Trace} from "../../../contracts/libraries/Trace.sol";
 import {DisputeFixture} from "../DisputeFixture.sol";
+import {Queue} from "../Fixture.sol";
 import {Toy} from "../toy/Toy.sol";
 
 /// @dev False traces, copied proofs, evidence of something else.
@@ -118,7 +120,7 @@ contract DisputeEvidenceAttackTest is DisputeFixture {
         _reveal(stranger, next, Toy.NODES);
         _expect(IDisputes.DemandNotOpen.selector, abi.encode(_key, next.part));
         this.reveal(address(operator), next, Toy.NODES);
-        vm.warp(_refreshed().proposal.settleAt);
+        vm.warp(_refreshed().proposal.window.settleAt());
         court.collect(next);
         vm.assertEq(address(operator).balance, next.prepaid);
     }
@@ -164,13 +166,15 @@ contract DisputeEvidenceAttackTest is DisputeFixture {
     }
 
     function test_attack_disputeOnAnotherChain_isAnother() external {
-        IDisputes.Demand memory demand = _demand();
+        (address first, address firstQueue) = (address(court), address(queue));
+        bytes32 key = _key;
         cheats.chainId(block.chainid + 1);
-        bytes32 key = court.keyOf(_subject);
-        vm.assertNotEq(key, _key);
-        vm.warp(demand.deadline + 1);
-        _expect(IDisputes.WrongDemand.selector, abi.encode(key, demand.part));
-        this.timeout(demand);
+        queue = _deployQueue();
+        vm.assertNotEq(court.keyOf(_subject), key);
+        // What stands on a chain that takes another id can still be disputed.
+        (court, queue) = (IDisputes(first), Queue(firstQueue));
+        vm.assertEq(court.keyOf(_subject), key);
+        _convictBySilence();
     }
 
     function test_attack_disputeOfAnotherQueue_isUnknown() external {
@@ -186,7 +190,7 @@ contract DisputeEvidenceAttackTest is DisputeFixture {
         this.demandRoots(price);
         vm.expectRevert();
         vm.prank(first);
-        queue.slash(_subject.request, _subject.proposal, _subject.outputHash, challenger);
+        queue.slash(_subject.request, _subject.proposal, _subject.outputRoot, challenger);
         vm.assertNotEq(uint160(firstQueue), uint160(address(queue)));
     }
 
@@ -230,7 +234,7 @@ contract DisputeEvidenceAttackTest is DisputeFixture {
         bytes memory output = new bytes(16);
         _subject.request = request;
         _subject.proposal = _proposalOf(address(operator), request);
-        _subject.outputHash = keccak256(output);
+        _subject.outputRoot = rootOf(output);
         operator.propose(request, output);
         _modelBytes = abi.encode(publisher, _mixedModel());
         _id = _idOf(request);
@@ -247,7 +251,7 @@ contract DisputeEvidenceAttackTest is DisputeFixture {
         Request memory request = _ask(consumer, model, FEE, _options());
         _subject.request = request;
         _subject.proposal = _propose(request);
-        _subject.outputHash = keccak256(OUTPUT);
+        _subject.outputRoot = rootOf(OUTPUT);
         _modelBytes = abi.encode(publisher, _model());
         _id = _idOf(request);
         _key = court.keyOf(_subject);
@@ -266,7 +270,7 @@ contract DisputeEvidenceAttackTest is DisputeFixture {
 
     /// @dev The terms are in the request, and the request in its id: nobody can say that a model is exact.
     function test_attack_requestWithOtherTerms_isUnknown() external {
-        _subject.request.inputHash = keccak256("another");
+        _subject.request.inputRoot = keccak256("another");
         uint256 price = _price(_roots());
         _expectWrongStatus(_subject.request, Status.None, Status.Proposed);
         this.demandRoots(price);
@@ -292,7 +296,7 @@ contract DisputeEvidenceAttackTest is DisputeFixture {
     }
 
     function proveOf(bytes calldata proof, uint256 lie) external {
-        _prove(challenger, _refreshed(), proof, lie);
+        _prove(challenger, _refreshed(), proof);
     }
 
     function timeout(IDisputes.Demand calldata demand) external {

@@ -32,7 +32,7 @@ contract DisputeMoneyAttackTest is DisputeFixture {
                 abi.encodeCall(IDisputes.reveal, (_refreshed(), demands[i], data, siblings));
             spent += _transact(address(operator), 0, call);
         }
-        vm.warp(_refreshed().proposal.settleAt);
+        vm.warp(_refreshed().proposal.window.settleAt());
         for (uint256 i; i < 30; ++i) {
             bytes memory call = abi.encodeCall(IDisputes.collect, (demands[i]));
             spent += _transact(address(operator), 0, call);
@@ -46,7 +46,7 @@ contract DisputeMoneyAttackTest is DisputeFixture {
         _answerHonestly();
         IDisputes.Demand memory demand = _demand(stranger, _roots());
         _reveal(address(operator), demand, Toy.NODES);
-        vm.warp(_refreshed().proposal.settleAt);
+        vm.warp(_refreshed().proposal.window.settleAt());
         queue.settle(_subject.request, _refreshed().proposal, _output(Toy.NODES));
         _assertAccount(address(operator), STAKE + FEE - ROYALTY, BOND, 0);
     }
@@ -144,7 +144,7 @@ contract DisputeMoneyAttackTest is DisputeFixture {
         IDisputes.Demand memory other = _demand(stranger, Part(0, LEAVES, 0, 1));
         _reveal(address(operator), demand, Toy.NODES);
         _reveal(address(operator), other, Toy.NODES);
-        vm.warp(_refreshed().proposal.settleAt);
+        vm.warp(_refreshed().proposal.window.settleAt());
         court.collect(demand);
         _expect(IDisputes.NothingToCollect.selector, abi.encode(_key, demand.part));
         court.collect(demand);
@@ -154,7 +154,7 @@ contract DisputeMoneyAttackTest is DisputeFixture {
     function test_attack_collectBeforeFinal_isRefused() external {
         IDisputes.Demand memory demand = _demand();
         _reveal(demand);
-        vm.warp(_refreshed().proposal.settleAt - 1);
+        vm.warp(_refreshed().proposal.window.settleAt() - 1);
         _expect(IDisputes.NothingToCollect.selector, abi.encode(_key, demand.part));
         court.collect(demand);
     }
@@ -178,7 +178,7 @@ contract DisputeMoneyAttackTest is DisputeFixture {
         _take(refusing, _askToy(_options()), Toy.NODES);
         IDisputes.Demand memory demand = _demand();
         _reveal(address(refusing), demand, Toy.NODES);
-        vm.warp(_refreshed().proposal.settleAt);
+        vm.warp(_refreshed().proposal.window.settleAt());
         _expect(IDisputes.PaymentFailed.selector, abi.encode(address(refusing), demand.prepaid));
         court.collect(demand);
         queue.settle(_subject.request, _refreshed().proposal, _output(Toy.NODES));
@@ -197,7 +197,7 @@ contract DisputeMoneyAttackTest is DisputeFixture {
         (bool isSuccess,) = address(court).call(data);
         isSuccess; // A view may answer, and anything may be committed to.
         vm.assertEq(address(court).balance, before);
-        _assertDispute(1, _subject.proposal.settleAt, false);
+        _assertDispute(1, _subject.proposal.window.settleAt(), false);
     }
 
     /* COMING BACK IN */
@@ -261,7 +261,7 @@ contract DisputeMoneyAttackTest is DisputeFixture {
         ReenteringConsumer.Call[] memory calls = new ReenteringConsumer.Call[](1);
         calls[0] = ReenteringConsumer.Call(_price(_roots()), _demandCall(_subject, _roots()));
         reentering.arm(calls);
-        vm.warp(_subject.proposal.settleAt);
+        vm.warp(_subject.proposal.window.settleAt());
         queue.settle(_subject.request, _subject.proposal, _output(Toy.NODES));
         vm.assertEq(
             reentering.outcomes()[0].data,
@@ -270,7 +270,7 @@ contract DisputeMoneyAttackTest is DisputeFixture {
     }
 
     function prove(address who, IDisputes.Subject calldata subject, bytes calldata proof) external {
-        _prove(who, subject, proof, LIE);
+        _prove(who, subject, proof);
     }
 
     function demandPart(Part calldata part, uint256 prepaid) external {

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IDisputes} from "../../../contracts/interfaces/IDisputes.sol";
 import {IInferenceQueue, Options} from "../../../contracts/interfaces/IInferenceQueue.sol";
 import {Part} from "../../../contracts/libraries/Part.sol";
+import {Proposal} from "../../../contracts/libraries/Proposal.sol";
 import {Request} from "../../../contracts/libraries/Request.sol";
 import {Status} from "../../../contracts/libraries/RequestState.sol";
 import {DisputeFixture} from "../DisputeFixture.sol";
@@ -12,11 +13,11 @@ import {Toy} from "../toy/Toy.sol";
 /// @dev Last seconds, hard ends, and what happens to a disputed result meanwhile.
 contract DisputeTimeAttackTest is DisputeFixture {
     function test_attack_demandInTheLastSecond_leavesTimeToAnswerAndToReact() external {
-        vm.warp(_subject.proposal.settleAt - 1);
+        vm.warp(_subject.proposal.window.settleAt() - 1);
         IDisputes.Demand memory demand = _demand();
         vm.warp(demand.deadline);
         _reveal(demand);
-        vm.warp(_refreshed().proposal.settleAt - 1);
+        vm.warp(_refreshed().proposal.window.settleAt() - 1);
         bytes memory proof = _proof(LIE, LIE);
         _commit(challenger, proof);
         _prove(challenger, proof);
@@ -56,9 +57,9 @@ contract DisputeTimeAttackTest is DisputeFixture {
     /// @dev Whatever griefers demand, and however late it is answered, the result is final at the hard end.
     function testFuzz_attack_endlessDemands_endAtTheHardEnd(uint256 seed) external {
         _answerHonestly();
-        uint256 hardEnd = _subject.proposal.proposedAt + WINDOW + EXTENSION_LIMIT;
+        uint256 hardEnd = _subject.proposal.window.proposedAt() + WINDOW + EXTENSION_LIMIT;
         for (uint32 i; i < 19; ++i) {
-            uint256 settleAt = _refreshed().proposal.settleAt;
+            uint256 settleAt = _refreshed().proposal.window.settleAt();
             vm.warp(_bound(seed, _time(), settleAt - 1));
             Part memory part = Part(3, LEAVES, i, 1);
             if (_time() + REVEAL_PERIOD + REACTION_PERIOD > hardEnd) {
@@ -72,7 +73,7 @@ contract DisputeTimeAttackTest is DisputeFixture {
             _reveal(address(operator), demand, Toy.NODES);
             seed = uint256(keccak256(abi.encode(seed)));
         }
-        vm.assertLe(_refreshed().proposal.settleAt, hardEnd);
+        vm.assertLe(_refreshed().proposal.window.settleAt(), hardEnd);
         vm.warp(hardEnd);
         queue.settle(_subject.request, _refreshed().proposal, _output(Toy.NODES));
         _assertAccount(address(operator), STAKE + FEE - ROYALTY, BOND, 0);
@@ -80,7 +81,7 @@ contract DisputeTimeAttackTest is DisputeFixture {
 
     /// @dev The last demand that is taken still leaves time for its answer and a proof.
     function test_attack_liarWhoAnswersInTheLastSecond_isConvictedBeforeTheHardEnd() external {
-        uint256 hardEnd = _subject.proposal.proposedAt + WINDOW + EXTENSION_LIMIT;
+        uint256 hardEnd = _subject.proposal.window.proposedAt() + WINDOW + EXTENSION_LIMIT;
         for (uint32 i; _time() + REVEAL_PERIOD + REACTION_PERIOD <= hardEnd; ++i) {
             IDisputes.Demand memory demand = _demand(stranger, Part(3, LEAVES, i, 1));
             vm.warp(demand.deadline);
@@ -96,20 +97,20 @@ contract DisputeTimeAttackTest is DisputeFixture {
 
     /// @dev A demand and its answer just before each of the challenger's transactions: the window is no more what they say.
     function test_attack_windowMovedBeforeTheProof_doesNotStopIt() external {
-        vm.warp(_subject.proposal.settleAt - 1);
+        vm.warp(_subject.proposal.window.settleAt() - 1);
         _reveal(_demand());
         IDisputes.Subject memory signed = _refreshed();
         bytes memory proof = _proof(LIE, LIE);
         _commit(challenger, proof);
         _skip(60);
         _reveal(_demand(stranger, Part(0, LEAVES, 0, 1)));
-        vm.assertNotEq(_refreshed().proposal.settleAt, signed.proposal.settleAt);
-        _prove(challenger, signed, proof, LIE);
+        vm.assertNotEq(_refreshed().proposal.window.settleAt(), signed.proposal.window.settleAt());
+        _prove(challenger, signed, proof);
         _assertStatus(_subject.request, Status.Requested);
     }
 
     function test_attack_windowMovedBeforeTheDemand_doesNotStopIt() external {
-        vm.warp(_subject.proposal.settleAt - 1);
+        vm.warp(_subject.proposal.window.settleAt() - 1);
         IDisputes.Subject memory signed = _refreshed();
         _reveal(_demand(stranger, Part(0, LEAVES, 0, 1)));
         uint256 price = _price(_roots());
@@ -124,8 +125,8 @@ contract DisputeTimeAttackTest is DisputeFixture {
     function testFuzz_attack_anotherEndOfTheWindow_changesNothing(uint64 settleAt) external {
         IDisputes.Demand memory demand = _demand();
         _reveal(demand);
-        uint256 end = _refreshed().proposal.settleAt;
-        _subject.proposal.settleAt = settleAt;
+        uint256 end = _refreshed().proposal.window.settleAt();
+        _subject.proposal.window = _subject.proposal.window.movedTo(settleAt);
         _demand(stranger, Part(0, LEAVES, 0, 1));
         _assertDispute(1, end, false);
     }
@@ -138,7 +139,7 @@ contract DisputeTimeAttackTest is DisputeFixture {
         IDisputes.Subject memory other = _proposeToy(operator, _askToy(_options()), Toy.NODES);
         items[1] = IInferenceQueue.Settlement(other.request, other.proposal, _output(Toy.NODES));
         _demand();
-        vm.warp(other.proposal.settleAt);
+        vm.warp(other.proposal.window.settleAt());
         queue.settleBatch(items);
         _assertStatus(_subject.request, Status.Proposed);
         _assertStatus(other.request, Status.Settled);
@@ -151,11 +152,11 @@ contract DisputeTimeAttackTest is DisputeFixture {
         IDisputes.Demand memory demand = _demand();
         _slashForAnother();
         _reveal(address(operator), demand, Toy.NODES);
-        IInferenceQueue.Proposal memory proposal = _refreshed().proposal;
-        vm.warp(proposal.settleAt);
+        Proposal memory proposal = _refreshed().proposal;
+        vm.warp(proposal.window.settleAt());
         _expect(IInferenceQueue.ProposalVoid.selector, abi.encode(_id, address(operator), 0));
         queue.settle(_subject.request, proposal, _output(Toy.NODES));
-        queue.reopen(_subject.request, proposal, _subject.outputHash);
+        queue.reopen(_subject.request, proposal, _subject.outputRoot);
         court.collect(demand);
         vm.assertEq(address(operator).balance, demand.prepaid);
     }
@@ -190,8 +191,8 @@ contract DisputeTimeAttackTest is DisputeFixture {
     function test_attack_finalBeforeTheSlash_staysFinalAfterADispute() external {
         _answerHonestly();
         _reveal(address(operator), _demand(), Toy.NODES);
-        IInferenceQueue.Proposal memory proposal = _refreshed().proposal;
-        vm.warp(proposal.settleAt);
+        Proposal memory proposal = _refreshed().proposal;
+        vm.warp(proposal.window.settleAt());
         _slashForAnother();
         queue.settle(_subject.request, proposal, _output(Toy.NODES));
         _assertStatus(_subject.request, Status.Settled);
@@ -247,6 +248,6 @@ contract DisputeTimeAttackTest is DisputeFixture {
         Request memory request = _askToy(_options());
         IDisputes.Subject memory other = _proposeToy(operator, request, LIE);
         vm.prank(disputes);
-        queue.slash(other.request, other.proposal, other.outputHash, challenger);
+        queue.slash(other.request, other.proposal, other.outputRoot, challenger);
     }
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "../RootOf.sol";
 import {IInferenceQueue, Options} from "../../../contracts/interfaces/IInferenceQueue.sol";
+import {Proposal} from "../../../contracts/libraries/Proposal.sol";
 import {Request} from "../../../contracts/libraries/Request.sol";
 import {Fixture} from "../Fixture.sol";
 
@@ -12,17 +14,17 @@ contract EjectorSeatTest is Fixture {
         Options memory options = _options();
         options.bond = 0.9 ether;
         Request memory big = _ask(consumer, FEE, options);
-        IInferenceQueue.Proposal memory lie = _propose(big);
+        Proposal memory lie = _propose(big);
         options.bond = MIN_BOND;
         options.refundTo = address(operator);
         Request memory own = _ask(consumer, ROYALTY, options);
-        IInferenceQueue.Proposal memory seat = _propose(own);
+        Proposal memory seat = _propose(own);
 
         // The challenger's proof of the big lie is in the mempool; the operator's own comes first.
         vm.prank(disputes);
-        queue.slash(own, seat, keccak256(OUTPUT), address(operator));
+        queue.slash(own, seat, rootOf(OUTPUT), address(operator));
         vm.prank(disputes);
-        try queue.slash(big, lie, keccak256(OUTPUT), challenger) {} catch {}
+        try queue.slash(big, lie, rootOf(OUTPUT), challenger) {} catch {}
 
         uint256 lost =
             STAKE - queue.accountOf(address(operator)).staked - queue.creditOf(address(operator));

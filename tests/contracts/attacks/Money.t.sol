@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "../RootOf.sol";
 import {IInferenceQueue, Options} from "../../../contracts/interfaces/IInferenceQueue.sol";
 import {IModelRegistry, ModelId} from "../../../contracts/interfaces/IModelRegistry.sol";
 import {IOperatorStaking} from "../../../contracts/interfaces/IOperatorStaking.sol";
 import {ModelTermsLibrary} from "../../../contracts/libraries/ModelTerms.sol";
+import {Proposal} from "../../../contracts/libraries/Proposal.sol";
 import {Request} from "../../../contracts/libraries/Request.sol";
 import {Status} from "../../../contracts/libraries/RequestState.sol";
 import {HonestOperator, RefusingOperator} from "../actors/HonestOperator.sol";
@@ -30,9 +32,9 @@ contract MoneyAttackTest is Fixture {
 
     function test_attack_slashedOperatorsOtherProposals_areVoid() external {
         Request memory other = _ask();
-        IInferenceQueue.Proposal memory pending = _propose(other);
+        Proposal memory pending = _propose(other);
         _slashOne();
-        vm.warp(pending.settleAt);
+        vm.warp(pending.window.settleAt());
         vm.expectRevert(
             abi.encodeWithSelector(
                 IInferenceQueue.ProposalVoid.selector, _idOf(other), address(operator), 0
@@ -44,8 +46,8 @@ contract MoneyAttackTest is Fixture {
     /// @dev Its bond was freed by the slash; settling must not free another's in its place.
     function test_attack_settlingWhatWasFinalBeforeTheSlash_freesNoBondTwice() external {
         Request memory old = _ask();
-        IInferenceQueue.Proposal memory final_ = _propose(old);
-        vm.warp(final_.settleAt);
+        Proposal memory final_ = _propose(old);
+        vm.warp(final_.window.settleAt());
         _slashOne();
         _propose(_ask());
         queue.settle(old, final_, OUTPUT);
@@ -54,8 +56,8 @@ contract MoneyAttackTest is Fixture {
 
     function test_attack_settlingWhatWasFinalBeforeTheSlash_paysOnce() external {
         Request memory old = _ask();
-        IInferenceQueue.Proposal memory final_ = _propose(old);
-        vm.warp(final_.settleAt);
+        Proposal memory final_ = _propose(old);
+        vm.warp(final_.window.settleAt());
         _slashOne();
         queue.settle(old, final_, OUTPUT);
         _expectWrongStatus(old, Status.Settled, Status.Proposed);
@@ -65,20 +67,20 @@ contract MoneyAttackTest is Fixture {
     /// @dev A slash, a new stake and a new answer do not bring the voided answer back.
     function test_attack_restakingAfterASlash_revivesNothing() external {
         Request memory old = _ask();
-        IInferenceQueue.Proposal memory voided = _propose(old);
+        Proposal memory voided = _propose(old);
         _slashOne();
         operator.stake{value: STAKE}();
         _propose(_ask());
-        vm.warp(voided.settleAt);
-        queue.reopen(old, voided, keccak256(OUTPUT));
+        vm.warp(voided.window.settleAt());
+        queue.reopen(old, voided, rootOf(OUTPUT));
         _assertStatus(old, Status.Requested);
     }
 
     function test_attack_secondSlash_revivesNothing() external {
         Request memory old = _ask();
-        IInferenceQueue.Proposal memory voided = _propose(old);
+        Proposal memory voided = _propose(old);
         _slashOne();
-        vm.warp(voided.settleAt);
+        vm.warp(voided.window.settleAt());
         _slashOne();
         vm.expectRevert(
             abi.encodeWithSelector(
@@ -90,19 +92,19 @@ contract MoneyAttackTest is Fixture {
 
     function test_attack_samesAnswerProposedAgainAfterASlash_isAnotherProposal() external {
         Request memory request = _ask();
-        IInferenceQueue.Proposal memory old = _propose(request);
+        Proposal memory old = _propose(request);
         _slash(request, old);
         _propose(request);
-        vm.warp(old.settleAt);
+        vm.warp(old.window.settleAt());
         _expectWrongProposal(request);
         queue.settle(request, old, OUTPUT);
     }
 
     function testFuzz_attack_slashAtAnyTime_voidsExactlyWhatWasNotFinal(uint256 elapsed) external {
         Request memory request = _ask();
-        IInferenceQueue.Proposal memory proposal = _propose(request);
+        Proposal memory proposal = _propose(request);
         _skip(_bound(elapsed, 0, 2 * WINDOW));
-        bool isFinal = _time() >= proposal.settleAt;
+        bool isFinal = _time() >= proposal.window.settleAt();
         _slashOne();
         _skip(2 * WINDOW);
         try queue.settle(request, proposal, OUTPUT) {
@@ -114,7 +116,7 @@ contract MoneyAttackTest is Fixture {
 
     function test_attack_unstakingBeforeTheSlash_cannotTouchTheBond() external {
         Request memory request = _ask();
-        IInferenceQueue.Proposal memory proposal = _propose(request);
+        Proposal memory proposal = _propose(request);
         operator.unstake(STAKE - BOND);
         _slash(request, proposal);
         _assertAccount(address(operator), 0, 0, 1);

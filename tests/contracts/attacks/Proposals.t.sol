@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IInferenceQueue} from "../../../contracts/interfaces/IInferenceQueue.sol";
+import {Proposal} from "../../../contracts/libraries/Proposal.sol";
 import {Request} from "../../../contracts/libraries/Request.sol";
 import {RequestId, Status} from "../../../contracts/libraries/RequestState.sol";
 import {Fixture, Queue} from "../Fixture.sol";
@@ -83,10 +84,16 @@ contract ProposalAttackTest is Fixture {
     }
 
     function test_attack_requestOfAnotherChain_isUnknown() external {
+        Queue here = queue;
         Request memory request = _ask();
         cheats.chainId(block.chainid + 1);
+        queue = _deployQueue();
         _expectWrongStatus(request, Status.None, Status.Requested);
+        queue.propose(request, OUTPUT);
+        // A chain that takes another id strands nothing.
+        queue = here;
         operator.propose(request, OUTPUT);
+        _assertStatus(request, Status.Proposed);
     }
 
     function test_attack_requestOfAnotherQueue_isUnknown() external {
@@ -101,23 +108,13 @@ contract ProposalAttackTest is Fixture {
     function testFuzz_attack_changedRequest_isUnknown(uint256 word, uint256 bit) external {
         Request memory request = _ask();
         word = _bound(word, 0, 6);
-        bit = _bound(bit, 0, word == 5 ? 159 : 255);
+        bit = _bound(bit, 0, 255);
         assembly ("memory-safe") {
             let at := add(request, mul(32, word))
             mstore(at, xor(mload(at), shl(bit, 1)))
         }
         _expectWrongStatus(request, Status.None, Status.Requested);
         operator.propose(request, OUTPUT);
-    }
-
-    function testFuzz_attack_dirtyAddressBits_areRefused(uint96 dirt) external {
-        vm.assume(dirt != 0);
-        bytes memory data = abi.encodeCall(IInferenceQueue.propose, (_ask(), OUTPUT));
-        assembly ("memory-safe") {
-            let at := add(data, add(36, 160))
-            mstore(at, or(mload(at), shl(160, dirt)))
-        }
-        _assertRefused(data);
     }
 
     function testFuzz_attack_calldataCutShort_isRefused(uint256 length) external {
@@ -131,7 +128,7 @@ contract ProposalAttackTest is Fixture {
 
     function testFuzz_attack_settleBatchCutShort_isRefused(uint256 length) external {
         Request memory request = _ask();
-        IInferenceQueue.Proposal memory proposal = _propose(request);
+        Proposal memory proposal = _propose(request);
         _warpToFinal(proposal);
         bytes memory data =
             abi.encodeCall(IInferenceQueue.settleBatch, (_settlements(request, proposal)));

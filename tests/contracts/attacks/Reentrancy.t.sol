@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {Proposal} from "../../../contracts/libraries/Proposal.sol";
+import {rootOf} from "../RootOf.sol";
 import {IInferenceQueue} from "../../../contracts/interfaces/IInferenceQueue.sol";
 import {IOperatorStaking} from "../../../contracts/interfaces/IOperatorStaking.sol";
 import {Request} from "../../../contracts/libraries/Request.sol";
@@ -12,7 +14,7 @@ import {Fixture} from "../Fixture.sol";
 abstract contract ReentrancyFixture is Fixture {
     ReenteringConsumer internal reentering;
     Request internal _request;
-    IInferenceQueue.Proposal internal _proposal;
+    Proposal internal _proposal;
     uint256 internal _paidIn;
 
     function setUp() public virtual override {
@@ -106,7 +108,7 @@ contract CallbackReentrancyTest is ReentrancyFixture {
 
     function test_attack_onInference_reentersReopen() external {
         _assertRefused(
-            abi.encodeCall(IInferenceQueue.reopen, (_request, _proposal, keccak256(OUTPUT))),
+            abi.encodeCall(IInferenceQueue.reopen, (_request, _proposal, rootOf(OUTPUT))),
             _wrongStatus(_request, Status.Settled, Status.Proposed)
         );
         _assertPaidOnce();
@@ -115,7 +117,7 @@ contract CallbackReentrancyTest is ReentrancyFixture {
     function test_attack_onInference_reentersSlash() external {
         _assertRefused(
             abi.encodeCall(
-                IInferenceQueue.slash, (_request, _proposal, keccak256(OUTPUT), address(reentering))
+                IInferenceQueue.slash, (_request, _proposal, rootOf(OUTPUT), address(reentering))
             ),
             abi.encodeWithSelector(
                 IInferenceQueue.NotDisputes.selector, address(reentering), disputes
@@ -270,7 +272,7 @@ contract WithdrawReentrancyTest is ReentrancyFixture {
 
     function test_attack_receive_reentersReopen() external {
         _assertRefused(
-            abi.encodeCall(IInferenceQueue.reopen, (_expired, _proposal, keccak256(OUTPUT))),
+            abi.encodeCall(IInferenceQueue.reopen, (_expired, _proposal, rootOf(OUTPUT))),
             _wrongStatus(_expired, Status.Expired, Status.Proposed)
         );
         _assertRefundedOnce(0);
@@ -279,7 +281,7 @@ contract WithdrawReentrancyTest is ReentrancyFixture {
     function test_attack_receive_reentersSlash() external {
         _assertRefused(
             abi.encodeCall(
-                IInferenceQueue.slash, (_request, _proposal, keccak256(OUTPUT), address(reentering))
+                IInferenceQueue.slash, (_request, _proposal, rootOf(OUTPUT), address(reentering))
             ),
             abi.encodeWithSelector(
                 IInferenceQueue.NotDisputes.selector, address(reentering), disputes

@@ -105,7 +105,7 @@ contract SelfConvictionAttackTest is DisputeFixture {
     }
 
     function prove(address who, IDisputes.Subject calldata subject, bytes calldata proof) external {
-        _prove(who, subject, proof, LIE);
+        _prove(who, subject, proof);
     }
 
     /* STEPS */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "../RootOf.sol";
 import {IDisputes} from "../../../contracts/interfaces/IDisputes.sol";
 import {IInferenceQueue, Options} from "../../../contracts/interfaces/IInferenceQueue.sol";
 import {Part} from "../../../contracts/libraries/Part.sol";
+import {Proposal} from "../../../contracts/libraries/Proposal.sol";
 import {Request} from "../../../contracts/libraries/Request.sol";
 import {RequestId, Status} from "../../../contracts/libraries/RequestState.sol";
 import {DisputeFixture} from "../DisputeFixture.sol";
@@ -84,7 +86,7 @@ contract DisputeHandler is DisputeFixture {
         // What the fixture proposed is left alone.
         unanswered = FEE;
         for (uint256 lie; lie < Toy.NODES; ++lie) {
-            _runs[lie] = Toy.run(keccak256(INPUT), lie);
+            _runs[lie] = Toy.run(rootOf(INPUT), lie);
         }
         for (uint256 i; i < OPERATORS; ++i) {
             address account = _actor(string(abi.encodePacked("operator", bytes1(uint8(48 + i)))));
@@ -121,7 +123,7 @@ contract DisputeHandler is DisputeFixture {
         if (isColluding) options.refundTo = _accomplice;
         Request memory request = _ask(consumer, toyModel, FEE, options);
         moneyIn += FEE;
-        IInferenceQueue.Proposal memory proposal = _proposalOf(_accounts[who % OPERATORS], request);
+        Proposal memory proposal = _proposalOf(_accounts[who % OPERATORS], request);
         bytes memory output = _output(lie);
         vm.prank(_accounts[who % OPERATORS]);
         // Without free stake: the request stays open, with its fee.
@@ -133,7 +135,7 @@ contract DisputeHandler is DisputeFixture {
         if (isColluding) brought += FEE;
 
         Ghost storage ghost = _ghosts.push();
-        ghost.subject = IDisputes.Subject(request, proposal, keccak256(output));
+        ghost.subject = IDisputes.Subject(request, proposal, rootOf(output));
         ghost.id = _idOf(request);
         ghost.key = court.keyOf(ghost.subject);
         (ghost.character, ghost.lie) = (character, lie);
@@ -223,7 +225,7 @@ contract DisputeHandler is DisputeFixture {
         Ghost storage ghost = _ghosts[which % _ghosts.length];
         IDisputes.Subject memory subject = _standing(ghost);
         bool isOver = _isOver(ghost);
-        try queue.reopen(subject.request, subject.proposal, subject.outputHash) {
+        try queue.reopen(subject.request, subject.proposal, subject.outputRoot) {
             if (!isOver) ++intrusions;
             ++count["reopen"];
         } catch {}
@@ -234,7 +236,7 @@ contract DisputeHandler is DisputeFixture {
         if (_demands.length == 0) return;
         GhostDemand storage item = _demands[which % _demands.length];
         Ghost storage ghost = _ghosts[item.ghost];
-        address operator_ = ghost.subject.proposal.operator;
+        address operator_ = ghost.subject.proposal.origin.operator();
         address account = ghost.isSlashed ? item.demand.demander : operator_;
         uint256 before = account.balance;
         bool isOver = ghost.isSlashed || _isOver(ghost);
@@ -267,14 +269,14 @@ contract DisputeHandler is DisputeFixture {
         bool isLie = ghost.lie != Toy.NODES;
         bytes memory output = _output(ghost.lie);
         vm.prank(stranger);
-        try court.proveFraud(subject, _modelBytes, proof, "", output, SALT) {
+        try court.proveFraud(subject, _modelBytes, proof, SALT) {
             if (!isLie) ++intrusions;
             _slashed(ghost, isLie);
         } catch {
             ++count["proof refused"];
         }
         vm.prank(stranger);
-        try queue.slash(subject.request, subject.proposal, subject.outputHash, stranger) {
+        try queue.slash(subject.request, subject.proposal, subject.outputRoot, stranger) {
             ++intrusions;
         } catch {}
         _look();
@@ -301,7 +303,7 @@ contract DisputeHandler is DisputeFixture {
             IDisputes.Subject memory subject = _standing(ghost);
             bytes memory output = _output(ghost.lie);
             vm.prank(challenger);
-            court.proveFraud(subject, _modelBytes, proof, "", output, SALT);
+            court.proveFraud(subject, _modelBytes, proof, SALT);
             _slashed(ghost, true);
             ++count["proof"];
         }
@@ -320,7 +322,9 @@ contract DisputeHandler is DisputeFixture {
         uint256 node = _firstWrong(roots.data);
         ToyReferee.Proof memory proof;
         (proof.isOutput, proof.node) = (node == Toy.LAST, node);
-        if (!proof.isOutput) proof.claimed = _opened(ghost, Toy.leafOf(node, 0));
+        proof.claimed = proof.isOutput
+            ? _opened(_runs[ghost.lie], node, 0)
+            : _opened(ghost, Toy.leafOf(node, 0));
         if (node != 0) proof.operand = _opened(ghost, Toy.leafOf(node - 1, 0));
         isReady = (proof.isOutput || proof.claimed.data.length != 0)
             && (node == 0 || proof.operand.data.length != 0);
@@ -358,7 +362,7 @@ contract DisputeHandler is DisputeFixture {
         vm.prank(_accomplice);
         try court.commitFraud(_commitment(_accomplice, ghost.key, proof)) {} catch {}
         vm.prank(_accomplice);
-        try court.proveFraud(subject, _modelBytes, proof, "", output, SALT) {
+        try court.proveFraud(subject, _modelBytes, proof, SALT) {
             _slashed(ghost, true);
             ++count["proof of one's own lie"];
         } catch {}
@@ -409,7 +413,7 @@ contract DisputeHandler is DisputeFixture {
         Ghost storage ghost = _ghosts[item.ghost];
         (bytes memory data, bytes32[] memory siblings) = Toy.open(_run(ghost.lie), item.demand.part);
         IDisputes.Subject memory subject = _standing(ghost);
-        vm.prank(ghost.subject.proposal.operator);
+        vm.prank(ghost.subject.proposal.origin.operator());
         court.reveal(subject, item.demand, data, siblings);
         item.isAnswered = true;
         _seen[ghost.key][keccak256(abi.encode(item.demand.part))] =
@@ -492,8 +496,11 @@ contract DisputeHandler is DisputeFixture {
     {
         subject = ghost.subject;
         (, uint256 open, uint256 settleAt,) = court.disputeOf(ghost.key);
-        if (open != 0) subject.proposal.settleAt = SUSPENDED;
-        else if (settleAt != 0) subject.proposal.settleAt = uint64(settleAt);
+        if (open != 0) {
+            subject.proposal.window = subject.proposal.window.movedTo(SUSPENDED);
+        } else if (settleAt != 0) {
+            subject.proposal.window = subject.proposal.window.movedTo(uint64(settleAt));
+        }
     }
 
     function _isFinal(Ghost storage ghost) private view returns (bool) {
@@ -502,13 +509,13 @@ contract DisputeHandler is DisputeFixture {
 
     function _isOver(Ghost storage ghost) private view returns (bool) {
         (, uint256 open,,) = court.disputeOf(ghost.key);
-        return open == 0 && _time() >= _standing(ghost).proposal.settleAt;
+        return open == 0 && _time() >= _standing(ghost).proposal.window.settleAt();
     }
 
     function _isVoid(Ghost storage ghost) private view returns (bool) {
-        IInferenceQueue.Proposal memory proposal = _standing(ghost).proposal;
-        uint256 slashedAt = queue.slashedAt(proposal.operator, proposal.epoch);
-        return slashedAt != 0 && slashedAt < proposal.settleAt;
+        Proposal memory proposal = _standing(ghost).proposal;
+        uint256 slashedAt = queue.slashedAt(proposal.origin.operator(), proposal.origin.epoch());
+        return slashedAt != 0 && slashedAt < proposal.window.settleAt();
     }
 
     /* WHAT IS SEEN */

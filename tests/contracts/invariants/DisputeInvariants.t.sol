@@ -99,8 +99,8 @@ contract DisputeInvariantTest is Test {
             (, uint256 open,,) = court.disputeOf(ghosts[i].key);
             vm.assertEq(open, 0);
             vm.assertEq(handler.openDemandsOf(i), 0);
-            uint256 end = ghosts[i].subject.proposal.proposedAt + WINDOW;
-            vm.assertGe(handler.standingOf(i).proposal.settleAt, end);
+            uint256 end = ghosts[i].subject.proposal.window.proposedAt() + WINDOW;
+            vm.assertGe(handler.standingOf(i).proposal.window.settleAt(), end);
         }
     }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {rootOf} from "../RootOf.sol";
 import {IInferenceQueue, Options} from "../../../contracts/interfaces/IInferenceQueue.sol";
 import {ModelId} from "../../../contracts/interfaces/IModelRegistry.sol";
+import {Proposal} from "../../../contracts/libraries/Proposal.sol";
 import {Request} from "../../../contracts/libraries/Request.sol";
 import {RequestId, Status} from "../../../contracts/libraries/RequestState.sol";
 import {
@@ -28,7 +30,7 @@ contract Handler is Fixture {
         uint64 deadline;
         Status status;
         bool isCallbackOwed;
-        IInferenceQueue.Proposal proposal;
+        Proposal proposal;
         bool isVoid; // slashed before it was final
         bool isBondLive;
         uint64 settledAt;
@@ -159,7 +161,7 @@ contract Handler is Fixture {
         address account = _operators[who % OPERATORS];
         Ghost storage ghost = _pick(which, Status.Requested);
         bool isFine = _mayPropose(account, ghost);
-        IInferenceQueue.Proposal memory proposal = _proposalOf(account, ghost.request);
+        Proposal memory proposal = _proposalOf(account, ghost.request);
         vm.prank(account);
         try queue.propose(ghost.request, OUTPUT) {
             vm.assertTrue(isFine, "proposed against the rules");
@@ -224,7 +226,7 @@ contract Handler is Fixture {
             Ghost storage ghost = _ghosts[chosen[i]];
             items[i] = _settlements(ghost.request, ghost.proposal)[0];
             bool isTried = ghost.status == Status.Proposed && !ghost.isVoid;
-            if (isTried && _time() < ghost.proposal.settleAt) isFine = false;
+            if (isTried && _time() < ghost.proposal.window.settleAt()) isFine = false;
         }
         try queue.settleBatch(items) {
             vm.assertTrue(isFine, "settled against the rules");
@@ -265,9 +267,9 @@ contract Handler is Fixture {
     function reopen(uint256 which) external {
         if (_ghosts.length == 0) return;
         Ghost storage ghost = _pickVoid(which);
-        bool isFine =
-            ghost.status == Status.Proposed && ghost.isVoid && _time() >= ghost.proposal.settleAt;
-        try queue.reopen(ghost.request, ghost.proposal, keccak256(OUTPUT)) {
+        bool isFine = ghost.status == Status.Proposed && ghost.isVoid
+            && _time() >= ghost.proposal.window.settleAt();
+        try queue.reopen(ghost.request, ghost.proposal, rootOf(OUTPUT)) {
             vm.assertTrue(isFine, "reopened against the rules");
             ghost.isBondLive = false;
             _reopened(ghost);
@@ -281,10 +283,10 @@ contract Handler is Fixture {
         // A liar now and then; more would leave nobody to settle.
         if (_ghosts.length == 0 || which % 3 == 0) return;
         Ghost storage ghost = _pickPending(which);
-        bool isFine = ghost.status == Status.Proposed && _time() < ghost.proposal.settleAt;
+        bool isFine = ghost.status == Status.Proposed && _time() < ghost.proposal.window.settleAt();
         uint256 burnedBefore = BURN_ADDRESS.balance;
         vm.prank(disputes);
-        try queue.slash(ghost.request, ghost.proposal, keccak256(OUTPUT), challenger) {
+        try queue.slash(ghost.request, ghost.proposal, rootOf(OUTPUT), challenger) {
             vm.assertTrue(isFine, "slashed against the rules");
             _slashed(ghost, BURN_ADDRESS.balance - burnedBefore);
         } catch {
@@ -296,7 +298,7 @@ contract Handler is Fixture {
         if (_ghosts.length == 0) return;
         Ghost storage ghost = _pick(which, Status.Proposed);
         vm.prank(_creditors[who % _creditors.length]);
-        try queue.slash(ghost.request, ghost.proposal, keccak256(OUTPUT), challenger) {
+        try queue.slash(ghost.request, ghost.proposal, rootOf(OUTPUT), challenger) {
             ++intruders;
         } catch {
             ++count["slash refused"];
@@ -327,7 +329,8 @@ contract Handler is Fixture {
 
     function lockedBy(address account) public view returns (uint256 locked) {
         for (uint256 i; i < _ghosts.length; ++i) {
-            bool isTheirs = _ghosts[i].isBondLive && _ghosts[i].proposal.operator == account;
+            bool isTheirs =
+                _ghosts[i].isBondLive && _ghosts[i].proposal.origin.operator() == account;
             if (isTheirs) locked += _ghosts[i].bond;
         }
     }
@@ -337,7 +340,8 @@ contract Handler is Fixture {
     }
 
     function _isFinal(Ghost storage ghost) private view returns (bool) {
-        return !ghost.isVoid && ghost.proposal.settleAt != 0 && _time() >= ghost.proposal.settleAt;
+        return !ghost.isVoid && ghost.proposal.window.settleAt() != 0
+            && _time() >= ghost.proposal.window.settleAt();
     }
 
     function _mayPropose(address account, Ghost storage ghost) private view returns (bool) {
@@ -347,9 +351,9 @@ contract Handler is Fixture {
             && ghost.bond <= staked[account] - lockedBy(account);
     }
 
-    function _proposed(Ghost storage ghost, IInferenceQueue.Proposal memory proposal) private {
-        vm.assertEq(proposal.epoch, slashes[proposal.operator]);
-        vm.assertEq(proposal.settleAt, _time() + ghost.window);
+    function _proposed(Ghost storage ghost, Proposal memory proposal) private {
+        vm.assertEq(proposal.origin.epoch(), slashes[proposal.origin.operator()]);
+        vm.assertEq(proposal.window.settleAt(), _time() + ghost.window);
         ghost.proposal = proposal;
         ghost.status = Status.Proposed;
         ghost.isVoid = false;
@@ -359,14 +363,14 @@ contract Handler is Fixture {
 
     function _settled(Ghost storage ghost) private {
         vm.assertTrue(ghost.isBondLive);
-        if (ghost.proposal.epoch != slashes[ghost.proposal.operator]) {
+        if (ghost.proposal.origin.epoch() != slashes[ghost.proposal.origin.operator()]) {
             ++count["settle after a slash"];
         }
         ghost.status = Status.Settled;
         ghost.settledAt = uint64(_time());
         ghost.isBondLive = false;
         ghost.isCallbackOwed = ghost.callbackGas != 0 && _isHostile(ghost);
-        staked[ghost.proposal.operator] += ghost.fee - ghost.royalty;
+        staked[ghost.proposal.origin.operator()] += ghost.fee - ghost.royalty;
         credits[address(publisher)] += ghost.royalty;
         escrow -= ghost.fee;
         ++count["settle"];
@@ -374,7 +378,7 @@ contract Handler is Fixture {
 
     function _expired(Ghost storage ghost) private {
         ghost.status = Status.Expired;
-        credits[ghost.request.refundTo] += ghost.fee;
+        credits[_refundToOf(ghost.request)] += ghost.fee;
         escrow -= ghost.fee;
         ++count["expire"];
     }
@@ -385,13 +389,13 @@ contract Handler is Fixture {
     }
 
     function _slashed(Ghost storage ghost, uint256 burned) private {
-        address liar = ghost.proposal.operator;
+        address liar = ghost.proposal.origin.operator();
         uint256 reward = uint256(ghost.bond) * 30 / 100;
         vm.assertGe(burned * 100, uint256(ghost.bond) * 40);
         vm.assertLt(burned * 100, uint256(ghost.bond) * 40 + 100);
         staked[liar] -= ghost.bond;
         credits[challenger] += reward;
-        credits[ghost.request.refundTo] += ghost.bond - reward - burned;
+        credits[_refundToOf(ghost.request)] += ghost.bond - reward - burned;
         moneyOut += burned;
         ghost.isBondLive = false;
         // A void lie voids nothing more: what was proposed since the first slash stands for itself.
@@ -405,8 +409,9 @@ contract Handler is Fixture {
         ++slashes[liar];
         for (uint256 i; i < _ghosts.length; ++i) {
             Ghost storage other = _ghosts[i];
-            bool isOpen = other.status == Status.Proposed && _time() < other.proposal.settleAt;
-            if (isOpen && other.proposal.operator == liar) other.isVoid = true;
+            bool isOpen =
+                other.status == Status.Proposed && _time() < other.proposal.window.settleAt();
+            if (isOpen && other.proposal.origin.operator() == liar) other.isVoid = true;
         }
     }
 
@@ -449,7 +454,7 @@ contract Handler is Fixture {
             if (done.status != Status.Proposed || !_isFinal(done)) continue;
             for (uint256 j; j < _ghosts.length; ++j) {
                 Ghost storage ghost = _ghosts[_at(seed, j)];
-                bool isTheirs = ghost.proposal.operator == done.proposal.operator;
+                bool isTheirs = ghost.proposal.origin.operator() == done.proposal.origin.operator();
                 if (isTheirs && _isPending(ghost, seed)) return ghost;
             }
         }
@@ -481,7 +486,7 @@ contract Handler is Fixture {
     function _pickVoid(uint256 seed) private view returns (Ghost storage) {
         for (uint256 i; i < _ghosts.length; ++i) {
             Ghost storage ghost = _ghosts[_at(seed, i)];
-            bool isOver = seed % 4 == 0 || _time() >= ghost.proposal.settleAt;
+            bool isOver = seed % 4 == 0 || _time() >= ghost.proposal.window.settleAt();
             if (ghost.isVoid && ghost.status == Status.Proposed && isOver) return ghost;
         }
         return _ghosts[_at(seed, 0)];

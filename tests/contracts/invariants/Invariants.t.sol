@@ -100,7 +100,9 @@ contract InvariantTest is Test {
         for (uint256 i; i < ghosts.length; ++i) {
             (Status status,) = queue.statusOf(ghosts[i].id);
             if (status != Status.Settled) continue;
-            vm.assertGe(ghosts[i].settledAt, ghosts[i].proposal.proposedAt + ghosts[i].window);
+            vm.assertGe(
+                ghosts[i].settledAt, ghosts[i].proposal.window.proposedAt() + ghosts[i].window
+            );
         }
     }
 

@@ -27,12 +27,12 @@ library Toy {
     /* LAW */
 
     /// @param operand What the node before has at `operandOf`; the first node reads the input.
-    function law(bytes32 inputHash, uint256 node, uint256 element, uint32 operand)
+    function law(bytes32 inputRoot, uint256 node, uint256 element, uint32 operand)
         internal
         pure
         returns (uint32)
     {
-        uint256 hash = uint256(keccak256(abi.encode(inputHash, node, element, operand)));
+        uint256 hash = uint256(keccak256(abi.encode(inputRoot, node, element, operand)));
         // Finite and positive, so that it is canonical.
         return uint32(hash) & 0x7f7fffff;
     }
@@ -43,13 +43,13 @@ library Toy {
 
     /// @param lie The node whose element 0 is off by one; `NODES` for an honest run.
     /// @return values The nodes' data, padded to whole leaves.
-    function run(bytes32 inputHash, uint256 lie) internal pure returns (bytes[] memory values) {
+    function run(bytes32 inputRoot, uint256 lie) internal pure returns (bytes[] memory values) {
         values = new bytes[](NODES);
         for (uint256 node; node < NODES; ++node) {
             values[node] = new bytes(leaves(node) * 128);
             for (uint256 element; element < elements(node); ++element) {
                 uint32 operand = node == 0 ? 0 : at(values[node - 1], operandOf(node, element));
-                put(values[node], element, law(inputHash, node, element, operand));
+                put(values[node], element, law(inputRoot, node, element, operand));
             }
             if (node == lie) put(values[node], 0, at(values[node], 0) ^ 1);
         }

@@ -18,34 +18,31 @@ contract ToyReferee is IReferee {
         bool isOutput;
         uint256 node;
         uint256 element;
-        Opened claimed; // empty for an output
+        Opened claimed; // of an output its one leaf
         Opened operand; // empty for the first node
     }
 
     error WrongTrace(bytes32 actual, bytes32 needed);
 
-    function judge(
-        Claim calldata claim,
-        bytes calldata proof,
-        bytes calldata,
-        bytes calldata output
-    ) external view returns (Verdict memory) {
+    function judge(Claim calldata claim, bytes calldata proof)
+        external
+        view
+        returns (Verdict memory)
+    {
         require(claim.programRoot == Toy.programRoot(), WrongProof("program", 0));
-        return this.judgeProof(claim, abi.decode(proof, (Proof)), output);
+        return this.judgeProof(claim, abi.decode(proof, (Proof)));
     }
 
-    function judgeProof(Claim calldata claim, Proof calldata proof, bytes calldata output)
+    function judgeProof(Claim calldata claim, Proof calldata proof)
         external
         view
         returns (Verdict memory verdict)
     {
         (verdict.node, verdict.element) = (proof.node, proof.element);
         if (proof.isOutput) {
-            require(
-                keccak256(output) == claim.outputHash,
-                WrongPayload(keccak256(output), claim.outputHash)
-            );
-            verdict.claimed = Toy.at(output, proof.element);
+            bytes32 root = keccak256(proof.claimed.data);
+            require(root == claim.outputRoot, WrongTrace(root, claim.outputRoot));
+            verdict.claimed = Toy.at(proof.claimed.data, proof.element);
         } else {
             verdict.claimed = _open(claim, proof.node, proof.element, proof.claimed);
         }
@@ -54,7 +51,7 @@ contract ToyReferee is IReferee {
             uint256 read = Toy.operandOf(proof.node, proof.element);
             operand = _open(claim, proof.node - 1, read, proof.operand);
         }
-        verdict.expected = Toy.law(claim.inputHash, proof.node, proof.element, operand);
+        verdict.expected = Toy.law(claim.inputRoot, proof.node, proof.element, operand);
     }
 
     function rootOf(Part calldata part, bytes calldata data, bytes32[] calldata siblings)

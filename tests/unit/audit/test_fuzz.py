@@ -19,6 +19,7 @@ from oracle.audit.proof import Claim, prove
 from oracle.audit.verification import Outcome, verify
 from oracle.cli import show
 from oracle.errors import NotABundle, WrongEvidence
+from oracle.merkle import payload_root
 from oracle.types import Assurance, DType, ModelId, Signature, TensorType, Wei
 from tests import chains
 from tests.bundles import Here, bundle, preimage, with_request
@@ -149,7 +150,13 @@ def other_model(evidence: Bundle, rng: random.Random) -> Bundle:
 
 def of_model(evidence: Bundle, model: bytes, **request: Any) -> Bundle:
     changed = replace(evidence, model=model, model_id=ModelId(keccak(model)))
-    return with_request(changed, model=keccak(model), input_hash=keccak(changed.payload), **request)
+    return with_payload(changed, model=keccak(model), **request)
+
+
+def with_payload(evidence: Bundle, **request: Any) -> Bundle:
+    """With a request that has the payload's root and length."""
+    root, length = payload_root(evidence.payload), len(evidence.payload)
+    return with_request(evidence, input_root=root, input_length=length, **request)
 
 
 def other_preimage(evidence: Bundle, rng: random.Random) -> Bundle:
@@ -175,7 +182,7 @@ def other_part(evidence: Bundle, rng: random.Random) -> Bundle:
     change = rng.choice([other_word, spoilt])(data, rng)
     part: dict[str, Any] = {name: change}
     changed = replace(evidence, **part)
-    return with_request(changed, input_hash=keccak(changed.payload))
+    return with_payload(changed)
 
 
 def other_numbers(evidence: Bundle, rng: random.Random) -> Bundle:

@@ -7,7 +7,7 @@ from oracle.errors import WrongEvidence
 from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
 from oracle.exact.proofs import evidence
-from oracle.exact.proofs.evidence import ClaimKind, WholeTrace
+from oracle.exact.proofs.evidence import ClaimKind, Payloads, WholeTrace
 from oracle.exact.proofs.trace import Trace, trace
 from oracle.exact.run import Runner
 from oracle.samples import digits, gradient_boosting
@@ -45,9 +45,11 @@ def test_prove_recomputes_each_value_from_what_is_opened(name: str) -> None:
 
 
 def test_prove_reads_the_claim_from_the_output() -> None:
-    program, _, sources, claim = traced(network().onnx, network().payload())
+    program, ours, _, claim = traced(network().onnx, network().payload())
+    asked = claim.payload, program.signature.inputs
     lie = Claim(claim.program_root, claim.trace_root, claim.payload, bytes(len(claim.output)))
     node = program.outputs[0].index
+    sources = WholeTrace(ours, decode(*asked), Payloads(lie.payload, lie.output))
     proof = evidence.build(program, node, 2, sources, ClaimKind.OUTPUT, 0)
 
     found = prove(proof, lie, program.signature.inputs)

@@ -27,8 +27,7 @@ _TENSORS = st.lists(
 _MODELS = st.tuples(
     st.binary(max_size=70),
     st.binary(max_size=70),
-    st.binary(min_size=32, max_size=32),
-    st.binary(min_size=32, max_size=32),
+    *[st.binary(min_size=32, max_size=32)] * 3,
     _TENSORS,
     _TENSORS,
     st.integers(0, 255),
@@ -40,8 +39,8 @@ _MODELS = st.tuples(
 def test_decoded_gives_what_was_encoded(model):
     data = encode(("address", MODEL), ("0x" + "11" * 20, model))
     _, found = decoded(("address", MODEL), data)
-    tensors = [tuple((n, d, tuple(s)) for n, d, s in model[at]) for at in (4, 5)]
-    assert found == (*model[:4], *tensors, *model[6:])
+    tensors = [tuple((n, d, tuple(s)) for n, d, s in model[at]) for at in (5, 6)]
+    assert found == (*model[:5], *tensors, *model[7:])
 
 
 @pytest.mark.parametrize(

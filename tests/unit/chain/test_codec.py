@@ -47,24 +47,35 @@ all_terms = st.builds(
     output_length=uint(24),
     is_exact=st.booleans(),
     has_float32_output=st.booleans(),
+    generates=st.booleans(),
+    is_sampled=st.booleans(),
 )
 requests = st.builds(
     Request,
     model=words32,
     terms=all_terms,
-    input_hash=words32,
+    input_root=words32,
     consumer=addresses,
     fee=uint(96),
     operator=st.none() | st.integers(1, 2**160 - 1).map(address_of),
     bond=uint(96),
     refund_to=addresses,
+    input_length=uint(32),
+    max_output_length=uint(32),
     deadline=uint(64),
     window=uint(32),
     callback_gas=uint(32),
-    nonce=uint(128),
+    nonce=uint(64),
+    entropy=uint(64),
 )
 proposals = st.builds(
-    Proposal, operator=addresses, epoch=uint(32), proposed_at=uint(64), settle_at=uint(64)
+    Proposal,
+    operator=addresses,
+    epoch=uint(32),
+    proposed_at=uint(64),
+    settle_at=uint(64),
+    output_length=uint(32),
+    by_signer=st.booleans(),
 )
 tensors = st.builds(
     TensorType, name=st.text(), dtype=st.sampled_from(DType), shape=st.lists(uint(32)).map(tuple)
@@ -82,6 +93,7 @@ models = st.builds(
     signature=signatures,
     assurance=st.sampled_from(Assurance),
     royalty=uint(256),
+    generation=words32,
 )
 on_chain = settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -90,7 +102,7 @@ on_chain = settings(
 
 @given(uint(256))
 def test_terms_word_is_the_word_again_but_for_bits_that_mean_nothing(word: int) -> None:
-    assert terms_word(terms_from_word(word)) == word & ~0xFC
+    assert terms_word(terms_from_word(word)) == word & ~0xF0
 
 
 @given(all_terms)

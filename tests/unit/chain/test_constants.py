@@ -11,8 +11,9 @@ from oracle.challenger import policy as challenger
 from oracle.exact import program
 from oracle.exact.proofs import pursuit
 from oracle.types import Wei
-from oracle.worker.policy import ANSWER_GAS, GAS_PER_OUTPUT_BYTE
-from tests.chains import GWEI, OUTPUT, ROYALTY, World
+from oracle.worker.policy import answer_gas
+from tests import chains
+from tests.chains import GWEI, ROYALTY, World
 
 CONTRACTS = Path(__file__).parents[3] / "contracts"
 
@@ -36,7 +37,7 @@ def solidity(file: str, name: str) -> int:
     ("ours", "file", "name"),
     [
         (challenger.REWARD_PERCENT, "OperatorStaking.sol", "REWARD_PERCENT"),
-        (types.SUSPENDED, "Disputes.sol", "SUSPENDED"),
+        (types.SUSPENDED, "libraries/Proposal.sol", "SUSPENDED"),
         (types.VALUE_TREE, "libraries/Part.sol", "VALUE_TREE"),
         (types.LEAVES, "libraries/Part.sol", "LEAVES"),
         (merkle.LEAF, "libraries/Merkle.sol", "LEAF"),
@@ -54,9 +55,11 @@ def test_a_pursuit_demands_no_more_leaves_than_a_demand_may_name() -> None:
     assert solidity("libraries/Part.sol", "MAX_LEAVES") >= 1 << pursuit.RUN
 
 
-def test_the_worker_counts_gas_as_the_queue_quotes_it(embedded: World) -> None:
+@pytest.mark.parametrize("callback_gas", [0, 70_000])
+def test_the_worker_counts_gas_as_the_queue_quotes_it(embedded: World, callback_gas: int) -> None:
     model = embedded.publish()
 
-    quoted = embedded.queue.quote(model, 70_000, Wei(GWEI)) - ROYALTY
+    quoted = embedded.queue.quote(model, callback_gas, Wei(GWEI)) - ROYALTY
 
-    assert quoted == (ANSWER_GAS + len(OUTPUT) * GAS_PER_OUTPUT_BYTE + 70_000) * GWEI
+    request = chains.request(terms=embedded.terms_of(model), callback_gas=callback_gas)
+    assert quoted == answer_gas(request) * GWEI

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from eth_utils import keccak
 from hexbytes import HexBytes
 
 from oracle.chain.artifacts import artifact
@@ -25,6 +24,7 @@ from oracle.chain.events import (
     Withdrawn,
 )
 from oracle.chain.node import Call
+from oracle.merkle import payload_root
 from oracle.types import Assurance, DType, Proposal, Request, Signature, TensorType, Wei
 from tests.chains import (
     BOND,
@@ -106,16 +106,19 @@ def test_decode_reads_a_request_with_every_option(embedded: World) -> None:
     assert asked.request == Request(
         model=model_id,
         terms=embedded.terms_of(model_id),
-        input_hash=keccak(PAYLOAD),
+        input_root=payload_root(PAYLOAD),
         consumer=address("requester"),
         fee=FEE,
         operator=address("operator"),
         bond=BOND,
         refund_to=address("stranger"),
+        input_length=len(PAYLOAD),
+        max_output_length=len(OUTPUT),
         deadline=asked.where.time + TIMEOUT,
         window=WINDOW,
         callback_gas=70_000,
         nonce=0,
+        entropy=asked.request.entropy,
     )
 
 
@@ -126,7 +129,7 @@ def test_decode_reads_a_proposal(embedded: World) -> None:
     event = embedded.propose(asked)
 
     at = event.where.time
-    assert event.proposal == Proposal(address("operator"), 0, at, at + WINDOW)
+    assert event.proposal == Proposal(address("operator"), 0, at, at + WINDOW, len(OUTPUT))
     assert (event.request_id, event.output) == (asked.request_id, OUTPUT)
 
 
@@ -199,7 +202,7 @@ def test_decode_reads_a_slash_and_what_it_opens_again(embedded: World) -> None:
     receipt = embedded.slash(lied, lie)
     slashed = embedded.of(receipt, OperatorSlashed)
     embedded.skip(WINDOW)
-    reopen = embedded.queue.reopen(other.request, voided.proposal, keccak(OUTPUT))
+    reopen = embedded.queue.reopen(other.request, voided.proposal, payload_root(OUTPUT))
     embedded.send("stranger", reopen)
 
     assert (slashed.operator, slashed.challenger) == (address("operator"), address("challenger"))
@@ -281,6 +284,6 @@ def test_reopen_of_raw_calls_is_the_contracts(embedded: World) -> None:
     embedded.stake()
     asked = embedded.ask(embedded.publish())
     answer = embedded.propose(asked)
-    arguments = asked.request, answer.proposal, keccak(OUTPUT)
+    arguments = asked.request, answer.proposal, payload_root(OUTPUT)
 
     assert raw_call(embedded.queue, "reopen", *arguments) == embedded.queue.reopen(*arguments)

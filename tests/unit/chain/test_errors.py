@@ -27,6 +27,7 @@ VALUES: dict[str, Any] = {
     "uint16": 5,
     "uint32": 7,
     "uint256": 2**255,
+    "int256": -(2**255),
     "bytes32": b"\x05" * 32,
     "address": "0x" + "0a" * 20,
     "string": "naïve",

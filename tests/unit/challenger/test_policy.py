@@ -220,7 +220,7 @@ def test_decide_owes_nothing_for(event: RequestCreated | Event) -> None:
 # The next step.
 
 QUESTION = Finding(False, question=Question(PART, 5, 0, b""))
-FRAUD = Finding(False, fraud=Fraud(ClaimKind.VALUE, 0, "ADD", 0, 0, b"1", b"2", b"p", False))
+FRAUD = Finding(False, fraud=Fraud(ClaimKind.VALUE, 0, "ADD", 0, 0, b"1", b"2", b"p"))
 
 
 @pytest.mark.parametrize(

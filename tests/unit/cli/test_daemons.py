@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from oracle.chain.node import Chain
 from oracle.challenger.patrol import Patrol
@@ -22,8 +23,8 @@ from oracle.cli.daemon import ADVICE_SHARE, Daemon
 from oracle.cli.session import Session
 from oracle.cli.worker import worker
 from oracle.config import Settings
-from oracle.errors import WrongChain
-from oracle.types import Address, ModelId
+from oracle.errors import NotItsSigner, WrongChain
+from oracle.types import Address, ModelId, Wei
 from oracle.worker.policy import Policy as Answering
 from oracle.worker.service import Service
 from tests import chains, courts
@@ -165,6 +166,25 @@ def test_worker_signs_with_the_key_that_is_named(stage: Stage, signs: list[objec
     assert stage.run(worker, "--dry-run", ME).setup.sender is None
 
 
+@pytest.mark.usefixtures("signs")
+def test_worker_signs_for_an_operator_that_has_named_its_key(stage: Stage) -> None:
+    """By a state of its own, beside that of a worker with the operator's key."""
+    cold, hot = address("rival"), address("operator")
+    with chains.undone(stage.world.chain):
+        stage.world.send("rival", stage.world.queue.set_signer(hot, Wei(5)))
+        run = stage.run(worker, "--key", "hot", "--operator", cold)
+
+    assert run.setup.policy.operator == cold
+    assert run.setup.sender.signer.address == hot
+    assert f"-{cold[2:10].lower()}-by-{hot[2:10].lower()}.db" in str(run.setup.store._engine.url)
+
+
+@pytest.mark.usefixtures("signs")
+def test_worker_does_not_start_with_a_key_that_was_not_named(stage: Stage) -> None:
+    with pytest.raises(NotItsSigner):
+        stage.run(worker, "--key", "hot", "--operator", address("rival"))
+
+
 def test_worker_asks_for_a_second_opinion_in_processes_of_its_own(stage: Stage) -> None:
     run = stage.run(worker, "--dry-run", ME, "--time-limit", "90", "--processes", "3")
 
@@ -178,6 +198,7 @@ def test_a_worker_says_what_it_does_at_its_start_and_its_end(stage: Stage) -> No
 
     events = [json.loads(line)["event"] for line in said.splitlines()]
     assert [event.split(",")[0] for event in events] == [
+        "nothing is staked",
         "starting processes for inference",
         "measuring what traces take on this machine",
         "measured",
@@ -303,3 +324,11 @@ def test_no_option_is_without_a_test() -> None:
     for command in (worker, challenger):
         names = [name for each in command.params for name in each.opts if name.startswith("--")]
         assert [name for name in names if f'"{name}"' not in text] == []
+
+
+def test_an_account_without_coins_is_named_at_the_start(embedded: World) -> None:
+    with capture_logs() as logs:
+        daemon.warn_without_coins(embedded.chain, address("dead"))
+        daemon.warn_without_coins(embedded.chain, address("operator"))
+
+    assert [(each["log_level"], each["account"]) for each in logs] == [("warning", address("dead"))]

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from oracle.cli import session as sessions
 from oracle.cli import worker as command
 from oracle.cli.daemon import Daemon
-from oracle.types import ModelId, Wei
+from oracle.types import Account, ModelId, Wei
 from oracle.worker.policy import DEFENCE_RATE, Policy
 from oracle.worker.service import Setup
-from tests.chains import ETHER, GWEI, address
+from tests.chains import ETHER, GWEI, PEOPLE, address
 
 ME = address("operator")
 MODEL = ModelId(b"\x01" * 32)
@@ -44,7 +44,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     session = SimpleNamespace(
         chain=SimpleNamespace(id=1, log_span=1),
         deployment=SimpleNamespace(queue="0x", watched=(), first_block=0),
-        queue=object(),
+        queue=SimpleNamespace(account_of=lambda _: Account(Wei(1), Wei(0), 0)),
         disputes=None,
     )
     found = Stage(session, object(), object(), [])
@@ -95,3 +95,15 @@ def test_worker_puts_each_thing_in_its_place(stage: Stage) -> None:
 
 def test_default_rate_is_what_the_manual_says() -> None:
     assert Wei(10 * GWEI) == DEFENCE_RATE
+
+
+@pytest.mark.usefixtures("stage")
+@pytest.mark.parametrize("other", [["--dry-run", ME], ["--vanilla"]])
+def test_worker_takes_no_operator_with_an_option_that_it_contradicts(
+    monkeypatch: pytest.MonkeyPatch, other: list[str]
+) -> None:
+    monkeypatch.setattr(command, "open_key", lambda *_: PEOPLE["second"])
+
+    result = CliRunner().invoke(command.worker, ["--operator", ME, *other])
+
+    assert result.exit_code == 2 and other[0] in result.output

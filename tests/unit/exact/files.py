@@ -68,6 +68,31 @@ def regressor(**changes: Any) -> NodeProto:
     return ml_node("TreeEnsembleRegressor", ["x"], ["y"], **attributes | changes)
 
 
+def leaning(steps: int) -> NodeProto:
+    """A TreeEnsembleRegressor of one tree, of which one walk makes so many comparisons."""
+    count = 2 * steps + 1  # inner nodes are even, each with a leaf before the next
+    inner = [at % 2 == 0 and at < count - 1 for at in range(count)]
+    leaves = [at for at in range(count) if not inner[at]]
+    return ml_node(
+        "TreeEnsembleRegressor",
+        ["x"],
+        ["y"],
+        nodes_treeids=[0] * count,
+        nodes_nodeids=list(range(count)),
+        nodes_featureids=[0] * count,
+        nodes_values=[float(at) for at in range(count)],
+        nodes_modes=["BRANCH_LEQ" if each else "LEAF" for each in inner],
+        nodes_truenodeids=[at + 1 if inner[at] else 0 for at in range(count)],
+        nodes_falsenodeids=[at + 2 if inner[at] else 0 for at in range(count)],
+        nodes_missing_value_tracks_true=[0] * count,
+        target_treeids=[0] * len(leaves),
+        target_nodeids=leaves,
+        target_ids=[0] * len(leaves),
+        target_weights=[1.0] * len(leaves),
+        n_targets=1,
+    )
+
+
 def classifier(ids: Sequence[int], weights: Sequence[float], **changes: Any) -> NodeProto:
     """A TreeEnsembleClassifier of one stump, with half of the weights on each leaf."""
     attributes = {name: value[:3] for name, value in stumps().items()} | {

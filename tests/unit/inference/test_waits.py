@@ -20,6 +20,9 @@ class Files:
     asked: list[tuple[object, bool]] = field(default_factory=list)
     kept: set[FileName] | None = None
 
+    def is_here(self, *_: object) -> bool:
+        raise AssertionError
+
     def ready(self, model: Any, uris: Any, is_urgent: bool = False) -> bool:
         self.asked.append((uris(), is_urgent))
         return bool(model == HERE)

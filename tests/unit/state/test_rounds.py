@@ -202,3 +202,34 @@ def test_run_does_nothing_when_it_was_stopped_before() -> None:
     stop.set()
 
     rounds.run(pytest.fail, stop, 1)
+
+
+class Rung:
+    """Whose bell is rung again whenever it was heard, as by many who ask at once."""
+
+    def __init__(self, stop: Flag):
+        self.bell = Flag()
+        self.bell.set()
+        self.worked = 0
+        self._stop = stop
+
+    def work(self) -> None:
+        self.worked += 1
+        self.bell.set()
+        if self.worked == 1_000_000:  # nobody waits for ever for a round
+            self._stop.set()
+
+
+def test_run_works_a_round_however_often_the_bell_is_rung() -> None:
+    stop = Flag()
+    ticks: list[None] = []
+
+    def tick() -> None:
+        ticks.append(None)
+        if len(ticks) == 3:
+            stop.set()
+
+    errands = Rung(stop)
+    rounds.run(tick, stop, 0.01, errands)
+
+    assert len(ticks) == 3 and errands.worked

@@ -82,8 +82,13 @@ def open_store(url: str) -> Iterator[Open]:
     """Opens the same state once more, as a restarted worker does."""
     stores = []
 
-    def opened(chain_id: int = 31337, queue: Address = QUEUE, operator: Address = ME) -> Store:
-        stores.append(Store(url, chain_id, queue, operator))
+    def opened(
+        chain_id: int = 31337,
+        queue: Address = QUEUE,
+        operator: Address = ME,
+        sender: Address | None = None,
+    ) -> Store:
+        stores.append(Store(url, chain_id, queue, operator, sender))
         return stores[-1]
 
     yield opened
@@ -139,13 +144,27 @@ def test_store_opens_its_own_state_again(open_store: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"chain_id": 1}, {"queue": address("rival")}, {"operator": address("rival")}]
+    "other",
+    [
+        {"chain_id": 1},
+        {"queue": address("rival")},
+        {"operator": address("rival")},
+        {"sender": address("rival")},
+    ],
 )
 def test_store_refuses_the_state_of_another(open_store: Open, other: dict[str, Any]) -> None:
+    """Nor that of another key, whose nonces say nothing about ours."""
     open_store()
 
     with pytest.raises(ConfigError, match=f"belongs to account {ME} on chain 31337"):
         open_store(**other)
+
+
+def test_store_says_whose_key_its_state_is_of(open_store: Open) -> None:
+    open_store(sender=address("rival"))
+
+    with pytest.raises(ConfigError, match=f"account {ME}, whose key is {address('rival')}, on"):
+        open_store()
 
 
 def test_store_says_why_it_cannot_be_opened(tmp_path: Path) -> None:
@@ -360,7 +379,7 @@ def test_advance_keeps_a_stuck_event_with_its_traceback(store: Store) -> None:
 
 
 def test_request_and_payload_come_back_as_they_were(store: Store) -> None:
-    asked = created(operator=ME, fee=Wei(2**96 - 1), nonce=2**128 - 1, callback_gas=7)
+    asked = created(operator=ME, fee=Wei(2**96 - 1), nonce=2**64 - 1, entropy=2**64 - 2)
     advance(store, asked)
 
     assert (store.request(ID), store.payload(ID)) == (asked.request, PAYLOAD)
@@ -404,10 +423,11 @@ def test_uris_are_none_when_a_model_came_without(store: Store) -> None:
 
 def test_proposal_is_the_last_one(store: Store) -> None:
     first, second = proposed(ASKED, "rival", where(2)), proposed(ASKED, "operator", where(3))
+    proposal = replace(second.proposal, output_length=5)
     advance(store, first)
-    advance(store, replace(second, output=b"other"))
+    advance(store, replace(second, proposal=proposal, output=b"other"))
 
-    assert store.proposal(ID) == (second.proposal, b"other")
+    assert store.proposal(ID) == (proposal, b"other")
 
 
 def test_proposal_is_kept_when_its_block_is_read_twice(store: Store) -> None:

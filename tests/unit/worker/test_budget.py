@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from oracle.types import ModelId, Wei
-from oracle.worker.budget import Budget, Liability, Load
+from oracle.worker.budget import Budget, Liability, Load, Standing
 
 HEAVY, OTHER = ModelId(b"\x01" * 32), ModelId(b"\x02" * 32)
 # Two processes work 1,600 s within the period: a half of that is 800 s, a model's eighth 100 s,
@@ -162,8 +162,24 @@ def test_cost_is_nothing_where_nobody_may_ask_for_a_trace() -> None:
     assert Budget(2, None, rate=Wei(10)).cost(result(3.5), 1600, Load()) == 0
 
 
+def test_objection_bounds_bonds_by_the_limit_of_a_signer_to_the_wei() -> None:
+    load = Load([result(0, bond=5)], Standing(Wei(100), signer_limit=Wei(12)))
+
+    assert objects(result(0, bond=7), load) == ""
+    assert objects(result(0, bond=8), load) == (
+        "its bond of 8 wei and the 5 wei behind our open results are above the 12 wei that may be"
+        " locked where our key signs"
+    )
+
+
+def test_objection_is_the_obstacle_whatever_else_there_is() -> None:
+    load = Load((), Standing(Wei(9), Wei(9), "not named"))
+
+    assert objects(result(0, bond=1), load) == "not named"
+
+
 def test_objection_bounds_bonds_by_the_stake_to_the_wei() -> None:
-    load = Load([result(0, bond=5)], stake=Wei(12))
+    load = Load([result(0, bond=5)], Standing(Wei(12)))
 
     assert objects(result(0, bond=7), load) == ""
     assert objects(result(0, bond=8), load) == (

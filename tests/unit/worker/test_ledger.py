@@ -14,7 +14,7 @@ from oracle.exact.proofs.cost import Calibration, TraceWork, Unit
 from oracle.state.duties import Duty, DutyKind
 from oracle.state.store import Handled, Store
 from oracle.types import Address, ModelId, Wei
-from oracle.worker.budget import PASSES, Budget, Load
+from oracle.worker.budget import PASSES, Budget, Load, Standing
 from oracle.worker.ledger import Ledger
 from oracle.worker.policy import Policy
 from oracle.worker.prices import Prices
@@ -70,7 +70,7 @@ def test_load_counts_a_result_whose_price_could_not_be_had_at_once(world: World)
 
 
 def test_weigh_fetches_nothing_for_a_bond_that_our_stake_does_not_cover(world: World) -> None:
-    load = Load(stake=Wei(ASKED.request.bond - 1))
+    load = Load(standing=Standing(Wei(ASKED.request.bond - 1)))
 
     found = world.ledger.weigh(ASKED.request_id, ASKED.request, load, Wei(0), now=0)
 

@@ -40,6 +40,7 @@ from oracle.worker.policy import (
     ANSWER_GAS,
     GAS_PER_OUTPUT_BYTE,
     Policy,
+    answer_gas,
     decide,
     objection,
     shortfall,
@@ -298,8 +299,13 @@ def test_objection_refuses_a_window_above_the_maximum_alone() -> None:
     )
 
 
+def test_answer_gas_counts_an_output_once_where_its_root_settles() -> None:
+    assert answer_gas(request(callback_gas=0)) == ANSWER_GAS + 8 * GAS_PER_OUTPUT_BYTE
+    assert answer_gas(request(callback_gas=1)) == ANSWER_GAS + 2 * 8 * GAS_PER_OUTPUT_BYTE + 1
+
+
 def test_shortfall_counts_royalty_gas_callback_and_margin_to_the_wei() -> None:
-    gas = ANSWER_GAS + 8 * GAS_PER_OUTPUT_BYTE + 70_000
+    gas = ANSWER_GAS + 2 * 8 * GAS_PER_OUTPUT_BYTE + 70_000
     needed = gas * GAS_PRICE * 150 // 100
     enough = request(fee=Wei(needed + ROYALTY), callback_gas=70_000)
     short = replace(enough, fee=Wei(enough.fee - 1))

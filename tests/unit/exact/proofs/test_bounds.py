@@ -1,5 +1,6 @@
 """The worst place of a run, and of a window; the referee is asked in `tests/parity`."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,11 +9,10 @@ import pytest
 from oracle import merkle
 from oracle.exact.patches import Axis
 from oracle.exact.primitive import Outside
-from oracle.exact.program import Op, OperandKind, Program, ValueType
-from oracle.exact.proofs.bounds import bounds, fits, most_taps, opened, run_bound
-from oracle.exact.proofs.evidence import ClaimKind, leaves_of
-from oracle.exact.proofs.reads import Read
-from oracle.types import DType
+from oracle.exact.program import Op, Operand, OperandKind, Program, ValueType
+from oracle.exact.proofs.bounds import Place, bounds, fits, most_taps, opened, run_bound
+from oracle.exact.proofs.evidence import ClaimKind
+from oracle.types import DType, TensorType
 from tests.parity.programs import made
 from tests.parity.worst import siblings
 
@@ -42,11 +42,26 @@ def test_run_bound_holds_for_every_row_and_is_near_for_one(dtype, k):
         type_ = ValueType(dtype, (rows, k))
         words = []
         for row in range(rows):
-            first, leaves = leaves_of(type_, Read(0, row * k, k))
-            words.append(4 * leaves + siblings(type_, first, leaves))
+            first, leaves = merkle.span(row * k * dtype.itemsize, k * dtype.itemsize)
+            words.append(4 * leaves + siblings(type_.nbytes, first, leaves))
         leaves, beside = run_bound(type_, k, k, k)
         assert leaves <= merkle.leaf_count(type_.nbytes)
         assert max(words) <= 4 * leaves + beside <= 1.15 * max(words) + 4, rows
+
+
+@pytest.mark.parametrize("dtype", [DType.FLOAT, DType.INT8, DType.INT64])
+@pytest.mark.parametrize("offset", [1, 4, 12, 128, 132, 250, 5_000])
+def test_run_bound_holds_for_every_row_amid_others_and_is_near_for_one(dtype, offset):
+    for k, rows, behind in product((1, 3, 16, 33, 500), (1, 2, 17), (0, 1, 90_000)):
+        type_ = ValueType(dtype, (rows, k))
+        place = Place(offset + type_.nbytes + behind, offset)
+        words = []
+        for row in range(rows):
+            begin = offset + row * k * dtype.itemsize
+            first, leaves = merkle.span(begin, k * dtype.itemsize)
+            words.append(4 * leaves + siblings(place.size, first, leaves))
+        leaves, beside = run_bound(type_, k, k, k, place)
+        assert max(words) <= 4 * leaves + beside <= 1.5 * max(words) + 16, (k, rows, behind)
 
 
 def dot(k: int) -> Program:
@@ -69,6 +84,42 @@ def test_fits_hashes_no_constant():
     program = dot(500)
     assert fits(program, 1)
     assert "root" not in vars(program.constants[0]) and "records" not in vars(program)
+
+
+def test_opened_is_the_same_whatever_else_a_model_takes():
+    """So that its panels are."""
+    program, _ = made(Op.DOT, [np.ones((3, 500), np.float32)] * 2, [OperandKind.INPUT] * 2, ())
+    other = TensorType("o", DType.UINT8, (90_001,))
+    inputs = (other, *program.signature.inputs)
+    node = program.nodes[0]
+    operands = tuple(replace(each, index=each.index + 1) for each in node.operands)
+    signature = replace(program.signature, inputs=inputs)
+    moved = replace(program, signature=signature, nodes=(replace(node, operands=operands),))
+    assert opened(program, 0) == opened(moved, 0)
+    assert bounds(program, 0)[0].size < bounds(moved, 0)[0].size
+
+
+def test_the_bound_of_an_output_is_that_of_the_dearest_place_where_it_stands():
+    """A node's value may be several outputs. Numbers of the first copy lie across leaves."""
+    program = dot(500)
+    byte = TensorType("b", DType.UINT8, (1,))
+    written, value = program.outputs[0], program.signature.outputs[0]
+    small = replace(program.nodes[0], output=ValueType(DType.UINT8, (1,)))
+    padded = replace(value, name="p", dtype=DType.UINT8, shape=(127,))
+    other = replace(small, output=ValueType(DType.UINT8, (127,)))
+    nodes = (*program.nodes, small, other)
+    outputs = (
+        Operand(OperandKind.VALUE, 2, small.output),
+        written,
+        Operand(OperandKind.VALUE, 3, other.output),
+        written,
+    )
+    types = (byte, value, padded, replace(value, name="again"))
+    both = replace(program, nodes=nodes, outputs=outputs)
+    both = replace(both, signature=replace(program.signature, outputs=types))
+    [_, found] = bounds(both, 1)
+    _, aligned = bounds(program, 1)
+    assert (found.kind, found.leaves) == (ClaimKind.OUTPUT, aligned.leaves + 1)
 
 
 @pytest.mark.parametrize("k", [500, 3_000])

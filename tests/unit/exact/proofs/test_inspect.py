@@ -8,10 +8,12 @@ from click.testing import CliRunner
 
 from oracle.cli.model import model
 from oracle.exact.lowering.graph import lower
-from oracle.exact.program import Op
-from oracle.exact.proofs.bounds import dearest
+from oracle.exact.program import Op, OperandKind
+from oracle.exact.proofs.bounds import WORD, bounds, dearest
+from oracle.exact.proofs.evidence import ClaimKind
 from oracle.exact.proofs.inspect import inspect, live_bytes, unprovable, weight_bytes
-from tests.unit.exact.files import file, node, regressor, tensor
+from tests.parity.programs import made
+from tests.unit.exact.files import file, leaning, node, regressor, tensor
 
 
 def perceptron(k: int = 100, *ops: str) -> bytes:
@@ -43,8 +45,8 @@ def test_inspect_counts_primitives_and_says_what_each_op_became():
 def test_the_dearest_proof_is_of_the_longest_row():
     found = inspected(perceptron(4096)).dearest
     assert (found.op, found.name, found.steps) == (Op.DOT, "myGemm", 4097)
-    # The weights' row alone, since the other one is the input; a bias, and the claimed element.
-    assert 128 <= found.leaves - 2 <= 129
+    # A row of the input and one of the weights; a bias, and the claimed element.
+    assert 2 * 128 <= found.leaves - 2 <= 2 * 129
     assert 4096 * 8 < found.others < 4096 * 8 + 4096
     assert (
         found.gas
@@ -55,15 +57,16 @@ def test_the_dearest_proof_is_of_the_longest_row():
 def test_a_function_opens_one_leaf_of_its_operand():
     nodes = [node("Exp", ["x"], ["a"]), node("Tanh", ["a"], ["y"])]
     found = dearest(lower(file(nodes, [tensor("x", [1000])], ["y"])), 0)
-    assert found.leaves == 1  # the input is a payload
-    assert found.others > 4000
+    assert found.leaves == 2  # that of the input, and that of the claimed element
+    assert found.others < 2000
 
 
 def test_a_walk_opens_a_node_for_each_of_its_steps():
     program = lower(file([regressor()], [tensor("x", [1, 1])], ["y"]))
     walk = next(at for at, n in enumerate(program.nodes) if n.op is Op.TREE_WALK)
     (steps,) = program.nodes[walk].attributes
-    assert dearest(program, walk).leaves == 1 + 1 + steps + 1
+    # The root, its nodes, what each of them but the last compares, and the claimed element.
+    assert dearest(program, walk).leaves == 1 + (steps + 1) + steps + 1
 
 
 def test_an_op_that_leaves_no_node_is_said_to():
@@ -79,15 +82,46 @@ def test_live_bytes_are_those_at_the_widest_place():
     assert weight_bytes(program) == 0
 
 
+def test_unprovable_names_no_walk_of_200_comparisons():
+    program = lower(file([leaning(200)], [tensor("x", [1, 1])], ["y"]))
+    assert unprovable(program) == []
+
+
+def test_unprovable_names_a_program_whose_header_fills_a_transaction():
+    names = [f"x{at}" for at in range(4_100)]
+    program = lower(file([node("Sum", names, ["y"])], [tensor(n, [1]) for n in names], ["y"]))
+    assert len(unprovable(program)) == len(program.nodes)
+
+
+def test_unprovable_names_what_fits_in_no_transaction():
+    """No panels are made of a walk."""
+    program = lower(file([leaning(1_000)], [tensor("x", [1, 1])], ["y"]))
+    [found] = unprovable(program)
+    assert (found.node, found.op) == ("myTreeEnsembleRegressor", "TREE_WALK")
+    assert "node 0" in found.why and "gas of 16,777,216 and" in found.why
+    assert "bytes of 131,072" in found.why
+
+
 @pytest.mark.parametrize(
-    ("op", "shape", "unit"),
-    [("ReduceSum", [40_000], "bytes"), ("ReduceMax", [1 << 19], "gas"), ("Exp", [40_000], "bytes")],
+    ("op", "row", "unit"),
+    [
+        (Op.REDUCE_MAX, np.ones((1, 33_000), np.float32), "bytes"),
+        (Op.REDUCE_MAX, np.ones((1, 100_000), np.int8), "gas"),
+    ],
 )
-def test_unprovable_names_what_fits_in_no_transaction(op, shape, unit):
-    options = {} if op == "Exp" else {"keepdims": 0}
-    data = file([node(op, ["x"], ["y"], **options)], [tensor("x", shape)], ["y"])
-    [found] = unprovable(lower(data))
-    assert found.node == f"my{op}" and unit in found.why and "node 0" in found.why
+@pytest.mark.parametrize("kind", OperandKind)
+def test_unprovable_names_a_row_in_one_piece(op, row, unit, kind):
+    """As a publisher may write it, who lowers by other means."""
+    program, _ = made(op, [row], [kind], ())
+    [found] = unprovable(program)
+    assert found.op == op.name and {"bytes", "gas"} & set(found.why.split()) == {unit}
+
+
+@pytest.mark.parametrize("size", [40_000, 1 << 20])
+def test_a_payload_of_any_size_leaves_its_elements_provable(size):
+    program = lower(file([node("Exp", ["x"], ["y"])], [tensor("x", [size])], ["y"]))
+    assert unprovable(program) == []
+    assert dearest(program, 0).size < 5_000
 
 
 def test_unprovable_is_nothing_of_the_longest_sum_that_the_law_promises():
@@ -100,10 +134,13 @@ def test_unprovable_counts_the_model_that_goes_with_a_dearest():
     assert found.op == "DOT"
 
 
-def test_a_lie_in_an_output_is_proven_with_the_whole_of_it():
-    """Of `Exp` one number would do, in the trace; but if the trace is right the output is shown."""
+def test_a_lie_in_an_output_is_proven_by_what_lies_under_its_root():
+    """Of `Exp` one number would do, in the trace; but the trace may be right where the output is
+    not. The output's payload is no larger than its value, and lies in no trace."""
     program = lower(file([node("Exp", ["x"], ["y"])], [tensor("x", [1000])], ["y"]))
-    assert dearest(program, 0).others > 8000
+    value, output = bounds(program, 0)
+    assert (value.kind, output.kind) == (ClaimKind.VALUE, ClaimKind.OUTPUT)
+    assert value.leaves == output.leaves and value.others - output.others == WORD
 
 
 @pytest.fixture

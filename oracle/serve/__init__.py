@@ -1,0 +1,1 @@
+"""Signed answers over HTTP: the server, and a client of it."""
