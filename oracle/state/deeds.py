@@ -12,12 +12,13 @@ from oracle.state.schema import DUTIES, SIGNED
 from oracle.types import Request, RequestId
 
 _POSTED = exists().where(DUTIES.c.kind == DutyKind.SETTLE, DUTIES.c.subject == SIGNED.c.request_id)
+KEPT = 86_400  # seconds that an answer is known of when it can no longer be posted
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """An answer that we signed. `seconds` is what its run took. Once nobody can post it any more,
-    it is dropped, or its output if somebody has."""
+    """An answer that we signed. `seconds` is what its run took. Its output is dropped once nobody
+    can post it any more."""
 
     request_id: RequestId
     request: Request
@@ -61,13 +62,14 @@ class Deeds(Database):
         return list(map(_deed, rows))
 
     def drop_signed(self, until: float) -> None:
-        """Drops the answers whose deadline was before the time `until`, or else whoever asks and
-        never posts would fill the disk. Of those that were posted the output alone is dropped."""
-        is_over = SIGNED.c.deadline < until
-        has_output = SIGNED.c.output.is_not(None)
+        """Drops the outputs of answers whose deadline was before the time `until`, and a day later
+        the rest of those that were not posted: whoever asks and never posts would fill the disk,
+        and no chain goes back for so long."""
+        is_over, has_output = SIGNED.c.deadline < until, SIGNED.c.output.is_not(None)
+        is_old = SIGNED.c.deadline < until - KEPT
         with self._begin() as connection:
-            connection.execute(delete(SIGNED).where(is_over, ~_POSTED))
             connection.execute(update(SIGNED).where(is_over, has_output).values(output=None))
+            connection.execute(delete(SIGNED).where(is_old, ~_POSTED))
 
 
 def _deed(row: "Found[tuple[object, ...]]") -> Deed:

@@ -23,6 +23,7 @@ from oracle.errors import (
 )
 from oracle.exact.proofs.cost import Calibration, Unit
 from oracle.inference.executor import Ran
+from oracle.state.deeds import KEPT, Deed
 from oracle.state.duties import DutyKind, State
 from oracle.types import DType, Model, ModelId, Part, Signature, Status, TensorType, Wei
 from oracle.worker.budget import PASSES
@@ -173,19 +174,25 @@ def test_what_was_signed_counts_until_its_deadline(worker: Worker, model: ModelI
     put(worker, order(worker, model, nonce=3))
 
 
-def test_what_nobody_posted_is_forgotten_after_its_deadline(worker: Worker, model: ModelId) -> None:
+def test_what_nobody_posted_is_forgotten_a_day_after_its_deadline(
+    worker: Worker, model: ModelId
+) -> None:
+    def deed(answer: SignedAnswer) -> Deed | None:
+        return worker.store.signed(answer.request_id)
+
     first, second = order(worker, model), order(worker, model, nonce=2)
     unposted, posted = put(worker, first), put(worker, second)
     post(worker.world, second, posted)
-    worker.tick()
-    assert worker.store.signed(unposted.request_id) is not None
-
     worker.world.skip(61)
     worker.tick(2)
+    for answer in (unposted, posted):
+        over = deed(answer)
+        assert over is not None and over.output is None
 
-    assert worker.store.signed(unposted.request_id) is None
-    kept = worker.store.signed(posted.request_id)
-    assert kept is not None and kept.output is None
+    worker.world.skip(KEPT)
+    worker.tick(2)
+
+    assert deed(unposted) is None and deed(posted) is not None
 
 
 def test_what_was_posted_counts_once(worker: Worker, model: ModelId) -> None:
