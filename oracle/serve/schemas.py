@@ -34,7 +34,7 @@ Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,29}$")]
 
 def _number(bits: int) -> tuple[BeforeValidator, WithJsonSchema]:
     """Describes a whole number of so many bits, which JSON may hold as such or in digits."""
-    digits = len(str(2**bits)) - 1
+    digits = len(str(2**bits - 1))
 
     def read(value: Any) -> int:
         is_number = isinstance(value, int) and not isinstance(value, bool)

@@ -201,6 +201,12 @@ def test_the_same_order_again_is_the_same_answer(client: TestClient, model: str)
     assert client.post("/v1/infer", json=again).json() == first
 
 
+def test_a_nonce_may_be_any_that_a_caller_has(client: TestClient, model: str) -> None:
+    for nonce in (2**63 - 1, str(2**63 - 1)):
+        reply = client.post("/v1/infer", json=asked(model, nonce=nonce))
+        assert reply.json()["options"]["nonce"] == str(2**63 - 1)
+
+
 def test_pages_of_anybody_may_ask(client: TestClient) -> None:
     origin = {"origin": "https://dapp.example"}
     before = {"access-control-request-method": "POST"}
@@ -238,6 +244,7 @@ def test_pages_of_anybody_may_ask(client: TestClient) -> None:
         {"fee": "1e18"},
         {"fee": 2**96},
         {"nonce": 2**63},
+        {"nonce": str(2**63)},
         {"window": 2**32},
         {"timeout": 0},
         {"deadline": 2**63},
