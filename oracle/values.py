@@ -49,10 +49,11 @@ def _value(values: Any, tensor: TensorType, signature: Signature) -> Any:
 def _array(values: Any, tensor: TensorType, categories: Callable[[], Sequence[str]]) -> Array:
     if tensor.dtype is DType.INT64:
         values = _placed(values, tensor, categories)
-    if _has_null(values):
-        raise PayloadError(f"{tensor.name!r} holds null: write 'NaN' where no number is meant.")
     try:
         exact = np.asarray(values)
+        # Read as numbers it would be NaN, for which JavaScript writes it.
+        if exact.dtype == object and None in exact.ravel().tolist():
+            raise PayloadError(f"{tensor.name!r} holds null: write 'NaN' where no number is meant.")
         with np.errstate(over="ignore"):  # what is beyond float32 is infinite
             array = np.asarray(values, dtype=numpy_dtype(tensor.dtype))
     except (ValueError, TypeError, OverflowError) as error:
@@ -64,11 +65,6 @@ def _array(values: Any, tensor: TensorType, categories: Callable[[], Sequence[st
             f"{tensor.name!r} has {array.size} elements, {tensor} {tensor.elements}."
         )
     return array.reshape(tensor.shape)
-
-
-def _has_null(values: Any) -> bool:
-    """Says whether there is a null, which numpy reads as NaN, and JavaScript writes for one."""
-    return None in np.asarray(values, object).ravel().tolist()
 
 
 def _placed(values: Any, tensor: TensorType, categories: Callable[[], Sequence[str]]) -> Any:
