@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests import chains, courts
+from tests.chains import World
 from tests.integration import workers
 from tests.integration.workers import Hire, Worker
 
@@ -19,3 +21,16 @@ def hire(tmp_path: Path) -> Iterator[Hire]:
     yield hiring
     for worker in hired:
         worker.store.close()
+
+
+@pytest.fixture(scope="session")
+def court_world() -> Iterator[World]:
+    with courts.court() as world:
+        yield world
+
+
+@pytest.fixture
+def court(court_world: World) -> Iterator[World]:
+    """A chain with Disputes and the referee, as new."""
+    with chains.undone(court_world.chain):
+        yield court_world

@@ -36,18 +36,6 @@ from tests.unit.exact.files import file, node, tensor
 BYTES = 5 * 10 * 128  # that a pass over the trace of `courts.onnx_file` hashes
 
 
-@pytest.fixture(scope="module")
-def court_world() -> Iterator[World]:
-    with courts.court() as world:
-        yield world
-
-
-@pytest.fixture
-def court(court_world: World) -> Iterator[World]:
-    with chains.undone(court_world.chain):
-        yield court_world
-
-
 def machine(**seconds: float) -> Calibration:
     """On which nothing but these units takes any time."""
     given = {Unit(name): value for name, value in seconds.items()}

@@ -22,10 +22,8 @@ from tests import courts
 from tests.chains import World, address, undone, variant
 from tests.courts import Challenger, Honest, Liar
 from tests.integration import workers
-from tests.integration.test_patrol import Wrong, court, court_world, disputed
+from tests.integration.test_patrol import Wrong, disputed
 from tests.integration.workers import Worker
-
-__all__ = ["court", "court_world"]
 
 STRIDE = 97  # every how many points are tried; all of them with -m long
 ROUNDS = 12

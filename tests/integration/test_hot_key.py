@@ -1,6 +1,5 @@
 """A worker whose key is not the operator's: what it may do in its name, and until when."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -109,18 +108,6 @@ def test_a_hot_key_has_the_operator_paid_what_it_unstaked(embedded: World, hire:
 
     assert worker.states() == [State.DONE]
     assert embedded.chain.balance(COLD) == before + 5
-
-
-@pytest.fixture(scope="module")
-def court_world() -> Iterator[World]:
-    with courts.court() as world:
-        yield world
-
-
-@pytest.fixture
-def court(court_world: World) -> Iterator[World]:
-    with chains.undone(court_world.chain):
-        yield court_world
 
 
 def test_a_hot_key_shows_the_trace_of_what_it_signed(court: World, tmp_path: Path) -> None:

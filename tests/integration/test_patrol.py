@@ -74,18 +74,6 @@ PART = Part(0, LEAVES, 0, 1)
 REVEAL_PAUSE = courts.REVEAL // PASSES + 1
 
 
-@pytest.fixture(scope="session")
-def court_world() -> Iterator[World]:
-    with courts.court() as world:
-        yield world
-
-
-@pytest.fixture
-def court(court_world: World) -> Iterator[World]:
-    with chains.undone(court_world.chain):
-        yield court_world
-
-
 def disputed(
     court: World, folder: Path, answers: Honest, who: str = "operator"
 ) -> tuple[RequestCreated, workers.Worker]:

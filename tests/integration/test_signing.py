@@ -1,7 +1,6 @@
 """Answers that the real service signs: which it gives away, what it promises by them, and that the
 queue takes them."""
 
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -29,7 +28,7 @@ from oracle.types import DType, Model, ModelId, Part, Signature, Status, TensorT
 from oracle.worker.budget import PASSES
 from oracle.worker.orders import Inquiry, Order, Quote, SignedAnswer
 from oracle.worker.signing import STALE, Signing, SigningLimits
-from tests import chains, courts
+from tests import courts
 from tests.chains import BOND, ETHER, FEE, OUTPUT, PAYLOAD, STAKE, WINDOW, World, address
 from tests.integration.workers import Answers, Hire, Worker
 
@@ -282,18 +281,6 @@ def test_a_slash_ends_what_was_signed_and_the_next_is_good(worker: Worker, model
 
 
 # What was signed is defended.
-
-
-@pytest.fixture(scope="module")
-def court_world() -> Iterator[World]:
-    with courts.court() as world:
-        yield world
-
-
-@pytest.fixture
-def court(court_world: World) -> Iterator[World]:
-    with chains.undone(court_world.chain):
-        yield court_world
 
 
 def matrices(worker: Worker, model: ModelId, nonce: int = 1) -> Order:
