@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from oracle.errors import ConfigError
 
@@ -23,13 +23,20 @@ def size(value: object) -> int:
     return int(match[1]) << _SHIFTS[match[2]]
 
 
+def urls(value: object) -> object:
+    """Reads one or more URLs, separated by spaces, or by commas before the next scheme."""
+    if not isinstance(value, str):
+        return value
+    return tuple(re.split(r"\s*,\s*(?=[A-Za-z]+://)|\s+", value.strip(" ,")))
+
+
 class Settings(BaseSettings):
     """Each field is read from EXACTUM_<FIELD>. Raises ConfigError where that means nothing."""
 
     model_config = SettingsConfigDict(env_prefix="EXACTUM_", extra="ignore")
 
     home: Path = Path.home() / ".exactum"
-    rpc: str = "http://127.0.0.1:8545"
+    rpc: Annotated[tuple[str, ...], NoDecode, BeforeValidator(urls)] = ("http://127.0.0.1:8545",)
     deployments: Path = Path("deployments")
     key: str = "default"
     password: str | None = None

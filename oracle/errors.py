@@ -22,9 +22,12 @@ OracleError
 │   ├── WrongChain            chain id, code hash or ABI is not what was expected
 │   ├── Reverted              a contract refused, with its error's name and values
 │   ├── RpcUnavailable
+│   ├── MalformedReply        what a node says is not what it should be
 │   ├── FeeAboveCap           gas costs more than we allowed ourselves to pay
+│   ├── TooDear               a transaction would cost more than it is worth
 │   ├── NoRoom                as many transactions wait as nodes keep for one account
 │   ├── Reorganised           a block that we had acted on is no longer in the chain
+│   ├── LogsUnknown           a node does not say for certain which logs a block has: ask again
 │   ├── NotFound              a model, request or proposal that the chain does not know
 │   └── MalformedData         bytes that are not the values that they should be
 ├── EvidenceError
@@ -33,6 +36,7 @@ OracleError
 ├── Declined                  we, or an operator, do not want to on these terms
 ├── Busy                      not now: later
 ├── ServiceError              an operator's server refuses, or gives what is no answer
+├── StateUnavailable          the state's database does not answer, or has no room: nothing was kept
 ├── KeyfileError
 └── ConfigError
     └── NotItsSigner          a key that an operator has not named is to answer in its name
@@ -165,8 +169,18 @@ class RpcUnavailable(ChainError):
     pass
 
 
+class MalformedReply(ChainError):
+    pass
+
+
 class FeeAboveCap(ChainError):
     pass
+
+
+class TooDear(ChainError):
+    def __init__(self, cost: int, most: int):
+        self.cost, self.most = cost, most
+        super().__init__(f"Its transaction costs {cost} wei of gas now, above {most} wei.")
 
 
 class NoRoom(ChainError):
@@ -177,6 +191,12 @@ class NoRoom(ChainError):
 
 class Reorganised(ChainError):
     pass
+
+
+class LogsUnknown(ChainError):
+    def __init__(self, node: str, block: int, why: str):
+        self.node, self.block, self.why = node, block, why
+        super().__init__(f"Which of our logs block {block} has is not known yet: {node} {why}.")
 
 
 class NotFound(ChainError):
@@ -211,6 +231,12 @@ class Busy(OracleError):
 
 class ServiceError(OracleError):
     pass
+
+
+class StateUnavailable(OracleError):
+    def __init__(self, why: str):
+        self.why = why
+        super().__init__(f"The state can be neither read nor written now: {why}.")
 
 
 class KeyfileError(OracleError):

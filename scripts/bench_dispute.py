@@ -44,8 +44,9 @@ from oracle.chain.events import (
     WindowMoved,
 )
 from oracle.chain.keys import Signer
-from oracle.chain.node import Call, Chain, Receipt
+from oracle.chain.node import Call, Chain
 from oracle.chain.presets import preset
+from oracle.chain.replies import Receipt
 from oracle.chain.transactions import transact
 from oracle.cli.demo.liar import output_of, traced
 from oracle.exact.lowering.graph import lower

@@ -282,7 +282,7 @@ def main() -> int:
     console.print("Trace hashing, MB/s:", speeds)
     console.print(f"Geometric mean over the networks that run: {geomean}; the bar is ≤ 3.")
     if arguments.write:
-        # What follows is ./dev bench latency's and ./dev bench dispute's.
+        # What follows is written by ./dev bench latency, worker and dispute.
         _, heading, others = PAGE.read_text().partition("\n## Latency")
         PAGE.write_text(_page(nets, more, ones, many, geomean, speeds) + heading + others)
     if arguments.json:

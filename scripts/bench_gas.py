@@ -31,8 +31,9 @@ from oracle.chain.deployment import Deployment
 from oracle.chain.devnet import anvil, fund, skip_time
 from oracle.chain.events import ModelPublished, RequestCreated, ResultProposed
 from oracle.chain.keys import Signer
-from oracle.chain.node import Chain, Receipt
+from oracle.chain.node import Chain
 from oracle.chain.presets import preset
+from oracle.chain.replies import Receipt
 from oracle.chain.transactions import transact
 from oracle.types import (
     Assurance,

@@ -28,17 +28,13 @@ import secrets
 import signal
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 from onnx import helper
@@ -47,35 +43,23 @@ from rich.table import Table
 
 from oracle import samples
 from oracle.chain import keys as signers
-from oracle.chain.connection import connect
 from oracle.chain.contracts import Options
-from oracle.chain.decoder import Decoder
-from oracle.chain.deployer import deploy
-from oracle.chain.devnet import anvil, fund
-from oracle.chain.events import RequestCreated
-from oracle.chain.keys import Signer
+from oracle.chain.devnet import fund
 from oracle.chain.presets import preset
-from oracle.cli.demo import crew
-from oracle.cli.session import Session
-from oracle.config import Settings
-from oracle.errors import ChainError, OracleError
-from oracle.exact.lowering.graph import lower
-from oracle.exact.program_file import pack
-from oracle.samples import Sample
+from oracle.errors import OracleError
 from oracle.tensor import to_bytes
-from oracle.types import Assurance, Model, ModelId, RequestId, Signature, Status, Wei
-from scripts.prose import wrapped
+from oracle.types import Assurance, Model, ModelId, RequestId, Wei
+from scripts.market import ETHER, ROOT, Asked, Market, Worker, asked, light, market
+from scripts.prose import renewed, wrapped
 from tests.unit.exact.files import file, tensor
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/benchmarks.md"
-HEADING, NEXT_HEADING = "## Latency", "## Disputes"
-ETHER = 10**18
+HEADING = "## Latency"
 BOND = FEE = Wei(ETHER // 100)
 WINDOW, TIMEOUT = 3600, 7200  # seconds: nothing is settled and nothing expires meanwhile
+PARAMETERS = replace(preset("l2"), min_window=1)
+STAKE = PURSE = Wei(500 * ETHER)
 POLL = 1.0  # seconds: the worker's default
-LOOK = 0.02  # seconds between two looks at the chain
-PATIENCE = 900.0  # seconds for one thing to happen: then something is wrong
 SIZE = 1024  # rows and columns of a layer of the heavy model
 
 BAR = 5.0  # seconds that a load may add to the p99
@@ -137,26 +121,6 @@ class Models:
         return Models(light(samples.breast_cancer()), new, heavy(layers))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """A model with a file, and what it is asked."""
-
-    name: str
-    onnx: bytes
-    signature: Signature
-    root: bytes
-    payload: bytes
-
-
-def asked(name: str, onnx: bytes, payload: bytes) -> Asked:
-    program = lower(onnx)
-    return Asked(name, onnx, program.signature, program.root, payload)
-
-
-def light(sample: Sample) -> Asked:
-    return asked(sample.name, sample.onnx, sample.payload(0))
-
-
 def heavy(layers: int) -> Asked:
     """A matrix that is multiplied by the same weights again and again, and no element of which is
     the sum of more products than a proof has room for. One number in, one out."""
@@ -198,71 +162,25 @@ class SilentServer:
             each.close()
 
 
-class Market:
-    """A chain with the contracts, an operator's worker, and one who publishes and asks."""
+def publish_silent(place: Market, name: str, like: Asked, server: SilentServer) -> ModelId:
+    """Publishes what nobody will ever have, by a publisher who published nothing else."""
+    publisher = signers.from_key(secrets.token_bytes(32))
+    fund(place.chain, publisher.address, Wei(ETHER))
+    model = Model(
+        publisher=publisher.address,
+        name=name,
+        version="1",
+        program_root=secrets.token_bytes(32),
+        source_hash=secrets.token_bytes(32),
+        signature=like.program.signature,
+        assurance=Assurance.EXACT,
+        royalty=Wei(0),
+    )
+    return place.publish_as(publisher, model, server.uri(name))
 
-    def __init__(self, session: Session, user: Signer, worker: "subprocess.Popen[bytes]"):
-        self.session = session
-        self.user = user
-        self.worker = worker
-        self._decoder = Decoder()
 
-    def publish(self, served: Asked) -> ModelId:
-        path = self.session.settings.home / f"{served.name}.safetensors"
-        path.write_bytes(pack(lower(served.onnx)))
-        model = Model(
-            publisher=self.user.address,
-            name=served.name,
-            version="1",
-            program_root=served.root,
-            source_hash=sha256(served.onnx).digest(),
-            signature=served.signature,
-            assurance=Assurance.EXACT,
-            royalty=Wei(0),
-        )
-        return self._publish(self.user, model, path.as_uri())
-
-    def publish_silent(self, name: str, like: Asked, server: SilentServer) -> ModelId:
-        """Publishes what nobody will ever have, by a publisher who published nothing else."""
-        publisher = signers.from_key(secrets.token_bytes(32))
-        fund(self.session.chain, publisher.address, Wei(ETHER))
-        model = Model(
-            publisher=publisher.address,
-            name=name,
-            version="1",
-            program_root=secrets.token_bytes(32),
-            source_hash=secrets.token_bytes(32),
-            signature=like.signature,
-            assurance=Assurance.EXACT,
-            royalty=Wei(0),
-        )
-        return self._publish(publisher, model, server.uri(name))
-
-    def _publish(self, publisher: Signer, model: Model, uri: str) -> ModelId:
-        registry = self.session.registry
-        self.session.transact(publisher, registry.publish(model, uri))
-        return registry.id_of(model)
-
-    def ask(self, model: ModelId, payload: bytes) -> RequestId:
-        options = Options(bond=BOND, window=WINDOW, timeout=TIMEOUT)
-        call = self.session.queue.request(model, payload, FEE, options)
-        receipt = self.session.transact(self.user, call)
-        found = (self._decoder.decode(log, 0) for log in receipt.logs)
-        [created] = [event for event in found if isinstance(event, RequestCreated)]
-        return created.request_id
-
-    def is_answered(self, request: RequestId) -> bool:
-        return self.session.queue.status_of(request)[0] >= Status.PROPOSED
-
-    def until(self, is_so: Callable[[], bool], what: str) -> None:
-        """Waits, while the worker lives."""
-        deadline = time.monotonic() + PATIENCE
-        while not is_so():
-            if self.worker.poll() is not None:
-                raise ChainError(f"The worker ended with code {self.worker.returncode}.")
-            if time.monotonic() > deadline:
-                raise ChainError(f"In {PATIENCE:.0f} s it did not happen that {what}.")
-            time.sleep(LOOK)
+def ask(place: Market, model: ModelId, payload: bytes) -> RequestId:
+    return place.ask(model, payload, FEE, Options(bond=BOND, window=WINDOW, timeout=TIMEOUT))
 
 
 class Heavy:
@@ -282,54 +200,11 @@ class Heavy:
         self.answered += len(self._open) - len(left)
         self._open = left
         while self._model is not None and len(self._open) < self._count:
-            self._open.append(self._market.ask(self._model, self._payload))
+            self._open.append(ask(self._market, self._model, self._payload))
 
     def has_answers(self) -> bool:
         self.look()
         return self.answered > 0
-
-
-@contextmanager
-def market() -> Iterator[Market]:
-    with anvil() as url, tempfile.TemporaryDirectory(prefix="exactum-latency-") as name:
-        home = Path(name)
-        chain = connect(url)
-        user, operator = (signers.from_key(secrets.token_bytes(32)) for _ in range(2))
-        for each in (user, operator):
-            fund(chain, each.address, Wei(1000 * ETHER))
-        settings = Settings(home=home, deployments=home / "deployments")
-        parameters = replace(preset("l2"), min_window=1)
-        deployed = deploy(chain, user, parameters, settings.deployments / f"{chain.id}.json")
-        session = Session(settings, chain, deployed)
-        session.transact(operator, session.queue.stake(Wei(500 * ETHER)))
-        with working(session, operator) as worker:
-            yield Market(session, user, worker)
-
-
-@contextmanager
-def working(session: Session, operator: Signer) -> Iterator["subprocess.Popen[bytes]"]:
-    """The operator's worker. Of its children none is left."""
-    home, name = session.settings.home, "operator"
-    signers.create(session.settings.keys / f"{name}.json", crew.PASSWORD, operator.account.key)
-    command = [sys.executable, "-m", "oracle.cli", "worker", "--allow-local-files"]
-    with (home / "worker.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=crew.environment(session, name),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 # MEASURING
@@ -338,45 +213,53 @@ def working(session: Session, operator: Signer) -> Iterator["subprocess.Popen[by
 def measure(load: Load, requests: int, models: Models) -> Measured:
     server = SilentServer()
     try:
-        with market() as place:
-            return measure_in(place, server, load, requests, models)
+        with (
+            market(PARAMETERS, STAKE, PURSE) as place,
+            place.working(place.operator) as worker,
+        ):
+            return measure_in(place, worker, server, load, requests, models)
     finally:
         server.close()
 
 
 def measure_in(
-    place: Market, server: SilentServer, load: Load, requests: int, models: Models
+    place: Market,
+    worker: Worker,
+    server: SilentServer,
+    load: Load,
+    requests: int,
+    models: Models,
 ) -> Measured:
     """The load is there before the first of the requests, and until the last."""
     small = models.light
     model = place.publish(small)
-    wait_for_answer(place, model, small)
-    silent = [place.publish_silent(f"silent-{n}", small, server) for n in range(load.silent)]
+    wait_for_answer(place, worker, model, small)
+    silent = [publish_silent(place, f"silent-{n}", small, server) for n in range(load.silent)]
     for each in silent:
-        place.ask(each, small.payload)
-    place.until(lambda: server.connections() >= load.silent, "each silent model was asked for")
+        ask(place, each, small.payload)
+    worker.until(lambda: server.connections() >= load.silent, "each silent model was asked for")
     busy = Heavy(place, models.heavy, load.heavy)
     pauses = random.Random(0)
 
     def waited(model: ModelId, served: Asked) -> float:
         busy.look()
         time.sleep(pauses.uniform(0, POLL))
-        return wait_for_answer(place, model, served)
+        return wait_for_answer(place, worker, model, served)
 
     seconds = tuple(waited(model, small) for _ in range(requests))
     first = max(waited(place.publish(new), new) for new in models.new)
     busy.look()
     measured = Measured(load, seconds, first, busy.answered, server.connections())
     if load.heavy:
-        place.until(busy.has_answers, "a heavy request was answered")
+        worker.until(busy.has_answers, "a heavy request was answered")
     return measured
 
 
-def wait_for_answer(place: Market, model: ModelId, served: Asked) -> float:
+def wait_for_answer(place: Market, worker: Worker, model: ModelId, served: Asked) -> float:
     """Asks, and gives the seconds until the result is on chain."""
     started = time.monotonic()
-    request = place.ask(model, served.payload)
-    place.until(lambda: place.is_answered(request), "a light request was answered")
+    request = ask(place, model, served.payload)
+    worker.until(lambda: place.is_answered(request), "a light request was answered")
     return time.monotonic() - started
 
 
@@ -438,14 +321,11 @@ def section(rows: Sequence[tuple[str, ...]], layers: int) -> str:
     )
     lines = ["| " + " | ".join(HEAD) + " |", "|---|" + "--:|" * (len(HEAD) - 1)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([HEADING, "", wrapped(intro), "", *lines, "", ""])
+    return "\n".join([wrapped(intro), "", *lines])
 
 
 def write(rows: Sequence[tuple[str, ...]], layers: int) -> None:
-    """Ours is the section before that of disputes."""
-    before, heading, after = PAGE.read_text().partition(NEXT_HEADING)
-    before = before.partition(HEADING)[0]
-    PAGE.write_text(before + section(rows, layers) + heading + after)
+    PAGE.write_text(renewed(PAGE.read_text(), HEADING, section(rows, layers)))
 
 
 def main() -> int:

@@ -17,6 +17,16 @@ def wrapped(text: str) -> str:
     return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
+def renewed(page: str, heading: str, text: str) -> str:
+    """Puts `text` in place of what stands on the page below `heading`, until the next one of its
+    kind. Raises ValueError where the page has no such heading."""
+    before, found, after = page.partition(f"\n{heading}\n")
+    if not found:
+        raise ValueError(f"no heading {heading}")
+    _, next_, rest = after.partition("\n## ")
+    return f"{before}{found}\n{text}\n{next_}{rest}"
+
+
 def too_long(page: str) -> Iterator[int]:
     """Yields the numbers of the lines of prose that are too long to be read."""
     is_code = False

@@ -32,8 +32,9 @@ from oracle.chain.events import (
 )
 from oracle.chain.history import History
 from oracle.chain.keys import Signer, from_key
-from oracle.chain.node import Call, Chain, Receipt
+from oracle.chain.node import Call, Chain
 from oracle.chain.presets import Parameters, preset
+from oracle.chain.replies import Receipt
 from oracle.chain.transactions import transact
 from oracle.chain.watcher import Step, Watcher
 from oracle.merkle import payload_root
@@ -357,8 +358,13 @@ def request(**changes: Any) -> Request:
     return replace(values, **changes)
 
 
+def hash_of(block: int) -> bytes:
+    """The hash of a block that is on no chain."""
+    return block.to_bytes(32, "big")
+
+
 def where(block: int = 1, index: int = 0, time: int = 1_900_000_000) -> Where:
-    return Where(block, index, b"\x44" * 32, time)
+    return Where(block, index, b"\x44" * 32, time, hash_of(block))
 
 
 def created(number: int = 1, at: Where | None = None, **changes: Any) -> RequestCreated:

@@ -14,10 +14,11 @@ import numpy as np
 
 from oracle.chain.contracts import Disputes, Referee, Subject
 from oracle.chain.events import RequestCreated
+from oracle.chain.finality import Finality
 from oracle.chain.node import Chain
 from oracle.chain.presets import preset
 from oracle.chain.transactions import Sender
-from oracle.chain.watcher import Watcher
+from oracle.chain.view import View
 from oracle.challenger.checking import SecondView
 from oracle.challenger.patrol import Patrol, Setup
 from oracle.challenger.policy import Policy
@@ -32,10 +33,12 @@ from oracle.inference.executor import Ran
 from oracle.state.agenda import Row
 from oracle.state.duties import State
 from oracle.state.store import Store
+from oracle.state.watch import Watch
 from oracle.types import Model, ModelId, Part, RequestId, Wei
 from tests import chains
 from tests.chains import PEOPLE, World, address
 from tests.liars import Lie, lying_trace
+from tests.runs import together
 from tests.unit.exact.files import file, node, tensor
 
 REVEAL, REACTION, EXTENSION = 1200, 900, 14_400
@@ -139,6 +142,11 @@ class Honest:
         future.set_result(Ran(self.ask(model, uris, payload, Infer()).result(), 0.0))
         return future
 
+    def submit_all(
+        self, model: Model, uris: Sequence[str], payloads: Sequence[bytes], most: float
+    ) -> "Future[list[Ran | None]]":
+        return together([self.submit(model, uris, payload, most) for payload in payloads])
+
     def ask(
         self, _model: Model, _uris: Sequence[str], payload: bytes, task: Task
     ) -> "Future[bytes]":
@@ -175,6 +183,7 @@ class Challenger:
     store: Store
     patrol: Patrol
     clock: list[float]
+    watch: Watch | None = None
 
     def tick(self, rounds: int = 1) -> None:
         for _ in range(rounds):
@@ -200,7 +209,7 @@ class Challenger:
         return (self.store.cursor(), self.rows(), self.store.waiting())
 
     def rows(self, *kinds: str) -> list[Row]:
-        rows = sorted(self.store.duties(*State), key=lambda row: row.id)
+        rows = sorted(self.store.duties(*State), key=lambda row: (row.place, row.key))
         return [row for row in rows if not kinds or row.duty.kind in kinds]
 
 
@@ -213,6 +222,9 @@ def hire(
     second_view: SecondView | None = None,
     chain: Chain | None = None,
     disputes: Disputes | None = None,
+    watched: bool = False,
+    confirmations: int = 0,
+    finality: int | None = None,
     **policy: Any,
 ) -> Challenger:
     """The challenger of `who`, with the state that it had if it worked before."""
@@ -226,15 +238,16 @@ def hire(
         queue=world.queue,
         disputes=disputes or world.disputes,
         referee=Referee(chain, world.deployment),
-        watcher=Watcher(chain, world.deployment, confirmations=0),
+        view=View(chain, world.deployment, Finality(chain, finality), confirmations),
         store=store,
         inference=answers,
         policy=replace(Policy(address(who)), **policy),
         sender=None if dry else Sender(chain, PEOPLE[who], store),
         second_view=second_view,
         clock=lambda: clock[0],
+        watch=Watch("challenger", lambda: clock[0]) if watched else None,
     )
-    return Challenger(world, store, Patrol(setup), clock)
+    return Challenger(world, store, Patrol(setup), clock, setup.watch)
 
 
 def ids(asked: Sequence[RequestCreated]) -> list[RequestId]:

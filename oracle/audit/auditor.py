@@ -16,7 +16,7 @@ from oracle.chain.events import (
     ResultProposed,
     Where,
 )
-from oracle.chain.history import ModelHistory, model_histories
+from oracle.chain.histories import ModelHistory, model_histories
 from oracle.chain.proposals import Fate, Proposals, Tracked
 from oracle.errors import ModelRefused, NotFound, OracleError
 from oracle.inference.comparison import Element, first_difference

@@ -6,8 +6,6 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from web3.types import LogReceipt
-
 from oracle import merkle
 from oracle.audit import proof
 from oracle.audit.bundle import Bundle, Reference
@@ -17,6 +15,7 @@ from oracle.chain.codec import request_id
 from oracle.chain.decoder import Decoder
 from oracle.chain.events import RequestCreated, ResultProposed
 from oracle.chain.node import Chain
+from oracle.chain.replies import Log
 from oracle.errors import ChainError, InferenceFailed, NotCertified, OracleError, WrongEvidence
 from oracle.inference import testimony
 from oracle.inference.certificates import name_of
@@ -140,11 +139,11 @@ class _Logs:
         _require(holds, "The log is of another proposal.")
         return f"in block {reference.block}: {bundle.proposal.operator} proposed this output"
 
-    def _log(self, address: Address, reference: Reference, subject: bytes) -> LogReceipt:
+    def _log(self, address: Address, reference: Reference, subject: bytes) -> Log:
         chain, block = self._chain, reference.block
         _require(chain.id == self._bundle.chain_id, f"{chain.name} is chain {chain.id}.")
         for log in chain.logs((address,), block, block, subject):
-            place = log["logIndex"], bytes(log["transactionHash"])
+            place = log.index, log.transaction
             if place == (reference.index, reference.transaction):
                 return log
         raise WrongEvidence(f"{chain.name} has no such log in block {block}.")

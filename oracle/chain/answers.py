@@ -5,10 +5,13 @@ consumer, fee, bond, window and deadline; the epoch ends with the operator's nex
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_keys.exceptions import BadSignature
+from eth_typing import Hash32
+from eth_utils.crypto import keccak
 
 from oracle.chain.keys import Signer
 from oracle.merkle import payload_root
@@ -22,7 +25,25 @@ _TYPES = {
         {"name": "epoch", "type": "uint32"},
     ]
 }
+_TYPE_HASH = keccak(
+    text="Answer(bytes32 requestId,bytes32 outputRoot,uint32 outputLength,uint32 epoch)"
+)
+_DOMAIN_HASH = keccak(
+    text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+)
 _PARITY = 1 << 255
+
+
+@cache
+def _domain(chain_id: int, queue: Address) -> bytes:
+    words = (
+        _DOMAIN_HASH,
+        keccak(text="Exactum"),
+        keccak(text="1"),
+        chain_id.to_bytes(32, "big"),
+        bytes.fromhex(queue[2:]).rjust(32, b"\0"),
+    )
+    return keccak(b"".join(words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +65,7 @@ class Answer:
     queue: Address
 
     def sign(self, signer: Signer) -> AnswerSignature:
-        signed = signer.account.sign_message(self._message)
+        signed = signer.account.unsafe_sign_hash(Hash32(self._digest))
         vs = signed.s | (_PARITY if signed.v == 28 else 0)
         return AnswerSignature(signed.r.to_bytes(32, "big"), vs.to_bytes(32, "big"))
 
@@ -56,6 +77,19 @@ class Answer:
             return Address(Account.recover_message(self._message, vrs=parts))
         except (BadSignature, ValueError):
             return None
+
+    @property
+    def _digest(self) -> bytes:
+        """The hash of `_message`, worked out for these words alone: it takes no time."""
+        words = (
+            _TYPE_HASH,
+            self.request_id,
+            payload_root(self.output),
+            len(self.output).to_bytes(32, "big"),
+            self.epoch.to_bytes(32, "big"),
+        )
+        domain = _domain(self.chain_id, self.queue)
+        return keccak(b"\x19\x01" + domain + keccak(b"".join(words)))
 
     @property
     def _message(self) -> SignableMessage:

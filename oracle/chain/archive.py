@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from oracle.chain.deployment import Deployment
 from oracle.chain.events import RequestCreated
-from oracle.chain.node import Block, Chain
+from oracle.chain.node import Chain
+from oracle.chain.replies import Block
 from oracle.chain.watcher import Cursor, Step, Watcher
 from oracle.errors import ChainError, NotFound, Reorganised
 from oracle.types import RequestId
@@ -46,8 +47,8 @@ class Archive:
 
     def models_before(self, block: int) -> Iterator[Step]:
         """Yields the registry's events before a block, which are few."""
-        watcher = Watcher(self.chain, self.deployment, confirmations=0)
-        watcher.addresses = (self.deployment.registry,)
+        watcher = Watcher(self.chain, self.deployment, confirmations=0, near=0)
+        watcher.watch((self.deployment.registry,))
         return self._steps(watcher, None, block - 1)
 
     def created(self, request_id: RequestId, last: int) -> RequestCreated:
@@ -64,7 +65,7 @@ class Archive:
 
     def _watcher(self) -> Watcher:
         span = min(SPAN, self.chain.log_span)
-        return Watcher(self.chain, self.deployment, confirmations=0, span=span)
+        return Watcher(self.chain, self.deployment, confirmations=0, span=span, near=0)
 
     def _before(self, first: int) -> Cursor | None:
         if first <= self.first_block:

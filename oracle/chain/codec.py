@@ -1,11 +1,13 @@
 """Turns values into the words that the contracts hash and emit, and back."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from eth_abi import encode
-from eth_utils import keccak, to_checksum_address
+from eth_utils import keccak
 
+from oracle.chain.addresses import checksummed
 from oracle.merkle import payload_root
 from oracle.types import (
     Address,
@@ -25,21 +27,24 @@ from oracle.types import (
 )
 
 GWEI = 10**9
+KEPT = 1 << 10  # terms
 ZERO_ADDRESS = Address("0x" + "0" * 40)
 
 RequestWords = tuple[bytes, int, bytes, int, int, int, int]
 
 
 def address_of(number: int) -> Address:
-    return Address(to_checksum_address(number.to_bytes(20, "big")))
+    return checksummed(number.to_bytes(20, "big"))
 
 
 def bits(word: int, low: int, width: int) -> int:
     return (word >> low) & ((1 << width) - 1)
 
 
+@lru_cache(KEPT)
 def terms_from_word(word: int) -> ModelTerms:
-    """Reads terms from a word, as `ModelTermsLibrary.pack` writes them."""
+    """Reads terms from a word, as `ModelTermsLibrary.pack` writes them. Those of one model stand in
+    each of its requests."""
     return ModelTerms(
         publisher=address_of(bits(word, 96, 160)),
         royalty=Wei(bits(word, 56, 40) * GWEI),
@@ -167,7 +172,7 @@ def demand_from_words(words: Sequence[Any]) -> Demand:
         values=values,
         leaves=leaves,
         padding=padding,
-        demander=Address(demander),
+        demander=demander,
         prepaid=Wei(prepaid),
         deadline=deadline,
     )

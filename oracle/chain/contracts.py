@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from eth_utils import to_checksum_address
-from web3 import Web3
+from eth_abi import encode
+from eth_utils import keccak, to_checksum_address
 
+from oracle.chain import replies
 from oracle.chain.abi import decoded
 from oracle.chain.answers import Answer, AnswerSignature
-from oracle.chain.artifacts import artifact
+from oracle.chain.artifacts import abi_type, artifact
 from oracle.chain.blueprints import DISPUTES, QUEUE, REFEREE, REGISTRY
 from oracle.chain.codec import (
     ZERO_ADDRESS,
@@ -168,7 +170,6 @@ class Registry:
     def __init__(self, chain: Chain, deployment: Deployment):
         self.chain = chain
         self.address = deployment.registry
-        self._contract = Web3().eth.contract(abi=artifact(REGISTRY).abi)
 
     def publish(self, model: Model, uri: str) -> Call:
         return self._call("publish", model_words(model), uri)
@@ -194,7 +195,7 @@ class Registry:
         return bool(int.from_bytes(self.chain.call(self._call("isDeprecated", model)), "big"))
 
     def _call(self, function: str, *arguments: Any) -> Call:
-        return _encode(self._contract, self.address, function, arguments)
+        return _encode(REGISTRY, self.address, function, arguments)
 
 
 class Queue:
@@ -203,7 +204,6 @@ class Queue:
         self.address = deployment.queue
         self.chain_id = deployment.chain_id
         """That of the deployment, which ids and signatures are bound to for ever."""
-        self._contract = Web3().eth.contract(abi=artifact(QUEUE).abi)
 
     def id_of(self, request: Request) -> RequestId:
         return request_id(request, self.chain_id, self.address)
@@ -296,11 +296,21 @@ class Queue:
     def quote(self, model: ModelId, callback_gas: int, gas_price: Wei) -> Wei:
         return Wei(self._number("quote", model, callback_gas, gas_price))
 
+    def are_open(self, requests: Sequence[RequestId]) -> list[bool]:
+        """Says of each whether it may be answered in the block that is to come, as far as the node
+        knows what is in it."""
+        block = self.chain.estimation_block or "latest"
+        calls = [self._call("statusOf", each) for each in requests]
+        asked = [
+            ("eth_call", [{"to": self.address, "data": "0x" + call.data.hex()}, block])
+            for call in calls
+        ]
+        found = self.chain.ask_many(asked, replies.data)
+        return [_status(data)[0] is Status.REQUESTED for data in found]
+
     def status_of(self, request: RequestId) -> tuple[Status, bool]:
         """Gives the status, and whether a callback is still owed."""
-        data = self.chain.call(self._call("statusOf", request))
-        status, is_callback_owed = decoded(["uint8", "bool"], data)
-        return Status(status), is_callback_owed
+        return _status(self.chain.call(self._call("statusOf", request)))
 
     def is_final(self, request: Request, proposal: Proposal, output: bytes) -> bool:
         """Says whether a result is final as `requireFinal` does: it is settled, or the window is
@@ -353,7 +363,7 @@ class Queue:
         return int.from_bytes(self.chain.call(self._call(function, *arguments)), "big")
 
     def _call(self, function: str, *arguments: Any, value: int = 0) -> Call:
-        return _encode(self._contract, self.address, function, arguments, value)
+        return _encode(QUEUE, self.address, function, arguments, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +399,6 @@ class Disputes:
     def __init__(self, chain: Chain, deployment: Deployment):
         self.chain = chain
         self.address = deployment.disputes
-        self._contract = Web3().eth.contract(abi=artifact(DISPUTES).abi)
 
     def demand(
         self, subject: Subject, part: Part, model: bytes, descriptors: bytes, prepaid: Wei
@@ -429,14 +438,13 @@ class Disputes:
         return Periods(reveal, reaction, extension, Wei(tip))
 
     def _call(self, function: str, *arguments: Any, value: int = 0) -> Call:
-        return _encode(self._contract, self.address, function, arguments, value)
+        return _encode(DISPUTES, self.address, function, arguments, value)
 
 
 class Referee:
     def __init__(self, chain: Chain, deployment: Deployment):
         self.chain = chain
         self.address = deployment.referee
-        self._contract = Web3().eth.contract(abi=artifact(REFEREE).abi)
 
     def must_convict(
         self,
@@ -455,7 +463,7 @@ class Referee:
             payload_root(subject.output),
             len(subject.output),
         )
-        call = _encode(self._contract, self.address, "judge", (claim, proof))
+        call = _encode(REFEREE, self.address, "judge", (claim, proof))
         verdict = Verdict(*decoded(["uint256"] * 4, self.chain.call(call)))
         if verdict.claimed == verdict.expected:
             raise ChainError(f"The referee finds node {verdict.node} right: nobody is accused.")
@@ -468,10 +476,10 @@ class Consumer:
     def __init__(self, chain: Chain, name: str, address: Address):
         self.chain = chain
         self.address = address
-        self._contract = Web3().eth.contract(abi=artifact(name).abi)
+        self._name = name
 
     def ask(self, payload: bytes, fee: Wei) -> Call:
-        return _encode(self._contract, self.address, "ask", (payload,), fee)
+        return _encode(self._name, self.address, "ask", (payload,), fee)
 
     def act(
         self,
@@ -484,20 +492,37 @@ class Consumer:
         """Uses a signed answer: a call of SignedConsumer."""
         words = signature.r, signature.vs
         arguments = payload, options.words, output, words
-        return _encode(self._contract, self.address, "act", arguments, fee)
+        return _encode(self._name, self.address, "act", arguments, fee)
 
     def last_word(self) -> bytes:
         """Gives what SignedConsumer keeps: the output's first 32 bytes, with zeros behind it."""
-        return self.chain.call(_encode(self._contract, self.address, "lastWord", ()))
+        return self.chain.call(_encode(self._name, self.address, "lastWord", ()))
 
     def benign_probability(self, request: RequestId) -> int:
         """Gives the probability that DiagnosisConsumer keeps, in units of 1e-18."""
-        call = _encode(self._contract, self.address, "benignProbability", (request,))
+        call = _encode(self._name, self.address, "benignProbability", (request,))
         return int.from_bytes(self.chain.call(call), "big", signed=True)
 
 
+def _status(data: bytes) -> tuple[Status, bool]:
+    status, is_callback_owed = decoded(["uint8", "bool"], data)
+    return Status(status), is_callback_owed
+
+
 def _encode(
-    contract: Any, address: Address, function: str, arguments: Sequence[Any], value: int = 0
+    contract: str, address: Address, function: str, arguments: Sequence[Any], value: int = 0
 ) -> Call:
-    data = contract.encode_abi(function, list(arguments))
-    return Call(address, bytes.fromhex(data.removeprefix("0x")), Wei(value))
+    selector, types = _function(contract, function)
+    return Call(address, selector + encode(types, arguments), Wei(value))
+
+
+@cache
+def _function(contract: str, name: str) -> tuple[bytes, Sequence[str]]:
+    """Gives a function's selector and the types of its arguments."""
+    [found] = [
+        each
+        for each in artifact(contract).abi
+        if each["type"] == "function" and each["name"] == name
+    ]
+    types = [abi_type(each) for each in found["inputs"]]
+    return keccak(text=f"{name}({','.join(types)})")[:4], types

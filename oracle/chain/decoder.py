@@ -1,6 +1,7 @@
 """Decodes logs of the contracts to the events of `oracle.chain.events`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from eth_abi.codec import ABICodec
@@ -8,9 +9,7 @@ from eth_abi.decoding import StringDecoder
 from eth_abi.exceptions import DecodingError
 from eth_abi.registry import BaseEquals
 from eth_abi.registry import registry as default_registry
-from web3 import Web3
-from web3.exceptions import LogTopicError, Web3Exception
-from web3.types import LogReceipt
+from eth_utils import keccak
 
 from oracle.chain import abi, events, preimage
 from oracle.chain.artifacts import abi_type, artifact
@@ -23,8 +22,10 @@ from oracle.chain.codec import (
     request_from_words,
 )
 from oracle.chain.events import Event, Where
+from oracle.chain.replies import Log
+from oracle.chain.words import Layout
 from oracle.errors import EvidenceError, MalformedData
-from oracle.types import Address, ModelId, RequestId, Verdict, Wei
+from oracle.types import ModelId, RequestId, Verdict, Wei
 
 Arguments = Mapping[str, Any]
 
@@ -46,41 +47,81 @@ def _codec() -> ABICodec:
     return ABICodec(registry)
 
 
+_CODEC = _codec()
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the arguments of an event stand in a log: the indexed ones in topics."""
+
+    name: str
+    indexed: Sequence[str]  # their names
+    others: Sequence[str]
+    topics: Layout
+    values: Callable[[bytes], Sequence[Any]]
+
+    def arguments(self, log: Log) -> dict[str, Any]:
+        """Raises DecodingError where the log holds no such values, and MalformedData."""
+        found = dict(zip(self.others, self.values(log.data), strict=True))
+        topics = self.topics.values(b"".join(log.topics[1:]))
+        found.update(zip(self.indexed, topics, strict=True))
+        return found
+
+
 class Decoder:
     def __init__(self) -> None:
         entries = [entry for name in (REGISTRY, QUEUE, DISPUTES) for entry in artifact(name).abi]
-        web3 = Web3()
-        web3.codec = _codec()
-        contract = web3.eth.contract(abi=entries)
-        self._events = {
-            bytes.fromhex(event.topic.removeprefix("0x")): (event, _types(event.abi))
-            for event in (contract.events[name]() for name in _BUILDERS)
-        }
+        self._layouts = {_topic(each): _layout(each) for each in entries if each["type"] == "event"}
 
-    def decode(self, log: LogReceipt, time: int) -> Event | None:
+    @property
+    def topics(self) -> tuple[bytes, ...]:
+        """Gives the first topics of all events that it knows."""
+        return tuple(self._layouts)
+
+    def decode(self, log: Log, time: int) -> Event | None:
         """Decodes a log. Gives None for one of other contracts, and raises ChainError for one that
         ours cannot have written, though the node says so. `time` is its block's."""
-        topics = log["topics"]
-        known = self._events.get(bytes(topics[0])) if topics else None
-        if known is None:
+        layout = self._layouts.get(log.topics[0]) if log.topics else None
+        if layout is None or len(log.topics) != 1 + len(layout.indexed):
             return None
-        event, types = known
-        abi.check(types, bytes(log["data"]))
         try:
-            arguments = dict(event.process_log(log)["args"])
-            if event.event_name == "ModelPublished":
+            arguments = layout.arguments(log)
+            if layout.name == "ModelPublished":
                 arguments["preimage"] = preimage.of_log(log)
-            where = Where(log["blockNumber"], log["logIndex"], bytes(log["transactionHash"]), time)
-            return _BUILDERS[event.event_name](where, arguments)
-        except LogTopicError:
-            return None
-        except (DecodingError, EvidenceError, Web3Exception, ValueError) as error:
-            raise MalformedData(f"A log of {event.event_name} is none: {error}") from None
+            where = Where(log.block, log.index, log.transaction, time, log.block_hash)
+            return _BUILDERS[layout.name](where, arguments)
+        except (DecodingError, EvidenceError, ValueError) as error:
+            raise MalformedData(f"A log of {layout.name} is none: {error}") from None
 
 
-def _types(event: Any) -> list[str]:
-    """Gives the ABI types of an event's arguments that stand in a log's data."""
-    return [abi_type(each) for each in event["inputs"] if not each["indexed"]]
+def _layout(event: Mapping[str, Any]) -> _Layout:
+    indexed = [each for each in event["inputs"] if each["indexed"]]
+    others = [each for each in event["inputs"] if not each["indexed"]]
+    return _Layout(
+        event["name"],
+        [each["name"] for each in indexed],
+        [each["name"] for each in others],
+        Layout(list(map(abi_type, indexed))),
+        _reader(list(map(abi_type, others))),
+    )
+
+
+def _reader(types: Sequence[str]) -> Callable[[bytes], Sequence[Any]]:
+    """Gives what reads such values of data: the events that come in masses have fixed layouts."""
+
+    def decoded(data: bytes) -> Sequence[Any]:
+        abi.check(types, data)
+        return _CODEC.decode(types, data)
+
+    try:
+        return Layout(types).values
+    except ValueError:
+        return decoded
+
+
+def _topic(event: Mapping[str, Any]) -> bytes:
+    """Gives the first topic of an event's logs: the hash of its signature."""
+    return keccak(text=f"{event['name']}({','.join(map(abi_type, event['inputs']))})")
 
 
 def _request_id(arguments: Arguments) -> RequestId:
@@ -89,20 +130,6 @@ def _request_id(arguments: Arguments) -> RequestId:
 
 def _model_id(arguments: Arguments) -> ModelId:
     return ModelId(bytes(arguments["id"]))
-
-
-def _words(arguments: Mapping[str, Any]) -> list[Any]:
-    """Turns a struct that web3 decoded to names into a list of its fields."""
-    # Not `.values()`: a struct may have a field of that name.
-    return [_plain(arguments[name]) for name in arguments]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return _words(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
 
 
 _BUILDERS: dict[str, Callable[[Where, Arguments], Event]] = {
@@ -114,63 +141,61 @@ _BUILDERS: dict[str, Callable[[Where, Arguments], Event]] = {
         where, _model_id(a), ModelId(a["successor"]) if any(a["successor"]) else None
     ),
     "RequestCreated": lambda where, a: events.RequestCreated(
-        where, _request_id(a), request_from_words(_words(a["request"])), bytes(a["input"])
+        where, _request_id(a), request_from_words(a["request"]), bytes(a["input"])
     ),
     "ResultProposed": lambda where, a: events.ResultProposed(
-        where, _request_id(a), proposal_from_words(_words(a["proposal"])), bytes(a["output"])
+        where, _request_id(a), proposal_from_words(a["proposal"]), bytes(a["output"])
     ),
-    "RequestSettled": lambda where, a: events.RequestSettled(
-        where, _request_id(a), Address(a["operator"])
-    ),
+    "RequestSettled": lambda where, a: events.RequestSettled(where, _request_id(a), a["operator"]),
     "CallbackFailed": lambda where, a: events.CallbackFailed(
-        where, _request_id(a), Address(a["consumer"]), bytes(a["reason"])
+        where, _request_id(a), a["consumer"], bytes(a["reason"])
     ),
     "CallbackRetried": lambda where, a: events.CallbackRetried(
-        where, _request_id(a), Address(a["consumer"])
+        where, _request_id(a), a["consumer"]
     ),
     "RequestReopened": lambda where, a: events.RequestReopened(
-        where, _request_id(a), Address(a["operator"])
+        where, _request_id(a), a["operator"]
     ),
     "WindowMoved": lambda where, a: events.WindowMoved(
         where,
         _request_id(a),
-        Address(a["operator"]),
-        proposal_from_words(_words(a["proposal"])),
+        a["operator"],
+        proposal_from_words(a["proposal"]),
     ),
     "RequestExpired": lambda where, a: events.RequestExpired(
-        where, _request_id(a), Address(a["refundTo"]), Wei(a["refund"])
+        where, _request_id(a), a["refundTo"], Wei(a["refund"])
     ),
     "StakeAdded": lambda where, a: events.StakeAdded(
-        where, Address(a["operator"]), Wei(a["amount"]), Wei(a["staked"])
+        where, a["operator"], Wei(a["amount"]), Wei(a["staked"])
     ),
     "UnstakeStarted": lambda where, a: events.UnstakeStarted(
-        where, Address(a["operator"]), Wei(a["amount"]), a["availableAt"]
+        where, a["operator"], Wei(a["amount"]), a["availableAt"]
     ),
     "SignerSet": lambda where, a: events.SignerSet(
         where,
-        Address(a["operator"]),
+        a["operator"],
         a["epoch"],
-        None if a["signer"] == ZERO_ADDRESS else Address(a["signer"]),
+        None if a["signer"] == ZERO_ADDRESS else a["signer"],
         Wei(a["maxLocked"]),
     ),
-    "Withdrawn": lambda where, a: events.Withdrawn(where, Address(a["account"]), Wei(a["amount"])),
+    "Withdrawn": lambda where, a: events.Withdrawn(where, a["account"], Wei(a["amount"])),
     "OperatorSlashed": lambda where, a: events.OperatorSlashed(
         where,
-        Address(a["operator"]),
-        Address(a["challenger"]),
+        a["operator"],
+        a["challenger"],
         Wei(a["bond"]),
         Wei(a["reward"]),
         Wei(a["burned"]),
         a["epoch"],
     ),
     "PartDemanded": lambda where, a: events.PartDemanded(
-        where, _request_id(a), Address(a["operator"]), demand_from_words(_words(a["demand"]))
+        where, _request_id(a), a["operator"], demand_from_words(a["demand"])
     ),
     "PartRevealed": lambda where, a: events.PartRevealed(
         where,
         _request_id(a),
         bytes(a["dispute"]),
-        part_from_words(_words(a["part"])),
+        part_from_words(a["part"]),
         bytes(a["data"]),
         tuple(map(bytes, a["siblings"])),
     ),
@@ -178,19 +203,19 @@ _BUILDERS: dict[str, Callable[[Where, Arguments], Event]] = {
         where, _request_id(a), bytes(a["dispute"]), bytes(a["traceRoot"])
     ),
     "FraudCommitted": lambda where, a: events.FraudCommitted(
-        where, bytes(a["commitment"]), Address(a["challenger"])
+        where, bytes(a["commitment"]), a["challenger"]
     ),
     "FraudProven": lambda where, a: events.FraudProven(
         where,
         _request_id(a),
         bytes(a["dispute"]),
-        Address(a["challenger"]),
-        Verdict(*_words(a["verdict"])),
+        a["challenger"],
+        Verdict(*a["verdict"]),
     ),
     "DemandTimedOut": lambda where, a: events.DemandTimedOut(
-        where, _request_id(a), bytes(a["dispute"]), part_from_words(_words(a["part"]))
+        where, _request_id(a), bytes(a["dispute"]), part_from_words(a["part"])
     ),
     "PrepaidCollected": lambda where, a: events.PrepaidCollected(
-        where, bytes(a["dispute"]), Address(a["account"]), Wei(a["amount"])
+        where, bytes(a["dispute"]), a["account"], Wei(a["amount"])
     ),
 }

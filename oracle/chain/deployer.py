@@ -29,8 +29,10 @@ from oracle.chain.deployment import (
     save,
 )
 from oracle.chain.keys import Signer
-from oracle.chain.node import Call, Chain, Receipt
+from oracle.chain.machine import require_machine
+from oracle.chain.node import Call, Chain
 from oracle.chain.presets import Parameters, presets
+from oracle.chain.replies import Receipt
 from oracle.chain.transactions import transact, wait
 from oracle.errors import ChainError, ConfigError, Reverted, WrongChain
 from oracle.types import Address, Wei
@@ -72,6 +74,7 @@ def deploy(
     planned = plan(parameters)
     make_room(path)
     recorded = _recorded(chain, planned, path)
+    require_machine(chain)
     _rehearse(chain, planned)
     _ensure_factory(chain, signer)
     _ensure_deployer(chain, signer, planned)

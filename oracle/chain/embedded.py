@@ -8,7 +8,6 @@ from typing import Any
 
 from eth_tester.exceptions import TransactionFailed  # type: ignore[import-untyped]
 from eth_tester.exceptions import ValidationError as TesterValidationError
-from eth_typing import BlockIdentifier
 from eth_utils import ValidationError
 from web3 import EthereumTesterProvider, Web3
 
@@ -19,7 +18,7 @@ from oracle.errors import ChainError, Reverted
 
 class EmbeddedChain(Chain):
     # It knows no pending block to estimate on; its latest is where time was moved to.
-    estimation_block: BlockIdentifier = "latest"
+    estimation_block: str | None = "latest"
     # It reads every block for every query: 10 blocks take 70 ms, 200 take 6 s.
     log_span = 10
     is_embedded = True

@@ -24,6 +24,11 @@ class Where:
     index: int  # of the log in its block
     transaction: bytes
     time: int  # of the block, in seconds
+    block_hash: bytes
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.block, self.index
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ they may have another hash.
 
 from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
-from web3.types import LogReceipt
 
 from oracle.chain.abi import decoded
 from oracle.chain.codec import model_from_words
+from oracle.chain.replies import Log
 from oracle.errors import EvidenceError, MalformedData, NotFound
 from oracle.types import Address, Model, ModelId
 
@@ -21,13 +21,13 @@ def model_id(preimage: bytes) -> ModelId:
     return ModelId(keccak(preimage))
 
 
-def of_log(log: LogReceipt) -> bytes:
+def of_log(log: Log) -> bytes:
     """Gives the preimage of the model in a log `ModelPublished`. Raises NotFound where its hash is
     not the log's id."""
-    publisher = to_checksum_address(bytes(log["topics"][2])[-20:])
-    model, _ = decoded((MODEL, "bytes"), bytes(log["data"]))
+    publisher = to_checksum_address(log.topics[2][-20:])
+    model, _ = decoded((MODEL, "bytes"), log.data)
     preimage: bytes = encode(("address", MODEL), (publisher, model))
-    if keccak(preimage) != bytes(log["topics"][1]):
+    if keccak(preimage) != log.topics[1]:
         raise NotFound("The model's log is not that of its id.")
     return preimage
 

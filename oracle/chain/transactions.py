@@ -1,31 +1,38 @@
-"""Transactions out: signed, recorded before they leave, and followed until they are mined.
+"""Transactions out: signed, recorded before they leave, and followed until their block is final.
 
 What is recorded can be sent again and again and still happens once: the raw transaction carries its
-nonce. So a crash between any two lines here loses nothing and sends nothing twice.
+nonce. So a crash between any two lines here loses nothing and sends nothing twice; and what a block
+took along that was replaced is waited for again.
 """
 
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from itertools import count
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
 from oracle.chain.keys import Signer
-from oracle.chain.node import Call, Chain, Fees, Receipt
-from oracle.errors import ChainError, FeeAboveCap, NoRoom, Reverted, RpcUnavailable
+from oracle.chain.node import Call, Chain, Fees
+from oracle.chain.replies import Receipt
+from oracle.errors import ChainError, FeeAboveCap, NoRoom, Reverted, RpcUnavailable, TooDear
 from oracle.types import Wei
 
 log = structlog.get_logger()
 
 GAS_MARGIN = 115  # percent of the estimate: state may move between the estimate and the block
-MAX_WAITING = 16  # at once: nodes promise no account more room
+# At once: nodes promise an account room for 16, and keep more where there is any. What they drop is
+# offered again.
+MAX_WAITING = 64
 MOST_GAS = 1 << 24  # of one transaction, since EIP-7825: no margin goes beyond it
 RAISE = 25  # percent; nodes want at least 10 to replace a transaction
 MAX_RAISE = 10  # times the going fee: what waits in spite of that waits for something else
 RECEIPT_TIMEOUT = 120.0  # seconds
 RESEND = 12.0  # seconds until a relay gets again what is not mined
+GIVE_UP = 60.0  # seconds after which what no node takes leaves its nonce to others
 
 
 class Outcome(IntEnum):
@@ -33,11 +40,13 @@ class Outcome(IntEnum):
     SUCCEEDED = 1
     FAILED = 2  # mined, and reverted
     DISPLACED = 3  # another transaction took its nonce
+    REFUSED = 4  # no node would take it: another takes its nonce, unless it is mined all the same
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A signed transaction. Several may share a nonce, with rising fees; one of them is mined."""
+    """A signed transaction. Several may share a nonce, with rising fees; one of them is mined.
+    `block` is the one that shows its outcome."""
 
     hash: bytes
     raw: bytes
@@ -45,26 +54,62 @@ class Sent:
     gas: int
     fees: Fees
     call: Call
-    duties: tuple[int, ...]
     sent_at: float  # seconds
+    outcome: Outcome = Outcome.WAITING
+    block: int | None = None
 
 
-class Outbox(Protocol):
-    """Where transactions are recorded; the store's part."""
+K = TypeVar("K")
 
-    def record(self, sent: Sent) -> None: ...
 
-    def waiting(self) -> Sequence[Sent]:
-        """Gives all transactions that are not closed, by nonce, and of each nonce the last sent one
-        last."""
+@dataclass(frozen=True, slots=True)
+class Parcel(Generic[K]):
+    """A call to be sent for the duties `keys`. `spare` is gas that it may need beyond what it takes
+    in simulation. Its gas, as it is paid now, may cost `most`."""
+
+    call: Call
+    keys: Sequence[K]
+    spare: int = 0
+    most: Wei | None = None
+
+
+class Outbox(Protocol[K]):
+    """Where transactions are recorded, each with the keys of what it does; the store's part."""
+
+    def record(self, *given: tuple[Sent, Sequence[K]]) -> None: ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Keeps at once all that is kept inside."""
         ...
 
-    def close_nonce(self, nonce: int, outcome: Outcome, mined: bytes | None, gas_used: int) -> None:
-        """Ends all transactions of `nonce`. Duties of one that did not succeed are open again."""
+    def keys_of(self, hash_: bytes) -> Sequence[K]: ...
+
+    def restless(self, mined: int, final: int) -> Sequence[Sent]:
+        """Gives the transactions whose outcome is not final and of which there may be news, by
+        nonce, and of each nonce the last sent one last; `mined` nonces are used, and blocks up to
+        `final` are final."""
         ...
 
+    def nonces(self, *outcomes: Outcome) -> Set[int]:
+        """Gives the nonces of transactions with such an outcome, as far as it is not final."""
+        ...
 
-class Sender:
+    def moved(self) -> Set[int]:
+        """Gives the nonces whose transactions were mined in a block that was replaced since."""
+        ...
+
+    def mark(self, nonce: int, outcome: Outcome, block: int) -> None: ...
+
+    def mark_mined(self, nonce: int, receipt: Receipt) -> None: ...
+
+    def mark_waiting(self, nonce: int) -> None: ...
+
+    def mark_one(self, hash_: bytes, outcome: Outcome) -> None: ...
+
+    def finish(self, nonce: int) -> None: ...
+
+
+class Sender(Generic[K]):
     """Sends for one account. Nobody else may send for it meanwhile, or transactions are displaced
     (which costs time, never correctness)."""
 
@@ -72,7 +117,7 @@ class Sender:
         self,
         chain: Chain,
         signer: Signer,
-        outbox: Outbox,
+        outbox: Outbox[K],
         patience: float = 30.0,
         max_fee: Wei | None = None,
         relay: Chain | None = None,
@@ -85,30 +130,82 @@ class Sender:
         self.relay = relay or chain  # where transactions go; what it keeps to itself, `chain` lacks
         self._handed_over: dict[bytes, float] = {}  # by hash: when
         self._said: set[bytes] = set()  # hashes of what waits at the cap
-        self._refused: set[bytes] = set()  # hashes of what the node did not take
+        self._refused: dict[int, float] = {}  # nonces of what the node does not take: since when
 
-    def send(self, call: Call, duties: tuple[int, ...], now: float, spare: int = 0) -> Sent:
-        """Raises Reverted, and sends nothing, where the call would fail, FeeAboveCap where gas
-        costs more than is allowed, and NoRoom where as many transactions wait as may. `spare` is
-        gas that the call may need beyond what it takes in simulation."""
-        waiting = {sent.nonce for sent in self.outbox.waiting()}
-        if len(waiting) >= MAX_WAITING:
-            raise NoRoom(len(waiting), MAX_WAITING)
-        fees = self._capped(self.chain.fees())
-        estimate = self.chain.estimate(call, self.signer.address)
-        gas = max(estimate, min(estimate * GAS_MARGIN // 100 + spare, MOST_GAS))
-        mined = self.chain.nonce(self.signer.address)
-        nonce = max([mined, *(each + 1 for each in waiting)])
-        return self._send(call, duties, nonce, gas, fees, now)
+    def room(self) -> int:
+        """Says how many more transactions may wait."""
+        return max(0, MAX_WAITING - len(self.outbox.nonces(Outcome.WAITING)))
 
-    def _send(
-        self, call: Call, duties: tuple[int, ...], nonce: int, gas: int, fees: Fees, now: float
-    ) -> Sent:
+    def send(self, call: Call, keys: Sequence[K], now: float, spare: int = 0) -> Sent:
+        """Sends one transaction as `send_all` does, and raises what keeps it from being sent."""
+        [found] = self.send_all([Parcel(call, keys, spare)], now)
+        if isinstance(found, ChainError):
+            raise found
+        return found
+
+    def send_all(self, parcels: Sequence["Parcel[K]"], now: float) -> list[Sent | ChainError]:
+        """Sends a transaction for each, and gives it, or what keeps it from being sent: Reverted
+        where the call would fail, TooDear where it would cost more than it may, FeeAboveCap where
+        gas costs more than is allowed, NoRoom where as many transactions wait as may."""
+        waiting = self.outbox.nonces(Outcome.WAITING)
+        room = max(0, MAX_WAITING - len(waiting))
+        full: list[Sent | ChainError] = [NoRoom(MAX_WAITING, MAX_WAITING)] * (len(parcels) - room)
+        parcels = parcels[:room]
+        if not parcels:
+            return full
+        try:
+            fees = self._capped(self.chain.fees())
+        except FeeAboveCap as error:
+            return [*([error] * len(parcels)), *full]
+        nonces = self._free_nonces()
+        found = [self._packed(*each, fees, nonces, now) for each in self._estimated(parcels)]
+        ready = [each for each in found if not isinstance(each, ChainError)]
+        if ready:
+            self.outbox.record(*ready)
+            self._broadcast_all([sent for sent, _ in ready], now)
+        return [*(each if isinstance(each, ChainError) else each[0] for each in found), *full]
+
+    def _free_nonces(self) -> Iterator[int]:
+        """Yields the nonces that are free: what a reorganisation took back is waited for again, and
+        what was refused for good must not block what comes after it."""
+        taken = self.outbox.nonces(*(each for each in Outcome if each is not Outcome.REFUSED))
+        return (each for each in count(self.chain.nonce(self.signer.address)) if each not in taken)
+
+    def _estimated(
+        self, parcels: Sequence["Parcel[K]"]
+    ) -> Iterator[tuple["Parcel[K]", int | ChainError]]:
+        """Yields the gas of each, in simulation."""
+        me = self.signer.address
+        for parcel, gas in zip(
+            parcels, self.chain.estimates([each.call for each in parcels], me), strict=True
+        ):
+            try:
+                yield parcel, self.chain.estimate(parcel.call, me) if gas is None else gas
+            except RpcUnavailable:
+                raise
+            except ChainError as error:
+                yield parcel, error
+
+    def _packed(
+        self,
+        parcel: "Parcel[K]",
+        estimate: int | ChainError,
+        fees: Fees,
+        nonces: Iterator[int],
+        now: float,
+    ) -> tuple[Sent, Sequence[K]] | ChainError:
+        """Signs a transaction, unless something speaks against it."""
+        if isinstance(estimate, ChainError):
+            return estimate
+        cost = estimate * (fees.base + (fees.priority or 0))
+        if parcel.most is not None and cost > parcel.most:
+            return TooDear(cost, parcel.most)
+        gas = max(estimate, min(estimate * GAS_MARGIN // 100 + parcel.spare, MOST_GAS))
+        return self._signed(parcel.call, next(nonces), gas, fees, now), parcel.keys
+
+    def _signed(self, call: Call, nonce: int, gas: int, fees: Fees, now: float) -> Sent:
         raw, hash_ = self.signer.sign(_transaction(self.chain.id, call, nonce, gas, fees))
-        sent = Sent(hash_, raw, nonce, gas, fees, call, duties, now)
-        self.outbox.record(sent)
-        self._broadcast(sent, now)
-        return sent
+        return Sent(hash_, raw, nonce, gas, fees, call, now)
 
     def _capped(self, fees: Fees) -> Fees:
         cap = self.max_fee
@@ -118,35 +215,99 @@ class Sender:
             raise FeeAboveCap(f"Gas costs {fees.base} wei now, above the {cap} wei that we pay.")
         return Fees(cap, None if fees.priority is None else min(fees.priority, cap))
 
-    def follow(self, now: float) -> int:
-        """Closes what is mined, sends again what the node forgot, raises the fee of what waits too
-        long. Returns how many nonces still wait."""
-        waiting: dict[int, list[Sent]] = {}
-        for sent in self.outbox.waiting():
-            waiting.setdefault(sent.nonce, []).append(sent)
-        self._forget({sent.hash for attempts in waiting.values() for sent in attempts})
-        mined = self.chain.nonce(self.signer.address) if waiting else 0
-        left = 0
-        for nonce, attempts in sorted(waiting.items()):
-            if nonce < mined:
-                self._close(nonce, attempts)
-                continue
-            left += 1
-            last = attempts[-1]
-            if now - last.sent_at >= self.patience and self._may_raise(last):
-                log.info("raised the fee", nonce=nonce, attempt=len(attempts) + 1)
-                fees = last.fees.raised(RAISE)
-                self._send(last.call, last.duties, nonce, last.gas, fees, now)
-            elif self._is_forgotten(last, now):
-                self._broadcast(last, now)
-        return left
+    def follow(self, now: float, final: int) -> int:
+        """Notes what is mined, and what is no longer, until it is final, as blocks up to `final`
+        are; sends again what the node forgot, raises the fee of what waits too long. Returns how
+        many nonces still wait."""
+        followed: dict[int, list[Sent]] = {}
+        mined = self.chain.nonce(self.signer.address) if self.outbox.nonces(*Outcome) else 0
+        all_ = self.outbox.restless(mined, final)
+        for sent in all_:
+            followed.setdefault(sent.nonce, []).append(sent)
+        self._forget([sent for sent in all_ if sent.outcome is Outcome.WAITING])
+        moved = self.outbox.moved() if followed else set()
+        used = [sent.hash for sent in all_ if sent.nonce < mined]
+        receipts = dict(zip(used, self.chain.receipts(used), strict=True))
+        with self.outbox.together():
+            for nonce in sorted(each for each in followed if each < mined):
+                self._follow_mined(nonce, followed[nonce], nonce in moved, final, receipts)
+        waiting = sorted(each for each in followed if each >= mined)
+        for nonce in waiting:
+            self._follow_waiting(nonce, followed[nonce], now)
+        return len(waiting)
 
-    def _forget(self, waiting: Set[bytes]) -> None:
-        """Drops what is kept about any transactions but those that wait, by their hashes."""
-        handed_over = self._handed_over.items()
-        self._handed_over = {hash_: at for hash_, at in handed_over if hash_ in waiting}
-        self._said &= waiting
-        self._refused &= waiting
+    def _follow_mined(
+        self,
+        nonce: int,
+        attempts: Sequence[Sent],
+        has_moved: bool,
+        final: int,
+        receipts: Mapping[bytes, Receipt | None],
+    ) -> None:
+        """Follows a nonce that some transaction has."""
+        mined = (Outcome.SUCCEEDED, Outcome.FAILED)
+        known = next((sent for sent in attempts if sent.outcome in mined), None)
+        shown = attempts[-1].block
+        is_final = shown is not None and shown <= final
+        if known is not None and not has_moved and not is_final:
+            return
+        for sent in attempts:
+            receipt = receipts[sent.hash]
+            if receipt is not None:
+                self.outbox.mark_mined(nonce, receipt)
+                if receipt.block <= final:
+                    self.outbox.finish(nonce)
+                return
+        # A receipt may come late: until it is final, that it is displaced is what we see, no more.
+        if known is not None and not has_moved:
+            return
+        if is_final and known is None:
+            self.outbox.finish(nonce)
+        elif shown is None or known is not None:
+            log.warning("another transaction took our nonce, as it seems", nonce=nonce)
+            head = self.chain.block("latest").number
+            self.outbox.mark(nonce, Outcome.DISPLACED, head)
+
+    def _follow_waiting(self, nonce: int, attempts: Sequence[Sent], now: float) -> None:
+        """Follows a nonce that no transaction has."""
+        if any(sent.block is not None for sent in attempts):
+            log.warning("a block that had our transaction was replaced", nonce=nonce)
+            self.outbox.mark_waiting(nonce)
+        offered = [sent for sent in attempts if sent.outcome is not Outcome.REFUSED]
+        if not offered:
+            return  # whatever is sent next takes the nonce
+        last = offered[-1]
+        if now - self._refused.get(nonce, now) >= GIVE_UP:
+            log.error("gave up a transaction that the node refuses", nonce=nonce)
+            for sent in offered:
+                self.outbox.mark_one(sent.hash, Outcome.REFUSED)
+        elif now - last.sent_at >= self.patience and self._may_raise(last):
+            log.info("raised the fee", nonce=nonce, attempt=len(attempts) + 1)
+            keys = self.outbox.keys_of(last.hash)
+            sent = self._signed(last.call, nonce, last.gas, self._raised(last), now)
+            self.outbox.record((sent, keys))
+            self._broadcast(sent, now)
+        elif self._is_forgotten(last, now):
+            self._broadcast(last, now)
+
+    def _raised(self, sent: Sent) -> Fees:
+        """Gives what a stuck transaction offers next: as much more as nodes want, or what is paid
+        now, where that is more."""
+        raised, going = sent.fees.raised(RAISE), self.chain.fees()
+        maximum = max(raised.maximum, going.maximum)
+        if self.max_fee is not None:
+            maximum = min(maximum, self.max_fee)
+        if raised.priority is None:
+            return Fees(maximum, None)
+        return Fees(maximum, min(maximum, max(raised.priority, going.priority or Wei(0))))
+
+    def _forget(self, waiting: Sequence[Sent]) -> None:
+        """Drops what is kept about any transactions but those that wait."""
+        hashes = {sent.hash for sent in waiting}
+        self._said &= hashes
+        self._handed_over = {each: at for each, at in self._handed_over.items() if each in hashes}
+        nonces = {sent.nonce for sent in waiting}
+        self._refused = {each: since for each, since in self._refused.items() if each in nonces}
 
     def _is_forgotten(self, sent: Sent, now: float) -> bool:
         """Says whether a transaction is to be handed over again. A relay shows nobody what it
@@ -169,24 +330,22 @@ class Sender:
             self._said.add(sent.hash)
             log.error("waits: its fee is at our cap", nonce=sent.nonce, maximum=sent.fees.maximum)
 
-    def _say_refused(self, sent: Sent, error: ChainError) -> None:
-        """Says so once for each, because it is offered again in every round."""
-        if sent.hash not in self._refused:
-            self._refused.add(sent.hash)
+    def _say_refused(self, sent: Sent, error: ChainError, now: float) -> None:
+        """Says so once for each nonce, because it is offered again in every round."""
+        if sent.nonce not in self._refused:
+            self._refused[sent.nonce] = now
             account, why = self.signer.address, str(error)
             log.warning(
                 "the node refused a transaction", account=account, nonce=sent.nonce, why=why
             )
 
-    def _close(self, nonce: int, attempts: Sequence[Sent]) -> None:
-        for sent in attempts:
-            receipt = self.chain.receipt(sent.hash)
-            if receipt is not None:
-                outcome = Outcome.SUCCEEDED if receipt.succeeded else Outcome.FAILED
-                self.outbox.close_nonce(nonce, outcome, sent.hash, receipt.gas_used)
-                return
-        log.warning("another transaction took our nonce", nonce=nonce)
-        self.outbox.close_nonce(nonce, Outcome.DISPLACED, None, 0)
+    def _broadcast_all(self, given: Sequence[Sent], now: float) -> None:
+        raws = [sent.raw for sent in given]
+        for sent, is_taken in zip(given, self.relay.hand_over(raws), strict=True):
+            if is_taken:
+                self._handed_over[sent.hash] = now
+            else:
+                self._broadcast(sent, now)
 
     def _broadcast(self, sent: Sent, now: float) -> None:
         self._handed_over[sent.hash] = now
@@ -197,7 +356,9 @@ class Sender:
         except ChainError as error:
             # Nodes have no common word for "known already": whether it is there is what counts.
             if not self.chain.knows(sent.hash):
-                self._say_refused(sent, error)
+                self._say_refused(sent, error, now)
+                return
+        self._refused.pop(sent.nonce, None)
 
 
 def transact(chain: Chain, signer: Signer, call: Call) -> Receipt:

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from oracle.chain.decoder import Decoder
 from oracle.chain.deployment import Deployment
 from oracle.chain.events import Event
+from oracle.chain.logs import LogReader
 from oracle.chain.node import Chain
-from oracle.errors import ChainError, Reorganised
+from oracle.chain.replies import Block, Log
+from oracle.errors import Reorganised
 from oracle.types import Address
+
+NEAR = 64  # blocks before the head whose logs a node may not have indexed yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +32,30 @@ class Step:
 
 
 class Watcher:
-    """Reads events, but not of the last `confirmations` blocks, which may still be replaced."""
+    """Reads events, but not of the last `confirmations` blocks, which may still be replaced.
 
-    def __init__(self, chain: Chain, deployment: Deployment, confirmations: int, span: int = 0):
+    The logs of the last `near` blocks are read block by block, for certain, or not at all: a node
+    gives ranges that it has not indexed yet as if they were empty."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        deployment: Deployment,
+        confirmations: int,
+        span: int = 0,
+        near: int = NEAR,
+    ):
         self.chain = chain
-        self.addresses: Sequence[Address] = deployment.watched
         self.first_block = deployment.first_block
         self.confirmations = confirmations
         self.span = span or chain.log_span
+        self._near = near
         self._decoder = Decoder()
+        self.watch(deployment.watched)
+
+    def watch(self, addresses: Sequence[Address]) -> None:
+        """Reads the logs of these contracts from now on."""
+        self._reader = LogReader(self.chain, addresses, span=self.span)
 
     def steps(
         self, cursor: Cursor | None, subject: bytes | None = None, until: int | None = None
@@ -55,31 +74,24 @@ class Watcher:
                 return  # this node is behind the one that we read from
             self._check(cursor)
         first = self.first_block if cursor is None else cursor.number + 1
-        span = self.span
-        while first <= last:
-            end = min(last, first + span - 1)
-            block = self.chain.block(end)
-            try:
-                found = self.events(first, end, subject)
-            except ChainError:
-                # Nodes limit how many blocks or logs a query may span, each in its own way, and
-                # some close the connection or let it time out. One that is down fails above.
-                if span == 1:
-                    raise
-                span = max(1, span // 4)
-                continue
-            yield Step(Cursor(end, block.hash), found)
-            first = end + 1
+        near = max(first, head - self._near + 1)
+        for stretch in self._reader.stretches(first, min(last, near - 1), subject):
+            yield Step(Cursor(stretch.last.number, stretch.last.hash), self._decoded(stretch.logs))
+        for number in range(near, last + 1):
+            block = self.chain.block(number)
+            logs = self._reader.of_block(block, subject)
+            yield Step(Cursor(number, block.hash), self._decoded(logs, block))
 
     def events(self, first: int, last: int, subject: bytes | None = None) -> list[Event]:
         """Reads all events in blocks `first` to `last`, both included, in order."""
-        times: dict[int, int] = {}
+        return self._decoded(self._reader.of_range(first, last, subject))
+
+    def _decoded(self, logs: Sequence[Log], *blocks: Block) -> list[Event]:
+        times = {block.number: block.time for block in blocks}
+        times |= self.chain.times({log.block for log in logs} - times.keys())
         found = []
-        for log in self.chain.logs(self.addresses, first, last, subject):
-            number = log["blockNumber"]
-            if number not in times:
-                times[number] = self.chain.block(number).time
-            event = self._decoder.decode(log, times[number])
+        for log in logs:
+            event = self._decoder.decode(log, times[log.block])
             if event is not None:
                 found.append(event)
         return found

@@ -19,10 +19,10 @@ from oracle.inference.engine import Pursue
 from oracle.inference.findings import Finding
 from oracle.inference.waits import Waits
 from oracle.state.agenda import Row
-from oracle.state.duties import DutyKind, State
+from oracle.state.duties import DutyKind, Key, State
 from oracle.state.store import Store
 from oracle.state.tries import RETRY, Tries, forget_all_but
-from oracle.types import RequestId
+from oracle.types import ModelId, RequestId
 from oracle.visible import hex_id
 
 log = structlog.get_logger()
@@ -60,8 +60,10 @@ class Checking:
         inference: Inference,
         policy: Policy,
         second_view: SecondView | None,
-        tries: MutableMapping[int, Tries],
+        tries: MutableMapping[Key, Tries],
         report: Callable[..., None],
+        renew: Callable[[RequestId], None],
+        ring: Callable[[], None],
         slots: int,
         time_limit: float,
     ):
@@ -72,10 +74,14 @@ class Checking:
         self._second_view = second_view
         self._tries = tries  # by duty
         self._report = report
+        self._renew = renew  # works out anew what is owed about a request
+        self._ring = ring  # is called when a run has ended
         self._slots = slots
         self._time_limit = time_limit
         self._waits = Waits(inference)
-        self._running: dict[int, tuple[Future[bytes], bytes]] = {}  # by duty, with the dispute
+        self._running: dict[Key, tuple[Future[bytes], bytes]] = {}  # by duty, with the dispute
+        self._began: dict[Key, float] = {}  # by duty, of those
+        self._took: dict[ModelId, float] = {}  # seconds of the last run, by model
         self._found: dict[bytes, _Known] = {}  # by request
 
     @property
@@ -83,18 +89,20 @@ class Checking:
         return not self._running and self._waits.is_empty
 
     @property
-    def running(self) -> Set[int]:
+    def running(self) -> Set[Key]:
         """The duties that are run for."""
         return self._running.keys()
 
     def work(self, now: float) -> None:
         """Works one round."""
-        for duty_id, (future, dispute) in list(self._running.items()):
+        for key, (future, dispute) in list(self._running.items()):
             if future.done():
-                del self._running[duty_id]
-                self._take(duty_id, future, dispute, now)
+                del self._running[key]
+                self._note_run(key, now)
+                self._take(key, future, dispute, now)
         self._waits.start_round()
         self._keep_files()
+        self._drop_unwatched()
         self._ask_again(now)
         # A pursuit has a deadline that others set; a check has the whole window. What failed before
         # waits for the rest, or a few bad models could take up all the time there is.
@@ -103,12 +111,18 @@ class Checking:
             for row in sorted(rows, key=self._urgency):
                 if len(self._running) >= self._slots:
                     return
-                if row.id in self._running or not self._tries[row.id].is_due(now):
+                if row.key in self._running or not self._tries[row.key].is_due(now):
                     continue
-                if self._tries[row.id].too_slow and not self._has_room_for_slow():
+                if self._tries[row.key].too_slow and not self._has_room_for_slow():
                     continue
                 if not self._is_worked_out(row) and self._has_file(row):
                     self._start(row, now)
+
+    def run_time(self, request_id: RequestId) -> float:
+        """Gives the seconds that the last run took of the model of a request; none where there was
+        none."""
+        request = self._records.request(request_id)
+        return 0.0 if request is None else self._took.get(request.model, 0.0)
 
     def finding(self, request_id: RequestId) -> Finding | None:
         """Gives what to do next about a wrong result, if we have worked that out."""
@@ -141,18 +155,18 @@ class Checking:
         """Asks the second node again about results that it did not bear out. It may be as slow as
         it likes, so that a refusal ends the round."""
         for row in self._store.duties(State.OPEN, kind=DutyKind.CHECK):
-            known = self._wrong(row) if self._tries[row.id].is_due(now) else None
+            known = self._wrong(row) if self._tries[row.key].is_due(now) else None
             if known is not None and not self._conclude_wrong(row, known, now):
                 return
 
     def _urgency(self, row: Row) -> tuple[int, bool]:
         request = self._records.request(row.duty.request_id)
         is_ours = request is not None and request.refund_to in self._policy.refund_to
-        return self._tries[row.id].failures, not is_ours
+        return self._tries[row.key].failures, not is_ours
 
     def _has_room_for_slow(self) -> bool:
         """Runs that take long leave a place to others, if there are two."""
-        slow = sum(1 for duty_id in self._running if self._tries[duty_id].too_slow)
+        slow = sum(1 for key in self._running if self._tries[key].too_slow)
         return slow < max(1, self._slots - 1)
 
     def _has_file(self, row: Row) -> bool:
@@ -164,6 +178,15 @@ class Checking:
         is_urgent = row.duty.kind is DutyKind.PURSUE
         return self._waits.has_file(model, lambda: self._store.uris(request.model), is_urgent)
 
+    def _drop_unwatched(self) -> None:
+        """Drops checks of models that our operator did not name."""
+        if self._policy.models is None:
+            return
+        rows = self._store.duties(State.OPEN, kind=DutyKind.CHECK)
+        requests = {row.key: self._records.request(row.duty.request_id) for row in rows}
+        keys = [key for key, r in requests.items() if r and r.model not in self._policy.models]
+        self._store.set_opinion(keys, State.DROPPED, "its model is not watched")
+
     def _keep_files(self) -> None:
         """Keeps the files of models whose results are pursued. A liar must not end a pursuit by no
         longer serving its model's file."""
@@ -174,40 +197,47 @@ class Checking:
         request_id = row.duty.request_id
         subject, model = self._records.subject(request_id), self._records.model_of(request_id)
         if subject is None or model is None:
-            self._store.end(row.id, State.MISSED, "its request or model was never read")
+            self._store.set_opinion([row.key], State.MISSED, "its model was never read")
             return
         dispute = self._records.dispute(request_id, subject)
         revealed = tuple(
             (event.part, event.data, event.siblings) for event in dispute.revealed.values()
         )
         left = max(0.0, (row.duty.deadline or now) - now)
-        patience = challenger.patience(left, self._time_limit, self._tries[row.id].too_slow)
+        patience = challenger.patience(left, self._time_limit, self._tries[row.key].too_slow)
         future = self._inference.ask(
             model,
             self._store.uris(subject.request.model),
             self._store.payload(request_id),
             Pursue(subject.output, dispute.trace_root, revealed, patience),
         )
-        self._running[row.id] = future, dispute.key
+        self._running[row.key] = future, dispute.key
+        future.add_done_callback(lambda _: self._ring())
+        self._began[row.key] = now
 
-    def _take(self, duty_id: int, future: "Future[bytes]", dispute: bytes, now: float) -> None:
-        row = self._store.duty(duty_id)
-        if row.state is not State.OPEN:
+    def _note_run(self, key: Key, now: float) -> None:
+        began, request = self._began.pop(key), self._records.request(RequestId(key[1]))
+        if request is not None:
+            self._took[request.model] = now - began
+
+    def _take(self, key: Key, future: "Future[bytes]", dispute: bytes, now: float) -> None:
+        row = self._store.duty(key)
+        if row is None or row.state is not State.OPEN:
             return  # ended meanwhile
         request_id = row.duty.request_id
         request = hex_id(request_id)
         try:
             finding = findings.read_finding(future.result())
         except OracleError as error:
-            self._tries[duty_id].too_slow += isinstance(error, InferenceTooSlow)
+            self._tries[key].too_slow += isinstance(error, InferenceTooSlow)
             log.error("cannot be checked yet", request=request, why=str(error))
             self._report_unwatched(row, request_id, f"it cannot be checked yet: {error}")
-            self._tries[duty_id].fail(now)
+            self._tries[key].fail(now)
             return
         # A bug, which must not cost us the deadlines of the rest, nor let a liar go that found it.
         except Exception as error:
             log.error("cannot be checked yet", request=request, exc_info=error)
-            self._tries[duty_id].fail(now)
+            self._tries[key].fail(now)
             return
         self._report_unwatched(row, request_id, finding.unwatched)
         if not finding.is_right:
@@ -216,7 +246,7 @@ class Checking:
                 self._conclude_wrong(row, known, now)
         elif row.duty.kind is DutyKind.CHECK:
             log.info("reproduced", request=request)
-            self._store.conclude(row.id, dispute, request_id, is_right=True)
+            self._conclude(dispute, request_id, is_right=True)
 
     def _report_unwatched(self, row: Row, request_id: RequestId, reason: str) -> None:
         """Says, and keeps, why nobody could be convicted about a result. Whoever relies on it must
@@ -238,7 +268,7 @@ class Checking:
             objection = self._second_view.objection(request_id, payload, subject)
             if objection is not None:
                 log.error("not pursued: our node may be wrong", request=request, why=objection)
-                self._tries[row.id].not_before = now + RETRY
+                self._tries[row.key].not_before = now + RETRY
                 return False
         income = challenger.income(subject.request, self._policy)
         log.error(
@@ -248,5 +278,10 @@ class Checking:
             certain_income=income.certain,
             hoped_income=income.hoped,
         )
-        self._store.conclude(row.id, known.dispute, request_id, is_right=False)
+        self._conclude(known.dispute, request_id, is_right=False)
         return True
+
+    def _conclude(self, dispute: bytes, request_id: RequestId, is_right: bool) -> None:
+        """Keeps what was found, from which it follows what is next."""
+        self._store.keep_check(dispute, request_id, is_right)
+        self._renew(request_id)

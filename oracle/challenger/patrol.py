@@ -2,17 +2,17 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Event as Flag
 
 import structlog
 
 from oracle.chain.contracts import Disputes, Queue, Referee, Subject
-from oracle.chain.events import Event, Where
 from oracle.chain.node import Chain
 from oracle.chain.transactions import Sender
-from oracle.chain.watcher import Watcher
+from oracle.chain.view import View
 from oracle.challenger import policy as challenger
 from oracle.challenger.checking import Checking, SecondView
 from oracle.challenger.policy import STEPS, Policy
@@ -21,10 +21,15 @@ from oracle.challenger.sending import Sending
 from oracle.inference.answers import Inference
 from oracle.state import rounds
 from oracle.state.agenda import Row
-from oracle.state.duties import Decision, DutyKind, State
-from oracle.state.rounds import Book
+from oracle.state.bell import Bell
+from oracle.state.duties import Due, DutyKind, Key, State
+from oracle.state.facts import History
+from oracle.state.lookout import Lookout, Own
+from oracle.state.rounds import Reading
 from oracle.state.store import Store
 from oracle.state.tries import Tries, forget_all_but
+from oracle.state.vitals import Findings
+from oracle.state.watch import Watch
 from oracle.visible import hex_id
 
 log = structlog.get_logger()
@@ -38,15 +43,16 @@ class Setup:
     queue: Queue
     disputes: Disputes
     referee: Referee
-    watcher: Watcher
+    view: View
     store: Store
     inference: Inference
     policy: Policy
-    sender: Sender | None
+    sender: Sender[Key] | None
     second_view: SecondView | None = None
     parallel: int = 2  # inferences at once
     time_limit: float = 600.0  # seconds that any run may take
     clock: Callable[[], float] = time.time
+    watch: Watch | None = None  # by which others see how it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,9 @@ class Patrol:
     def __init__(self, setup: Setup):
         self._setup = setup
         self._store = store = setup.store
-        self._tries: defaultdict[int, Tries] = defaultdict(Tries)  # by duty
+        self._tries: defaultdict[Key, Tries] = defaultdict(Tries)  # by duty
+        self.bell = Bell()  # is rung when there is something to do before the next round
+        self._reading = Reading(setup.chain, setup.view, store, self._owed)
         self._records = Records(store)
         self._checking = Checking(
             store=store,
@@ -75,6 +83,8 @@ class Patrol:
             second_view=setup.second_view,
             tries=self._tries,
             report=self._report,
+            renew=self._reading.renew,
+            ring=self.bell.call,
             slots=setup.parallel,
             time_limit=setup.time_limit,
         )
@@ -91,24 +101,41 @@ class Patrol:
             report=self._report,
             finding=self._checking.finding,
         )
+        self._lookout = None if setup.watch is None else self._looking_out(setup.watch)
+
+    def _looking_out(self, watch: Watch) -> Lookout:
+        setup = self._setup
+        return Lookout(
+            watch=watch,
+            chain=setup.chain,
+            store=self._store,
+            reading=self._reading,
+            account=None if setup.sender is None else setup.sender.signer.address,
+            takes=self._takes,
+            own=self._found,
+        )
 
     def run(self, stop: Flag, pause: float) -> None:
-        rounds.run(self.tick, stop, pause)
+        self._setup.chain.on_head(self.bell.call)
+        rounds.run(self.tick, stop, pause, self.bell)
 
     def tick(self) -> None:
         """Works one round. Whatever it was doing when the process died, the next round does
         again."""
+        with nullcontext() if self._lookout is None else self._lookout.round():
+            self._round()
+
+    def _round(self) -> None:
         now = self._setup.clock()
-        rounds.read(self._setup.chain, self._setup.watcher, self._store, self._decide)
-        chain_time = max(now, self._setup.chain.block("latest").time)
-        rounds.miss(self._setup.chain, self._store, chain_time)
-        self._checking.work(now)
-        for row in self._store.duties(State.OPEN, kind=DutyKind.PURSUE):
-            self._plan(row)
-        self._forget()
-        self._sending.work(now, chain_time)
+        self._reading.work(now)
+        # Before anything is sent: what a block took back is in it no more.
         if self._setup.sender is not None:
-            self._setup.sender.follow(now)
+            self._setup.sender.follow(now, self._store.final())
+        self._checking.work(now)
+        pursued = self._store.duties(State.OPEN, kind=DutyKind.PURSUE)
+        steps = [step for row in pursued if (step := self._next(row)) is not None]
+        self._forget(steps)
+        self._sending.work(steps, now, self._reading.due_time(now))
 
     @property
     def is_idle(self) -> bool:
@@ -140,40 +167,41 @@ class Patrol:
             spent=store.spent(),
         )
 
-    def _decide(self, event: Event, book: Book) -> Iterator[Decision]:
-        return challenger.decide(event, self._setup.policy, book.request_of, book.disputes_of)
+    def _takes(self, row: Row) -> float:
+        """Gives the seconds until the transaction of a duty can be sent."""
+        is_run = row.duty.kind in (DutyKind.CHECK, DutyKind.PURSUE)
+        return self._checking.run_time(row.duty.request_id) if is_run else 0.0
 
-    def _forget(self) -> None:
+    def _found(self) -> Own:
+        store = self._store
+        return Own(findings=Findings(store.wrong(), len(store.unwatched())))
+
+    def _owed(self, history: History) -> Iterator[Due]:
+        return challenger.owed(history, self._setup.policy.challenger, self._store.is_right)
+
+    def _forget(self, steps: Sequence[Row]) -> None:
         """Drops what is kept about duties that have ended."""
-        rows = self._store.duties(State.OPEN, State.SENT)
-        forget_all_but(self._tries, {row.id for row in rows} | self._checking.running)
+        rows = [*self._store.duties(State.OPEN, State.SENT), *steps]
+        forget_all_but(self._tries, {row.key for row in rows} | self._checking.running)
         self._checking.forget(rows)
 
-    def _plan(self, row: Row) -> None:
+    def _next(self, row: Row) -> Row | None:
+        """Gives the next step of a pursuit. It follows from what the chain says and what we found,
+        and is kept nowhere; what was sent is waited for."""
         request_id = row.duty.request_id
         subject, finding = self._records.subject(request_id), self._checking.finding(request_id)
-        if subject is None:
-            return
+        if subject is None or finding is None:
+            return None
+        if any(self._store.is_sent((kind, request_id)) for kind in STEPS):
+            return None
         dispute = self._records.dispute(request_id, subject)
-        for duty, where in challenger.timeouts(dispute, self._setup.policy.challenger):
-            self._store.take(duty, where)
-        steps = [
-            each
-            for each in self._store.duties(State.OPEN, State.SENT)
-            if each.duty.kind in STEPS and each.duty.subject == request_id
-        ]
-        if finding is None or any(each.state is State.SENT for each in steps):
-            return
         committed = finding.fraud is not None and self._sending.is_committed(
             dispute.key, finding.fraud
         )
         wanted = challenger.next_duty(request_id, row.duty.deadline, dispute, finding, committed)
-        for each in steps:
-            if wanted is None or each.duty.kind is not wanted.kind:
-                self._store.end(each.id, State.SUPERSEDED, "another step is next")
-        if wanted is not None and self._is_worth_it(row, subject):
-            block, index = self._store.place(row.id)
-            self._store.take(wanted, dispute.last or Where(block, index, b"", 0))
+        if wanted is None or not self._is_worth_it(row, subject):
+            return None
+        return Row(wanted, State.OPEN, "", row.place)
 
     def _is_worth_it(self, row: Row, subject: Subject) -> bool:
         price = self._setup.chain.gas_price()
@@ -184,5 +212,5 @@ class Patrol:
 
     def _report(self, row: Row, sentence: str, **fields: object) -> None:
         """Logs a sentence about a duty, once."""
-        if self._tries[row.id].is_news(sentence):
+        if self._tries[row.key].is_news(sentence):
             log.warning(sentence, kind=row.duty.kind, subject=hex_id(row.duty.subject), **fields)

@@ -1,34 +1,20 @@
-"""What a challenger owes: events in, duties out. Sends nothing, stores nothing, knows no clock.
+"""What a challenger owes, by what happened. Sends nothing, stores nothing, knows no clock.
 
 Every result of others is checked. One that is wrong is pursued, step by step, until its operator is
 slashed; which step is next depends on nothing but what the chain says about the dispute and on our
 own trace, so it is the same after any crash, and what somebody else did need not be done again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from oracle.chain.codec import dispute_key
 from oracle.chain.disputes import Dispute, demand_id
-from oracle.chain.events import (
-    DemandTimedOut,
-    Event,
-    FraudCommitted,
-    FraudProven,
-    OperatorSlashed,
-    PartDemanded,
-    PartRevealed,
-    PrepaidCollected,
-    RequestExpired,
-    RequestReopened,
-    RequestSettled,
-    ResultProposed,
-    Where,
-    WindowMoved,
-    Withdrawn,
-)
+from oracle.chain.events import OperatorSlashed, PartDemanded
+from oracle.chain.histories import AccountHistory, RequestHistory
 from oracle.inference.findings import Finding
-from oracle.state.duties import Close, Decision, Duty, DutyKind, Finish, Postpone, State, account_id
-from oracle.types import Address, ModelId, Request, RequestId, Wei
+from oracle.state.duties import Due, Duty, DutyKind, account_id
+from oracle.types import Address, DemandId, ModelId, Request, RequestId, Status, Wei
 
 STEPS = (DutyKind.DEMAND, DutyKind.COMMIT, DutyKind.PROVE)
 REWARD_PERCENT = 30  # of a slashed bond, as in OperatorStaking
@@ -39,8 +25,9 @@ TRANSACTIONS = 120.0  # seconds before a deadline that are for sending, and not 
 # How much later than its demander, as a part of the reveal period, others end an open demand.
 COURTESY = 10
 
-RequestOf = Callable[[RequestId], Request | None]
-DisputesOf = Callable[[RequestId], Sequence[Dispute]]
+Verdict = Callable[[bytes], bool | None]
+"""Says whether a result was right when we ran it again, by the key of disputes about it; None where
+we have not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,54 +51,63 @@ class Income:
     hoped: Wei
 
 
-def decide(
-    event: Event, policy: Policy, request_of: RequestOf, disputes_of: DisputesOf
-) -> Iterator[Decision]:
-    """Decides what `event` obliges the challenger to do, and which duties it ends."""
-    me = policy.challenger
-    match event:
-        case ResultProposed(request_id=request_id, proposal=proposal) if proposal.operator != me:
-            request = request_of(request_id)
-            if request is not None and _is_watched(request, policy):
-                yield Duty(DutyKind.CHECK, request_id, deadline=proposal.settle_at)
+def owed(history: RequestHistory | AccountHistory, me: Address, is_right: Verdict) -> Iterator[Due]:
+    """Says what `me` owes as a challenger, by all that happened to a request, or to its account."""
+    if isinstance(history, AccountHistory):
+        yield from _withdrawal(history)
+        return
+    yield from _standing(history, me, is_right)
+    for dispute in history.disputes.values():
+        demands = list(dispute.demanded.values())
+        ours = [each for each in demands if each.demand.demander == me]
+        if dispute.conviction is not None:
+            time = dispute.conviction.where.time
+            for each in history.uncollected(me, ours):
+                yield Due(Duty(DutyKind.COLLECT, _id(each), time), each.where)
+            continue
+        # Of a result that is void also: whoever does not answer is slashed.
+        watched = demands if is_right(dispute.key) is False else ours
+        for each in watched:
+            if each.demand.part not in dispute.revealed:
+                duty = Duty(DutyKind.TIMEOUT, _id(each), not_before=_timeout(each, me))
+                yield Due(duty, each.where)
 
-        case WindowMoved(request_id=request_id, proposal=proposal):
-            for kind in (DutyKind.CHECK, DutyKind.PURSUE, *STEPS):
-                yield Postpone(kind, request_id, deadline=proposal.settle_at)
 
-        case PartDemanded(request_id=request_id, demand=demand) if demand.demander == me:
-            yield Close(DutyKind.DEMAND, request_id, State.DONE)
+def _standing(history: RequestHistory, me: Address, is_right: Verdict) -> Iterator[Due]:
+    """Says what is owed about the result that stands."""
+    proposed = history.proposed
+    if history.status is not Status.PROPOSED or proposed is None:
+        return
+    proposal, request_id = proposed.proposal, history.request_id
+    if proposal.operator == me or not history.request.terms.is_exact:
+        return
+    verdict = is_right(dispute_key(request_id, proposal, proposed.output))
+    if verdict is not True:
+        kind = DutyKind.CHECK if verdict is None else DutyKind.PURSUE
+        yield Due(Duty(kind, request_id, deadline=proposal.settle_at), proposed.where)
 
-        case PartRevealed(dispute=dispute, part=part):
-            yield Close(DutyKind.TIMEOUT, demand_id(dispute, part), State.SUPERSEDED, "answered")
 
-        case FraudCommitted(where=where, challenger=challenger) if challenger == me:
-            yield Finish(DutyKind.COMMIT, where.transaction)
+def _withdrawal(history: AccountHistory) -> Iterator[Due]:
+    earned = [
+        each
+        for each in history.events
+        if isinstance(each, OperatorSlashed) and each.challenger == history.account
+    ]
+    if earned and not history.was_paid(earned[-1].where, 0):
+        where = earned[-1].where
+        yield Due(Duty(DutyKind.WITHDRAW, account_id(history.account), where.time), where)
 
-        case FraudProven(where=where, request_id=request_id, dispute=key, challenger=challenger):
-            state = State.DONE if challenger == me else State.SUPERSEDED
-            yield Close(DutyKind.PROVE, request_id, state)
-            yield from _convicted(where, request_id, key, me, disputes_of)
 
-        case DemandTimedOut(where=where, request_id=request_id, dispute=key):
-            yield from _convicted(where, request_id, key, me, disputes_of)
+def _timeout(asked: PartDemanded, me: Address) -> int:
+    """Gives the time, in seconds, from which `me` ends a demand that nobody answers. Whoever
+    demanded gets the reward, so others leave it some time to end its own demand."""
+    demand = asked.demand
+    courtesy = 1 + (demand.deadline - asked.where.time) // COURTESY
+    return demand.deadline + 1 + (0 if demand.demander == me else courtesy)
 
-        case RequestSettled(request_id=request_id):
-            yield from _over(request_id, State.MISSED, "it was settled")
 
-        case RequestReopened(request_id=request_id) | RequestExpired(request_id=request_id):
-            yield from _over(request_id, State.SUPERSEDED, "the proposal is void")
-
-        case PrepaidCollected(where=where, account=account) if account == me:
-            yield Finish(DutyKind.COLLECT, where.transaction)
-
-        case OperatorSlashed(where=where, challenger=challenger) if challenger == me:
-            mine = account_id(me)
-            yield Close(DutyKind.WITHDRAW, mine, State.SUPERSEDED, "more was earned")
-            yield Duty(DutyKind.WITHDRAW, mine, not_before=where.time)
-
-        case Withdrawn(account=account) if account == me:
-            yield Close(DutyKind.WITHDRAW, account_id(me), State.DONE)
+def _id(asked: PartDemanded) -> DemandId:
+    return demand_id(asked.demand.dispute, asked.demand.part)
 
 
 def next_duty(
@@ -128,16 +124,6 @@ def next_duty(
         kind = DutyKind.PROVE if committed else DutyKind.COMMIT
         return Duty(kind, request_id, deadline=deadline)
     return None
-
-
-def timeouts(dispute: Dispute, me: Address) -> Iterator[tuple[Duty, Where]]:
-    """Yields what to do if the operator does not answer, each with the demand's place on the chain.
-    Whoever demanded gets the reward, so others leave it some time to end its own demand."""
-    for demand in dispute.open:
-        asked = dispute.demanded[demand.part].where
-        wait = 0 if demand.demander == me else 1 + (demand.deadline - asked.time) // COURTESY
-        not_before = demand.deadline + 1 + wait
-        yield Duty(DutyKind.TIMEOUT, demand_id(dispute.key, demand.part), not_before), asked
 
 
 def reward(request: Request) -> Wei:
@@ -178,28 +164,3 @@ def patience(left: float, time_limit: float, too_slow: int) -> float:
     rest = (left - min(TRANSACTIONS, left / 4)) * 2 / 3
     wanted = time_limit * 2.0**too_slow
     return rest if rest < 2 * wanted else wanted
-
-
-def _is_watched(request: Request, policy: Policy) -> bool:
-    return request.terms.is_exact and (policy.models is None or request.model in policy.models)
-
-
-def _convicted(
-    where: Where, request_id: RequestId, key: bytes, me: Address, disputes_of: DisputesOf
-) -> Iterator[Decision]:
-    yield Close(DutyKind.PURSUE, request_id, State.DONE)
-    for kind in (DutyKind.CHECK, *STEPS):
-        yield Close(kind, request_id, State.SUPERSEDED, "its operator was slashed")
-    for dispute in disputes_of(request_id):
-        if dispute.key != key:
-            continue
-        for part, event in dispute.demanded.items():
-            yield Close(DutyKind.TIMEOUT, demand_id(key, part), State.DONE)
-            if event.demand.demander == me:
-                yield Duty(DutyKind.COLLECT, demand_id(key, part), not_before=where.time)
-
-
-def _over(request_id: RequestId, state: State, note: str) -> Iterator[Decision]:
-    yield Close(DutyKind.PURSUE, request_id, state, note)
-    for kind in (DutyKind.CHECK, *STEPS):
-        yield Close(kind, request_id, State.SUPERSEDED, note)

@@ -4,9 +4,11 @@ from functools import lru_cache
 
 from oracle.chain.codec import dispute_key
 from oracle.chain.contracts import Subject
-from oracle.chain.disputes import Dispute
+from oracle.chain.disputes import Dispute, split_demand_id
+from oracle.chain.events import PartDemanded
+from oracle.state.agenda import Row
 from oracle.state.store import Store
-from oracle.types import Model, RequestId
+from oracle.types import Model, RequestId, Status
 
 
 class Records:
@@ -15,7 +17,7 @@ class Records:
 
     def __init__(self, store: Store):
         self._store = store
-        self.request = lru_cache(maxsize=1 << 16)(store.request)
+        self.request = lru_cache(maxsize=1 << 14)(store.request)
         self._model = lru_cache(maxsize=1 << 10)(store.model)
 
     def model_of(self, request_id: RequestId) -> Model | None:
@@ -24,11 +26,26 @@ class Records:
 
     def subject(self, request_id: RequestId) -> Subject | None:
         """Gives the request with the result that stands now, if there is one."""
-        request, proposed = self.request(request_id), self._store.proposal(request_id)
-        return None if request is None or proposed is None else Subject(request, *proposed)
+        history = self._store.history(request_id)
+        proposed = None if history is None else history.proposed
+        if history is None or proposed is None or history.status is not Status.PROPOSED:
+            return None
+        return Subject(history.request, proposed.proposal, proposed.output)
 
     def dispute(self, request_id: RequestId, subject: Subject) -> Dispute:
-        return self._store.dispute(key_of(request_id, subject))
+        return self._store.dispute(request_id, key_of(request_id, subject))
+
+    def demanded(self, row: Row) -> tuple[Subject | None, PartDemanded]:
+        """Gives the demand that a duty is about, and the result that it is about, unless the event
+        of that one was not read yet."""
+        key, part = split_demand_id(row.duty.demand_id)
+        request_id = self._store.request_of(key)
+        history = None if request_id is None else self._store.history(request_id)
+        assert history is not None, row  # from which the duty followed
+        claim, event = history.claims_by_key.get(key), history.dispute(key).demanded[part]
+        if claim is None:
+            return None, event
+        return Subject(history.request, claim.proposal, claim.output), event
 
 
 def key_of(request_id: RequestId, subject: Subject) -> bytes:

@@ -1,6 +1,6 @@
 """Sends the challenger's transactions, each duty in one of its own."""
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Literal, assert_never, get_args
 
@@ -8,7 +8,6 @@ import structlog
 
 from oracle.chain.codec import commitment
 from oracle.chain.contracts import Disputes, Queue, Referee, Subject
-from oracle.chain.disputes import split_demand_id
 from oracle.chain.node import Call, Chain
 from oracle.chain.preimage import model_of
 from oracle.chain.transactions import Sender
@@ -17,7 +16,7 @@ from oracle.challenger.records import Records, key_of
 from oracle.errors import ChainError, NoRoom, Reverted, RpcUnavailable
 from oracle.inference.findings import Finding, Fraud, Question
 from oracle.state.agenda import Row
-from oracle.state.duties import DutyKind, State
+from oracle.state.duties import DutyKind, Key, State
 from oracle.state.store import Store
 from oracle.state.tries import RETRY, SOON, Tries
 from oracle.types import RequestId, Wei
@@ -38,18 +37,16 @@ Sendable = Literal[
 ]
 SENDABLE: tuple[Sendable, ...] = get_args(Sendable)
 
-# What a revert in simulation means for a duty. The node may be behind the events that we read: what
-# these still ask for is taken on again.
-_DONE_BY_ANOTHER = (
+# What a revert in simulation says of a duty: another has done it, or its time has not come. The
+# node may be behind the events that we read, or ahead of them; the next that are read say what is
+# owed still, so that nothing ends here.
+_SOON = (
     *("AlreadyDemanded", "AlreadyConvicted", "AlreadyCommitted", "DemandNotOpen", "WrongStatus"),
-    "WrongDemand",
+    *("WrongDemand", "CommittedTooLate", "NotCommitted", "RevealNotOver", "WrongProposal"),
+    "PrepaidTooLittle",
 )
-# The events that end these are read sooner or later; nobody takes such a duty on again, and a node
-# that is a block behind must not cost us what we prepaid.
-_NO_MONEY_YET = ("NothingToCollect", "NothingToWithdraw")
-_NOT_YET = (
-    *("CommittedTooLate", "NotCommitted", "RevealNotOver", "WrongProposal", "PrepaidTooLittle"),
-)
+_LATER = ("NothingToCollect", "NothingToWithdraw")
+_TOO_LATE = ("TooLateToDemand", "WindowOver")
 
 
 class Sending:
@@ -62,11 +59,11 @@ class Sending:
         queue: Queue,
         disputes: Disputes,
         referee: Referee,
-        sender: Sender | None,
+        sender: Sender[Key] | None,
         policy: Policy,
         store: Store,
         records: Records,
-        tries: MutableMapping[int, Tries],
+        tries: MutableMapping[Key, Tries],
         report: Callable[..., None],
         finding: Callable[[RequestId], Finding | None],
     ):
@@ -82,16 +79,14 @@ class Sending:
         self._report = report
         self._finding = finding
 
-    def work(self, now: float, chain_time: float) -> None:
+    def work(self, steps: Sequence[Row], now: float, due_time: float) -> None:
+        """Sends what is due, and the next `steps` of our pursuits."""
         with suppress(NoRoom):  # what is left waits for the next round
-            self._send_ready(now, chain_time)
+            self._send_ready(steps, now, due_time)
 
-    def _send_ready(self, now: float, chain_time: float) -> None:
-        ready = [
-            row
-            for row in self._store.duties(State.OPEN)
-            if row.duty.not_before <= chain_time and self._tries[row.id].is_due(now)
-        ]
+    def _send_ready(self, steps: Sequence[Row], now: float, due_time: float) -> None:
+        rows = [*self._store.duties(State.OPEN, due_by=due_time), *steps]
+        ready = [row for row in rows if self._tries[row.key].is_due(now)]
         for kind in SENDABLE:
             for row in ready:
                 if row.duty.kind is kind:
@@ -106,9 +101,9 @@ class Sending:
                 self._report(row, "would send, but there is no key", value=call.value)
                 return
             if not self._is_in_budget(row, call):
-                self._tries[row.id].not_before = now + RETRY
+                self._tries[row.key].not_before = now + RETRY
                 return
-            sent = self._sender.send(call, (row.id,), now)
+            sent = self._sender.send(call, [row.key], now)
         except (NoRoom, RpcUnavailable):
             raise
         except ChainError as error:
@@ -142,12 +137,9 @@ class Sending:
             case DutyKind.WITHDRAW:
                 return self._queue.withdraw(self._policy.challenger)
             case DutyKind.COLLECT:
-                key, part = split_demand_id(row.duty.demand_id)
-                return self._disputes.collect(self._store.dispute(key).demanded[part].demand)
+                return self._disputes.collect(self._records.demanded(row)[1].demand)
             case DutyKind.TIMEOUT:
-                key, part = split_demand_id(row.duty.demand_id)
-                event = self._store.dispute(key).demanded[part]
-                subject = self._records.subject(event.request_id)
+                subject, event = self._records.demanded(row)
                 return None if subject is None else self._disputes.timeout(subject, event.demand)
             case DutyKind.DEMAND | DutyKind.COMMIT | DutyKind.PROVE:
                 return self._step(kind, row.duty.request_id)
@@ -200,16 +192,13 @@ class Sending:
         """Deals with a duty whose transaction reverted in simulation. Nothing was sent."""
         subject = hex_id(row.duty.subject)
         name = error.name if isinstance(error, Reverted) else ""
-        if name in _DONE_BY_ANOTHER:
-            self._store.end(row.id, State.SUPERSEDED, str(error))
-            self._tries[row.id].not_before = now + SOON
-        elif name in _NO_MONEY_YET:
-            self._tries[row.id].not_before = now + RETRY
-        elif name in _NOT_YET:
-            self._tries[row.id].not_before = now + SOON
-        elif name in ("TooLateToDemand", "WindowOver"):
-            log.error("missed a deadline", kind=row.duty.kind, subject=subject)
-            self._store.end(row.id, State.MISSED, str(error))
+        if name in _SOON:
+            self._tries[row.key].not_before = now + SOON
+        elif name in _LATER:
+            self._tries[row.key].not_before = now + RETRY
+        elif name in _TOO_LATE:
+            self._report(row, "it is too late", why=str(error))
+            self._tries[row.key].not_before = now + RETRY
         else:
             log.error("cannot be sent yet", kind=row.duty.kind, subject=subject, why=str(error))
-            self._tries[row.id].not_before = now + RETRY
+            self._tries[row.key].not_before = now + RETRY

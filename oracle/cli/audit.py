@@ -10,7 +10,7 @@ from rich.text import Text
 
 from oracle.audit.auditor import reason
 from oracle.chain.events import ResultProposed
-from oracle.chain.history import ModelHistory, RequestHistory
+from oracle.chain.histories import ModelHistory, RequestHistory
 from oracle.chain.proposals import Fate
 from oracle.cli import show
 from oracle.cli.evidence import gather, verify, write
@@ -133,7 +133,7 @@ def audit(
     time_limit: int,
     memory_limit: int,
     allow_local_files: bool,
-    rpc: str | None,
+    rpc: Sequence[str],
     deployments: Path | None,
     as_json: bool,
 ) -> None:

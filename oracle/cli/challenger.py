@@ -9,11 +9,13 @@ import structlog
 
 from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Referee, Subject
+from oracle.chain.deployment import Deployment
 from oracle.chain.history import History
 from oracle.chain.keys import Signer
 from oracle.chain.node import Chain
+from oracle.chain.nodes import Nodes
 from oracle.chain.transactions import Sender
-from oracle.chain.watcher import Watcher
+from oracle.chain.view import View
 from oracle.challenger.checking import SecondView
 from oracle.challenger.patrol import Patrol, Setup
 from oracle.challenger.policy import Policy
@@ -22,10 +24,13 @@ from oracle.cli.options import ACCOUNT, MODEL, MONEY, key_options
 from oracle.cli.session import Session, on_chain, open_key
 from oracle.errors import ChainError, WrongChain
 from oracle.inference.answers import Inference
+from oracle.state.database import CHALLENGER
 from oracle.state.store import Store
+from oracle.state.watch import Watch
 from oracle.types import Address, ModelId, RequestId, Wei
 
 NOBODY = Address("0x" + "0" * 40)
+AGREEING = 2  # nodes that must tell the same before anything is spent
 PURSUED = 3  # exit code: something is wrong and its operator not slashed yet
 
 
@@ -40,8 +45,9 @@ PURSUED = 3  # exit code: something is wrong and its operator not slashed yet
 @click.option(
     "--check-rpc",
     metavar="URL",
-    help="A second node, of somebody else, that must tell the same of a request and its result"
-    " before anything is spent on a dispute.",
+    help="A node, of somebody else, that is only asked whether it tells the same of a request and"
+    " its result, before anything is spent on a dispute. [default: two of the nodes of --rpc must"
+    " agree, where there are several]",
 )
 @click.option(
     "--max-spend",
@@ -124,12 +130,14 @@ def challenger(
         even_at_a_loss=even_at_a_loss,
         refund_to=frozenset(refund_to),
     )
-    second_view = None
-    if check_rpc is not None:
-        second_view = SecondNode(check_rpc, session)
-    elif not dry_run:
-        log.warning("one node alone is believed: --check-rpc would ask a second one")
-    with daemon.open(session, me, "-challenger") as opened:
+    second_view = second_view_of(session, check_rpc)
+    if second_view is None and not dry_run:
+        log.warning("one node alone is believed: --check-rpc or another --rpc would be asked too")
+    relay = None if submit_rpc is None else same_chain(submit_rpc, session)
+    with (
+        daemon.watched("challenger") as watch,
+        daemon.open(session, me, CHALLENGER) as opened,
+    ):
         setup = set_up(
             session,
             store=opened.store,
@@ -137,16 +145,18 @@ def challenger(
             policy=policy,
             signer=signer,
             second_view=second_view,
-            confirmations=daemon.confirmations,
+            view=daemon.view(session),
             parallel=daemon.processes,
             time_limit=daemon.time_limit,
             max_fee=daemon.max_fee_per_gas,
-            relay=None if submit_rpc is None else same_chain(submit_rpc, session),
+            relay=relay,
+            watch=watch,
         )
         patrol = Patrol(setup)
         disputes = session.deployment.disputes
         log.info("challenger is up", account=me, chain=session.chain.id, disputes=disputes)
-        daemon.run(patrol)
+        others = (relay, second_view.chain if isinstance(second_view, SecondNode) else None)
+        daemon.run(patrol, session.chain, *filter(None, others))
         log.info("summary", **asdict(patrol.summary()))
         code = PURSUED if daemon.once and patrol.is_pursuing else 0
     click.get_current_context().exit(code)
@@ -155,16 +165,17 @@ def challenger(
 def set_up(
     session: Session,
     *,
+    view: View,
     store: Store,
     inference: Inference,
     policy: Policy,
     signer: Signer | None,
     second_view: SecondView | None = None,
-    confirmations: int = 0,
     parallel: int = 2,
     time_limit: float = 600.0,
     max_fee: Wei | None = None,
     relay: Chain | None = None,
+    watch: Watch | None = None,
 ) -> Setup:
     sender = None
     if signer is not None:
@@ -175,7 +186,7 @@ def set_up(
         queue=session.queue,
         disputes=Disputes(session.chain, session.deployment),
         referee=Referee(session.chain, session.deployment),
-        watcher=Watcher(session.chain, session.deployment, confirmations),
+        view=view,
         store=store,
         inference=inference,
         policy=policy,
@@ -183,6 +194,7 @@ def set_up(
         second_view=second_view,
         parallel=parallel,
         time_limit=time_limit,
+        watch=watch,
     )
 
 
@@ -194,30 +206,61 @@ def same_chain(url: str, session: Session) -> Chain:
     return chain
 
 
+def second_view_of(session: Session, check_rpc: str | None) -> SecondView | None:
+    """Gives whoever must agree before anybody is accused; None where there is one node alone."""
+    if check_rpc is not None:
+        return SecondNode(check_rpc, session)
+    return TwoNodes(session.chain, session.deployment) if isinstance(session.chain, Nodes) else None
+
+
 class SecondNode:
     """Another node, which must tell the same before anybody is accused."""
 
     def __init__(self, url: str, session: Session):
-        self._history = History(same_chain(url, session), session.deployment)
+        self.chain, self._deployment = same_chain(url, session), session.deployment
 
     def objection(self, request_id: RequestId, payload: bytes, subject: Subject) -> str | None:
-        """Says why what we read is not what the chain says. Gives None if it is."""
-        try:
-            found = self._history.request(request_id)
-        except ChainError as error:
-            return str(error)
-        if (found.created.request, found.created.payload) != (subject.request, payload):
-            return "the second node knows another request"
-        proposed = found.proposed
-        if proposed is None:
-            return "the second node knows no result"
-        # The window may have been moved since.
-        ours, theirs = subject.proposal, proposed.proposal
-        same = (ours.operator, ours.epoch, ours.proposed_at) == (
-            theirs.operator,
-            theirs.epoch,
-            theirs.proposed_at,
-        )
-        if not same or proposed.output != subject.output:
-            return "the second node knows another result"
-        return None
+        return _objection(self.chain, self._deployment, request_id, payload, subject)
+
+
+class TwoNodes:
+    """Several nodes, of which two must tell the same: what was read may be any one's word."""
+
+    def __init__(self, nodes: Nodes, deployment: Deployment):
+        self._nodes, self._deployment = nodes, deployment
+
+    def objection(self, request_id: RequestId, payload: bytes, subject: Subject) -> str | None:
+        said: list[str] = []
+        agreeing = 0
+        for chain in self._nodes.each:
+            why = _objection(chain, self._deployment, request_id, payload, subject)
+            said.append(why or f"{chain.name} bears it out")
+            agreeing += why is None
+            if agreeing == AGREEING:
+                return None
+        return "; ".join(said)
+
+
+def _objection(
+    chain: Chain, deployment: Deployment, request_id: RequestId, payload: bytes, subject: Subject
+) -> str | None:
+    """Says why what we read is not what that node says. Gives None if it is."""
+    try:
+        found = History(chain, deployment).request(request_id)
+    except ChainError as error:
+        return str(error)
+    if (found.created.request, found.created.payload) != (subject.request, payload):
+        return f"{chain.name} knows another request"
+    proposed = found.proposed
+    if proposed is None:
+        return f"{chain.name} knows no result"
+    # The window may have been moved since.
+    ours, theirs = subject.proposal, proposed.proposal
+    same = (ours.operator, ours.epoch, ours.proposed_at) == (
+        theirs.operator,
+        theirs.epoch,
+        theirs.proposed_at,
+    )
+    if not same or proposed.output != subject.output:
+        return f"{chain.name} knows another result"
+    return None

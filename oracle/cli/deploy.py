@@ -1,6 +1,6 @@
 """`exactum deploy`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def _parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @json_option
 def deploy(
-    rpc: str | None,
+    rpc: Sequence[str],
     deployments: Path | None,
     signer: Signer,
     preset: str,
@@ -88,7 +88,7 @@ def deploy(
       exactum deploy --rpc https://node.example --key deployer
       exactum deploy --rpc https://node.example --key deployer --preset l1 --min-bond 0.1ether
     """
-    chain = connect(rpc or Settings().rpc)
+    chain = connect(*(rpc or Settings().rpc))
     path = deployment_path(Settings(), chain, deployments)
     given = {name: value for name, value in chosen.items() if value is not None}
     parameters = replace(presets()[preset].parameters, **given)

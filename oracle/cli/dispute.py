@@ -20,7 +20,7 @@ from oracle.chain.events import (
     ResultProposed,
     TraceRevealed,
 )
-from oracle.chain.history import RequestHistory
+from oracle.chain.histories import RequestHistory
 from oracle.challenger.policy import reward
 from oracle.cli import show
 from oracle.cli.files import model_path

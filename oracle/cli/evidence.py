@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from oracle.audit.verification import Outcome, Report
 from oracle.chain import preimage
 from oracle.chain.connection import connect
 from oracle.chain.events import ResultProposed, Where
-from oracle.chain.history import ModelHistory, RequestHistory
+from oracle.chain.histories import ModelHistory, RequestHistory
 from oracle.cli import show
 from oracle.cli.files import check_file, model_files, write_file
 from oracle.cli.session import Session
@@ -79,11 +79,11 @@ def write(bundle: Bundle, target: Path) -> dict[str, object]:
     return {"file": str(target), "bytes": len(data), "sha256": digest}
 
 
-def verify(path: Path, file: Path | None, rpc: str | None, limits: Limits, as_json: bool) -> int:
+def verify(path: Path, file: Path | None, rpc: Sequence[str], limits: Limits, as_json: bool) -> int:
     """Verifies, prints, and gives the exit code. Needs no node; one that is given is asked for the
     logs that the bundle names."""
     bundle = bundles.read(path)
-    looked_up = verification.look_up(bundle, connect(rpc)) if rpc else ()
+    looked_up = verification.look_up(bundle, connect(*rpc)) if rpc else ()
     with (
         _model_file(bundle, file) as program,
         Executor(1, limits.seconds, limits.memory) as executor,
@@ -137,7 +137,7 @@ def _preimage(session: Session, model: ModelHistory) -> bytes:
     where = model.published.where
     registry = (session.deployment.registry,)
     for log in session.chain.logs(registry, where.block, where.block, model.model_id):
-        if log["logIndex"] == where.index:
+        if log.index == where.index:
             return preimage.of_log(log)
     raise NotFound("The node no longer has the log of the model.")
 

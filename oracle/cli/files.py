@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oracle.chain.history import ModelHistory
+from oracle.chain.histories import ModelHistory
 from oracle.config import Settings
 from oracle.errors import ConfigError, ModelRefused
 from oracle.exact.program_file import START, Dictionary, dictionary, is_program

@@ -21,6 +21,7 @@ _COMMANDS = {
     "keys": "keys",
     "model": "model",
     "operator": "operator",
+    "check": "check",
     "worker": "worker",
     "serve": "serve",
     "challenger": "challenger",
@@ -57,6 +58,7 @@ def exactum() -> None:
     See it whole:       exactum demo
     On your own chain:  exactum keys new · exactum deploy · exactum model publish FILE …
     Operators:          exactum operator stake 1ether · exactum worker · exactum serve
+    What is amiss:      exactum check --key operator
     Requesters:         exactum request MODEL --input … · exactum result REQUEST
     At once:            exactum infer MODEL INPUT --via URL
     Auditors:           exactum audit · exactum audit REQUEST --export FILE

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from oracle.chain.codec import model_preimage
-from oracle.chain.history import ModelHistory
+from oracle.chain.histories import ModelHistory
 from oracle.chain.keys import Signer
 from oracle.cli import programs, show
 from oracle.cli.files import keep, local_dictionary, model_files, read_file
-from oracle.cli.options import MODEL, MONEY, URI, deployments_option, json_option
+from oracle.cli.options import MODEL, MONEY, URI, deployments_option, json_option, rpc_option
 from oracle.cli.session import Session, on_chain, open_session, signing
 from oracle.cli.source import CHECK, DIMS, FILE, OUTPUT, Opinions, Source
 from oracle.config import Settings
@@ -260,13 +260,9 @@ def list_(session: Session, as_json: bool) -> None:
 
 @model.command(name="add-file")
 @FILE
-@click.option(
-    "--rpc",
-    metavar="URL",
-    help="A node that is asked to which models FILE belongs. [default: none is asked]",
-)
+@rpc_option("A node that is asked to which models FILE belongs. [default: none is asked]")
 @deployments_option
-def add_file(file: Path, rpc: str | None, deployments: Path | None) -> None:
+def add_file(file: Path, rpc: Sequence[str], deployments: Path | None) -> None:
     """Puts FILE into the local cache, where worker and audit look before they fetch.
 
     FILE is a program file, or the ONNX file that one was lowered from, with what that keeps in
@@ -287,7 +283,7 @@ def add_file(file: Path, rpc: str | None, deployments: Path | None) -> None:
             "No program file here says that it was lowered from it: exactum model lower writes"
             " one, and workers run that."
         )
-    if rpc is not None:
+    if rpc:
         session = open_session(rpc, deployments)
         found = [each for each in session.history.models() if _is_of(each.model, name)]
         for each in found:

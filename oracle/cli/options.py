@@ -1,16 +1,16 @@
 """Options that several commands share, and what their values mean."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import isnan
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 from eth_utils import is_address, to_checksum_address
 
-from oracle.config import URI_SCHEMES, size
+from oracle.config import URI_SCHEMES, size, urls
 from oracle.types import Address, Wei
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -88,6 +88,18 @@ class Size(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class Place(click.ParamType[tuple[str, int]]):
+    """Where to listen: a port of 127.0.0.1, or HOST:PORT."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, int]:
+        host, _, port = str(value).rpartition(":")
+        if not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
+            self.fail(f"{value!r} is no place: write HOST:PORT, or a port", param, ctx)
+        return host.strip("[]") or "127.0.0.1", int(port)
+
+
 class Account(click.ParamType[Address]):
     """An address: 0x and 40 hex digits."""
 
@@ -163,8 +175,20 @@ MODEL_OR_FILE = ModelOrFile()
 
 def chain_options(command: F) -> F:
     """Adds --rpc and --deployments, which say which chain is meant, and where its contracts are."""
-    rpc = click.option("--rpc", metavar="URL", help="The node. [default: $EXACTUM_RPC]")
+    rpc = rpc_option(
+        "The node, by http(s) or ws(s). May be repeated: the first that is well is asked, and"
+        " transactions go to all. [default: $EXACTUM_RPC, one or more URLs]"
+    )
     return deployments_option(rpc(command))
+
+
+def rpc_option(what: str) -> Callable[[F], F]:
+    """Makes --rpc, which may be repeated, and may hold several URLs as $EXACTUM_RPC may."""
+
+    def split(_: click.Context, __: click.Parameter, given: Sequence[str]) -> tuple[str, ...]:
+        return tuple(url for each in given for url in cast(tuple[str, ...], urls(each)))
+
+    return click.option("--rpc", metavar="URL", multiple=True, callback=split, help=what)
 
 
 def deployments_option(command: F) -> F:

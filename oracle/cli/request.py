@@ -9,8 +9,10 @@ from rich.text import Text
 from oracle.chain.contracts import Options
 from oracle.chain.decoder import Decoder
 from oracle.chain.events import RequestCreated
-from oracle.chain.history import ModelHistory, RequestHistory
+from oracle.chain.histories import ModelHistory, RequestHistory
 from oracle.chain.keys import Signer
+from oracle.chain.rollups import RollupFees
+from oracle.chain.sizes import answer_sizes
 from oracle.challenger.policy import least_bond
 from oracle.cli import payload as payloads
 from oracle.cli import show
@@ -45,7 +47,7 @@ POLL = 0.5  # seconds
     help="One input: nested lists. Several: an object by name. Strings are read as places in the"
     " list that the model's program file has of them. Or the payload in hexadecimal.",
 )
-@click.option("--fee", type=MONEY, help="What you pay. [default: twice the quote]")
+@click.option("--fee", type=MONEY, help="What you pay. [default: twice what an answer costs now]")
 @click.option(
     "--bond", type=MONEY, help="What the operator risks. [default: the least that is allowed]"
 )
@@ -99,7 +101,7 @@ def request(
     )
     gas_price = session.chain.gas_price()
     if fee is None:
-        fee = Wei(2 * session.queue.quote(model_id, 0, gas_price))
+        fee = Wei(2 * _cost(session, found, gas_price))
     _warn_of_bond(options.bond, gas_price)
     receipt = session.transact(signer, session.queue.request(model_id, data, fee, options))
     decoded = (Decoder().decode(log, 0) for log in receipt.logs)
@@ -201,6 +203,15 @@ def categories_of(found: ModelHistory, settings: Settings, allow_local: bool) ->
         note = f"Strings are places in the list of {path.name}, which the id does not bind."
         show.err.print(note, style="yellow")
     return known
+
+
+def _cost(session: Session, found: ModelHistory, gas_price: Wei) -> Wei:
+    """Gives what an answer costs its operator now: royalty, gas, and what a rollup charges
+    besides, of which the queue's quote knows nothing."""
+    quoted = session.queue.quote(found.model_id, 0, gas_price)
+    gas = session.queue.quote(found.model_id, 0, Wei(1)) - found.model.royalty
+    sizes = answer_sizes(found.model.signature.output_length)
+    return Wei(quoted + RollupFees(session.chain).of(sizes, gas))
 
 
 def _warn_of_bond(bond: Wei, gas_price: Wei) -> None:

@@ -9,6 +9,8 @@ import click
 import structlog
 from fastapi import FastAPI
 
+from oracle.chain.node import Chain
+from oracle.cli import daemon as daemons
 from oracle.cli.daemon import Daemon, daemon_options, on_signals
 from oracle.cli.files import local_dictionary, model_files
 from oracle.cli.options import MONEY, PERIOD, SIZE, key_options
@@ -123,23 +125,29 @@ def serve(
     listening = listen(host, port)
     log = structlog.get_logger()
     limits = SigningLimits(max_timeout, max_unposted, orders)
-    with daemon.open(session, operator, sender=signer.address, is_advised=True) as opened:
+    with (
+        daemon.watched("serve") as watch,
+        daemon.open(session, operator, sender=signer.address, is_advised=True) as opened,
+    ):
         setup = set_up(
             session,
             store=opened.store,
             inference=opened.answers,
             policy=chosen.policy(operator),
             signer=signer,
-            confirmations=daemon.confirmations,
+            view=daemon.view(session),
             parallel=daemon.processes,
             time_limit=daemon.time_limit,
             max_fee=daemon.max_fee_per_gas,
+            watch=watch,
         )
         service = Service(setup, SigningSetup(session.registry, limits))
         app = api(session, service, GuardLimits(max_body, rate, at_once), daemon.time_limit)
         server = Server(app, listening, drain, proxies)
-        log.info("serving signed answers", url=server.url, operator=operator, signer=signer.address)
-        _run(service, server, daemon.poll)
+        log.info(
+            "serving signed answers", url=server.url, operator=operator, account=signer.address
+        )
+        _run(service, server, daemon.poll, session.chain)
 
 
 def api(
@@ -155,23 +163,21 @@ def api(
     )
 
 
-def _run(service: Service, server: Server, poll: float) -> None:
+def _run(service: Service, server: Server, poll: float, chain: Chain) -> None:
     """Runs until a signal comes and what was asked by then is answered, or another one comes."""
     signing, stop = service.signing, Flag()
     assert signing is not None
     log = structlog.get_logger()
 
     def end() -> None:
-        stop.set()
-        signing.bell.set()
+        daemons.end(stop, service.bell, chain)
 
     def drain() -> None:
-        on_signals(end)
         log.info("stopping: answering what was asked, and nothing new")
         signing.close()
         server.stop()
 
-    on_signals(drain)
+    on_signals(drain, end)
     server.start(ended=end)
     service.run(stop, poll)
     server.stop()

@@ -1,6 +1,6 @@
 """What a command works with: a chain, its deployment, a key; made from options and settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -13,10 +13,13 @@ from oracle.chain import keys as signers
 from oracle.chain.connection import connect
 from oracle.chain.contracts import Disputes, Queue, Registry
 from oracle.chain.deployment import Deployment
+from oracle.chain.finality import Finality
 from oracle.chain.history import History
 from oracle.chain.keys import Signer
-from oracle.chain.node import Call, Chain, Receipt
+from oracle.chain.node import Call, Chain
+from oracle.chain.replies import Receipt
 from oracle.chain.transactions import transact
+from oracle.chain.view import View
 from oracle.cli.options import chain_options, key_options
 from oracle.config import Settings
 from oracle.errors import ConfigError, KeyfileError
@@ -48,16 +51,22 @@ class Session:
 
     @property
     def history(self) -> History:
-        return History(self.chain, self.deployment)
+        folder = None if self.chain.is_embedded else self.settings.home / "cache"
+        return History(self.chain, self.deployment, folder)
+
+    def view(self, confirmations: int = 0, finality: int | None = None) -> View:
+        """Gives what follows the chain; blocks are final by its own word, or `finality` blocks
+        behind the head."""
+        return View(self.chain, self.deployment, Finality(self.chain, finality), confirmations)
 
     def transact(self, signer: Signer, call: Call) -> Receipt:
         return transact(self.chain, signer, call)
 
 
-def open_session(rpc: str | None, folder: Path | None) -> Session:
+def open_session(rpc: Sequence[str], folder: Path | None) -> Session:
     """Connects, and checks that the contracts are there and are ours."""
     settings = Settings()
-    chain = connect(rpc or settings.rpc)
+    chain = connect(*(rpc or settings.rpc))
     deployment = deployments.read_deployment(deployment_path(settings, chain, folder))
     deployments.check_deployment(chain, deployment)
     return Session(settings, chain, deployment)
@@ -107,7 +116,7 @@ def on_chain(command: Callable[..., None]) -> Callable[..., None]:
 
     @chain_options
     @wraps(command)
-    def opened(rpc: str | None, deployments: Path | None, **rest: Any) -> None:
+    def opened(rpc: Sequence[str], deployments: Path | None, **rest: Any) -> None:
         command(session=open_session(rpc, deployments), **rest)
 
     return opened

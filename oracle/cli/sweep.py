@@ -12,7 +12,7 @@ from rich.text import Text
 from oracle.audit import auditor
 from oracle.audit.auditor import Auditor, Equal, Row, Scope, Unchecked, Verdict, Wrong
 from oracle.chain.archive import Archive
-from oracle.chain.history import ModelHistory
+from oracle.chain.histories import ModelHistory
 from oracle.cli import show
 from oracle.cli.files import model_files, program_name
 from oracle.cli.session import Session

@@ -8,7 +8,7 @@ import structlog
 
 from oracle.chain.keys import Signer
 from oracle.chain.transactions import Sender
-from oracle.chain.watcher import Watcher
+from oracle.chain.view import View
 from oracle.cli.daemon import Daemon, daemon_options, warn_without_coins
 from oracle.cli.options import ACCOUNT, key_options
 from oracle.cli.policy import PolicyOptions, operator_option, policy_options
@@ -16,10 +16,14 @@ from oracle.cli.session import Session, on_chain, open_key
 from oracle.exact.proofs.cost import Calibration, calibrate
 from oracle.inference.answers import Inference
 from oracle.state.store import Store
+from oracle.state.watch import Watch
 from oracle.types import Address, Wei
+from oracle.visible import hex_id
 from oracle.worker.mandate import Mandate
 from oracle.worker.policy import Policy
 from oracle.worker.service import Service, Setup
+
+LEFT = 3  # exit code: what was due is not all done
 
 
 @click.command()
@@ -35,7 +39,9 @@ from oracle.worker.service import Service, Setup
     run="inference",
     time_limit="60s",
     memory_limit=4096,
-    once="Work off what can be done now, and exit.",
+    once="For cron: work off what can be done now, and exit; with 3 where something was due and is"
+    " still not done, was missed, or is not answered because nothing is staked for it. What you do"
+    " not want to answer is none of it.",
 )
 @on_chain
 @key_options
@@ -71,21 +77,38 @@ def worker(
     policy = chosen.policy(operator)
     log = structlog.get_logger()
     sender = None if signer is None else signer.address
-    with daemon.open(session, operator, sender=sender, is_advised=True) as opened:
+    with (
+        daemon.watched("worker") as watch,
+        daemon.open(session, operator, sender=sender, is_advised=True) as opened,
+    ):
         setup = set_up(
             session,
             store=opened.store,
             inference=opened.answers,
             policy=policy,
             signer=signer,
-            confirmations=daemon.confirmations,
+            view=daemon.view(session),
             parallel=daemon.processes,
             time_limit=daemon.time_limit,
             max_fee=daemon.max_fee_per_gas,
+            watch=watch,
         )
-        queue = session.deployment.queue
-        log.info("worker is up", operator=operator, chain=session.chain.id, queue=queue)
-        daemon.run(Service(setup))
+        queue, chain = session.deployment.queue, session.chain.id
+        log.info("worker is up", operator=operator, account=sender, chain=chain, queue=queue)
+        service = Service(setup)
+        daemon.run(service, session.chain)
+        code = LEFT if daemon.once and _is_behind(service) else 0
+    click.get_current_context().exit(code)
+
+
+def _is_behind(service: Service) -> bool:
+    """Says what is left although it was due, and whether there is any."""
+    left = service.undone()
+    for row in left:
+        duty, why = row.duty, row.note or "the lines above say why"
+        log = structlog.get_logger()
+        log.error("left undone", kind=duty.kind, subject=hex_id(duty.subject), why=why)
+    return bool(left)
 
 
 def _measured() -> Calibration:
@@ -102,14 +125,15 @@ def _measured() -> Calibration:
 def set_up(
     session: Session,
     *,
+    view: View,
     store: Store,
     inference: Inference,
     policy: Policy,
     signer: Signer | None,
-    confirmations: int = 0,
     parallel: int = 2,
     time_limit: float = 60.0,
     max_fee: Wei | None = None,
+    watch: Watch | None = None,
 ) -> Setup:
     if signer is not None:
         warn_without_coins(session.chain, signer.address)
@@ -117,7 +141,7 @@ def set_up(
     return Setup(
         chain=session.chain,
         queue=session.queue,
-        watcher=Watcher(session.chain, session.deployment, confirmations),
+        view=view,
         store=store,
         inference=inference,
         policy=policy,
@@ -127,4 +151,5 @@ def set_up(
         reveal_period=None if disputes is None else disputes.periods().reveal,
         parallel=parallel,
         time_limit=time_limit,
+        watch=watch,
     )

@@ -1,7 +1,8 @@
 """From a model and a payload to the output, in the background: fetch the file, run it."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -14,6 +15,8 @@ from oracle.inference.files import ModelFiles
 from oracle.types import Assurance, FileName, Model
 
 T = TypeVar("T")
+P = TypeVar("P")
+Q = TypeVar("Q")
 
 
 class Inference(Protocol):
@@ -31,6 +34,10 @@ class Inference(Protocol):
         self, model: Model, uris: Sequence[str], payload: bytes, most: float, /
     ) -> "Future[Ran]": ...
 
+    def submit_all(
+        self, model: Model, uris: Sequence[str], payloads: Sequence[bytes], most: float, /
+    ) -> "Future[list[Ran | None]]": ...
+
     def ask(
         self, model: Model, uris: Sequence[str], payload: bytes, task: Task, /
     ) -> "Future[bytes]": ...
@@ -43,6 +50,16 @@ class Runs(Protocol):
     def run(
         self, path: Path, model: Model, payload: bytes, task: Task, source: Path | None, /
     ) -> Ran: ...
+
+    def run_all(
+        self,
+        path: Path,
+        model: Model,
+        payloads: Sequence[bytes],
+        most: float,
+        source: Path | None,
+        /,
+    ) -> list[Ran | None]: ...
 
     def close(self) -> None: ...
 
@@ -79,6 +96,14 @@ class Answers:
         Fails with a ModelError, a PayloadError, SecondOpinionDiffers or RunsDiffer."""
         return self._begin(self._run, model, uris, payload, Infer(most=most))
 
+    def submit_all(
+        self, model: Model, uris: Sequence[str], payloads: Sequence[bytes], most: float
+    ) -> "Future[list[Ran | None]]":
+        """Gives the outputs of several brief runs of a model, which are stopped after `most`
+        seconds; None for each that is to be submitted alone, since it failed or something speaks
+        against it. It fails as `submit` does."""
+        return self._begin(self._run_all, model, uris, tuple(payloads), most)
+
     def ask(self, model: Model, uris: Sequence[str], payload: bytes, task: Task) -> "Future[bytes]":
         """Computes what the task asks for. It fails as `submit` does. It also fails while the file
         is being fetched, because nothing waits here."""
@@ -90,11 +115,11 @@ class Answers:
 
     def _begin(
         self,
-        work: Callable[[Fetches, Model, bytes, Task], T],
+        work: Callable[[Fetches, Model, P, Q], T],
         model: Model,
         uris: Sequence[str],
-        payload: bytes,
-        task: Task,
+        payload: P,
+        task: Q,
     ) -> "Future[T]":
         is_urgent = isinstance(task, Open)
         if not self.ready(model, lambda: uris, is_urgent):
@@ -109,12 +134,23 @@ class Answers:
         return self._run(fetches, model, payload, task).data
 
     def _run(self, fetches: Fetches, model: Model, payload: bytes, task: Task) -> Ran:
+        with self._held(fetches, model) as (path, source):
+            return self._runs.run(path, model, payload, task, source)
+
+    def _run_all(
+        self, fetches: Fetches, model: Model, payloads: Sequence[bytes], most: float
+    ) -> list[Ran | None]:
+        with self._held(fetches, model) as (path, source):
+            return self._runs.run_all(path, model, payloads, most, source)
+
+    @contextmanager
+    def _held(self, fetches: Fetches, model: Model) -> Iterator[tuple[Path, Path | None]]:
+        """Gives the model's file, and its source where that is here."""
         fetches.check(model)
         with self._files.held(model.file) as path:
             is_exact = model.assurance is Assurance.EXACT
             # Nobody fetches it, so it is the operator's own, and is not evicted meanwhile.
-            source = self._files.path(model.source) if is_exact else None
-            return self._runs.run(path, model, payload, task, source)
+            yield path, self._files.path(model.source) if is_exact else None
 
     def close(self) -> None:
         for fetches in (self._fetches, self._urgent_fetches):

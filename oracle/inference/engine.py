@@ -133,7 +133,17 @@ class Pursue:
     patience: float = 0.0
 
 
-Task = Infer | Advise | Appraise | Sample | Testify | Price | Open | Pursue
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Asks for several things about several inputs of a model, one after the other, as brief runs
+    take less than to ask for one. The answer has that to each, or nothing where it failed: whoever
+    wants to know why asks for that one alone. It may not take more than `most` seconds."""
+
+    each: "tuple[tuple[Task, bytes], ...]"
+    most: float = inf
+
+
+Task = Infer | Advise | Appraise | Sample | Testify | Price | Open | Pursue | Several
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +201,10 @@ class Job:
                 return MAX_PRICE
             case Pursue():
                 return MAX_FINDING
+            case Several(each=each):
+                # As base64, beside the commas.
+                lengths = (replace(self, task=task).longest for task, _ in each)
+                return sum(2 * length + 8 for length in lengths) + 2
 
     def fits(self, length: int) -> bool:
         """Says whether an answer may have that length."""
@@ -238,7 +252,7 @@ class Exact:
                 return serialization.dump([data + b"".join(rest) for data, rest in opened])
             case Pursue():
                 return serialization.dump(self.pursue(task, payload))
-            case Advise():
+            case Advise() | Several():
                 raise InferenceFailed("The law gives no second opinion.")
 
     def pursue(self, task: Pursue, payload: bytes) -> Finding:
@@ -394,6 +408,8 @@ def _unreadable(path: Path, error: OSError) -> ModelUnavailable:
 
 def do(loaded: Engine | Adviser, job: Job) -> bytes:
     """Computes what the job asks for. Raises what engines and advisers raise."""
+    if isinstance(job.task, Several):
+        return serialization.dump([_tried(loaded, job, *each) for each in job.task.each])
     if isinstance(loaded, Exact):
         return loaded.do(job.task, job.payload)
     if isinstance(job.task, Advise):
@@ -402,6 +418,18 @@ def do(loaded: Engine | Adviser, job: Job) -> bytes:
     if isinstance(job.task, Infer):
         return cast(Engine, loaded).infer(job.payload)
     raise InferenceFailed("A VANILLA model has no trace.")
+
+
+def _tried(loaded: Engine | Adviser, job: Job, task: Task, payload: bytes) -> bytes | None:
+    """Does one of several things. Gives None where that fails, or does not fit."""
+    one = replace(job, task=task, payload=payload)
+    try:
+        found = do(loaded, one)
+    except MemoryError:
+        raise
+    except Exception:  # it is asked for again, alone, and says then what it was
+        return None
+    return found if one.fits(len(found)) else None
 
 
 class Engines:
@@ -413,7 +441,8 @@ class Engines:
 
     def of(self, job: Job) -> Engine | Adviser:
         """Gives what the job needs, loaded anew where it is not kept. Raises as loading does."""
-        load = load_adviser if isinstance(job.task, Advise) else load_engine
+        first = job.task.each[0][0] if isinstance(job.task, Several) else job.task
+        load = load_adviser if isinstance(first, Advise) else load_engine
         key = (load, job.file, job.program_root, job.signature, job.assurance)
         if key not in self._loaded:
             self._loaded[key] = load(job.path, job)

@@ -6,7 +6,7 @@ A result of our own goes with a second opinion, a wrong one of another's with a 
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -25,9 +25,19 @@ from oracle.errors import (
     Unwatched,
 )
 from oracle.inference import findings
-from oracle.inference.engine import Advise, Appraise, Infer, Price, Pursue, Sample, Task
+from oracle.inference.engine import (
+    Advise,
+    Appraise,
+    Infer,
+    Price,
+    Pursue,
+    Sample,
+    Several,
+    Task,
+)
 from oracle.inference.executor import Executor, Job, Ran
 from oracle.inference.findings import Finding
+from oracle.serialization import Unreadable
 from oracle.types import Assurance, FileName, Model
 
 log = structlog.get_logger()
@@ -77,11 +87,7 @@ class Opinions:
             case Infer() if model.assurance is Assurance.VANILLA:
                 return (self._adviser or self._executor).run(job)
             case Infer() if self._adviser is not None:
-                flaw, is_known = self._appraised(job, model)
-                if flaw and not is_known:
-                    raise NotAppraised(f"{flaw[0].upper()}{flaw[1:]}.")
-                if flaw:
-                    raise Unwatched(f"Nobody could be convicted of a lie about it: {flaw}.")
+                self._must_be_appraised(job, model)
                 advice = None if source is None else replace(job, path=source, file=model.source)
                 return self._advised(job, self._adviser, advice)
             case Price(most=most):
@@ -91,6 +97,41 @@ class Opinions:
                 finding = replace(finding, unwatched=self._flaw(job, model))
                 return replace(ran, data=serialization.dump(finding))
         return self._executor.run(job)
+
+    def run_all(
+        self, path: Path, model: Model, payloads: Sequence[bytes], most: float, source: Path | None
+    ) -> list[Ran | None]:
+        """Runs a model whose runs are brief on several payloads, as `run` does on each to `Infer`.
+        Gives None for one that failed, or of which something speaks against the output: `run` says
+        what. Raises what a model fails with that can do none of them."""
+        job, tasks = Job.of(path, model, b""), [(Infer(), each) for each in payloads]
+        if model.assurance is Assurance.VANILLA or self._adviser is None:
+            return _several(self._adviser or self._executor, job, tasks, most)
+        self._must_be_appraised(job, model)
+        began = self._clock()
+        found = _several(self._executor, job, tasks, most)
+        ran = {at: each for at, each in enumerate(found) if each is not None}
+        if source is None or self._is_quiet(model.source):
+            checks: list[tuple[Task, bytes]] = [
+                (_sample(payloads[at], each), payloads[at]) for at, each in ran.items()
+            ]
+            said = _several(self._executor, job, checks, most) if checks else []
+        else:
+            advice = replace(job, path=source, file=model.source)
+            checks = [(Advise(each.data), payloads[at]) for at, each in ran.items()]
+            said = _several(self._adviser, advice, checks, most) if checks else []
+        held = (self._clock() - began) / len(payloads)
+        good = [at for at, answer in zip(ran, said, strict=True) if answer is not None]
+        return [replace(ran[at], held=held) if at in good else None for at in range(len(found))]
+
+    def _must_be_appraised(self, job: Job, model: Model) -> None:
+        """Raises Unwatched for a model about which a lie could not be proven, and NotAppraised
+        where that could not be found out."""
+        flaw, is_known = self._appraised(job, model)
+        if flaw and not is_known:
+            raise NotAppraised(f"{flaw[0].upper()}{flaw[1:]}.")
+        if flaw:
+            raise Unwatched(f"Nobody could be convicted of a lie about it: {flaw}.")
 
     def _flaw(self, job: Job, model: Model, most: float = inf) -> str:
         return self._appraised(job, model, most)[0]
@@ -149,9 +190,7 @@ class Opinions:
         return True
 
     def _check_sample(self, job: Job, ran: Ran) -> None:
-        seed = hashlib.sha256(job.payload + ran.data).digest()
-        patience = SAMPLE_PATIENCE + SAMPLE_TIMES * ran.seconds
-        self._executor.infer(replace(job, task=Sample(ran.data, seed, patience, patience)))
+        self._executor.infer(replace(job, task=_sample(job.payload, ran)))
 
     def _is_quiet(self, file: FileName) -> bool:
         with self._lock:
@@ -181,3 +220,29 @@ class Opinions:
         self._executor.close()
         if self._adviser is not None:
             self._adviser.close()
+
+
+def _sample(payload: bytes, ran: Ran) -> Sample:
+    seed = hashlib.sha256(payload + ran.data).digest()
+    patience = SAMPLE_PATIENCE + SAMPLE_TIMES * ran.seconds
+    return Sample(ran.data, seed, patience, patience)
+
+
+def _several(
+    executor: Executor, job: Job, tasks: Sequence[tuple[Task, bytes]], most: float
+) -> list[Ran | None]:
+    """Has one process do several things, one after the other. Gives None for what failed."""
+    ran = executor.run(replace(job, task=Several(tuple(tasks), most)))
+    try:
+        answers = serialization.load(ran.data, tuple[bytes | None, ...])
+    except Unreadable:
+        answers = ()
+    if len(answers) != len(tasks):
+        raise InferenceFailed("The child process gave an answer that cannot be read.")
+    seconds = ran.seconds / len(tasks)
+    return [
+        Ran(answer, seconds, ran.pid)
+        if answer is not None and replace(job, task=task).fits(len(answer))
+        else None
+        for answer, (task, _) in zip(answers, tasks, strict=True)
+    ]

@@ -9,7 +9,7 @@ from threading import Thread
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from oracle.errors import ConfigError
@@ -29,7 +29,7 @@ class Server:
     believed."""
 
     def __init__(
-        self, app: FastAPI, listening: socket.socket, drain: int, proxies: Sequence[str] = ()
+        self, app: ASGIApp, listening: socket.socket, drain: int, proxies: Sequence[str] = ()
     ):
         self._socket = listening
         most = _most_connections()

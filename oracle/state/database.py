@@ -1,22 +1,29 @@
 """Opens the database of what must survive a crash. SQL by SQLAlchemy."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from sqlalchemy import Connection, Table, create_engine, event, inspect, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
-from oracle.errors import ConfigError
-from oracle.state.schema import IDENTITY, METADATA
+from oracle.errors import ConfigError, StateUnavailable
+from oracle.state.hold import hold
+from oracle.state.migrate import migrate
+from oracle.state.schema import IDENTITY
 from oracle.types import Address
+
+WORKER, CHALLENGER = "worker", "challenger"  # the programs that have a state
 
 
 class Database:
-    """Opens the state of one account. `url` as SQLAlchemy writes it: sqlite:///… or
-    postgresql+psycopg://… Its transactions are all of `sender`; of the account, if that is None."""
+    """Opens the state of one account's `program`. `url` as SQLAlchemy writes it: sqlite:///… or
+    postgresql+psycopg://… Its transactions are all of `sender`; of the account, if that is None.
+
+    Whoever only `looks` makes and changes nothing. Whoever `holds` it keeps any other program from
+    working with it until it is closed; raises ConfigError where one does."""
 
     def __init__(
         self,
@@ -25,45 +32,78 @@ class Database:
         queue: Address,
         account: Address,
         sender: Address | None = None,
+        program: str = WORKER,
+        looks: bool = False,
+        holds: bool = False,
     ):
         sender = sender or account
-        self._engine = _open(url)
-        with self._begin() as connection:
-            METADATA.create_all(connection)
-            _check_tables(connection, self._engine.url.render_as_string(hide_password=True))
-            found = connection.execute(select(IDENTITY)).one_or_none()
-            if found is None:
-                values = {"chain_id": chain_id, "queue": queue, "account": account}
-                connection.execute(IDENTITY.insert().values(values | {"sender": sender}))
-        if found is not None and tuple(found) != (chain_id, queue, account, sender):
+        self.account = account
+        self._engine = _open(url, looks)
+        self._held: ExitStack | None = None
+        self._shared: Connection | None = None
+        try:
+            if holds:
+                self._held = hold(self._engine)
+            self._prepare((chain_id, queue, account, sender, program), looks)
+        except BaseException:
             self.close()
+            raise
+
+    def _prepare(self, ours: tuple[object, ...], looks: bool) -> None:
+        with self._begin() as connection:
+            migrate(connection, looks)
+            found = connection.execute(select(IDENTITY)).one_or_none()
+            if found is None and not looks:
+                names = [column.name for column in IDENTITY.columns]
+                connection.execute(IDENTITY.insert().values(dict(zip(names, ours, strict=True))))
+        if found is not None and tuple(found) != ours:
             key = "" if found.sender == found.account else f", whose key is {found.sender},"
             raise ConfigError(
-                f"This state belongs to account {found.account}{key} on chain {found.chain_id}"
-                f" (queue {found.queue}); give --state another file."
+                f"This state belongs to the {found.program} of account {found.account}{key} on"
+                f" chain {found.chain_id} (queue {found.queue}); give --state another file."
             )
 
     def close(self) -> None:
+        if self._held is not None:
+            self._held.close()
         self._engine.dispose()
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """Keeps all that is kept inside at once, or nothing: each time takes as long as the disk
+        takes to write."""
+        if self._shared is not None:
+            yield
+            return
+        with self._begin() as connection:
+            self._shared = connection
+            try:
+                yield
+            finally:
+                self._shared = None
+
+    @contextmanager
     def _begin(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
-            yield connection
+        """Does all inside or nothing. Raises StateUnavailable where the disk is full, or the
+        database does not answer."""
+        if self._shared is not None:
+            yield self._shared
+            return
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except (OperationalError, InterfaceError) as error:
+            raise StateUnavailable(_first_line(error.orig)) from error
 
-    def _insert(self, connection: Connection, table: Table, **values: object) -> None:
-        """Inserts a row, or does nothing where the row is there already, because events may be read
-        twice."""
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(table).values(values).on_conflict_do_nothing())
 
-
-def _open(url: str) -> Engine:
+def _open(url: str, looks: bool) -> Engine:
     try:
         engine = create_engine(url)
     except (ArgumentError, ImportError) as error:
         raise ConfigError(f"The state cannot be opened: {_first_line(error)}.") from error
     if engine.dialect.name == "sqlite":
+        if not looks:
+            _keep_private(engine.url.database)
 
         @event.listens_for(engine, "connect")
         def _durable(connection: object, _: object) -> None:
@@ -80,17 +120,16 @@ def _open(url: str) -> Engine:
     return engine
 
 
-def _check_tables(connection: Connection, where: str) -> None:
-    """Refuses the state of another version, which lies at `where`. It can be given up, since all
-    that is kept follows from the chain, or ends within the hour that a signature lasts at most."""
-    tables = inspect(connection)
-    for name, table in METADATA.tables.items():
-        if {column["name"] for column in tables.get_columns(name)} != set(table.columns.keys()):
-            raise ConfigError(
-                f"The state {where} was made by another version of exactum: move it away, or give"
-                " --state another place. What it held is read from the chain again, but for answers"
-                " that were signed and not posted yet: wait for an hour before you sign more."
-            )
+def _keep_private(file: str | None) -> None:
+    """Makes the file, and lets nobody else read it: it says what we will do."""
+    if file in (None, "", ":memory:"):
+        return
+    assert file is not None
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+        os.chmod(file, 0o600)
+    except OSError as error:
+        raise ConfigError(f"The state {file} cannot be opened: {error.strerror}.") from error
 
 
 def _first_line(error: object) -> str:

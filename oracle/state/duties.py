@@ -1,8 +1,9 @@
-"""What an event obliges us to do, and what ends such an obligation."""
+"""What a program owes, and what it makes of that."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oracle.chain.events import Where
 from oracle.types import AccountId, Address, DemandId, RequestId
 
 Subject = RequestId | DemandId | AccountId
@@ -27,15 +28,19 @@ class DutyKind(StrEnum):
 # What duties are about; all others are about a request.
 OF_A_DEMAND = (DutyKind.REVEAL, DutyKind.TIMEOUT, DutyKind.COLLECT)
 OF_AN_ACCOUNT = (DutyKind.WITHDRAW,)
+_SIZES = dict.fromkeys(OF_A_DEMAND, 45) | dict.fromkeys(OF_AN_ACCOUNT, 20)  # bytes
 
 
 class State(StrEnum):
     OPEN = "open"
-    SENT = "sent"  # in a transaction that is not mined yet
-    DONE = "done"
-    SUPERSEDED = "superseded"  # somebody else did it, it is no longer needed, or not for us to do
-    MISSED = "missed"  # an alert: we could not
+    SENT = "sent"  # in a transaction that is not mined yet, or whose block was not read
     DECLINED = "declined"  # we do not want to now, and look again until its deadline
+    DROPPED = "dropped"  # nothing that we will ever do
+    MISSED = "missed"  # an alert: we could not
+
+
+Key = tuple[DutyKind, Subject]
+"""Names a duty: it is the same for as long as it is owed, whatever the chain or we do meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,15 @@ class Duty:
     subject: Subject
     not_before: int = 0
     deadline: int | None = None
+
+    def __post_init__(self) -> None:
+        size = _SIZES.get(self.kind, 32)
+        if len(self.subject) != size:
+            raise ValueError(f"What {self.kind} is about has {size} bytes: {self.subject.hex()}")
+
+    @property
+    def key(self) -> Key:
+        return self.kind, self.subject
 
     @property
     def request_id(self) -> RequestId:
@@ -59,46 +73,11 @@ class Duty:
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
-    """Ends every open duty of `kind` about `subject`; with `due_by`, in seconds, those alone that
-    could be done by then. What was declined cannot be missed."""
+class Due:
+    """A duty, and the event that gave rise to it."""
 
-    kind: DutyKind
-    subject: Subject
-    state: State
-    note: str = ""
-    due_by: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Decline:
-    """No duty, by our own choice: kept so that a person can see why. With `until`, in seconds, the
-    reason may pass, and the request is looked at again until then."""
-
-    request_id: RequestId
-    reason: str
-    until: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Postpone:
-    """Gives every open duty of `kind` about `subject` another time."""
-
-    kind: DutyKind
-    subject: Subject
-    not_before: int = 0
-    deadline: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Ends as done what was sent in that transaction."""
-
-    kind: DutyKind
-    transaction: bytes
-
-
-Decision = Duty | Close | Decline | Postpone | Finish
+    duty: Duty
+    where: Where
 
 
 def account_id(account: Address) -> AccountId:

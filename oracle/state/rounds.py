@@ -1,138 +1,160 @@
 """What the programs that watch a chain have in common: rounds, events in, deadlines missed."""
 
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import Event as Flag
-from typing import Protocol
 
 import structlog
 
-from oracle.chain.disputes import Dispute, key_of, replay
-from oracle.chain.events import DisputeEvent, Event, RequestCreated
 from oracle.chain.node import Chain
-from oracle.chain.watcher import Watcher
-from oracle.errors import ChainError, Reorganised, WrongChain
-from oracle.state.duties import Decision, Decline, Duty, State
-from oracle.state.store import Handled, Store
-from oracle.types import Request, RequestId, Wei
+from oracle.chain.replies import Block
+from oracle.chain.view import View
+from oracle.errors import ChainError, Reorganised, StateUnavailable, WrongChain
+from oracle.state.agenda import Owed, Row
+from oracle.state.bell import Bell
+from oracle.state.duties import DutyKind, State
+from oracle.state.store import Store
 from oracle.visible import hex_id
 
 log = structlog.get_logger()
 
-
-class Book:
-    """What is known when an event is decided on: what is stored, and what the events before it in
-    the same step say."""
-
-    def __init__(self, store: Store, gas_price: Wei):
-        self._store = store
-        self._fresh: list[Event] = []
-        self.gas_price = gas_price
-
-    def note(self, event: Event) -> None:
-        if isinstance(event, (RequestCreated, DisputeEvent)):
-            self._fresh.append(event)
-
-    def request_of(self, request_id: RequestId) -> Request | None:
-        for event in self._fresh:
-            if isinstance(event, RequestCreated) and event.request_id == request_id:
-                return event.request
-        return self._store.request(request_id)
-
-    def disputes_of(self, request_id: RequestId) -> list[Dispute]:
-        """Gives the disputes about a request, each with all that happened in it."""
-        fresh = [
-            event
-            for event in self._fresh
-            if isinstance(event, DisputeEvent) and event.request_id == request_id
-        ]
-        found = {each.key: each for each in self._store.disputes(request_id)}
-        for key in dict.fromkeys(map(key_of, fresh)):
-            found[key] = replay(key, fresh, found.get(key))
-        return list(found.values())
+MOST_SKEW = 60.0  # seconds between our clock and a block that has just come
 
 
-class Errands(Protocol):
-    """What is seen to between two rounds, as soon as its bell is rung."""
-
-    @property
-    def bell(self) -> Flag: ...
-
-    def work(self) -> None: ...
-
-
-Decide = Callable[[Event, Book], Iterator[Decision]]
-
-
-def run(tick: Callable[[], None], stop: Flag, pause: float, errands: Errands | None = None) -> None:
-    """Works in rounds until `stop` is set. If a node does not answer, or answers with an error of
-    its own, it waits and tries again. Who sets `stop` rings the bell of `errands`."""
+def run(
+    tick: Callable[[], None],
+    stop: Flag,
+    pause: float,
+    bell: Bell,
+    errands: Callable[[], None] = lambda: None,
+) -> None:
+    """Works in rounds until `stop` is set, one every `pause` seconds, or as soon as one is called
+    for; in between, `errands` as soon as the bell is rung. If a node does not answer, or answers
+    with an error of its own, or the state cannot be kept, it waits and tries again. Who sets `stop`
+    rings the bell."""
     wait = pause
     while not stop.is_set():
+        bell.begin()
         try:
             tick()
             wait = pause
-        except (Reorganised, WrongChain):
+        except WrongChain:
             raise
         except ChainError as error:
             wait = min(60.0, 2 * wait)
             log.warning("the node does not answer", why=str(error), again_in=wait)
-        _rest(stop, wait, errands)
+        except StateUnavailable as error:
+            wait = min(60.0, 2 * wait)
+            log.error("nothing can be kept, so nothing is done", why=error.why, again_in=wait)
+        # What failed is not tried again at once, whoever calls.
+        _rest(stop, wait, bell, errands, is_callable=wait == pause)
 
 
-def _rest(stop: Flag, pause: float, errands: Errands | None) -> None:
-    if errands is None:
-        stop.wait(pause)
-        return
+def _rest(
+    stop: Flag, pause: float, bell: Bell, errands: Callable[[], None], is_callable: bool
+) -> None:
     until = time.monotonic() + pause
     # A bell rung without end must keep no round waiting: who misses an answer is slashed.
-    while not stop.is_set() and (left := until - time.monotonic()) > 0 and errands.bell.wait(left):
-        errands.bell.clear()
-        errands.work()
+    while not stop.is_set() and (left := until - time.monotonic()) > 0:
+        if is_callable and bell.is_called:
+            return
+        if bell.wait(left):
+            errands()
 
 
-def read(chain: Chain, watcher: Watcher, store: Store, decide: Decide) -> None:
-    """Takes on what follows from all that happened since the last round."""
-    for step in watcher.steps(store.cursor()):
-        book = Book(store, chain.gas_price() if step.events else Wei(0))
-        store.advance(step.cursor, [_handled(event, book, decide) for event in step.events])
+class Reading:
+    """Reads the chain into the state, at the beginning of each round. `owed` says which duties
+    follow from a history."""
 
+    def __init__(self, chain: Chain, view: View, store: Store, owed: Owed):
+        self._chain = chain
+        self._view = view
+        self._store = store
+        self._owed = owed
+        store.reconsider()  # as another policy may
+        self._is_askew = False  # as was said
+        # The newest block, its time, and the time until which all is read, in seconds.
+        self.head = -1
+        self.chain_time = 0
+        self.read_until = 0
+        # By how many seconds our clock was ahead of a block that had just come.
+        self.skew: float | None = None
+        # How often blocks were replaced that we had read, and how many at once, at most.
+        self.replacements = 0
+        self.deepest = 0
+        self.pace = 0.0  # seconds from one block to the next, of late
+        self._read_before = -1  # the last block that was read in the round before
 
-def miss(chain: Chain, store: Store, now: float) -> None:
-    """Gives up what can no longer be done in time, and says so."""
-    for row in store.duties(State.OPEN, State.SENT):
-        deadline = row.duty.deadline
-        if deadline is None or deadline > now:
-            continue
-        # What was sent may have been in time, until all blocks before the deadline are read.
-        if row.state is State.OPEN or _has_read_until(chain, store, deadline):
-            log.error("missed a deadline", kind=row.duty.kind, subject=hex_id(row.duty.subject))
-            store.end(row.id, State.MISSED, "its deadline passed")
+    def work(self, now: float) -> None:
+        """Takes in what happened since the last round, gives up what can no longer be done in time,
+        and says so."""
+        before = self._store.cursor()
+        self._read_before = -1 if before is None else before.number
+        try:
+            self._read()
+        except Reorganised as error:
+            log.error("all is read anew; what we did is kept", why=str(error))
+            oldest = self._store.oldest()
+            self._note_replaced(0 if oldest is None else oldest.number)
+            self._store.reset()
+            self._read_before = -1
+            self._read()
+        head, cursor = self._chain.block("latest"), self._store.cursor()
+        self._compare_clocks(head, now)
+        if 0 <= self.head < head.number and head.time >= self.chain_time:
+            seconds = (head.time - self.chain_time) / (head.number - self.head)
+            self.pace = seconds if not self.pace else (3 * self.pace + seconds) / 4
+        self.head, self.chain_time = head.number, head.time
+        self.read_until = 0 if cursor is None else cursor.time
+        self._miss()
+        self._store.drop_ended(self.read_until)
 
+    def renew(self, subject: bytes) -> None:
+        """Works out anew what follows from a history, because we did something about it."""
+        self._store.renew([subject], self._owed)
 
-def _has_read_until(chain: Chain, store: Store, time: int) -> bool:
-    cursor = store.cursor()
-    return cursor is not None and chain.block(cursor.number).time >= time
+    def due_time(self, now: float) -> float:
+        """Gives the time by which it is tried what may be done from a time on: where blocks are
+        rare, the last one's is long past."""
+        return max(now, self.chain_time)
 
+    def _read(self) -> None:
+        for change in self._view.changes(self._store):
+            if change.last < change.first:
+                self._note_replaced(change.first)
+            self._store.apply(change, self._owed)
 
-def _handled(event: Event, book: Book, decide: Decide) -> Handled:
-    try:
-        decisions = tuple(decide(event, book))
-    # One poisonous event must not cost us the deadlines of the rest.
-    except Exception:
-        log.error("an event is stuck", what=repr(event), exc_info=True)
-        return Handled(event, (), traceback.format_exc())
-    finally:
-        book.note(event)
-    for decision in decisions:
-        _log(decision)
-    return Handled(event, decisions)
+    def _note_replaced(self, first: int) -> None:
+        """Notes that blocks from `first` on were replaced, before they are forgotten."""
+        cursor = self._store.cursor()
+        self.replacements += 1
+        self.deepest = max(self.deepest, 0 if cursor is None else cursor.number - first + 1)
 
+    def _miss(self) -> None:
+        """Only the chain's clock ends a duty. What was sent may have been in time, until all blocks
+        before the deadline are read."""
+        for state, time_ in ((State.OPEN, self.chain_time), (State.SENT, self.read_until)):
+            over = self._store.duties(state, over_by=time_)
+            missed = [row for row in over if not self._was_over(row)]
+            for row in missed:
+                log.error("missed a deadline", kind=row.duty.kind, subject=hex_id(row.duty.subject))
+            keys = [row.key for row in missed]
+            self._store.set_opinion(keys, State.MISSED, "its deadline passed")
+            late = {row.key for row in over} - set(keys)
+            self._store.set_opinion(late, State.DROPPED, "its deadline had passed when it was read")
 
-def _log(decision: Decision) -> None:
-    match decision:
-        case Duty(kind=kind, subject=subject, deadline=deadline):
-            log.info("took on a duty", kind=kind, subject=hex_id(subject), deadline=deadline)
-        case Decline(request_id=request_id, reason=reason):
-            log.info("declined", request=hex_id(request_id), why=reason)
+    def _was_over(self, row: Row) -> bool:
+        """Says whether nobody could expect a duty of us, as its deadline had passed already when we
+        read of it, and nothing of ours stood behind it."""
+        is_new = row.place[0] > self._read_before
+        return is_new and row.duty.kind is DutyKind.PROPOSE and row.state is State.OPEN
+
+    def _compare_clocks(self, head: Block, now: float) -> None:
+        """Says so where our clock is not the chain's, as a block shows that has just come."""
+        if not 0 <= self.head < head.number:
+            return
+        self.skew = now - head.time
+        is_askew = abs(self.skew) > MOST_SKEW
+        if is_askew and not self._is_askew:
+            log.warning("our clock is not the chain's", ahead_by=round(self.skew))
+        self._is_askew = is_askew

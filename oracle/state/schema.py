@@ -1,17 +1,22 @@
-"""The tables of what must survive a crash."""
+"""The tables of what must survive a crash.
+
+Events are what the chain says, and follow it: a block that is replaced takes its rows with it.
+Duties follow from events, and from deeds; they are kept so that what is due can be looked up. Deeds
+are what we did, and nothing that a chain does takes them back.
+"""
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
     Float,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
     Text,
-    UniqueConstraint,
 )
 
 METADATA = MetaData()
@@ -25,73 +30,97 @@ IDENTITY = Table(
     Column("queue", String(42), nullable=False),
     Column("account", String(42), nullable=False),
     Column("sender", String(42), nullable=False),
+    Column("program", String(16), nullable=False),
 )
-CURSOR = Table(
-    "cursor",
+
+# What the chain says.
+
+# Those that may still be replaced, and the last final one.
+BLOCKS = Table(
+    "blocks",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("time", BigInteger, nullable=False),
+)
+# One row: how far blocks are final, and were read since they are; when a program last worked with
+# this state, by its clock.
+PROGRESS = Table(
+    "progress",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("number", BigInteger, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
+    Column("final", BigInteger, nullable=False),
+    Column("settled", BigInteger, nullable=False),
+    Column("alive_at", Float),
 )
-MODELS = Table(
-    "models",
+EVENTS = Table(
+    "events",
     METADATA,
-    Column("model_id", LargeBinary, primary_key=True),
-    Column("preimage", LargeBinary, nullable=False),
+    Column("block_hash", LargeBinary, primary_key=True),
+    Column("log_index", Integer, primary_key=True, autoincrement=False),
+    Column("block", BigInteger, nullable=False, index=True),
+    # The model, request, account or commitment whose history it is part of.
+    Column("subject", LargeBinary, nullable=False),
+    Column("dispute", LargeBinary, index=True),
+    Column("kind", String(32), nullable=False, index=True),
+    Column("body", LargeBinary, nullable=False),
+    Index("events_of", "subject", "block", "log_index"),
 )
-URIS = Table(
-    "uris",
+# Histories to which nothing can be added, as far as was read: they go when that is long final.
+ENDED = Table(
+    "ended",
     METADATA,
-    Column("model_id", LargeBinary, primary_key=True),
-    Column("uri", Text, primary_key=True),
-)
-REQUESTS = Table(
-    "requests",
-    METADATA,
-    Column("request_id", LargeBinary, primary_key=True),
-    Column("words", LargeBinary, nullable=False),
-    Column("payload", LargeBinary, nullable=False),
-    Column("output", LargeBinary),  # ours, computed
-    Column("seconds", Float),  # of a processor, that it took
-    Column("declined", Text),
-)
-# Answers that we signed and gave away. What the chain does takes none of them back.
-SIGNED = Table(
-    "signed",
-    METADATA,
-    Column("request_id", LargeBinary, primary_key=True),
-    Column("words", LargeBinary, nullable=False),
-    Column("deadline", BigInteger, nullable=False, index=True),
-    Column("epoch", BigInteger, nullable=False),
-    Column("seconds", Float, nullable=False),
-    Column("output", LargeBinary),  # until nobody can post it any more
-)
-PROPOSALS = Table(
-    "proposals",
-    METADATA,
-    Column("request_id", LargeBinary, primary_key=True),
-    Column("operator", String(42), nullable=False),
-    Column("epoch", BigInteger, nullable=False),
-    Column("proposed_at", BigInteger, nullable=False),
-    Column("settle_at", BigInteger, nullable=False),
-    Column("by_signer", Boolean, nullable=False),
-    Column("output", LargeBinary, nullable=False),
+    Column("subject", LargeBinary, primary_key=True),
+    Column("until", BigInteger, nullable=False, index=True),  # seconds: the chain's time
 )
 DUTIES = Table(
     "duties",
     METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("kind", String(16), nullable=False),
-    Column("subject", LargeBinary, nullable=False),
+    Column("kind", String(16), primary_key=True),
+    Column("subject", LargeBinary, primary_key=True),
+    Column("history", LargeBinary, nullable=False, index=True),  # the subject of its events
+    # The event that gave rise to it.
     Column("block", BigInteger, nullable=False),
     Column("log_index", Integer, nullable=False),
-    Column("not_before", BigInteger, nullable=False),
-    Column("deadline", BigInteger),
-    Column("state", String(16), nullable=False, index=True),
-    Column("note", Text, nullable=False, default=""),
-    # The event that gave rise to it: reading a block twice makes no second duty.
-    UniqueConstraint("kind", "subject", "block", "log_index"),
+    Column("not_before", BigInteger, nullable=False, index=True),
+    Column("deadline", BigInteger, index=True),
 )
+# What we make of duties: those that we do not want to do, or could not.
+OPINIONS = Table(
+    "opinions",
+    METADATA,
+    Column("kind", String(16), primary_key=True),
+    Column("subject", LargeBinary, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("note", Text, nullable=False),
+)
+# Histories that we could make nothing of.
+STUCK = Table(
+    "stuck",
+    METADATA,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("traceback", Text, nullable=False),
+)
+
+# What we did.
+
+# Answers computed, answers signed and given away, results of others checked. `lease` is until when,
+# by the clock, the program that began a deed alone may do it.
+DEEDS = Table(
+    "deeds",
+    METADATA,
+    Column("kind", String(16), primary_key=True),
+    Column("subject", LargeBinary, primary_key=True),  # a request; of a check, a dispute
+    Column("request_id", LargeBinary, nullable=False, index=True),
+    Column("words", LargeBinary),  # of the request, where the chain may not know it
+    Column("deadline", BigInteger, index=True),  # until when, in seconds, it may be posted
+    Column("epoch", BigInteger),
+    Column("seconds", Float),  # of a processor, that it took
+    Column("output", LargeBinary),
+    Column("is_right", Boolean),
+    Column("lease", Float),
+)
+# Transactions sent, each for one or more duties.
 TRANSACTIONS = Table(
     "transactions",
     METADATA,
@@ -104,34 +133,21 @@ TRANSACTIONS = Table(
     Column("to", String(42)),
     Column("data", LargeBinary, nullable=False),
     Column("value", String(78), nullable=False),
-    Column("duties", Text, nullable=False),
     Column("sent_at", Float, nullable=False),
-    Column("outcome", Integer, nullable=False, index=True),
-    Column("is_mined", Boolean, nullable=False, default=False),
-    Column("gas_used", BigInteger, nullable=False, default=0),
+    Column("outcome", Integer, nullable=False),
+    Column("is_final", Boolean, nullable=False, index=True),
+    Column("is_mined", Boolean, nullable=False),
+    Column("block", BigInteger, index=True),  # that shows what became of it
+    Column("block_hash", LargeBinary),
+    Column("gas_used", BigInteger, nullable=False),
 )
-DISPUTE_EVENTS = Table(
-    "dispute_events",
+SENT_FOR = Table(
+    "sent_for",
     METADATA,
-    Column("block", BigInteger, primary_key=True, autoincrement=False),
-    Column("log_index", Integer, primary_key=True, autoincrement=False),
-    Column("request_id", LargeBinary, nullable=False, index=True),
-    Column("dispute", LargeBinary, nullable=False, index=True),
-    Column("event", Text, nullable=False),
-)
-COMMITMENTS = Table(
-    "commitments",
-    METADATA,
-    Column("commitment", LargeBinary, primary_key=True),
-    Column("block", BigInteger, nullable=False),
-)
-# Proposals of others that we ran again.
-CHECKS = Table(
-    "checks",
-    METADATA,
-    Column("dispute", LargeBinary, primary_key=True),
-    Column("request_id", LargeBinary, nullable=False, index=True),
-    Column("is_right", Boolean, nullable=False),
+    Column("hash", LargeBinary, primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("subject", LargeBinary, primary_key=True),
+    Index("sent_of", "kind", "subject"),
 )
 # Results of others about which we could not have convicted anybody, and why.
 UNWATCHED = Table(
@@ -139,12 +155,4 @@ UNWATCHED = Table(
     METADATA,
     Column("request_id", LargeBinary, primary_key=True),
     Column("reason", Text, nullable=False),
-)
-STUCK = Table(
-    "stuck",
-    METADATA,
-    Column("block", BigInteger, primary_key=True, autoincrement=False),
-    Column("log_index", Integer, primary_key=True, autoincrement=False),
-    Column("event", Text, nullable=False),
-    Column("traceback", Text, nullable=False),
 )

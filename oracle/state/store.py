@@ -1,176 +1,141 @@
-"""What must survive a crash: cursor, models, requests, duties, transactions."""
+"""What must survive a crash: what the chain said, what follows from it, and what we did."""
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, union
 
-from oracle.chain.codec import request_bytes
-from oracle.chain.disputes import key_of
-from oracle.chain.events import (
-    DemandTimedOut,
-    Event,
-    FraudCommitted,
-    FraudProven,
-    ModelPublished,
-    ModelUriAdded,
-    PartDemanded,
-    PartRevealed,
-    RequestCreated,
-    ResultProposed,
-    TraceRevealed,
-    WindowMoved,
-)
-from oracle.chain.watcher import Cursor
-from oracle.state.agenda import Agenda, duty_values, set_declined
+from oracle.chain.events import PrepaidCollected, RequestCreated
+from oracle.chain.histories import RequestHistory
+from oracle.chain.view import Change
+from oracle.state.agenda import Agenda, Owed
 from oracle.state.deeds import Deeds
-from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, Finish, Postpone, State
-from oracle.state.events import dump_event
+from oracle.state.duties import Due, DutyKind
+from oracle.state.facts import Facts, History, parts
 from oracle.state.outbox import StoredOutbox
-from oracle.state.records import Records
 from oracle.state.schema import (
-    COMMITMENTS,
-    CURSOR,
-    DISPUTE_EVENTS,
+    BLOCKS,
+    DEEDS,
     DUTIES,
-    MODELS,
-    PROPOSALS,
-    REQUESTS,
+    ENDED,
+    EVENTS,
+    OPINIONS,
+    PROGRESS,
+    SENT_FOR,
     STUCK,
     TRANSACTIONS,
-    URIS,
+    UNWATCHED,
 )
+from oracle.types import Status
+
+KEPT = 86_400  # seconds that a history is kept to which nothing can be added
+MOST_DROPPED = 1000  # histories at once
 
 
-@dataclass(frozen=True, slots=True)
-class Handled:
-    """An event and what was decided about it; or, if that failed, the traceback."""
+class Store(Facts, Deeds, Agenda, StoredOutbox):
+    """The whole state of one account."""
 
-    event: Event
-    decisions: Sequence[Decision]
-    traceback: str | None = None
-
-
-class Store(Records, Deeds, Agenda, StoredOutbox):
-    """The whole state of one account: takes on what events oblige it to do."""
-
-    def cursor(self) -> Cursor | None:
+    def apply(self, change: Change, owed: Owed) -> None:
+        """Takes in how the chain differs from what was read, and what follows: all or nothing."""
         with self._begin() as connection:
-            row = connection.execute(select(CURSOR)).one_or_none()
-        return None if row is None else Cursor(row.number, row.hash)
+            touched = self._take_in(connection, change)
+            last: Mapping[bytes, History] = {}  # which are asked for next
+            begun = _begun(change)
+            for some in parts(sorted(touched)):
+                histories = self._histories(
+                    connection, [each for each in some if each not in begun]
+                )
+                histories |= {each: begun[each] for each in some if each in begun}
+                found = self._renew(connection, some, histories, owed)
+                connection.execute(delete(ENDED).where(ENDED.c.subject.in_(some)))
+                ended = {s: _over(histories[s], due) for s, due in found.items() if s in histories}
+                rows = [{"subject": s, "until": until} for s, until in ended.items() if until]
+                if rows:
+                    connection.execute(ENDED.insert(), rows)
+                last = histories
+            self._forget(touched)
+            self._tell(touched | self._sent_by(connection, change.first))
+        self._remember(last)
 
-    def advance(self, cursor: Cursor, handled: Iterable[Handled]) -> None:
-        """Takes on what was decided and moves the cursor, all or nothing."""
+    def renew(self, subjects: Iterable[bytes], owed: Owed) -> None:
+        """Works out anew what follows from these histories, because we did something about them."""
+        subjects = sorted(subjects)
+        self._tell(subjects)
         with self._begin() as connection:
-            for each in handled:
-                self._remember(connection, each.event)
-                if each.traceback is not None:
-                    self._set_stuck(connection, each.event, each.traceback)
-                for decision in each.decisions:
-                    self._apply(connection, each.event, decision)
-            values = {"id": 1, "number": cursor.number, "hash": cursor.hash}
-            if connection.execute(update(CURSOR).values(values)).rowcount == 0:
-                connection.execute(CURSOR.insert().values(values))
+            for some in parts(subjects):
+                self._renew(connection, some, self._histories(connection, some), owed)
 
-    def _remember(self, connection: Connection, what: Event) -> None:
-        match what:
-            case ModelPublished(model_id=model_id, uri=uri, preimage=preimage):
-                self._insert(connection, MODELS, model_id=model_id, preimage=preimage)
-                if uri:
-                    self._insert(connection, URIS, model_id=model_id, uri=uri)
-            case ModelUriAdded(model_id=model_id, uri=uri):
-                self._insert(connection, URIS, model_id=model_id, uri=uri)
-            case RequestCreated(request_id=request_id, request=request, payload=payload):
-                self._insert(
-                    connection,
-                    REQUESTS,
-                    request_id=request_id,
-                    words=request_bytes(request),
-                    payload=payload,
-                )
-            case ResultProposed(request_id=request_id, proposal=proposal, output=output):
-                connection.execute(PROPOSALS.delete().where(PROPOSALS.c.request_id == request_id))
-                self._insert(
-                    connection,
-                    PROPOSALS,
-                    request_id=request_id,
-                    operator=proposal.operator,
-                    epoch=proposal.epoch,
-                    proposed_at=proposal.proposed_at,
-                    settle_at=proposal.settle_at,
-                    by_signer=proposal.by_signer,
-                    output=output,
-                )
-            case WindowMoved(request_id=request_id, proposal=proposal):
-                connection.execute(
-                    update(PROPOSALS)
-                    .where(PROPOSALS.c.request_id == request_id)
-                    .values(settle_at=proposal.settle_at)
-                )
-            # Whoever sent it: a copy that came first is the challenger's all the same.
-            case FraudCommitted(where=where, commitment=commitment):
-                values = {"commitment": commitment, "block": where.block}
-                self._insert(connection, COMMITMENTS, **values)
-            case (
-                PartDemanded() | PartRevealed() | TraceRevealed() | FraudProven() | DemandTimedOut()
-            ):
-                self._insert(
-                    connection,
-                    DISPUTE_EVENTS,
-                    block=what.where.block,
-                    log_index=what.where.index,
-                    request_id=what.request_id,
-                    dispute=key_of(what),
-                    event=dump_event(what),
-                )
+    def reset(self) -> None:
+        """Forgets all that the chain said, since it says something else. What we did stays."""
+        with self._begin() as connection:
+            # What was signed and posted may be posted once more.
+            found = connection.execute(
+                union(select(DUTIES.c.subject), select(DEEDS.c.subject))
+            ).scalars()
+            subjects = [bytes(each) for each in found]
+            for table in (BLOCKS, PROGRESS, EVENTS, ENDED, DUTIES, OPINIONS, STUCK):
+                connection.execute(delete(table))
+            self._forget_all()
+            self._tell(subjects)
 
-    def _apply(self, connection: Connection, what: Event, decision: Decision) -> None:
-        match decision:
-            case Duty():
-                self._insert(connection, DUTIES, **duty_values(decision, what.where))
-            case Close(kind, subject, state, note, due_by):
-                declined = () if state is State.MISSED else (State.DECLINED,)
-                ended = (
-                    update(DUTIES)
-                    .where(DUTIES.c.kind == kind, DUTIES.c.subject == subject)
-                    .where(DUTIES.c.state.in_((State.OPEN, State.SENT, *declined)))
-                )
-                if due_by is not None:
-                    ended = ended.where(DUTIES.c.not_before <= due_by)
-                connection.execute(ended.values(state=state, note=note))
-            case Postpone(kind, subject, not_before, deadline):
-                connection.execute(
-                    update(DUTIES)
-                    .where(DUTIES.c.kind == kind, DUTIES.c.subject == subject)
-                    .where(DUTIES.c.state.in_((State.OPEN, State.SENT)))
-                    .values(not_before=not_before, deadline=deadline)
-                )
-            case Finish(kind, transaction):
-                lists = connection.execute(
-                    select(TRANSACTIONS.c.duties).where(TRANSACTIONS.c.hash == transaction)
-                ).scalars()
-                sent = [duty for each in lists for duty in json.loads(each)]
-                connection.execute(
-                    update(DUTIES)
-                    .where(DUTIES.c.kind == kind, DUTIES.c.id.in_(sent))
-                    .where(DUTIES.c.state.in_((State.OPEN, State.SENT)))
-                    .values(state=State.DONE)
-                )
-            case Decline(request_id, reason, until):
-                set_declined(connection, request_id, reason)
-                if until is not None:
-                    duty = Duty(DutyKind.PROPOSE, request_id, deadline=until)
-                    values = duty_values(duty, what.where)
-                    values |= {"state": State.DECLINED, "note": reason}
-                    self._insert(connection, DUTIES, **values)
+    def drop_ended(self, time: float) -> None:
+        """Drops histories, with what we did about them, that ended long before the chain's `time`,
+        some of them at once."""
+        query = select(ENDED.c.subject).where(ENDED.c.until < time - KEPT).limit(MOST_DROPPED)
+        with self._begin() as connection:
+            subjects = [bytes(each) for each in connection.execute(query).scalars()]
+            for some in parts(subjects):
+                for table, column in (
+                    (EVENTS, EVENTS.c.subject),
+                    (ENDED, ENDED.c.subject),
+                    (DUTIES, DUTIES.c.history),
+                    (OPINIONS, OPINIONS.c.subject),
+                    (STUCK, STUCK.c.subject),
+                    (DEEDS, DEEDS.c.request_id),
+                    (UNWATCHED, UNWATCHED.c.request_id),
+                    (SENT_FOR, SENT_FOR.c.subject),
+                ):
+                    connection.execute(delete(table).where(column.in_(some)))
+            self._forget(set(subjects))
+            self._tell(subjects)
 
-    def _set_stuck(self, connection: Connection, what: Event, traceback: str) -> None:
-        self._insert(
-            connection,
-            STUCK,
-            block=what.where.block,
-            log_index=what.where.index,
-            event=repr(what),
-            traceback=traceback,
+    def _sent_by(self, connection: Connection, first: int) -> set[bytes]:
+        """Gives what transactions are about that are in the blocks from `first` on: such a duty is
+        sent until its block is read, and may be open then."""
+        query = (
+            select(SENT_FOR.c.subject)
+            .join(TRANSACTIONS, SENT_FOR.c.hash == TRANSACTIONS.c.hash)
+            .where(TRANSACTIONS.c.block >= first)
         )
+        return {bytes(each) for each in connection.execute(query).scalars()}
+
+
+def _begun(change: Change) -> dict[bytes, History]:
+    """Gives the histories that begin with a change and have one event, as most do that are read for
+    the first time. Others may have more than the change gives."""
+    if not change.ends or any(isinstance(each, PrepaidCollected) for each in change.events):
+        return {}
+    counts = Counter(getattr(each, "request_id", None) for each in change.events)
+    return {
+        each.request_id: RequestHistory(each, ())
+        for each in change.events
+        if isinstance(each, RequestCreated) and counts[each.request_id] == 1
+    }
+
+
+def _over(history: History, due: Sequence[Due]) -> int | None:
+    """Gives the time, in seconds, after which nothing can follow from a history any more; None
+    where it goes on. What nobody answered by its deadline may stay as it is for ever."""
+    if not isinstance(history, RequestHistory) or history.status is Status.PROPOSED:
+        return None
+    if any(each.duty.kind is not DutyKind.PROPOSE for each in due):
+        return None
+    last = [event.where.time for event in history.events]
+    # What is void can be disputed for as long as it would have stood.
+    over = {key for key, dispute in history.disputes.items() if dispute.conviction is not None}
+    claims = history.claims_by_key.items()
+    windows = [claim.proposal.settle_at for key, claim in claims if key not in over]
+    deadlines = [each.deadline for dispute in history.disputes.values() for each in dispute.open]
+    if history.status is Status.REQUESTED:
+        last.append(history.request.deadline)
+    return max([*last, *windows, *deadlines])

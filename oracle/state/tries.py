@@ -1,6 +1,6 @@
 """What is remembered of a duty while it lasts: how it was tried, and when it is tried again."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -33,6 +33,12 @@ class Tries:
         is_news = sentence not in self.said
         self.said.add(sentence)
         return is_news
+
+
+def is_due(tries: Mapping[K, Tries], key: K, now: float) -> bool:
+    """Says whether a duty may be tried now."""
+    tried = tries.get(key)
+    return tried is None or tried.is_due(now)
 
 
 def forget_all_but(kept: dict[K, Any], keys: Set[K]) -> None:

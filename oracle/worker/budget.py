@@ -6,8 +6,7 @@ pass starts a third of the period later at the earliest: so what a result may ta
 is three passes, however many demands there are. That is its price, in seconds of one process.
 """
 
-import copy
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
@@ -19,6 +18,7 @@ PASSES = 3  # over the trace of one result, within REVEAL_PERIOD
 # where an estimate was too low. Of this half:
 MODEL_SHARE = 8  # one model holds an eighth: its publisher cannot fill the budget alone
 NAMED_SHARE = 4  # a quarter is kept for requests that name this operator: strangers cannot fill it
+PICO = 10**12
 DOUBLINGS = (
     8  # of the rate until all is taken: to fill it costs 46 times what all of it costs first
 )
@@ -51,22 +51,50 @@ class Load:
 
     def __init__(self, liabilities: Iterable[Liability] = (), standing: Standing | None = None):
         self.standing = standing
-        self.seconds = 0.0
-        self.of_anybody = 0.0  # seconds for requests that anybody could answer
-        self.of_model: defaultdict[ModelId, float] = defaultdict(float)
         self.bonds = 0
+        # In picoseconds: whole numbers, so that what is added can be taken away again.
+        self._all = 0
+        self._of_anybody = 0
+        self._of_model: Counter[ModelId] = Counter()
         for each in liabilities:
             self.add(each)
 
-    def copy(self) -> "Load":
-        """Gives one that others can be added to."""
-        return copy.deepcopy(self)
+    @property
+    def seconds(self) -> float:
+        return self._all / PICO
+
+    @property
+    def of_anybody(self) -> float:
+        """The seconds for requests that anybody could answer."""
+        return self._of_anybody / PICO
+
+    def of_model(self, model: ModelId) -> float:
+        """Gives the seconds for results of a model."""
+        return self._of_model[model] / PICO
+
+    def copy(self, standing: Standing | None = None) -> "Load":
+        """Gives one that others can be added to, which has to keep within `standing`; as this one
+        has, if that is None."""
+        other = Load((), standing or self.standing)
+        other.bonds, other._all, other._of_anybody = self.bonds, self._all, self._of_anybody
+        other._of_model = self._of_model.copy()
+        return other
 
     def add(self, liability: Liability) -> None:
-        self.seconds += liability.price
-        self.of_model[liability.model] += liability.price
-        self.of_anybody += 0 if liability.names_us else liability.price
-        self.bonds += liability.bond
+        self._count(liability, 1)
+
+    def remove(self, liability: Liability) -> None:
+        """Takes away what was added."""
+        self._count(liability, -1)
+
+    def _count(self, liability: Liability, sign: int) -> None:
+        price = sign * round(liability.price * PICO)
+        self._all += price
+        self._of_model[liability.model] += price
+        self._of_anybody += 0 if liability.names_us else price
+        self.bonds += sign * liability.bond
+        if not self._of_model[liability.model]:
+            del self._of_model[liability.model]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +169,7 @@ class Budget:
         if not result.names_us and load.of_anybody + price > self.of_anybody:
             held = f"{load.of_anybody:.1f} s of the {self.of_anybody:.1f} s"
             return f"{asked}, and open results have {held} for requests that do not name us"
-        ours, share = load.of_model.get(result.model, 0.0), whole / MODEL_SHARE
+        ours, share = load.of_model(result.model), whole / MODEL_SHARE
         if ours > 0 and ours + price > share:
             return f"{asked}, and its model has {ours:.1f} s of a model's {share:.1f} s"
         return None

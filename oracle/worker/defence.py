@@ -13,7 +13,7 @@ from oracle.chain.disputes import split_demand_id
 from oracle.errors import OracleError
 from oracle.inference.engine import Open
 from oracle.state.agenda import Row
-from oracle.state.duties import State
+from oracle.state.duties import Key, State
 from oracle.state.tries import forget_all_but
 from oracle.visible import hex_id
 from oracle.worker.turns import has_room
@@ -42,7 +42,7 @@ class _Pass:
 
 @dataclass(slots=True)
 class _Past:
-    """Of a result's passes: when the last one began, by the chain's clock, and how they went."""
+    """Of a result's passes: when the last one began, by its pace, and how they went."""
 
     began: float = -inf
     failures: int = 0
@@ -60,7 +60,7 @@ class Defence:
         self._retry = retry
         self._running: dict[bytes, _Pass] = {}  # by dispute
         self._past: defaultdict[bytes, _Past] = defaultdict(_Past)  # by dispute
-        self.answers: dict[int, bytes] = {}  # by duty: data of its part, then the siblings
+        self.answers: dict[Key, bytes] = {}  # by duty: data of its part, then the siblings
 
     @property
     def is_idle(self) -> bool:
@@ -71,58 +71,61 @@ class Defence:
         rows: Sequence[Row],
         is_short: Callable[[Row], bool],
         now: float,
+        due_time: float,
         chain_time: float,
     ) -> None:
         """Works one round. `rows` are all demands that are open or whose answer was sent, the
-        nearest deadline first."""
+        nearest deadline first. Passes are paced by `due_time`, and have as long as `chain_time`
+        leaves, which is the chain's own."""
         for dispute, done in list(self._running.items()):
             if done.future.done():
                 del self._running[dispute]
                 self._take(dispute, done, now)
-        owed = {row.id for row in rows}
+        owed = {row.key for row in rows}
         self.answers = {duty: answer for duty, answer in self.answers.items() if duty in owed}
         waiting: defaultdict[bytes, list[Row]] = defaultdict(list)
         for row in rows:
-            if row.state is State.OPEN and row.id not in self.answers:
+            if row.state is State.OPEN and row.key not in self.answers:
                 waiting[split_demand_id(row.duty.demand_id)[0]].append(row)
-        self._forget({split_demand_id(row.duty.demand_id)[0] for row in rows}, chain_time)
+        self._forget({split_demand_id(row.duty.demand_id)[0] for row in rows}, due_time)
         # What failed before waits for the rest, or a few results could take up all the time.
         for dispute in sorted(waiting, key=lambda each: self._past[each].failures):
             first = waiting[dispute][0]
-            if self._may_begin(dispute, first, is_short(first), now, chain_time):
-                self._begin(dispute, waiting[dispute], is_short(first), chain_time)
+            left = _left(first, chain_time)
+            if self._may_begin(dispute, left, is_short(first), now, due_time):
+                self._begin(dispute, waiting[dispute], is_short(first), due_time, left)
 
-    def _forget(self, disputes: Set[bytes], chain_time: float) -> None:
+    def _forget(self, disputes: Set[bytes], due_time: float) -> None:
         """Drops what is kept about any disputes but these, those that a pass runs for, and those
         whose next pass would have to wait."""
         past = self._past.items()
-        resting = {each for each, its in past if chain_time < its.began + self._pause}
+        resting = {each for each, its in past if due_time < its.began + self._pause}
         forget_all_but(self._past, disputes | self._running.keys() | resting)
 
     def _may_begin(
-        self, dispute: bytes, first: Row, is_short: bool, now: float, chain_time: float
+        self, dispute: bytes, left: float, is_short: bool, now: float, due_time: float
     ) -> bool:
         """Says whether a pass may begin. A long one leaves a slot to short ones, unless its time is
         running out."""
         past = self._past[dispute]
         if dispute in self._running or now < past.not_before:
             return False
-        if chain_time < past.began + self._pause:
+        if due_time < past.began + self._pause:
             return False
-        is_urgent = _left(first, chain_time) < self._pause
+        is_urgent = left < self._pause
         running = [each.is_short for each in self._running.values()]
         return has_room(is_short or is_urgent, running, self._slots)
 
     def _begin(
-        self, dispute: bytes, rows: Sequence[Row], is_short: bool, chain_time: float
+        self, dispute: bytes, rows: Sequence[Row], is_short: bool, due_time: float, left: float
     ) -> None:
         is_all, rows = len(rows) <= MAX_PARTS, rows[:MAX_PARTS]
         parts = tuple(split_demand_id(row.duty.demand_id)[1] for row in rows)
         part = NEXT_PART if self._past[dispute].failures else FIRST_PART
-        task = Open(parts, patience=part * _left(rows[0], chain_time))
+        task = Open(parts, patience=part * left)
         future = self._ask(rows[0], task)
         if future is not None:
-            self._past[dispute].began = chain_time if is_all else -inf
+            self._past[dispute].began = due_time if is_all else -inf
             self._running[dispute] = _Pass(rows, is_short, future)
 
     def _take(self, dispute: bytes, done: _Pass, now: float) -> None:
@@ -133,7 +136,7 @@ class Defence:
         if error is None:
             found = serialization.load(done.future.result(), tuple[bytes, ...])
             for row, answer in zip(done.rows, found, strict=True):
-                self.answers[row.id] = answer
+                self.answers[row.key] = answer
             log.info("opened our trace", dispute=hex_id(dispute), parts=len(done.rows))
             self._past[dispute].failures = 0
             return

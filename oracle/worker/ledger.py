@@ -4,17 +4,17 @@ It is worked out from duties, requests and models as the store has them, so a re
 nothing: after one, the models of open results are priced again before anything new is taken on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import inf
 
 import structlog
 
-from oracle.state.agenda import Row
-from oracle.state.duties import DutyKind, State
 from oracle.state.store import Store
 from oracle.types import ModelId, Request, RequestId, Wei
 from oracle.visible import hex_id
 from oracle.worker.budget import PASSES, Budget, Liability, Load, Standing
-from oracle.worker.policy import Policy, least_fee, refusal
+from oracle.worker.open_results import OpenResult, OpenResults
+from oracle.worker.policy import NOTHING, Policy, least_fee, objection, shortfall
 from oracle.worker.prices import PassTime, Prices
 
 log = structlog.get_logger()
@@ -27,19 +27,27 @@ None until we know."""
 
 
 class Ledger:
-    """`run_limit` is how many seconds a run may take."""
+    """`run_limit` is how many seconds a run may take. The chain `charges` for the transactions that
+    answer a request so much besides gas."""
 
     def __init__(
-        self, store: Store, policy: Policy, budget: Budget, prices: Prices, run_limit: float
+        self,
+        store: Store,
+        policy: Policy,
+        budget: Budget,
+        prices: Prices,
+        run_limit: float,
+        charges: Callable[[Request], Wei] = lambda _: NOTHING,
     ):
         self._store = store
         self._policy = policy
         self._budget = budget
         self._prices = prices
         self._run_limit = run_limit
+        self._charges = charges
         self._took: dict[ModelId, float] = {}  # seconds of the last run
         self._held: dict[ModelId, float] = {}  # seconds that it held a slot, with all that confirms
-        self._open: dict[RequestId, Liability] = {}  # as far as they were worked out
+        self._open = OpenResults(store)
         self._undefended: set[ModelId] = set()  # of open results, and not to be had
 
     def note_run(self, model: ModelId, seconds: float, held: float = 0.0) -> None:
@@ -68,31 +76,63 @@ class Ledger:
     def has_short_trace(self, request_id: RequestId, model: ModelId, most: float) -> bool:
         """Says whether a pass over the trace of a result takes `most` seconds at most."""
         known = self._prices.known(model)
-        return known is not None and known.after(self._run_of_open(request_id)) <= most
+        took = self._store.took(request_id)
+        return known is not None and known.after(self._run_of(took)) <= most
+
+    def pass_time(self, request_id: RequestId, model: ModelId) -> float:
+        """Gives the seconds that a pass over the trace of a result takes, as far as is known."""
+        known = self._prices.known(model)
+        return 0.0 if known is None else known.after(self._run_of(self._store.took(request_id)))
+
+    def run_time(self, model: ModelId) -> float:
+        """Gives the seconds that the last run of a model took; none where there was none."""
+        took = self._took.get(model, 0.0)
+        return took if took < inf else self._run_limit
+
+    def slot_time(self, model: ModelId) -> float:
+        """Gives the seconds for which the last run of a model held a slot; `inf` where there was
+        none."""
+        return max(self._took.get(model, inf), self._held.get(model, inf))
+
+    def open_models(self, read_until: int) -> set[ModelId]:
+        """Gives the models of results that were open at the time `read_until`."""
+        self._open.look(read_until)
+        return self._open.models
+
+    @property
+    def undefended(self) -> list[ModelId]:
+        """The models of open results whose traces could not be shown now."""
+        return sorted(self._undefended)
+
+    def refusal(self, request: Request, gas_price: Wei) -> tuple[str | None, bool]:
+        """Says why `request` is not answered, whatever its defence takes, and whether that is for
+        good."""
+        found = objection(request, self._policy)
+        return found or self._shortfall(request, gas_price), bool(found)
 
     def weigh(
         self,
-        request_id: RequestId,
         request: Request,
         load: Load,
         gas_price: Wei,
         now: float,
         asks: bool = True,
+        run: float | None = None,
     ) -> Weighed:
         """Weighs whether a result of `request` can be defended, and pays, beside those of `load`.
-        Unless it `asks`, it gives None for a model that was not priced yet, and has none priced."""
-        reason = refusal(request, self._policy, gas_price)
+        Its `run` took so many seconds; as many as the last one, if that is None. Unless it `asks`,
+        it gives None for a model that was not priced yet, and has none priced."""
+        reason, _ = self.refusal(request, gas_price)
         reason = reason or self._budget.shortage(request.bond, load)
         if reason is not None:
             return reason  # and nothing of a stranger's was fetched to find it out
-        run = self._store.took(request_id)
         if run is None:  # what it will really have taken is looked at before it is posted
             run = self._took.get(request.model, 0.0)
         found = self._liability(request, run, now, asks)
         if not isinstance(found, Liability):
             return found
         defence = self._budget.cost(found, request.window, load)
-        reason = refusal(request, self._policy, gas_price, defence)
+        reason = self._shortfall(request, gas_price, defence)
         return reason or self._budget.objection(found, load) or found
 
     def quote(
@@ -104,50 +144,46 @@ class Ledger:
         if not isinstance(found, Liability):
             return found
         defence = self._budget.cost(found, request.window, load)
-        return least_fee(request, self._policy, gas_price, Wei(LONGER * defence))
+        charges = self._charges(request)
+        return least_fee(request, self._policy, gas_price, Wei(LONGER * defence), charges)
+
+    def _shortfall(self, request: Request, gas_price: Wei, defence: Wei = NOTHING) -> str | None:
+        return shortfall(request, self._policy, gas_price, defence, self._charges(request))
 
     def load(
         self,
         read_until: int,
-        undecided: Sequence[RequestId],
+        undecided: Sequence[Request],
         now: float,
         standing: Standing | None = None,
     ) -> Load | None:
         """Adds up all results that were still open at the time `read_until`, those that were sent
         and are not yet on the chain, answers that were signed and may still be posted, and those
-        that are `undecided`, beside the `standing` that they have to keep within. Gives None until
-        all of them are priced."""
-        settle = self._store.duties(State.OPEN, State.SENT, kind=DutyKind.SETTLE)
-        rows = [row for row in settle if row.duty.not_before > read_until]
-        rows += self._store.duties(State.SENT, kind=DutyKind.PROPOSE)
-        signed = [deed.request_id for deed in self._store.unposted(read_until)]
-        found = {id_: self._of_open(id_, now) for id_ in (*map(_request_id, rows), *signed)}
-        known = {id_: each for id_, each in found.items() if each is not None}
+        of requests that are `undecided`, beside the `standing` that they have to keep within. Gives
+        None until all of them are priced."""
+        open_ = self._open
+        open_.look(read_until)
         # What could not be priced is asked for again: it may have been a child's bad day.
-        self._open = {
-            id_: each for id_, each in known.items() if each.model not in self._undefended
-        }
-        if len(known) < len(found):
+        unpriced = [self._of_open(*each, now) for each in open_.unpriced()]
+        if None in unpriced:
             return None
-        load = Load(known.values(), standing)
-        for request_id in undecided:
-            request = self._store.request(request_id)
-            if request is None:
-                continue
+        load = open_.load.copy(standing)
+        load.bonds += sum(each for each in unpriced if each is not None)
+        for request in undecided:
             each = self._liability(request, self._took.get(request.model, 0.0), now)
             if isinstance(each, Liability):
                 load.add(each)
         return load
 
-    def _of_open(self, request_id: RequestId, now: float) -> Liability | None:
-        known = self._open.get(request_id)
-        request = None if known else self._request(request_id)
-        if request is None:
-            return known
-        found = self._liability(request, self._run_of_open(request_id), now)
+    def _of_open(self, request_id: RequestId, result: OpenResult, now: float) -> Wei | None:
+        """Prices an open result. Gives None while that is being done, else the bond behind it that
+        is not in what is added up."""
+        request = result.request
+        found = self._liability(request, self._run_of(result.run), now)
         if isinstance(found, Liability):
             self._undefended.discard(request.model)
-            return found
+            self._open.price(request_id, found)
+            return Wei(0)
         if found is None and request.model not in self._undefended:
             return None
         # Without the model there is no pass that could take time; nor does who waits for it again.
@@ -155,16 +191,11 @@ class Ledger:
             self._undefended.add(request.model)
             model = hex_id(request.model)
             log.error("an open result could not be defended now", model=model, why=str(found))
-        return Liability(request.model, request.bond, 0.0, names_us=False)
+        return request.bond
 
-    def _request(self, request_id: RequestId) -> Request | None:
-        deed = self._store.signed(request_id)
-        return self._store.request(request_id) if deed is None else deed.request
-
-    def _run_of_open(self, request_id: RequestId) -> float:
+    def _run_of(self, took: float | None) -> float:
         """Gives the seconds that the run of an open result took, or the limit on a run where the
         state was lost, because it may have taken that long."""
-        took = self._store.took(request_id)
         return self._run_limit if took is None else took
 
     def _liability(
@@ -182,7 +213,3 @@ class Ledger:
                 return found
             price = PASSES * found.after(run)
         return Liability(request.model, request.bond, price, names_us)
-
-
-def _request_id(row: Row) -> RequestId:
-    return row.duty.request_id

@@ -9,7 +9,7 @@ from oracle.chain.contracts import Queue
 from oracle.chain.keys import Signer
 from oracle.chain.node import Call
 from oracle.errors import NotItsSigner
-from oracle.types import Address, Request, Wei
+from oracle.types import Account, Address, Request, Wei
 from oracle.worker.budget import Standing
 
 log = structlog.get_logger()
@@ -25,16 +25,33 @@ class Mandate:
         self._key = key
         self._hot = None if key is None or key.address == operator else key
         self._said: str | None = None  # why we may not answer
+        self._account: Account | None = None  # as read in this round
+        self._standing: Standing | None = None
 
     @property
     def is_hot(self) -> bool:
         """Whether our key is not the operator's own, whose stake it is."""
         return self._hot is not None
 
+    def start_round(self) -> None:
+        """Forgets what was read in the round before."""
+        self._account = self._standing = None
+
+    def account(self) -> Account:
+        """Reads the operator's account, once a round."""
+        if self._account is None:
+            self._account = self._queue.account_of(self.operator)
+        return self._account
+
     def standing(self) -> Standing:
-        """Reads what may be put up for our answers. It is logged when that comes to be nothing, and
-        when it no longer is."""
-        account = self._queue.account_of(self.operator)
+        """Reads, once a round, what may be put up for our answers. It is logged when that comes to
+        be nothing, and when it no longer is."""
+        if self._standing is None:
+            self._standing = self._read_standing()
+        return self._standing
+
+    def _read_standing(self) -> Standing:
+        account = self.account()
         if self._hot is None:
             return Standing(account.staked)
         named = self._queue.signer_of(self.operator)
@@ -50,17 +67,15 @@ class Mandate:
         because what they stand behind has to be defended, also by a key that a slash has ended."""
         if self._hot is None or self.standing().obstacle is None:
             return
-        account = self._queue.account_of(self.operator)
-        if account.locked == 0:
-            raise self._lack(self._hot, account.epoch)
+        if self.account().locked == 0:
+            raise self._lack(self._hot, self.account().epoch)
 
     def propose(self, answers: Sequence[tuple[Request, bytes]]) -> Call:
         """Makes one transaction that proposes all answers, or one that a hot key has signed."""
         if self._hot is None:
             return self._queue.propose(answers)
         [(request, output)] = answers
-        epoch = self._queue.account_of(self.operator).epoch
-        signature = self.sign(request, output, epoch)
+        signature = self.sign(request, output, self.account().epoch)
         return self._queue.propose_signed(request, self.operator, output, signature)
 
     @property
@@ -78,7 +93,7 @@ class Mandate:
 
     def _say(self, why: str | None) -> None:
         if why is not None and why != self._said:
-            log.error("we may not answer", why=why)
+            log.error("we may not answer", operator=self.operator, why=why)
         if why is None and self._said is not None:
             log.info("we may answer again", operator=self.operator)
         self._said = why

@@ -1,6 +1,6 @@
 """Has models run for the worker, once their files are here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
 from oracle.inference.answers import Inference
@@ -40,6 +40,13 @@ class Models:
         """Begins a run for an answer, which is stopped after `most` seconds."""
         payload, uris = self._store.payload(request_id), self._store.uris(model_id)
         return self._inference.submit(self._model(model_id), uris, payload, most)
+
+    def submit_all(
+        self, model_id: ModelId, request_ids: Sequence[RequestId], most: float
+    ) -> "Future[list[Ran | None]]":
+        """Begins brief runs for several answers, which are stopped after `most` seconds."""
+        payloads, uris = list(map(self._store.payload, request_ids)), self._store.uris(model_id)
+        return self._inference.submit_all(self._model(model_id), uris, payloads, most)
 
     def is_here(self, model_id: ModelId) -> bool:
         """Says whether a model's file is here. It fetches none."""

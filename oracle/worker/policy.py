@@ -1,27 +1,14 @@
-"""What an operator owes: events in, duties out. Sends nothing, stores nothing, knows no clock."""
+"""What an operator owes, by what happened, and what it wants to answer. Sends nothing, stores
+nothing, knows no clock."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from oracle.chain.disputes import Dispute, demand_id
-from oracle.chain.events import (
-    DemandTimedOut,
-    Event,
-    FraudProven,
-    PartDemanded,
-    PartRevealed,
-    PrepaidCollected,
-    RequestCreated,
-    RequestExpired,
-    RequestReopened,
-    RequestSettled,
-    ResultProposed,
-    UnstakeStarted,
-    WindowMoved,
-    Withdrawn,
-)
-from oracle.state.duties import Close, Decision, Decline, Duty, DutyKind, Finish, State, account_id
-from oracle.types import Address, DemandId, ModelId, Request, RequestId, Wei
+from oracle.chain.disputes import demand_id
+from oracle.chain.events import PartDemanded, UnstakeStarted
+from oracle.chain.histories import AccountHistory, RequestHistory
+from oracle.state.duties import Due, Duty, DutyKind, account_id
+from oracle.types import Address, DemandId, ModelId, Request, Status, Wei
 
 # Gas of propose and settle together without payload and callback, and for each byte of an output in
 # a transaction, by the floor of EIP-7623: `./dev bench gas`. It stands in the proposal, and again
@@ -33,13 +20,6 @@ SETTLE_GAS = 45_000
 MAX_OUTPUT = 100_000  # bytes: nodes take no transaction above 128 KiB
 DEFENCE_RATE = Wei(10 * 10**9)
 NOTHING = Wei(0)
-
-RequestOf = Callable[[RequestId], Request | None]
-DisputesOf = Callable[[RequestId], Sequence[Dispute]]
-
-
-def undisputed(_: RequestId) -> Sequence[Dispute]:
-    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,113 +36,62 @@ class Policy:
     defence_rate: Wei = DEFENCE_RATE  # for a second of defence that we keep a process ready for
 
 
-def decide(
-    event: Event,
-    policy: Policy,
-    gas_price: Wei,
-    request_of: RequestOf,
-    disputes_of: DisputesOf = undisputed,
-) -> Iterator[Decision]:
-    """Decides what `event` obliges the operator to do, and which duties it ends. `disputes_of`
-    tells what was disputed before the event."""
-    me = policy.operator
-    match event:
-        case RequestCreated(request_id=request_id, request=request):
-            yield _answer(request_id, request, policy, gas_price)
-
-        case ResultProposed(request_id=request_id, proposal=proposal):
-            if proposal.operator == me:
-                yield Close(DutyKind.PROPOSE, request_id, State.DONE)
-                yield Duty(DutyKind.SETTLE, request_id, not_before=proposal.settle_at)
-            else:
-                note = f"answered by {proposal.operator}"
-                yield Close(DutyKind.PROPOSE, request_id, State.SUPERSEDED, note)
-
-        case WindowMoved(request_id=request_id, proposal=proposal) if proposal.operator == me:
-            yield Close(DutyKind.SETTLE, request_id, State.SUPERSEDED, "a dispute moved the window")
-            yield Duty(DutyKind.SETTLE, request_id, not_before=proposal.settle_at)
-
+def owed(history: RequestHistory | AccountHistory, me: Address) -> Iterator[Due]:
+    """Says what `me` owes as an operator, by all that happened to a request, or to its account."""
+    if isinstance(history, AccountHistory):
+        yield from _withdrawal(history)
+        return
+    request, proposed = history.request, history.proposed
+    match history.status:
+        # Whoever was slashed for a request has nothing better to say about it.
+        case Status.REQUESTED if request.operator in (None, me) and me not in history.slashed:
+            duty = Duty(DutyKind.PROPOSE, history.request_id, deadline=request.deadline)
+            yield Due(duty, history.opened)
+        case Status.PROPOSED if proposed is not None and proposed.proposal.operator == me:
+            over = proposed.proposal.settle_at
+            yield Due(Duty(DutyKind.SETTLE, history.request_id, over), proposed.where)
+    for dispute in history.disputes.values():
+        demands = [each for each in dispute.demanded.values() if each.operator == me]
+        if dispute.conviction is not None:
+            continue  # what was prepaid is the demanders'
         # Void or not: who does not answer is slashed.
-        case PartDemanded(operator=operator, demand=demand) if operator == me:
-            asked = demand_id(demand.dispute, demand.part)
-            yield Duty(DutyKind.REVEAL, asked, deadline=demand.deadline)
-
-        case PartRevealed(dispute=dispute, part=part):
-            yield Close(DutyKind.REVEAL, demand_id(dispute, part), State.DONE)
-
-        case FraudProven(request_id=request_id) | DemandTimedOut(request_id=request_id):
-            for asked in _demands(request_id, me, disputes_of):
-                yield Close(DutyKind.REVEAL, asked, State.SUPERSEDED, "we were convicted")
-
-        case RequestSettled(where=where, request_id=request_id):
-            yield Close(DutyKind.SETTLE, request_id, State.DONE)
-            for asked in _demands(request_id, me, disputes_of):
-                yield Duty(DutyKind.COLLECT, asked, not_before=where.time)
-
-        case PrepaidCollected(where=where, account=paid) if paid == me:
-            yield Finish(DutyKind.COLLECT, where.transaction)
-
-        case RequestReopened(where=where, request_id=request_id, operator=operator):
-            yield Close(DutyKind.SETTLE, request_id, State.SUPERSEDED, "the proposal was voided")
-            if operator == me:
-                for asked in _demands(request_id, me, disputes_of):
-                    yield Duty(DutyKind.COLLECT, asked, not_before=where.time)
-            known = request_of(request_id)
-            # Whoever was slashed for a request has nothing better to say about it.
-            if known is not None and operator != me:
-                yield _answer(request_id, known, policy, gas_price)
-
-        case RequestExpired(where=where, request_id=request_id):
-            yield Close(DutyKind.PROPOSE, request_id, State.MISSED, "the request expired")
-            yield Close(DutyKind.SETTLE, request_id, State.SUPERSEDED, "the request expired")
-            # With a proposal that a slash voided, if it had one.
-            for asked in _demands(request_id, me, disputes_of):
-                yield Duty(DutyKind.COLLECT, asked, not_before=where.time)
-
-        case UnstakeStarted(operator=operator, available_at=available_at) if operator == me:
-            # A second unstake starts the delay anew for both, so one withdrawal does for all.
-            account = account_id(me)
-            yield Close(DutyKind.WITHDRAW, account, State.SUPERSEDED, "more was unstaked")
-            yield Duty(DutyKind.WITHDRAW, account, not_before=available_at)
-
-        case Withdrawn(where=where, account=account) if account == me:
-            # Anyone may call withdraw for us; before the delay is over it pays credits alone.
-            yield Close(DutyKind.WITHDRAW, account_id(me), State.DONE, due_by=where.time)
+        for each in demands:
+            if each.demand.part not in dispute.revealed:
+                duty = Duty(DutyKind.REVEAL, _id(each), deadline=each.demand.deadline)
+                yield Due(duty, each.where)
+        ended = history.ended(me)
+        if ended is not None:
+            for each in history.uncollected(me, demands):
+                yield Due(Duty(DutyKind.COLLECT, _id(each), ended.time), each.where)
 
 
-def _demands(request_id: RequestId, me: Address, disputes_of: DisputesOf) -> Iterator[DemandId]:
-    """Yields the ids of demands made to us about a request, except in disputes that convicted
-    us."""
-    for dispute in disputes_of(request_id):
-        for part, event in dispute.demanded.items():
-            if event.operator == me and dispute.conviction is None:
-                yield demand_id(dispute.key, part)
+def _withdrawal(history: AccountHistory) -> Iterator[Due]:
+    # A second unstake starts the delay anew for both, so one withdrawal does for all. Anyone may
+    # withdraw for us; before the delay is over that pays credits alone.
+    unstaked = [each for each in history.events if isinstance(each, UnstakeStarted)]
+    if unstaked and not history.was_paid(unstaked[-1].where, unstaked[-1].available_at):
+        duty = Duty(DutyKind.WITHDRAW, account_id(history.account), unstaked[-1].available_at)
+        yield Due(duty, unstaked[-1].where)
 
 
-def _answer(
-    request_id: RequestId, request: Request, policy: Policy, gas_price: Wei
-) -> Duty | Decline:
-    reason = refusal(request, policy, gas_price)
-    if reason is None:
-        return Duty(DutyKind.PROPOSE, request_id, deadline=request.deadline)
-    is_for_good = objection(request, policy) is not None
-    return Decline(request_id, reason, until=None if is_for_good else request.deadline)
+def _id(asked: PartDemanded) -> DemandId:
+    return demand_id(asked.demand.dispute, asked.demand.part)
 
 
 def answer_gas(request: Request) -> int:
     """Gives the gas that propose and settle take together, the callback included. Each alone takes
     less. What came with its answer, somebody else has proposed."""
-    copies = (0 if request.is_callers else 1) + (0 if request.callback_gas == 0 else 1)
+    if request.is_callers:
+        return settle_gas(request)
+    output = GAS_PER_OUTPUT_BYTE * request.terms.output_length
+    return ANSWER_GAS - SETTLE_GAS + output + settle_gas(request)
+
+
+def settle_gas(request: Request) -> int:
+    """Gives the gas that settling alone takes, the callback included."""
+    copies = 0 if request.callback_gas == 0 else 1
     output = GAS_PER_OUTPUT_BYTE * copies * request.terms.output_length
-    gas = SETTLE_GAS if request.is_callers else ANSWER_GAS
-    return gas + output + request.callback_gas
-
-
-def refusal(request: Request, policy: Policy, gas_price: Wei, defence: Wei = NOTHING) -> str | None:
-    """Says why the operator does not answer `request` now. Gives None if it does. It is asked when
-    the request is read, and again before its answer is sent: the operator may have come back with
-    another policy, and gas has another price."""
-    return objection(request, policy) or shortfall(request, policy, gas_price, defence)
+    return SETTLE_GAS + output + request.callback_gas
 
 
 def objection(request: Request, policy: Policy) -> str | None:
@@ -184,18 +113,41 @@ def objection(request: Request, policy: Policy) -> str | None:
     return None
 
 
-def least_fee(request: Request, policy: Policy, gas_price: Wei, defence: Wei = NOTHING) -> Wei:
+def least_fee(
+    request: Request,
+    policy: Policy,
+    gas_price: Wei,
+    defence: Wei = NOTHING,
+    charges: Wei = NOTHING,
+) -> Wei:
     """Gives the least fee, royalty included, for which `shortfall` finds none."""
-    return Wei(request.terms.royalty + _gas_and_margin(request, policy, gas_price) + defence)
+    gas = _gas_and_margin(request, policy, gas_price, charges)
+    return Wei(request.terms.royalty + gas + defence)
+
+
+def most_gas(
+    requests: Sequence[Request], policy: Policy, gas_price: Wei, charges: Wei = NOTHING
+) -> Wei | None:
+    """Gives the most that the gas to propose results may cost, by what they earn and what it costs
+    to settle them; None where the operator wants none of it back."""
+    if policy.margin <= -100:
+        return None
+    earned = sum(request.fee - request.terms.royalty for request in requests)
+    settling = sum(map(settle_gas, requests)) * gas_price
+    return Wei(max(0, earned * 100 // (100 + policy.margin) - settling - charges))
 
 
 def shortfall(
-    request: Request, policy: Policy, gas_price: Wei, defence: Wei = NOTHING
+    request: Request,
+    policy: Policy,
+    gas_price: Wei,
+    defence: Wei = NOTHING,
+    charges: Wei = NOTHING,
 ) -> str | None:
     """Says why `request` does not pay at this price of gas, if the defence of its result costs
-    `defence`. Gives None if it does."""
+    `defence`, and the chain `charges` so much besides gas. Gives None if it does."""
     earned = request.fee - request.terms.royalty
-    gas = _gas_and_margin(request, policy, gas_price)
+    gas = _gas_and_margin(request, policy, gas_price, charges)
     if earned >= gas + defence:
         return None
     if earned < gas:
@@ -206,5 +158,5 @@ def shortfall(
     )
 
 
-def _gas_and_margin(request: Request, policy: Policy, gas_price: Wei) -> int:
-    return answer_gas(request) * gas_price * (100 + policy.margin) // 100
+def _gas_and_margin(request: Request, policy: Policy, gas_price: Wei, charges: Wei) -> int:
+    return (answer_gas(request) * gas_price + charges) * (100 + policy.margin) // 100

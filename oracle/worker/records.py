@@ -1,32 +1,33 @@
 """What the worker knows of the requests, models and demands that its duties are about."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 
-from oracle.chain.disputes import demand_id, split_demand_id
-from oracle.chain.events import PartDemanded
+from oracle.chain.disputes import split_demand_id
+from oracle.chain.events import PartDemanded, ResultProposed
+from oracle.chain.histories import RequestHistory
 from oracle.state.agenda import Row
-from oracle.state.duties import OF_A_DEMAND, State, Subject
+from oracle.state.duties import OF_A_DEMAND, State
 from oracle.state.store import Store
-from oracle.state.tries import forget_all_but
 from oracle.types import Request, RequestId
 
 
 class Records:
-    """Looks things up in the store, and remembers what is looked up in every round. What a request
-    or a model is never changes."""
+    """Looks things up in the store, and remembers what never changes: what a request or a model
+    is, and which request a dispute is about."""
 
     def __init__(self, store: Store):
         self._store = store
-        self._demands: dict[Subject, PartDemanded] = {}
-        self.request = lru_cache(maxsize=1 << 16)(store.request)
+        self.request = lru_cache(maxsize=1 << 14)(store.request)
         self.model = lru_cache(maxsize=1 << 10)(store.model)
+        self._request_of = lru_cache(maxsize=1 << 14)(store.request_of)
 
     def request_id(self, row: Row) -> RequestId:
         """Gives the request that a duty is about, or the demand that it is about."""
-        if row.duty.kind in OF_A_DEMAND:
-            return self.demanded(row).request_id
-        return row.duty.request_id
+        if row.duty.kind not in OF_A_DEMAND:
+            return row.duty.request_id
+        found = self._request_of(split_demand_id(row.duty.demand_id)[0])
+        assert found is not None, row  # of whose demand it is
+        return found
 
     def request_of(self, row: Row) -> Request:
         """Gives the request of a duty for which `is_known`."""
@@ -34,23 +35,24 @@ class Records:
         assert request is not None
         return request
 
+    def history(self, row: Row) -> RequestHistory:
+        """Gives all that happened to the request that a duty is about."""
+        found = self._store.history(self.request_id(row))
+        assert found is not None, row
+        return found
+
     def demanded(self, row: Row) -> PartDemanded:
-        asked = row.duty.demand_id
-        if asked not in self._demands:
-            key = split_demand_id(asked)[0]
-            for part, event in self._store.dispute(key).demanded.items():
-                self._demands[demand_id(key, part)] = event
-        return self._demands[asked]
+        key, part = split_demand_id(row.duty.demand_id)
+        return self.history(row).dispute(key).demanded[part]
+
+    def claim(self, row: Row) -> ResultProposed | None:
+        """Gives the result that a demand is about, unless its event was not read yet."""
+        return self.history(row).claims_by_key.get(split_demand_id(row.duty.demand_id)[0])
 
     def is_known(self, row: Row) -> bool:
-        """Says whether the duty's request and model are known, so that it can be run. If they are
-        not, it ends the duty."""
-        request = self.request(self.request_id(row))
-        if request is not None and self.model(request.model) is not None:
+        """Says whether the duty's model is known, so that it can be run. If it is not, it ends the
+        duty."""
+        if self.model(self.request_of(row).model) is not None:
             return True
-        self._store.end(row.id, State.MISSED, "its request or model was never read")
+        self._store.set_opinion([row.key], State.MISSED, "its model was never read")
         return False
-
-    def forget(self, rows: Sequence[Row]) -> None:
-        """Drops the demands that no duty of `rows` is about."""
-        forget_all_but(self._demands, {row.duty.subject for row in rows})

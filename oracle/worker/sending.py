@@ -2,7 +2,8 @@
 the contracts refuse."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, assert_never, get_args
 
 import structlog
@@ -10,12 +11,13 @@ import structlog
 from oracle import merkle
 from oracle.chain.contracts import Disputes, Queue, Subject
 from oracle.chain.node import Call, Chain
-from oracle.chain.transactions import Sender, Sent
-from oracle.errors import ChainError, NoRoom, Reverted, RpcUnavailable
+from oracle.chain.transactions import MAX_WAITING, Parcel, Sender, Sent
+from oracle.errors import ChainError, NoRoom, Reverted, TooDear
 from oracle.state.agenda import Row
-from oracle.state.duties import DutyKind, State
+from oracle.state.duties import DutyKind, Key, State
 from oracle.state.store import Store
-from oracle.state.tries import RETRY, SOON, Tries
+from oracle.state.tries import RETRY, SOON, Tries, is_due
+from oracle.types import Request, Wei
 from oracle.visible import hex_id
 from oracle.worker.mandate import Mandate
 from oracle.worker.policy import answer_gas
@@ -24,34 +26,47 @@ from oracle.worker.records import Records
 log = structlog.get_logger()
 
 MAX_BATCH = 50  # duties in one transaction
+MOST_AT_ONCE = 1000  # duties of a kind in one round
 MAX_BATCH_GAS = 5_500_000  # of `answer_gas`; this also keeps outputs below what nodes take
 # What a worker sends, in the order of `DutyKind`. A state may hold a challenger's duties too.
 Sendable = Literal[
     DutyKind.REVEAL, DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.COLLECT, DutyKind.WITHDRAW
 ]
 SENDABLE: tuple[Sendable, ...] = get_args(Sendable)
+OF_A_REQUEST = (DutyKind.PROPOSE, DutyKind.SETTLE)
 BATCHED = (DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW)
 NO_STAKE = "an answer waits until enough of our stake is free"
 NO_MANDATE = "an answer waits until our key may sign it"
 WOULD_SEND = "would send, but there is no key"
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Duties of one kind, for one transaction."""
+
+    kind: Sendable
+    rows: Sequence[Row]
+
+
 class Sending:
-    """Without a sender it says what it would send. `affordable` gives those of computed answers
-    that we still want to post; `revealed`, the data and siblings for demands, by duty."""
+    """Without a sender it says what it would send. `affordable` gives the computed answers that we
+    still want to post, so many at most; `most_gas`, what the gas to post answers may cost;
+    `revealed`, the data and siblings for demands, by duty."""
 
     def __init__(
         self,
         chain: Chain,
         queue: Queue,
         disputes: Disputes | None,
-        sender: Sender | None,
+        sender: Sender[Key] | None,
         mandate: Mandate,
         store: Store,
         records: Records,
-        tries: MutableMapping[int, Tries],
-        affordable: Callable[[Sequence[Row], float], list[Row]],
-        revealed: Callable[[], Mapping[int, bytes]],
+        tries: MutableMapping[Key, Tries],
+        affordable: Callable[[float, int], list[Row]],
+        most_gas: Callable[[Sequence[Request]], Wei | None],
+        has_rivals: Callable[[], bool],
+        revealed: Callable[[], Mapping[Key, bytes]],
     ):
         self._chain = chain
         self._queue = queue
@@ -62,51 +77,73 @@ class Sending:
         self._records = records
         self._tries = tries  # by duty
         self._affordable = affordable
+        self._most_gas = most_gas
+        self._has_rivals = has_rivals
         self._revealed = revealed
 
-    def work(self, now: float, chain_time: float) -> None:
-        with suppress(NoRoom):  # what is left waits for the next round
-            self._send_ready(now, chain_time)
-
-    def _send_ready(self, now: float, chain_time: float) -> None:
-        ready = [
-            row
-            for row in self._store.duties(State.OPEN)
-            if row.duty.not_before <= chain_time and self._tries[row.id].is_due(now)
-        ]
+    def work(self, now: float, due_time: float) -> bool:
+        """Sends what is due and finds room. Says whether it sent something, and not all."""
+        room = MAX_WAITING if self._sender is None else self._sender.room()
+        batches: list[_Batch] = []
         for kind in SENDABLE:
-            rows = [row for row in ready if row.duty.kind is kind and self._is_ready(row)]
-            if kind is DutyKind.SETTLE:
-                rows = self._send_older(rows, now)
-            if kind is DutyKind.PROPOSE:
-                rows = self._affordable(rows, now)
-            for batch in self._batches(kind, rows):
-                self._send_batch(kind, batch, now)
+            left = room - len(batches)
+            if left:
+                most = left if self._is_alone(kind) else min(left * MAX_BATCH, MOST_AT_ONCE)
+                rows = self._ready(kind, now, due_time, most)
+                batches += islice(self._batches(kind, rows), left)
+        self._send(batches, now)
+        is_more = len(batches) >= room or sum(len(each.rows) for each in batches) >= MOST_AT_ONCE
+        return self._sender is not None and room > 0 and is_more
 
-    def _send_older(self, rows: Sequence[Row], now: float) -> list[Row]:
-        """Settles alone what was proposed before we were slashed, for it may be void, and a batch
-        skips that without a word. Returns the rest."""
-        if not rows:
-            return []
-        epoch = self._queue.account_of(self._mandate.operator).epoch
-        rest = []
-        for row in rows:
-            proposed = self._store.proposal(row.duty.request_id)
-            if proposed is None or proposed[0].epoch == epoch:
-                rest.append(row)
-            else:
-                self._send_batch(DutyKind.SETTLE, [row], now)
-        return rest
+    def _is_alone(self, kind: Sendable) -> bool:
+        """Says whether each duty of a kind has a transaction of its own."""
+        return kind not in BATCHED or (kind is DutyKind.PROPOSE and self._mandate.is_hot)
 
-    def _batches(self, kind: Sendable, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-        """Puts together what one transaction can do."""
-        if kind not in BATCHED or (kind is DutyKind.PROPOSE and self._mandate.is_hot):
-            yield from ([row] for row in rows)
+    def _ready(self, kind: Sendable, now: float, due_time: float, most: int) -> list[Row]:
+        """Gives the duties of a kind that can be sent, some more than `most` where a few rest."""
+        if kind is DutyKind.PROPOSE:
+            return self._still_open(self._affordable(now, most), now)
+        rows = self._store.duties(
+            State.OPEN, kind=kind, due_by=due_time, most=most + len(self._tries)
+        )
+        return [row for row in rows if is_due(self._tries, row.key, now) and self._is_ready(row)]
+
+    def _still_open(self, rows: Sequence[Row], now: float) -> list[Row]:
+        """Leaves out what somebody else has answered, by what waits to be mined: a batch skips it
+        without a word, and pays for it."""
+        if not rows or not self._has_rivals():
+            return list(rows)
+        found = self._queue.are_open([row.duty.request_id for row in rows])
+        for row, is_open in zip(rows, found, strict=True):
+            if not is_open:
+                self._tries[row.key].not_before = now + RETRY
+        return [row for row, is_open in zip(rows, found, strict=True) if is_open]
+
+    def _batches(self, kind: Sendable, rows: Sequence[Row]) -> Iterator["_Batch"]:
+        """Puts together what one transaction can do, but alone what a transaction has done by its
+        receipt, though no event says so: a batch skips what is done without a word, and would be
+        paid for again and again. Alone goes too what was proposed before we were slashed: it may be
+        void, and a batch skips that as well."""
+        self._store.recall([row.duty.request_id for row in rows if kind in OF_A_REQUEST])
+        done = self._store.succeeded([row.key for row in rows])
+        alone = [row for row in rows if row.key in done or self._is_older(kind, row)]
+        keys = {row.key for row in alone}
+        yield from (_Batch(kind, [row]) for row in alone)
+        rest = [row for row in rows if row.key not in keys]
+        if self._is_alone(kind):
+            yield from (_Batch(kind, [row]) for row in rest)
         elif kind is DutyKind.SETTLE:
             for has_callback in (True, False):
-                yield from self._filled([r for r in rows if self._has_callback(r) is has_callback])
+                some = [row for row in rest if self._has_callback(row) is has_callback]
+                yield from (_Batch(kind, each) for each in self._filled(some))
         else:
-            yield from self._filled(rows)
+            yield from (_Batch(kind, each) for each in self._filled(rest))
+
+    def _is_older(self, kind: Sendable, row: Row) -> bool:
+        if kind is not DutyKind.SETTLE:
+            return False
+        proposed = self._store.proposal(row.duty.request_id)
+        return proposed is not None and proposed[0].epoch != self._mandate.account().epoch
 
     def _has_callback(self, row: Row) -> bool:
         """Says whether a result is settled with its output, which its consumer is called with. The
@@ -135,36 +172,49 @@ class Sending:
         return 0 if request is None else answer_gas(request)
 
     def _is_ready(self, row: Row) -> bool:
-        match row.duty.kind:
-            case DutyKind.REVEAL:
-                return row.id in self._revealed()
-            case DutyKind.PROPOSE:
-                return self._store.output(row.duty.request_id) is not None
-            case _:
-                return True
+        if row.duty.kind is not DutyKind.REVEAL:
+            return True
+        return row.key in self._revealed() and self._records.claim(row) is not None
 
-    def _send_batch(self, kind: Sendable, rows: Sequence[Row], now: float) -> None:
-        """Sends all in one transaction. Where that would revert, it sends them one by one, to find
-        out which reverts."""
+    def _send(self, batches: Sequence["_Batch"], now: float) -> None:
+        """Sends each in one transaction. What would revert is sent one by one, to find out which
+        does."""
         sender = self._sender
         if sender is None:
-            self._report(kind, rows)
+            for batch in batches:
+                self._report(batch.kind, batch.rows)
             return
-        try:
-            duties = tuple(row.id for row in rows)
-            sent = sender.send(self._call(kind, rows), duties, now, self._spare(kind, rows))
-        except (NoRoom, RpcUnavailable):
-            raise
-        except ChainError as error:
-            if len(rows) == 1:
-                self._refused(rows[0], error, now)
-                return
-            for row in rows:
-                self._send_batch(kind, [row], now)
-        else:
-            log.info("sent", kind=kind, duties=len(rows), transaction=hex_id(sent.hash))
-            if kind is DutyKind.REVEAL:
-                self._compare_with_prepaid(rows[0], sent)
+        split: list[_Batch] = []
+        parcels = [self._parcel(batch) for batch in batches]
+        for batch, sent in zip(batches, sender.send_all(parcels, now), strict=True):
+            if isinstance(sent, NoRoom):
+                continue
+            if not isinstance(sent, ChainError):
+                self._say_sent(batch, sent)
+            elif len(batch.rows) == 1:
+                self._refused(batch.rows[0], sent, now)
+            else:
+                split += (_Batch(batch.kind, [row]) for row in batch.rows)
+        if split:
+            self._send(split, now)
+
+    def _parcel(self, batch: "_Batch") -> Parcel[Key]:
+        kind, rows = batch.kind, batch.rows
+        keys = [row.key for row in rows]
+        return Parcel(self._call(kind, rows), keys, self._spare(kind, rows), self._worth(batch))
+
+    def _worth(self, batch: "_Batch") -> Wei | None:
+        """Gives what an answer's gas may cost by what it earns; None where it must be sent."""
+        if batch.kind is not DutyKind.PROPOSE:
+            return None
+        requests = [self._records.request_of(row) for row in batch.rows]
+        return self._most_gas(requests)
+
+    def _say_sent(self, batch: "_Batch", sent: Sent) -> None:
+        duties, hash_ = len(batch.rows), hex_id(sent.hash)
+        log.info("sent", kind=batch.kind, duties=duties, transaction=hash_)
+        if batch.kind is DutyKind.REVEAL:
+            self._compare_with_prepaid(batch.rows[0], sent)
 
     def _compare_with_prepaid(self, row: Row, sent: Sent) -> None:
         prepaid, cost = self._records.demanded(row).demand.prepaid, sent.gas * sent.fees.maximum
@@ -181,7 +231,7 @@ class Sending:
 
     def _report(self, kind: Sendable, rows: Sequence[Row]) -> None:
         for row in rows:
-            if self._tries[row.id].is_news(WOULD_SEND):
+            if self._tries[row.key].is_news(WOULD_SEND):
                 log.info(WOULD_SEND, kind=kind, subject=hex_id(row.duty.subject))
 
     def _call(self, kind: Sendable, rows: Sequence[Row]) -> Call:
@@ -193,9 +243,10 @@ class Sending:
                 assert self._disputes is not None
                 return self._disputes.collect(self._records.demanded(rows[0]).demand)
             case DutyKind.PROPOSE:
-                ids = [row.duty.request_id for row in rows]
-                answers = [(store.request(id_), store.output(id_)) for id_ in ids]
-                return self._mandate.propose([(r, o) for r, o in answers if r and o is not None])
+                outputs = store.outputs([row.duty.request_id for row in rows])
+                ours = [(row, outputs[row.duty.request_id].output) for row in rows]
+                answers = [(self._records.request_of(row), output) for row, output in ours]
+                return self._mandate.propose(answers)
             case DutyKind.SETTLE:
                 ids = [row.duty.request_id for row in rows]
                 found = [(store.request(id_), store.proposal(id_)) for id_ in ids]
@@ -209,28 +260,30 @@ class Sending:
                 assert_never(kind)
 
     def _reveal(self, row: Row) -> Call:
-        event = self._records.demanded(row)
-        request = self._store.request(event.request_id)
-        proposed = self._store.proposal(event.request_id)
-        assert self._disputes is not None and request is not None and proposed is not None
-        found, size = self._revealed()[row.id], event.demand.part.size
+        demand, claim = self._records.demanded(row).demand, self._records.claim(row)
+        found, size = self._revealed()[row.key], demand.part.size
         siblings = [found[at : at + 32] for at in range(size, len(found), 32)]
-        subject = Subject(request, *proposed)
-        return self._disputes.reveal(subject, event.demand, found[:size], siblings)
+        assert self._disputes is not None and claim is not None
+        subject = Subject(self._records.request_of(row), claim.proposal, claim.output)
+        return self._disputes.reveal(subject, demand, found[:size], siblings)
 
     def _refused(self, row: Row, error: ChainError, now: float) -> None:
         """Deals with a duty whose transaction reverted in simulation. Nothing was sent."""
         subject = hex_id(row.duty.subject)
+        if isinstance(error, TooDear):
+            log.info("declined for now", request=subject, why=str(error))
+            self._store.set_opinion([row.key], State.DECLINED, str(error))
+            return
         if not isinstance(error, Reverted):
             log.error("cannot be sent yet", kind=row.duty.kind, subject=subject, why=str(error))
-            self._tries[row.id].not_before = now + RETRY
+            self._tries[row.key].not_before = now + RETRY
             return
         match error.name:
             # Who does not answer in time is slashed, so a node that is behind has no say in it: an
             # event ends this duty, or the deadline.
             case _ if row.duty.kind is DutyKind.REVEAL:
                 log.warning("an answer cannot be sent yet", subject=subject, why=str(error))
-                self._tries[row.id].not_before = now + SOON
+                self._tries[row.key].not_before = now + SOON
             case "WindowNotOver":
                 pass  # the chain's clock is behind ours
             case "ProposalVoid":
@@ -239,12 +292,10 @@ class Sending:
                 pass
             case "WrongProposal":
                 # It was moved or replaced, by an event that we are about to read.
-                self._tries[row.id].not_before = now + SOON
-            case "WrongStatus" | "NothingToWithdraw" | "NothingToCollect":
-                self._store.end(row.id, State.SUPERSEDED, str(error))
-            case "DeadlinePassed":
-                log.error("missed a deadline", kind=row.duty.kind, subject=subject)
-                self._store.end(row.id, State.MISSED, str(error))
+                self._tries[row.key].not_before = now + SOON
+            # A deadline is over when a block says so, and not by the clock of a node.
+            case "WrongStatus" | "NothingToWithdraw" | "NothingToCollect" | "DeadlinePassed":
+                self._tries[row.key].not_before = now + RETRY
             # What we may put up in all covers it: bonds are still locked by results to be settled.
             case "InsufficientStake" | "SignerLimitReached":
                 self._wait(row, NO_STAKE, error, now)
@@ -252,12 +303,12 @@ class Sending:
                 self._wait(row, NO_MANDATE, error, now)
             case _:
                 log.error("cannot be sent", kind=row.duty.kind, subject=subject, why=str(error))
-                self._store.end(row.id, State.MISSED, str(error))
+                self._store.set_opinion([row.key], State.MISSED, str(error))
 
     def _wait(self, row: Row, why: str, error: Reverted, now: float) -> None:
-        if self._tries[row.id].is_news(why):
+        if self._tries[row.key].is_news(why):
             log.warning(why, subject=hex_id(row.duty.subject), why=str(error))
-        self._tries[row.id].not_before = now + RETRY
+        self._tries[row.key].not_before = now + RETRY
 
     def _reopen(self, row: Row, now: float) -> None:
         """Frees the bond of a proposal that a slash voided; its request is others' to answer."""
@@ -267,10 +318,10 @@ class Sending:
         proposal, output = proposed
         call = self._queue.reopen(request, proposal, merkle.payload_root(output))
         try:
-            self._sender.send(call, (row.id,), now)
+            self._sender.send(call, [row.key], now)
         except Reverted as error:  # somebody else was first, or the chain's clock is behind ours
             log.info("not reopened yet", request=hex_id(request_id), why=str(error))
-            self._tries[row.id].not_before = now + RETRY
+            self._tries[row.key].not_before = now + RETRY
         else:
             log.warning("a slash voided our result: reopening", request=hex_id(request_id))
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from threading import Event as Flag
 from typing import Any
 
 import structlog
@@ -26,7 +25,8 @@ from oracle.errors import (
     OracleError,
 )
 from oracle.inference.executor import Ran
-from oracle.state.deeds import Deed
+from oracle.state.bell import Bell
+from oracle.state.deeds import Signed
 from oracle.state.store import Store
 from oracle.types import Account, Address, ModelId, Request, RequestId, Wei
 from oracle.visible import hex_id
@@ -45,6 +45,7 @@ STALE = 60.0  # seconds after which what the chain said is too old to sign by
 NOBODY = Address("0x" + "0" * 40)
 # Seconds by which a deadline must lie ahead of the chain's clock, or the answer comes too late.
 LEAST_TIMEOUT = 5
+ALIVE = 10.0  # seconds until it is noted again that a program works
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Signing:
         slots: int,
         time_limit: float,
         clock: Callable[[], float],
+        bell: Bell,
     ):
         self._queue = queue
         self._store = store
@@ -114,7 +116,9 @@ class Signing:
         self._working: list[_Work] = []
         self._open: Load | None = None  # what is open, while we work
         self._is_closing = False
-        self.bell = Flag()
+        self._alive_at: float | None = None  # as was noted last
+        self._silent_until = 0.0
+        self._bell = bell
 
     # What any thread may call.
 
@@ -156,7 +160,7 @@ class Signing:
     def put(self, asked: Order | Inquiry) -> None:
         """Takes in what is asked; its future says the rest."""
         self._came.append(asked)
-        self.bell.set()
+        self._bell.ring()
 
     def close(self) -> None:
         """Takes in no more. What came before is still answered."""
@@ -183,6 +187,20 @@ class Signing:
         self._seen = _Seen(now, chain_time, read_until, gas_price, account, standing)
         self._store.drop_signed(read_until)
         self._offers.look(now)
+        self._note_alive(now)
+
+    def _note_alive(self, now: float) -> None:
+        """Notes that we work with this state. Where nobody did for long, it may be a copy that was
+        restored: we sign nothing until all that was signed without its knowledge is over."""
+        most = self._limits.max_timeout
+        if self._alive_at is None:
+            last = self._store.alive_at()
+            if (last is None or now - last > most) and self._store.has_signed():
+                self._silent_until = now + most
+                log.warning("signing nothing at first: our state may be an old copy", seconds=most)
+        if self._alive_at is None or now - self._alive_at >= ALIVE:
+            self._alive_at = now
+            self._store.keep_alive(now)
 
     def work(self) -> None:
         """Does what can be done now, without asking the chain."""
@@ -229,6 +247,9 @@ class Signing:
     def _admit(self, asked: Order | Inquiry, now: float) -> SignedAnswer | None:
         if self._is_closing:
             raise Busy("We are stopping, and take no more orders.", again_in=30)
+        if now < self._silent_until:
+            again_in = int(self._silent_until - now) + 1
+            raise Busy("We have just started, and sign nothing yet.", again_in=again_in)
         if len(self._waiting) + len(self._working) >= self._limits.orders:
             raise Busy("We have as many orders as we take at once.", again_in=2)
         self.offer_of(asked.model)
@@ -293,7 +314,7 @@ class Signing:
         known = self._store.signed(request_id)
         if known is not None and known.epoch == seen.account.epoch and known.output is not None:
             return self._sign(known)  # what was lost on the way is handed out again
-        found = self._weigh(request_id, request, load, seen.gas_price, now)
+        found = self._weigh(request, load, seen.gas_price, now)
         if found is None:
             return None
         self._waiting.pop(order, None)
@@ -301,7 +322,7 @@ class Signing:
             return None  # nobody waits for it any more
         future = self._models.run(request.model, order.payload, self._patience)
         self._working.append(_Work(order, request, request_id, found, seen.gas_price, future))
-        future.add_done_callback(lambda _: self.bell.set())
+        future.add_done_callback(lambda _: self._bell.ring())
         return None
 
     def _finish(self, work: _Work, now: float) -> SignedAnswer:
@@ -309,14 +330,11 @@ class Signing:
         self._ledger.note_run(work.request.model, ran.seconds, ran.held)
         load, seen = self._load(now), self._last_seen()
         # It may have taken longer than others of its model, and others may have come before it.
-        if (
-            load is None
-            or self._weigh(work.request_id, work.request, load, work.gas_price, now) is None
-        ):
+        if load is None or self._weigh(work.request, load, work.gas_price, now) is None:
             raise Busy("What is open has to be priced again first.")
         if seen.time >= work.request.deadline:
             raise Busy("The run took until the deadline was over: give it more time.")
-        deed = Deed(work.request_id, work.request, seen.account.epoch, ran.seconds, ran.data)
+        deed = Signed(work.request_id, work.request, seen.account.epoch, ran.seconds, ran.data)
         self._store.keep_signed(deed)
         self._open = None  # it is more now
         log.info("signed", request=hex_id(deed.request_id), deadline=deed.request.deadline)
@@ -333,7 +351,7 @@ class Signing:
             self._offers.withdraw(work.request.model, str(error))
             raise
 
-    def _sign(self, deed: Deed) -> SignedAnswer:
+    def _sign(self, deed: Signed) -> SignedAnswer:
         assert deed.output is not None
         return SignedAnswer(
             deed.request_id,
@@ -370,15 +388,13 @@ class Signing:
             raise found
         return found
 
-    def _weigh(
-        self, request_id: RequestId, request: Request, load: Load, gas_price: Wei, now: float
-    ) -> Liability | None:
+    def _weigh(self, request: Request, load: Load, gas_price: Wei, now: float) -> Liability | None:
         """Gives what the answer takes of us, or None until that is known. Raises Declined where we
         do not want to give it, and Busy where we would, were nothing else open."""
-        found = self._ledger.weigh(request_id, request, load, gas_price, now)
+        found = self._ledger.weigh(request, load, gas_price, now)
         reason = found if isinstance(found, str) else self._uncovered(request.bond)
         if reason is not None:
-            if self._would_be_given(request_id, request, gas_price, now):
+            if self._would_be_given(request, gas_price, now):
                 raise Busy(f"We cannot answer now: {reason}.", again_in=10)
             raise Declined(f"We do not answer on these terms: {reason}.")
         if isinstance(found, BaseException):
@@ -386,12 +402,10 @@ class Signing:
         assert not isinstance(found, str)
         return found
 
-    def _would_be_given(
-        self, request_id: RequestId, request: Request, gas_price: Wei, now: float
-    ) -> bool:
+    def _would_be_given(self, request: Request, gas_price: Wei, now: float) -> bool:
         """Says whether we would give the answer if no result were open and nothing promised."""
         nothing = Load((), self._last_seen().standing)
-        alone = self._ledger.weigh(request_id, request, nothing, gas_price, now, asks=False)
+        alone = self._ledger.weigh(request, nothing, gas_price, now, asks=False)
         return isinstance(alone, Liability) and request.bond <= self._most_unposted()
 
     def _most_unposted(self) -> Wei:

@@ -22,9 +22,10 @@ from oracle.chain import deployment as deployments
 from oracle.chain import devnet
 from oracle.chain.connection import connect
 from oracle.chain.contracts import Queue
+from oracle.chain.finality import Finality
 from oracle.chain.keys import from_key
 from oracle.chain.transactions import Sender
-from oracle.chain.watcher import Watcher
+from oracle.chain.view import View
 from oracle.state.duties import State
 from oracle.state.store import Store
 from oracle.worker.policy import Policy
@@ -66,7 +67,7 @@ def work(url: str, path: str, key: str, state: str, fate: Fate) -> None:
     setup = Setup(
         chain=chain,
         queue=Queue(chain, deployment),
-        watcher=Watcher(chain, deployment, confirmations=0),
+        view=View(chain, deployment, Finality(chain)),
         store=store,
         inference=Answers(),
         policy=Policy(signer.address),

@@ -36,12 +36,15 @@ class Accusations:
         assert isinstance(engine, Exact) and isinstance(task, Pursue)
         return Ran(accuse(engine.runner, payload, self.lie, task), 0.0)
 
+    def run_all(self, *_: object) -> list[Ran | None]:
+        raise AssertionError("a challenger is asked for no outputs")
+
     def close(self) -> None: ...
 
 
 def main(lie: str, key: str) -> None:
     configure_logs(as_json=True)
-    session, signer = open_session(None, None), open_key(key, None)
+    session, signer = open_session((), None), open_key(key, None)
     home = session.settings.home
     store = Store(
         f"sqlite:///{home}/accuser.db", session.chain.id, session.deployment.queue, signer.address
@@ -50,6 +53,7 @@ def main(lie: str, key: str) -> None:
     with closing(Answers(model_files(session.settings), accusations)) as answers:
         setup = set_up(
             session,
+            view=session.view(),
             store=store,
             inference=answers,
             policy=Policy(signer.address, even_at_a_loss=True),

@@ -7,6 +7,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from oracle.cli.session import open_key, open_session
 from oracle.cli.worker import set_up
 from oracle.errors import InferenceFailed
 from oracle.inference.answers import Answers
-from oracle.inference.engine import Exact, Open, Task, load_engine
+from oracle.inference.engine import Exact, Infer, Open, Task, load_engine
 from oracle.inference.executor import Ran
 from oracle.state.store import Store
 from oracle.types import Model
@@ -45,12 +46,22 @@ class Lies:
         trace, output = lying_trace(engine.runner, payload, self.lie)
         return Ran(answer(trace, output, task), 0.0)
 
+    def run_all(
+        self,
+        path: Path,
+        model: Model,
+        payloads: Sequence[bytes],
+        _most: float,
+        source: Path | None,
+    ) -> list[Ran | None]:
+        return [self.run(path, model, payload, Infer(), source) for payload in payloads]
+
     def close(self) -> None: ...
 
 
 def main(lie: str, key: str) -> None:
     configure_logs(as_json=True)
-    session, signer = open_session(None, None), open_key(key, None)
+    session, signer = open_session((), None), open_key(key, None)
     home = session.settings.home
     store = Store(
         f"sqlite:///{home}/liar.db", session.chain.id, session.deployment.queue, signer.address
@@ -58,6 +69,7 @@ def main(lie: str, key: str) -> None:
     with closing(Answers(model_files(session.settings), Lies(**json.loads(lie)))) as answers:
         setup = set_up(
             session,
+            view=session.view(),
             store=store,
             inference=answers,
             policy=Policy(signer.address),

@@ -296,6 +296,21 @@ def test_operator_gets_its_stake_back(desk: Desk) -> None:
     assert account["unstaking"] == "0"
 
 
+def test_worker_once_exits_with_3_where_nothing_is_staked_for_an_answer(
+    desk: Desk, model: str
+) -> None:
+    desk.fund("idle")
+    request = ask(desk, model)
+
+    done = desk.run("worker", "--key", "idle", "--once", "--json-logs", code=3)
+
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    left = [line for line in lines if line["event"] == "left undone"]
+    assert {"propose"} == {line["kind"] for line in left}
+    assert request in {line["subject"] for line in left}
+    assert "above our stake of 0 wei" in left[0]["why"]
+
+
 def test_worker_sends_nothing_when_it_is_a_dry_run(desk: Desk, model: str) -> None:
     operator = desk.json("keys", "list")["operator"]
     state = f"sqlite:///{desk.home}/dry.db"

@@ -30,7 +30,7 @@ from oracle.chain.events import (
     RequestSettled,
     ResultProposed,
 )
-from oracle.chain.history import RequestHistory
+from oracle.chain.histories import RequestHistory
 from oracle.chain.node import Chain
 from oracle.chain.proposals import Fate
 from oracle.chain.watcher import Watcher

@@ -47,6 +47,6 @@ def served(
         yield app, worker
     finally:
         stop.set()
-        service.signing.bell.set()
+        service.bell.ring()
         thread.join()
         worker.store.close()

@@ -11,7 +11,7 @@ import pytest
 from oracle.audit.auditor import Auditor, Equal, Progress, Row, Scope, Unchecked, Wrong
 from oracle.chain import archive
 from oracle.chain.archive import Archive
-from oracle.chain.history import ModelHistory
+from oracle.chain.histories import ModelHistory
 from oracle.chain.proposals import Fate
 from oracle.errors import InferenceFailed, ModelUnavailable, RpcUnavailable
 from oracle.inference.engine import Infer

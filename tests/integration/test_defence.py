@@ -161,8 +161,8 @@ def test_a_model_whose_trace_could_not_be_shown_is_declined_and_others_are_answe
 
     first, worker = courts.ask(court, light), hired()
     settle(worker, lambda: court.status(first) is Status.PROPOSED)
-    settle(worker, lambda: worker.store.declined(bait.request_id) is not None)
-    reason = worker.store.declined(bait.request_id) or ""
+    settle(worker, lambda: worker.why(bait) != "")
+    reason = worker.why(bait)
     assert reason.startswith("we could not defend it: to show its trace 3 times")
     assert f"within {REVEAL} s" in reason and reason.endswith("s of one process")
 
@@ -175,9 +175,8 @@ def test_a_model_whose_trace_could_not_be_shown_is_declined_and_others_are_answe
     again.tick(3)
 
     assert court.status(bait) is Status.REQUESTED
-    # Past its deadline the duty is forgotten, and why it was none stays.
-    assert [row.state for row in again.rows(DutyKind.PROPOSE)] == [State.DONE, State.DONE]
-    assert again.store.declined(bait.request_id) is not None
+    assert again.states(DutyKind.PROPOSE) == [State.DECLINED]
+    assert again.why(bait) != ""
 
 
 def settle(worker: workers.Worker, is_so: Callable[[], bool]) -> None:
@@ -198,7 +197,7 @@ def test_a_model_holds_its_share_until_a_window_is_over(court: World, tmp_path: 
     worker = workers.hire(court, tmp_path, answers=Honest(), calibration=price)
     worker.work()
     assert statuses(court, asked) == [Status.PROPOSED] * 2 + [Status.REQUESTED] * 2
-    reason = worker.store.declined(asked[2].request_id) or ""
+    reason = worker.why(asked[2])
     has, share = f"{2 * REVEAL / 5:.1f} s", f"{REVEAL / 2:.1f} s"
     assert f"takes {REVEAL / 5:.1f} s, and its model has {has} of a model's {share}" in reason
 
@@ -212,7 +211,7 @@ def test_a_model_holds_its_share_until_a_window_is_over(court: World, tmp_path: 
     worker.wait(RETRY)
     worker.work()
     assert statuses(court, asked) == [Status.SETTLED] * 2 + [Status.PROPOSED] * 2
-    assert worker.store.declined(asked[3].request_id) is None
+    assert worker.why(asked[3]) == ""
 
 
 def test_bonds_at_risk_are_bounded_also_within_one_round(court: World, tmp_path: Path) -> None:
@@ -223,7 +222,7 @@ def test_bonds_at_risk_are_bounded_also_within_one_round(court: World, tmp_path:
     worker.work()
 
     assert statuses(court, asked) == [Status.PROPOSED] * 2 + [Status.REQUESTED] * 3
-    assert "above our exposure" in (worker.store.declined(asked[4].request_id) or "")
+    assert "above our exposure" in worker.why(asked[4])
 
 
 def test_what_is_computed_is_weighed_again_before_it_is_posted(
@@ -242,9 +241,7 @@ def test_what_is_computed_is_weighed_again_before_it_is_posted(
     worker.work()
 
     assert worker.store.output(asked[0].request_id) is not None
-    assert f"takes {MARGIN * 3 * REVEAL / 2:.1f} s of one process" in (
-        worker.store.declined(asked[0].request_id) or ""
-    )
+    assert f"takes {MARGIN * 3 * REVEAL / 2:.1f} s of one process" in worker.why(asked[0])
     assert statuses(court, asked) == [Status.REQUESTED]
 
 
@@ -262,7 +259,7 @@ def test_a_fee_pays_for_the_defence(court: World, tmp_path: Path) -> None:
 
     worker.work()
 
-    reason = worker.store.declined(asked.request_id) or ""
+    reason = worker.why(asked)
     assert f"to be ready to defend it another {40 * 10**15} wei" in reason
     dear = courts.ask(court, asked.request.model, fee=Wei(41 * 10**15), window=2 * REVEAL)
     worker.work()
@@ -280,7 +277,7 @@ def test_a_request_is_answered_when_gas_becomes_cheap_enough(court: World, tmp_p
     chain = variant(court.chain, Market)
     worker = workers.hire(court, tmp_path, answers=Honest(), chain=chain)
     worker.work()
-    assert "gas and margin need now" in (worker.store.declined(asked.request_id) or "")
+    assert "gas and margin need now" in worker.why(asked)
     assert worker.answers.asked == []  # and nothing of a stranger's was fetched
 
     prices.append(Wei(10**9))

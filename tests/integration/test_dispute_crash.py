@@ -100,7 +100,7 @@ def challenged(court: World, folder: Path, liar: Worker, fate: Fate) -> object:
         court.chain.nonce(address("challenger")),
         court.chain.balance(court.deployment.disputes),
         court.queue.credit_of(address("challenger")),
-        {row.state for row in rows} <= {State.DONE, State.SUPERSEDED},
+        rows,
         bool(store.waiting()),
     )
 

@@ -136,7 +136,7 @@ def test_steps_pass_over_many_empty_blocks(lone_anvil: World) -> None:
     lone_anvil.chain.rpc("anvil_mine", [hex(45)])
     lone_anvil.stake(amount=3)
 
-    narrow = Watcher(lone_anvil.chain, lone_anvil.deployment, confirmations=0, span=20)
+    narrow = Watcher(lone_anvil.chain, lone_anvil.deployment, 0, span=20, near=0)
     steps = list(narrow.steps(last.cursor))
 
     assert len(steps) == 3
@@ -180,7 +180,7 @@ def test_rpc_raises_what_the_node_refuses(anvil: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:8545", "ftp://host", "http://", "ws://127.0.0.1:1", "http:///path"]
+    "url", ["", "localhost:8545", "ftp://host", "http://", "ws://", "http:///path"]
 )
 def test_connect_refuses_what_is_no_url(url: str) -> None:
     with pytest.raises(RpcUnavailable, match="is no RPC URL"):
@@ -227,12 +227,13 @@ def test_a_block_that_lacks_something_is_an_expected_error(anvil: World, missing
         broken.block("latest")
 
 
-def test_connect_says_that_nobody_answers_and_masks_the_url() -> None:
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+def test_connect_says_that_nobody_answers_and_masks_the_url(scheme: str) -> None:
     with pytest.raises(RpcUnavailable) as refused:
-        connect("http://user:s3cret@127.0.0.1:1/v3/apikey?token=t0ken")
+        connect(f"{scheme}://user:s3cret@127.0.0.1:1/v3/apikey?token=t0ken")
 
     message = str(refused.value)
-    assert "http://127.0.0.1:1 does not answer" in message
+    assert f"{scheme}://127.0.0.1:1 does not answer" in message
     assert not any(secret in message for secret in ("s3cret", "apikey", "t0ken", "user"))
 
 

@@ -7,6 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto
 
+from oracle.chain.events import RequestCreated
+from oracle.chain.rollups import RollupFees
+from oracle.chain.sizes import answer_sizes
 from oracle.cli import request as requests
 from oracle.cli.files import model_files
 from oracle.cli.session import Session
@@ -16,7 +19,8 @@ from oracle.exact.lowering.graph import lower
 from oracle.exact.program import Program
 from oracle.exact.program_file import pack
 from oracle.types import ModelId, RequestId
-from tests.chains import PEOPLE, World
+from tests.chains import OUTPUT, PAYLOAD, PEOPLE, ROYALTY, World
+from tests.rollups import ISTHMUS, become_rollup
 from tests.unit.exact.files import file, ml_node, tensor
 
 
@@ -82,3 +86,20 @@ def test_request_sends_no_string_that_the_model_does_not_know(embedded: World, h
 def test_request_needs_no_file_for_numbers(embedded: World, home: Path) -> None:
     assert payload(embedded, ask(publish(embedded), "[1, 2]"))[-1:] == b"\x02"
     assert not (home / "models").exists()
+
+
+def test_the_fee_pays_for_what_a_rollup_charges(
+    anvil: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(Settings(home=tmp_path), anvil.chain, anvil.deployment)
+    monkeypatch.setattr("oracle.cli.session.open_session", lambda *_: session)
+    monkeypatch.setattr("oracle.cli.session.open_key", lambda *_: PEOPLE["requester"])
+    model = anvil.publish()
+    become_rollup(anvil, ISTHMUS, constant=10**16)
+
+    said = ask(model, "0x" + PAYLOAD.hex())
+
+    [created] = anvil.all(RequestCreated)
+    charged = RollupFees(anvil.chain).of(answer_sizes(len(OUTPUT)), 200_000)
+    assert said.exit_code == 0 and charged > 2 * 10**16
+    assert created.request.fee >= 2 * (charged + ROYALTY)

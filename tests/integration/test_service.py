@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from eth_utils import keccak
 from hexbytes import HexBytes
+from sqlalchemy import delete
 from structlog.testing import capture_logs
 
 from oracle.chain import transactions
@@ -20,14 +21,12 @@ from oracle.chain.events import (
     ResultProposed,
 )
 from oracle.chain.node import Call
-from oracle.challenger import sending as challenger
 from oracle.errors import (
     ChainError,
     InferenceFailed,
     InferenceTooSlow,
     ModelMismatch,
     ModelUnavailable,
-    Reorganised,
     Reverted,
     RpcUnavailable,
     RunsDiffer,
@@ -37,12 +36,15 @@ from oracle.errors import (
 )
 from oracle.inference.executor import Ran
 from oracle.merkle import payload_root
-from oracle.state.duties import Duty, DutyKind, State
+from oracle.state.duties import DutyKind, State
+from oracle.state.schema import EVENTS
 from oracle.state.tries import RETRY
 from oracle.types import Address, DType, ModelId, Signature, Status, TensorType, Wei
 from oracle.worker.answering import DEATHS
 from oracle.worker.policy import answer_gas
-from oracle.worker.sending import NO_STAKE, SENDABLE
+from oracle.worker.rivals import MOST
+from oracle.worker.sending import NO_STAKE
+from oracle.worker.service import LEAST_TURN
 from oracle.worker.turns import SHORT
 from tests.chains import (
     BOND,
@@ -109,7 +111,7 @@ def test_tick_answers_settles_and_is_paid(world: World, hire: Hire) -> None:
     worker.work()
 
     assert world.status(asked) is Status.SETTLED
-    assert worker.states() == [State.DONE, State.DONE]
+    assert worker.states() == []
     account = world.queue.account_of(ME)
     assert (account.staked, account.locked) == (STAKE + FEE - ROYALTY, 0)
     assert world.chain.nonce(ME) == 3  # stake, propose, settle
@@ -224,7 +226,7 @@ def test_tick_settles_although_the_callback_fails(world: World, hire: Hire) -> N
     assert world.queue.status_of(asked.request_id) == (Status.SETTLED, True)
     [failed] = world.all(CallbackFailed)
     assert failed.reason == b"no"
-    assert worker.states() == [State.DONE, State.DONE]
+    assert worker.states() == []
 
 
 def test_tick_settles_only_when_the_window_is_over(world: World, hire: Hire) -> None:
@@ -458,7 +460,7 @@ def test_tick_waits_for_stake_and_then_answers(world: World, hire: Hire) -> None
     worker = hire(world)
     worker.tick(4)
     assert worker.states() == [State.DECLINED] and not worker.answers.asked
-    assert "above our stake of 0 wei" in (worker.store.declined(asked.request_id) or "")
+    assert "above our stake of 0 wei" in worker.why(asked)
 
     world.stake()
     worker.wait(RETRY)
@@ -490,7 +492,7 @@ def test_tick_says_once_that_an_answer_waits_for_stake_that_is_locked(
     worker.work()
     [settle] = worker.rows(DutyKind.SETTLE)
     embedded.skip(WINDOW + 1)
-    worker.service._tries[settle.id].not_before = inf
+    worker.service._tries[settle.key].not_before = inf
     later = embedded.ask(model_id)
 
     with capture_logs() as logs:
@@ -500,7 +502,7 @@ def test_tick_says_once_that_an_answer_waits_for_stake_that_is_locked(
 
     said = [each for each in logs if "stake" in each["event"]]
     assert [each["event"] for each in said] == [NO_STAKE]
-    worker.service._tries[settle.id].not_before = 0.0
+    worker.service._tries[settle.key].not_before = 0.0
     worker.work()
     worker.wait(RETRY)
     worker.work()
@@ -517,7 +519,7 @@ def test_tick_withdraws_when_the_delay_is_over(world: World, hire: Hire) -> None
 
     worker.work()
 
-    assert worker.states() == [State.DONE]
+    assert worker.states() == []
     assert world.queue.unstaking_of(ME).amount == 0
 
 
@@ -531,7 +533,7 @@ def test_tick_withdraws_once_when_more_was_unstaked_meanwhile(embedded: World, h
 
     worker.work()
 
-    assert worker.states() == [State.SUPERSEDED, State.DONE]
+    assert worker.states() == []
     assert embedded.queue.unstaking_of(ME).amount == 0
 
 
@@ -547,7 +549,7 @@ def test_tick_keeps_the_withdrawal_when_our_clock_is_ahead(embedded: World, hire
     embedded.skip(DELAY)
     worker.work()
 
-    assert worker.states() == [State.DONE]
+    assert worker.states() == []
 
 
 def test_tick_withdraws_although_a_stranger_had_our_credit_paid_before(
@@ -566,7 +568,7 @@ def test_tick_withdraws_although_a_stranger_had_our_credit_paid_before(
     worker.work()
 
     assert embedded.queue.unstaking_of(ME).amount == 0
-    assert worker.states(DutyKind.WITHDRAW) == [State.DONE]
+    assert worker.states(DutyKind.WITHDRAW) == []
 
 
 def test_tick_gives_up_settling_what_a_slash_voided(embedded: World, hire: Hire) -> None:
@@ -582,7 +584,7 @@ def test_tick_gives_up_settling_what_a_slash_voided(embedded: World, hire: Hire)
     embedded.send("stranger", embedded.queue.reopen(other.request, void, payload_root(OUTPUT)))
     worker.work()
 
-    assert worker.states(DutyKind.SETTLE) == [State.SUPERSEDED] * 2
+    assert worker.states(DutyKind.SETTLE) == []
     assert embedded.status(other) is Status.REQUESTED  # for others: we were slashed
 
 
@@ -597,7 +599,7 @@ def test_tick_reopens_what_a_slash_voided_when_nobody_else_did(embedded: World, 
     embedded.skip(WINDOW)
     worker.work()
 
-    assert worker.states(DutyKind.SETTLE) == [State.SUPERSEDED] * 2
+    assert worker.states(DutyKind.SETTLE) == []
     assert embedded.status(other) is Status.REQUESTED
     assert embedded.queue.account_of(address("operator")).locked == 0
 
@@ -634,9 +636,11 @@ def test_tick_answers_what_a_slashed_rival_had_answered(embedded: World, hire: H
     lie = embedded.propose(asked, "rival", bytes(8))
     worker = hire(embedded)
     worker.work()
-    assert worker.states() == [State.SUPERSEDED]
+    assert worker.states() == []
 
     embedded.slash(asked, lie)
+    worker.work()
+    worker.wait(MOST * LEAST_TURN)  # the rival may go first
     worker.work()
     embedded.skip(WINDOW)
     worker.work()
@@ -664,8 +668,7 @@ def test_tick_of_two_workers_answers_each_request_once(world: World, hire: Hire)
 
     assert {world.status(each) for each in asked} == {Status.SETTLED}
     assert len(world.all(ResultProposed)) == len(world.all(RequestSettled)) == 3
-    ends = sorted(state for worker in workers for state in worker.states(DutyKind.PROPOSE))
-    assert ends == [State.DONE] * 3 + [State.SUPERSEDED] * 3
+    assert [worker.states() for worker in workers] == [[], []]
 
 
 def test_tick_is_superseded_when_a_rival_was_mined_first(anvil: World, hire: Hire) -> None:
@@ -686,7 +689,7 @@ def test_tick_is_superseded_when_a_rival_was_mined_first(anvil: World, hire: Hir
 
     worker.work()
 
-    assert worker.states() == [State.SUPERSEDED]
+    assert worker.states() == []
     assert proposer(anvil, asked) == address("rival")
 
 
@@ -701,7 +704,7 @@ def test_tick_is_done_when_a_stranger_settled(embedded: World, hire: Hire) -> No
 
     worker.work()
 
-    assert worker.states() == [State.DONE, State.DONE]
+    assert worker.states() == []
 
 
 # Inference that fails.
@@ -793,8 +796,8 @@ def test_tick_declines_for_good_what_a_stranger_made_so(
         worker.wait(2 * RETRY)
         worker.work()
 
-    assert (embedded.status(asked), worker.states()) == (Status.REQUESTED, [State.SUPERSEDED])
-    assert worker.store.declined(asked.request_id) == str(failure)
+    assert (embedded.status(asked), worker.states()) == (Status.REQUESTED, [State.DROPPED])
+    assert worker.why(asked) == str(failure)
     assert len(worker.answers.asked) == 1
     assert not [each for each in said if each["log_level"] == "error"]
 
@@ -809,7 +812,7 @@ def test_tick_keeps_to_the_policy_that_it_came_back_with(
 
     worker = hire(embedded, **narrower)
     worker.work()
-    assert (embedded.status(asked), worker.states()) == (Status.REQUESTED, [State.DECLINED])
+    assert (embedded.status(asked), worker.states()) == (Status.REQUESTED, [State.DROPPED])
 
     hire(embedded).work()
     assert embedded.status(asked) is Status.PROPOSED
@@ -826,7 +829,7 @@ def test_tick_drops_an_answer_that_came_after_somebody_elses(embedded: World, hi
     worker.answers.unfinished[0].set_result(Ran(OUTPUT, 0.0))
     worker.work()
 
-    assert worker.states() == [State.SUPERSEDED]
+    assert worker.states() == []
     assert embedded.chain.nonce(ME) == 1  # for the stake
 
 
@@ -846,8 +849,32 @@ def test_tick_misses_a_request_of_a_model_that_was_published_before_our_time(
     worker.work()
 
     assert [(row.state, row.note) for row in worker.rows()] == [
-        (State.MISSED, "its request or model was never read")
+        (State.MISSED, "its model was never read")
     ]
+
+
+def test_tick_pays_once_for_what_is_done_though_no_event_says_so(
+    embedded: World, hire: Hire
+) -> None:
+    """A batch skips it without a word, and succeeds each time."""
+    embedded.stake()
+    model_id = embedded.publish()
+    asked = [embedded.ask(model_id) for _ in range(3)]
+    worker = hire(embedded)
+    worker.work()
+    with worker.store._begin() as connection:
+        connection.execute(delete(EVENTS).where(EVENTS.c.kind == ResultProposed.__name__))
+    worker.store._forget_all()
+    for each in asked:
+        worker.service._reading.renew(each.request_id)
+    assert worker.states() == [State.OPEN] * 3  # to be answered, as it seems
+    sent = embedded.chain.nonce(ME)
+
+    for _ in range(3):
+        worker.tick(2)
+        worker.wait(RETRY)
+
+    assert embedded.chain.nonce(ME) == sent
 
 
 # Deadlines.
@@ -867,25 +894,39 @@ def test_tick_misses_what_it_could_not_answer_in_time(world: World, hire: Hire) 
     assert worker.rows()[0].note == "its deadline passed"
 
 
-def test_tick_misses_when_the_chain_says_that_the_deadline_passed(
+def test_tick_believes_no_node_that_a_deadline_passed_before_a_block_says_so(
     embedded: World, hire: Hire
 ) -> None:
+    """A node simulates by its own clock, which may be wrong."""
     embedded.stake()
-    embedded.ask(embedded.publish())
-    worker = hire(embedded)
-    worker.tick()  # reads and infers
+    asked = embedded.ask(embedded.publish())
+    refusals = [Reverted("DeadlinePassed", {"deadline": 1})]
 
     class RunsAhead:
-        """A chain whose next block is far ahead of its last."""
+        def estimate(self, call, sender):
+            if refusals:
+                raise refusals.pop()
+            return super().estimate(call, sender)  # type: ignore[misc]
 
-        def estimate(self, _call, _sender):
-            raise Reverted("DeadlinePassed", {"deadline": 1})
+    worker = hire(embedded, chain=variant(embedded.chain, RunsAhead))
+    worker.work()
+    assert worker.states() == [State.OPEN]
+    worker.wait(RETRY)
+    worker.work()
 
-    late = hire(embedded, chain=variant(embedded.chain, RunsAhead))
-    late.tick(2)
+    assert embedded.status(asked) is Status.PROPOSED
 
-    assert [row.state for row in late.rows()] == [State.MISSED]
-    assert "DeadlinePassed" in late.rows()[0].note
+
+def test_tick_ends_nothing_by_our_own_clock(embedded: World, hire: Hire) -> None:
+    """However far it runs ahead."""
+    embedded.stake()
+    asked = embedded.ask(embedded.publish(), timeout=1800)
+    worker = hire(embedded)
+    worker.wait(10 * TIMEOUT)
+
+    worker.work()
+
+    assert embedded.status(asked) is Status.PROPOSED
 
 
 def test_tick_misses_a_proposal_that_the_batch_skipped_for_its_deadline(
@@ -905,7 +946,7 @@ def test_tick_misses_a_proposal_that_the_batch_skipped_for_its_deadline(
     worker.work()
 
     assert [anvil.status(each) for each in (short, long)] == [Status.REQUESTED, Status.PROPOSED]
-    assert worker.states(DutyKind.PROPOSE) == [State.MISSED, State.DONE]
+    assert worker.states(DutyKind.PROPOSE) == [State.MISSED]
 
 
 def test_tick_does_not_miss_what_was_sent_in_time_and_waits_for_confirmations(
@@ -924,7 +965,7 @@ def test_tick_does_not_miss_what_was_sent_in_time_and_waits_for_confirmations(
     anvil.chain.rpc("anvil_mine", [hex(2)])
     worker.work()
 
-    assert worker.states(DutyKind.PROPOSE) == [State.DONE]
+    assert worker.states(DutyKind.PROPOSE) == []
 
 
 # What it declines.
@@ -943,10 +984,11 @@ def test_tick_declines_and_says_why(embedded: World, hire: Hire) -> None:
 
     worker.work()
 
+    del asked["it is for"]  # what others are asked for is no duty of ours
     for reason, each in asked.items():
-        assert reason in (worker.store.declined(each.request_id) or "")
+        assert reason in worker.why(each)
     # Gas may become cheaper before the deadline; the others stay as they are.
-    assert worker.states() == [State.DECLINED]
+    assert sorted(worker.states()) == [State.DECLINED, State.DROPPED, State.DROPPED]
 
 
 def test_tick_answers_when_it_is_the_chosen_operator(embedded: World, hire: Hire) -> None:
@@ -973,23 +1015,7 @@ def test_tick_sends_nothing_in_a_dry_run(embedded: World, hire: Hire) -> None:
 # What must not stop it.
 
 
-def test_tick_leaves_duties_of_a_challenger_alone(embedded: World, hire: Hire) -> None:
-    """Somebody may give both programs of an account the same state."""
-    embedded.stake()
-    asked = embedded.ask(embedded.publish())
-    worker = hire(embedded)
-    foreign = {*challenger.SENDABLE, DutyKind.CHECK, DutyKind.PURSUE}.difference(SENDABLE)
-    for kind in foreign:
-        worker.store.take(Duty(kind, asked.request_id), asked.where)
-
-    worker.work()
-
-    assert embedded.status(asked) is Status.PROPOSED
-    left = {row.duty.kind for row in worker.store.duties(State.OPEN)}
-    assert left == foreign | {DutyKind.SETTLE}
-
-
-def test_tick_goes_on_when_an_event_is_stuck(embedded: World, hire: Hire) -> None:
+def test_tick_goes_on_when_a_request_is_poison(embedded: World, hire: Hire) -> None:
     embedded.stake()
     poison, good = embedded.publish(), embedded.publish(version="2")
     asked = [embedded.ask(model_id) for model_id in (poison, good, poison)]
@@ -1008,7 +1034,7 @@ def test_tick_goes_on_when_an_event_is_stuck(embedded: World, hire: Hire) -> Non
         Status.PROPOSED,
         Status.REQUESTED,
     ]
-    assert worker.store.counts().stuck == 2
+    assert worker.states(DutyKind.PROPOSE) == [State.MISSED] * 2
 
 
 def test_tick_declines_an_output_that_fits_no_transaction(embedded: World, hire: Hire) -> None:
@@ -1020,7 +1046,7 @@ def test_tick_declines_an_output_that_fits_no_transaction(embedded: World, hire:
 
     worker.work()
 
-    assert "fits no transaction" in (worker.store.declined(asked.request_id) or "")
+    assert "fits no transaction" in worker.why(asked)
 
 
 def test_tick_tries_again_when_the_node_refuses_to_estimate(embedded: World, hire: Hire) -> None:
@@ -1062,12 +1088,3 @@ def test_run_waits_for_a_node_that_does_not_answer(
     worker.service.run(stop, 0.001)
 
     assert embedded.status(asked) is Status.PROPOSED
-
-
-def test_run_stops_when_the_chain_was_reorganised(embedded: World, hire: Hire) -> None:
-    worker = hire(embedded)
-    *_, last = embedded.watcher.steps(None)
-    worker.store.advance(replace(last.cursor, hash=b"other"), [])
-
-    with pytest.raises(Reorganised):
-        worker.service.run(Flag(), 0.001)

@@ -3,6 +3,7 @@ queue takes them."""
 
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from oracle.chain.answers import Answer
 from oracle.chain.contracts import SignedOptions
 from oracle.chain.events import PartRevealed, RequestCreated, ResultProposed
-from oracle.chain.node import Receipt
+from oracle.chain.replies import Receipt
 from oracle.errors import (
     Busy,
     Declined,
@@ -22,14 +23,15 @@ from oracle.errors import (
 )
 from oracle.exact.proofs.cost import Calibration, Unit
 from oracle.inference.executor import Ran
-from oracle.state.deeds import KEPT, Deed
-from oracle.state.duties import DutyKind, State
+from oracle.state.deeds import KEPT, Signed
+from oracle.state.duties import DutyKind
 from oracle.types import DType, Model, ModelId, Part, Signature, Status, TensorType, Wei
 from oracle.worker.budget import PASSES
 from oracle.worker.orders import Inquiry, Order, Quote, SignedAnswer
 from oracle.worker.signing import STALE, Signing, SigningLimits
 from tests import courts
 from tests.chains import BOND, ETHER, FEE, OUTPUT, PAYLOAD, STAKE, WINDOW, World, address
+from tests.integration import workers
 from tests.integration.workers import Answers, Hire, Worker
 
 MOST = SigningLimits(max_timeout=120)
@@ -100,7 +102,7 @@ def test_a_signed_answer_is_posted_and_settled_and_pays(worker: Worker, model: M
     world.skip(WINDOW)
     worker.work()
     assert world.queue.status_of(answer.request_id)[0] is Status.SETTLED
-    assert worker.states(DutyKind.SETTLE) == [State.DONE]
+    assert worker.states(DutyKind.SETTLE) == []
     earned = world.queue.account_of(address("operator")).staked - STAKE
     assert earned == answer.request.fee - answer.request.terms.royalty
     assert len(worker.answers.asked) == 1  # it was not run again
@@ -119,6 +121,48 @@ def test_without_a_fee_it_is_what_a_quote_says(worker: Worker, model: ModelId) -
     with pytest.raises(Declined, match="it earns"):
         put(worker, order(worker, model, fee=quote.fee - 1))
     post(worker.world, asked, answer)
+
+
+def test_nothing_is_signed_at_first_where_the_state_may_be_an_old_copy(
+    embedded: World, model: ModelId, tmp_path: Path
+) -> None:
+    """What was signed since the copy was made may still be posted, and nobody knows of it."""
+    limits = SigningLimits(max_timeout=120)
+    before = workers.hire(embedded, tmp_path, signing=limits)
+    before.tick()
+    put(before, order(before, model))
+    before.store.close()
+
+    soon = workers.hire(embedded, tmp_path, signing=limits)
+    soon.tick()
+    put(soon, order(soon, model, nonce=2))
+    soon.store.close()
+
+    late = workers.hire(embedded, tmp_path, signing=limits)
+    late.wait(300)
+    late.tick()
+    with pytest.raises(Busy, match="just started"):
+        put(late, order(late, model, nonce=3))
+    late.wait(120)
+    late.tick()
+    put(late, order(late, model, nonce=4))
+    late.store.close()
+
+
+def test_nothing_is_signed_at_first_where_the_chain_knows_more_than_a_new_state(
+    embedded: World, model: ModelId, tmp_path: Path
+) -> None:
+    before = workers.hire(embedded, tmp_path, signing=SigningLimits())
+    before.tick()
+    asked = order(before, model)
+    post(embedded, asked, put(before, asked))
+
+    (tmp_path / "new").mkdir()
+    anew = workers.hire(embedded, tmp_path / "new", signing=SigningLimits())
+    anew.tick()
+
+    with pytest.raises(Busy, match="just started"):
+        put(anew, order(anew, model, nonce=2))
 
 
 def test_the_same_order_again_is_the_same_answer(worker: Worker, model: ModelId) -> None:
@@ -176,7 +220,7 @@ def test_what_was_signed_counts_until_its_deadline(worker: Worker, model: ModelI
 def test_what_nobody_posted_is_forgotten_a_day_after_its_deadline(
     worker: Worker, model: ModelId
 ) -> None:
-    def deed(answer: SignedAnswer) -> Deed | None:
+    def deed(answer: SignedAnswer) -> Signed | None:
         return worker.store.signed(answer.request_id)
 
     first, second = order(worker, model), order(worker, model, nonce=2)
@@ -231,7 +275,7 @@ def test_a_request_is_declined_while_signatures_may_take_the_stake(
 
     worker.work()
 
-    assert "above our stake" in str(worker.store.declined(asked.request_id))
+    assert "above our stake" in str(worker.why(asked))
 
 
 def test_no_more_is_signed_than_is_free(worker: Worker, model: ModelId) -> None:
@@ -302,7 +346,7 @@ def test_a_signed_answer_is_defended_like_any_result(court: World, hire: Hire) -
     worker.work()
 
     assert court.all(PartRevealed)
-    assert worker.states(DutyKind.REVEAL) == [State.DONE]
+    assert worker.states(DutyKind.REVEAL) == []
 
 
 def test_what_was_signed_takes_of_what_can_be_defended(court: World, hire: Hire) -> None:
@@ -482,10 +526,10 @@ def test_orders_take_half_of_the_processes_and_wait_in_line(
     desk(worker).work()
     assert len(runs) == 1
 
-    desk(worker).bell.clear()
+    worker.service.bell.wait(0)
     runs[0].set_result(Ran(OUTPUT, 0.0))
 
-    assert desk(worker).bell.is_set()
+    assert worker.service.bell.wait(0)
     desk(worker).work()
     assert orders[0].future.done() and len(runs) == 2
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,21 +19,24 @@ from oracle.chain.connection import connect
 from oracle.chain.node import Call, Chain
 from oracle.chain.transactions import (
     GAS_MARGIN,
+    GIVE_UP,
     MAX_RAISE,
     RESEND,
-    Outbox,
     Outcome,
+    Parcel,
     Sender,
     Sent,
     transact,
 )
-from oracle.errors import ChainError, FeeAboveCap, NoRoom, Reverted, RpcUnavailable
+from oracle.errors import ChainError, FeeAboveCap, NoRoom, Reverted, RpcUnavailable, TooDear
+from oracle.state.duties import Key
 from oracle.state.store import Store
 from oracle.types import Wei
 from tests.chains import PEOPLE, STAKE, World, address, variant
 
 ME = PEOPLE["operator"]
 PATIENCE = 30.0
+NOTHING = -1  # is final
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def outbox(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def sender(world: World, outbox: Outbox, chain: Chain | None = None, **options: Any) -> Sender:
+def sender(world: World, outbox: Any, chain: Chain | None = None, **options: Any) -> Sender:
     return Sender(chain or world.chain, ME, outbox, PATIENCE, **options)
 
 
@@ -67,7 +70,7 @@ def hold(world: World) -> None:
 def finish(us: Sender, now: float) -> int:
     """Follows until nothing waits: under load anvil answers before it mines."""
     for _ in range(200):
-        if (left := us.follow(now)) == 0:
+        if (left := us.follow(now, NOTHING)) == 0:
             break
         time.sleep(0.01)
     return left
@@ -108,7 +111,7 @@ def test_follow_asks_nothing_when_nothing_waits(embedded: World, outbox: Store) 
         def nonce(self, _):
             raise AssertionError("asked")
 
-    assert sender(embedded, outbox, variant(embedded.chain, Silent)).follow(0.0) == 0
+    assert sender(embedded, outbox, variant(embedded.chain, Silent)).follow(0.0, NOTHING) == 0
 
 
 def test_send_records_nothing_when_the_call_would_fail(world: World, outbox: Store) -> None:
@@ -158,7 +161,7 @@ def test_send_lets_no_more_wait_than_nodes_keep(
     us = sender(anvil, outbox)
     for _ in range(2):
         us.send(stake(anvil), (), 0.0)
-    us.follow(PATIENCE + 1)
+    us.follow(PATIENCE + 1, NOTHING)
     us.send(stake(anvil), (), PATIENCE + 1)
     assert len(outbox.waiting()) == 5
 
@@ -183,6 +186,111 @@ class DiesAfterBroadcast:
         raise Dies
 
 
+# Several at once.
+
+
+class Shaky:
+    """Refuses a batch now and then, answers a part of it with what cannot be read, or dies."""
+
+    refuses: set[str] = set()  # methods
+    garbles: set[str] = set()  # methods, in the first answer
+    dies: set[str] = set()  # methods
+
+    def _batch(self, questions):
+        methods = {method for method, _ in questions}
+        if methods & self.dies:
+            raise Dies
+        if methods & self.refuses:
+            return [{"error": {"code": -32005, "message": "too many"}} for _ in questions]
+        replies = super()._batch(questions)  # type: ignore[misc]
+        if methods & self.garbles:
+            replies[0] = {"result": None}
+        return replies
+
+
+def parcels(world: World, *amounts: int) -> list[Parcel[Key]]:
+    return [Parcel(stake(world, amount), ()) for amount in amounts]
+
+
+def reverting(world: World) -> Parcel[Key]:
+    return Parcel(world.queue.unstake(Wei(10**18)), ())
+
+
+def test_send_all_sends_what_would_not_revert(world: World, outbox: Store) -> None:
+    given = [*parcels(world, 1), reverting(world), *parcels(world, 2)]
+
+    one, failed, other = sender(world, outbox).send_all(given, 0.0)
+
+    assert isinstance(failed, Reverted) and failed.name == "InsufficientStake"
+    assert isinstance(one, Sent) and isinstance(other, Sent)
+    assert (one.nonce, other.nonce, len(outbox.waiting())) == (0, 1, 2)
+    assert (finish(sender(world, outbox), 0.0), staked(world)) == (0, 3)
+
+
+def test_send_all_sends_nothing_that_costs_more_than_it_may(world: World, outbox: Store) -> None:
+    [cheap] = parcels(world, 1)
+    fees, estimate = world.chain.fees(), world.chain.estimate(cheap.call, ME.address)
+    cost = estimate * (fees.base + (fees.priority or 0))
+    below, enough = replace(cheap, most=Wei(cost * 9 // 10)), replace(cheap, most=Wei(cost * 2))
+
+    dear, sent = sender(world, outbox).send_all([below, enough], 0.0)
+
+    assert isinstance(dear, TooDear) and isinstance(sent, Sent)
+    assert sent.nonce == 0  # nothing is left out in front of it
+
+
+def test_send_all_leaves_what_finds_no_room(
+    anvil: World, outbox: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "MAX_WAITING", 3)
+    hold(anvil)
+    us = sender(anvil, outbox)
+    us.send(stake(anvil), (), 0.0)
+
+    found = us.send_all(parcels(anvil, 1, 2, 3, 4), 0.0)
+
+    assert [type(each) for each in found] == [Sent, Sent, NoRoom, NoRoom]
+    assert [each.nonce for each in outbox.waiting()] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("method", ["eth_estimateGas", "eth_sendRawTransaction"])
+def test_send_all_asks_alone_what_is_refused_together(
+    anvil: World, outbox: Store, method: str
+) -> None:
+    node = variant(anvil.chain, type("Refusing", (Shaky,), {"refuses": {method}}))
+    us = sender(anvil, outbox, node)
+
+    one, failed, other = us.send_all([*parcels(anvil, 1), reverting(anvil), *parcels(anvil, 2)], 0)
+
+    assert isinstance(one, Sent) and isinstance(other, Sent) and isinstance(failed, Reverted)
+    assert (finish(us, 0.0), staked(anvil)) == (0, 3)
+
+
+def test_send_all_sends_the_rest_where_a_part_of_the_answer_cannot_be_read(
+    anvil: World, outbox: Store
+) -> None:
+    """Else one duty that a node stumbles over would keep answers to demands from being sent."""
+    node = variant(anvil.chain, type("Garbling", (Shaky,), {"garbles": {"eth_estimateGas"}}))
+    us = sender(anvil, outbox, node)
+
+    assert all(isinstance(each, Sent) for each in us.send_all(parcels(anvil, 1, 2), 0.0))
+    assert (finish(us, 0.0), staked(anvil)) == (0, 3)
+
+
+def test_follow_sends_each_once_where_a_crash_came_between(anvil: World, outbox: Store) -> None:
+    """All of them are recorded before the first leaves."""
+    node = variant(anvil.chain, type("Dying", (Shaky,), {"dies": {"eth_sendRawTransaction"}}))
+    with pytest.raises(Dies):
+        sender(anvil, outbox, node).send_all(parcels(anvil, 1, 2, 4), 0.0)
+    assert (len(outbox.waiting()), anvil.chain.nonce(ME.address)) == (3, 0)
+
+    restarted = sender(anvil, outbox)
+    assert finish(restarted, 1.0) == 0
+
+    assert (staked(anvil), anvil.chain.nonce(ME.address)) == (7, 3)
+    assert [outcome for _, outcome, _ in outcomes(outbox)] == [Outcome.SUCCEEDED] * 3
+
+
 @pytest.mark.parametrize("death", [DiesBeforeBroadcast, DiesAfterBroadcast])
 def test_follow_sends_once_what_a_crash_had_left(world: World, outbox: Store, death: type) -> None:
     with pytest.raises(Dies):
@@ -190,7 +298,7 @@ def test_follow_sends_once_what_a_crash_had_left(world: World, outbox: Store, de
 
     restarted = sender(world, outbox)
     finish(restarted, 1.0)
-    restarted.follow(1.0)
+    restarted.follow(1.0, NOTHING)
 
     assert (staked(world), world.chain.nonce(ME.address)) == (5, 1)
     assert outcomes(outbox) == [(0, Outcome.SUCCEEDED, True)]
@@ -202,13 +310,11 @@ def test_send_repeats_nothing_when_a_crash_came_before_the_record(
     class Full:
         """A disk without room."""
 
-        def waiting(self) -> Sequence[Sent]:
-            return []
+        def nonces(self, *_: Outcome) -> set[int]:
+            return set()
 
         def record(self, *_: object) -> None:
             raise Dies
-
-        def close_nonce(self, *_: object) -> None: ...
 
     with pytest.raises(Dies):
         sender(world, Full()).send(stake(world), (), 0.0)
@@ -230,7 +336,7 @@ def test_follow_loses_nothing_when_the_node_is_down_between(anvil: World, outbox
         sender(anvil, outbox, variant(anvil.chain, Down)).send(stake(anvil), (), 0.0)
     us = sender(anvil, outbox)
 
-    assert us.follow(0.0) == 1  # sends it again
+    assert us.follow(0.0, NOTHING) == 1  # sends it again
     assert finish(us, 0.0) == 0
     assert staked(anvil) == 5
 
@@ -242,7 +348,7 @@ def test_follow_sends_again_what_the_node_forgot(anvil: World, outbox: Store) ->
     anvil.chain.rpc("anvil_dropTransaction", ["0x" + sent.hash.hex()])
     assert not anvil.chain.knows(sent.hash)
 
-    us.follow(1.0)
+    us.follow(1.0, NOTHING)
     mine(anvil)
 
     assert (finish(us, 1.0), staked(anvil)) == (0, 5)
@@ -253,7 +359,7 @@ def test_follow_lets_wait_what_is_young(anvil: World, outbox: Store) -> None:
     us = sender(anvil, outbox)
     us.send(stake(anvil), (), 0.0)
 
-    us.follow(PATIENCE - 1)
+    us.follow(PATIENCE - 1, NOTHING)
 
     assert len(outbox.waiting()) == 1
 
@@ -262,7 +368,7 @@ def test_follow_replaces_what_waits_too_long_with_a_higher_fee(anvil: World, out
     hold(anvil)
     us = sender(anvil, outbox)
     first = us.send(stake(anvil), (), 0.0)
-    us.follow(PATIENCE)
+    us.follow(PATIENCE, NOTHING)
     second = outbox.waiting()[-1]
     mine(anvil)
 
@@ -281,7 +387,7 @@ def test_follow_raises_no_fee_beyond_all_measure(anvil: World, outbox: Store) ->
     us = sender(anvil, outbox)
     us.send(stake(anvil), (), 0.0)
     for attempt in range(1, 60):
-        us.follow(attempt * PATIENCE)
+        us.follow(attempt * PATIENCE, NOTHING)
 
     last = outbox.waiting()[-1]
 
@@ -303,9 +409,9 @@ def test_follow_finds_the_attempt_that_was_mined_whichever_it_is(
         def broadcast(self, raw):
             pass
 
-    sender(anvil, outbox, variant(anvil.chain, Lost)).follow(PATIENCE)
+    sender(anvil, outbox, variant(anvil.chain, Lost)).follow(PATIENCE, NOTHING)
     mine(anvil)
-    us.follow(PATIENCE)
+    us.follow(PATIENCE, NOTHING)
 
     assert [mined for _, _, mined in outcomes(outbox)] == [True, False]
 
@@ -323,6 +429,74 @@ def test_follow_opens_what_another_transaction_displaced(anvil: World, outbox: S
 
     us.send(stake(anvil), (), 0.0)
     assert (finish(us, 0.0), staked(anvil)) == (0, 12)
+
+
+def test_a_receipt_that_comes_late_is_no_displacement(anvil: World, outbox: Store) -> None:
+    """Whatever it seems to be, it is followed until its block is final."""
+    late = [True]
+
+    class Late:
+        def receipt(self, transaction):
+            return None if late[0] else super().receipt(transaction)  # type: ignore[misc]
+
+    us = sender(anvil, outbox, variant(anvil.chain, Late))
+    us.send(stake(anvil), (), 0.0)
+    finish(us, 0.0)
+    assert outcomes(outbox) == [(0, Outcome.DISPLACED, False)]
+
+    late[0] = False
+    us.follow(0.0, NOTHING)
+    assert outcomes(outbox) == [(0, Outcome.SUCCEEDED, True)]
+
+    us.follow(0.0, anvil.head())
+    assert (outbox.followed(), staked(anvil)) == ([], 5)
+
+
+def test_a_transaction_whose_block_was_replaced_waits_again(anvil: World, outbox: Store) -> None:
+    snapshot = anvil.chain.rpc("evm_snapshot", [])
+    us = sender(anvil, outbox)
+    us.send(stake(anvil), (), 0.0)
+    finish(us, 0.0)
+    assert anvil.chain.rpc("evm_revert", [snapshot])
+    mine(anvil)
+
+    assert us.follow(0.0, NOTHING) == 1  # sends it again
+    assert (finish(us, 0.0), staked(anvil)) == (0, 5)
+    assert outcomes(outbox) == [(0, Outcome.SUCCEEDED, True)]
+
+
+def test_what_no_node_takes_leaves_its_nonce_to_others(anvil: World, outbox: Store) -> None:
+    """Or nothing that is sent after it would ever be mined."""
+
+    class Refuses:
+        def broadcast(self, _raw):
+            raise ChainError("it is not to our taste")
+
+    refused = sender(anvil, outbox, variant(anvil.chain, Refuses)).send(stake(anvil, 7), (), 0.0)
+    us = sender(anvil, outbox, variant(anvil.chain, Refuses))
+    us.follow(1.0, NOTHING)
+    us.follow(1.0 + GIVE_UP, NOTHING)
+    assert outcomes(outbox) == [(0, Outcome.REFUSED, False)] and outbox.waiting() == []
+
+    us = sender(anvil, outbox)
+    assert us.send(stake(anvil), (), 2 * GIVE_UP).nonce == refused.nonce
+    assert (finish(us, 2 * GIVE_UP), staked(anvil)) == (0, 5)
+
+
+def test_follow_jumps_to_the_going_fee(anvil: World, outbox: Store) -> None:
+    """What waits may be so far below it that raising it step by step would take too long."""
+
+    class Dear:
+        def fees(self):
+            return super().fees().raised(900)  # type: ignore[misc]
+
+    hold(anvil)
+    sent = sender(anvil, outbox).send(stake(anvil), (), 0.0)
+
+    sender(anvil, outbox, variant(anvil.chain, Dear)).follow(PATIENCE, NOTHING)
+
+    last = outbox.waiting()[-1]
+    assert (last.nonce, last.fees.maximum) == (sent.nonce, sent.fees.raised(900).maximum)
 
 
 def test_follow_closes_as_failed_what_reverted(anvil: World, outbox: Store) -> None:
@@ -355,12 +529,12 @@ def test_send_survives_a_node_that_refuses(anvil: World, outbox: Store) -> None:
     us = sender(anvil, outbox, variant(anvil.chain, Estimates))
     with capture_logs() as logs:
         us.send(stake(anvil), (), 0.0)
-        assert [us.follow(0.0) for _ in range(3)] == [1, 1, 1]
+        assert [us.follow(0.0, NOTHING) for _ in range(3)] == [1, 1, 1]
     [refused] = logs  # not once a round
     assert refused["account"] == ME.address and "funds" in refused["why"]
 
     anvil.chain.rpc("anvil_setBalance", [ME.address, hex(10**18)])
-    us.follow(0.0)
+    us.follow(0.0, NOTHING)
 
     assert (finish(us, 0.0), staked(anvil)) == (0, 5)
 
@@ -375,7 +549,7 @@ def test_send_survives_a_refusal_of_the_embedded_chain(embedded: World, outbox: 
     us = Sender(variant(embedded.chain, Estimates), poor, outbox, PATIENCE)
     us.send(stake(embedded), (), 0.0)
 
-    assert us.follow(0.0) == 1
+    assert us.follow(0.0, NOTHING) == 1
 
 
 def test_send_works_on_a_chain_without_eip_1559(anvil: World, outbox: Store) -> None:
@@ -424,7 +598,7 @@ def test_follow_raises_no_fee_beyond_the_cap(anvil: World, outbox: Store) -> Non
 
     with capture_logs() as said:
         for times in (1, 2, 3):
-            us.follow(times * (PATIENCE + 1))
+            us.follow(times * (PATIENCE + 1), NOTHING)
 
     assert [each.hash for each in outbox.waiting()] == [first.hash]
     assert [each["event"] for each in said] == ["waits: its fee is at our cap"]
@@ -490,7 +664,7 @@ def test_send_hands_what_it_sends_to_the_relay_alone(anvil: World, outbox: Store
 
         assert not anvil.chain.knows(sent.hash) and staked(anvil) == 0
         for now in (1.0, 2.0, RESEND + 1):
-            assert us.follow(now) == 1
+            assert us.follow(now, NOTHING) == 1
         assert relay.methods == ["eth_chainId", *["eth_sendRawTransaction"] * 2]
 
         relay.held = relay.held[:1]

@@ -7,20 +7,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from oracle.chain.events import RequestCreated
+from oracle.chain.finality import Finality
 from oracle.chain.node import Chain
 from oracle.chain.transactions import Sender
-from oracle.chain.watcher import Watcher
+from oracle.chain.view import View
 from oracle.exact.proofs.cost import Calibration, Unit
 from oracle.inference.answers import Inference
 from oracle.inference.executor import Ran
 from oracle.state.agenda import Row
 from oracle.state.duties import DutyKind, State
 from oracle.state.store import Store
+from oracle.state.watch import Watch
 from oracle.types import Model
 from oracle.worker.policy import Policy
 from oracle.worker.service import Service, Setup, SigningSetup
 from oracle.worker.signing import SigningLimits
 from tests.chains import OUTPUT, PEOPLE, World, address
+from tests.runs import together
 
 # A machine on which a byte that is hashed takes a nanosecond, and nothing else takes any time.
 CALIBRATION = Calibration({unit: 0.0 for unit in Unit} | {Unit.HASHED: 1e-9})
@@ -55,6 +59,11 @@ class Answers:
             future.set_result(Ran(self.output, 0.0))
         return future
 
+    def submit_all(
+        self, model: Model, uris: Sequence[str], payloads: Sequence[bytes], most: float
+    ) -> "Future[list[Ran | None]]":
+        return together([self.submit(model, uris, payload, most) for payload in payloads])
+
     def ask(self, *_: object) -> "Future[bytes]":
         raise AssertionError("where nobody may dispute, nothing is asked")
 
@@ -68,6 +77,7 @@ class Worker:
     service: Service
     answers: Any  # with what it was asked, and more that its test knows of
     clock: list[float]
+    watch: Watch | None = None
 
     def tick(self, rounds: int = 1) -> None:
         for _ in range(rounds):
@@ -96,7 +106,11 @@ class Worker:
         return (self.store.cursor(), self.rows(), self.store.waiting(), len(self.answers.asked))
 
     def rows(self, kind: DutyKind | None = None) -> list[Row]:
-        return sorted(self.store.duties(*State, kind=kind), key=lambda row: row.id)
+        return sorted(self.store.duties(*State, kind=kind), key=lambda row: (row.place, row.key))
+
+    def why(self, asked: RequestCreated) -> str:
+        """What it makes of a request that it does not answer."""
+        return self.store.opinion(DutyKind.PROPOSE, asked.request_id) or ""
 
     def states(self, kind: DutyKind | None = None) -> list[State]:
         return [row.state for row in self.rows(kind)]
@@ -120,11 +134,13 @@ def hire(
     calibration: Calibration = CALIBRATION,
     signing: SigningLimits | None = None,
     hot: str | None = None,
+    finality: int | None = None,
+    watched: bool = False,
     **policy: Any,
 ) -> Worker:
     """The worker of `who`, whose own key or another's, the `hot` one, sends; with the state that it
     had if it worked before. One that keeps to no budget answers each demand at once; with `signing`
-    it signs answers besides."""
+    it signs answers besides; one that is `watched` shows how it does."""
     chain, key = chain or world.chain, hot or who
     store = store or Store(
         f"sqlite:///{folder}/{who}-by-{key}.db",
@@ -139,7 +155,7 @@ def hire(
     setup = Setup(
         chain=chain,
         queue=world.queue,
-        watcher=Watcher(chain, world.deployment, confirmations),
+        view=View(chain, world.deployment, Finality(chain, finality), confirmations),
         store=store,
         inference=answers,
         policy=replace(Policy(address(who)), **policy),
@@ -149,6 +165,7 @@ def hire(
         reveal_period=disputes.periods().reveal if disputes and budgeted else None,
         parallel=parallel,
         clock=lambda: clock[0],
+        watch=Watch("worker", lambda: clock[0]) if watched else None,
     )
     signs = None if signing is None else SigningSetup(world.registry, signing)
-    return Worker(world, store, Service(setup, signs), answers, clock)
+    return Worker(world, store, Service(setup, signs), answers, clock, setup.watch)

@@ -73,7 +73,7 @@ class Contract:
 
 
 def load(url: str, name: str) -> Contract:
-    artifact = _artifact(f"{FOLDER}/{name}.sol")
+    artifact = compiled_once(f"{FOLDER}/{name}.sol")
     functions = {
         entry["name"]: (
             f"{entry['name']}({','.join(argument['type'] for argument in entry['inputs'])})",
@@ -85,8 +85,9 @@ def load(url: str, name: str) -> Contract:
     return Contract(url, artifact["deployedBytecode"], functions)
 
 
-def _artifact(source: str) -> dict[str, Any]:
-    """Compiled once for the same sources and settings: that takes half a minute."""
+def compiled_once(source: str) -> dict[str, Any]:
+    """The artifact of one contract, compiled once for the same sources and settings: that takes up
+    to half a minute."""
     request = json.dumps([standard_json(source), settings()], sort_keys=True)
     path = CACHE / f"{hashlib.sha256(request.encode()).hexdigest()}.json"
     if not path.exists():

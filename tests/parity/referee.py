@@ -15,7 +15,7 @@ from oracle.exact.run import Runner
 from oracle.merkle import LEAF, Levels, Run
 from oracle.tensor import Array, canonical
 from oracle.types import DType
-from tests.parity.evm import FOLDER, GAS_LIMIT, Contract, _artifact
+from tests.parity.evm import FOLDER, GAS_LIMIT, Contract, compiled_once
 
 FAMILIES = {
     "LINEAR": "Linear",
@@ -109,16 +109,16 @@ class Referee:
     @cached_property
     def _code(self) -> dict[str, dict[str, str]]:
         state = {}
-        artifact = _artifact("contracts/Referee.sol")
+        artifact = compiled_once("contracts/Referee.sol")
         code = bytearray.fromhex(artifact["deployedBytecode"][2:])
         for number, (name, contract) in enumerate(FAMILIES.items(), start=1):
             address = bytes(19) + bytes([number + 0xF0])
-            family = _artifact(f"contracts/ops/{contract}.sol")
+            family = compiled_once(f"contracts/ops/{contract}.sol")
             state["0x" + address.hex()] = {"code": family["deployedBytecode"]}
             for place in artifact["immutableReferences"][name]:
                 code[place["start"] : place["start"] + 32] = address.rjust(32, b"\0")
         state[_REFEREE] = {"code": "0x" + code.hex()}
-        state[_HARNESS] = {"code": _artifact(f"{FOLDER}/RefereeParity.sol")["deployedBytecode"]}
+        state[_HARNESS] = {"code": compiled_once(f"{FOLDER}/RefereeParity.sol")["deployedBytecode"]}
         return state
 
 

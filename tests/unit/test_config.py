@@ -2,7 +2,7 @@
 
 import pytest
 
-from oracle.config import Settings, size
+from oracle.config import Settings, size, urls
 from oracle.errors import ConfigError
 
 
@@ -28,3 +28,21 @@ def test_settings_say_which_variable_means_nothing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("EXACTUM_CACHE_BYTES", "banana")
     with pytest.raises(ConfigError, match="EXACTUM_CACHE_BYTES: 'banana' is no size"):
         Settings()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://a/,b,wss://c",
+        "http://a/,b wss://c",
+        " http://a/,b , wss://c,",
+        "http://a/,b\nwss://c",
+    ],
+)
+def test_urls_are_separated_by_commas_or_spaces(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXACTUM_RPC", text)
+    assert Settings().rpc == urls(text) == ("http://a/,b", "wss://c")
+
+
+def test_one_url_is_one() -> None:
+    assert (Settings().rpc, urls(""), urls("x")) == (("http://127.0.0.1:8545",), ("",), ("x",))

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,16 +15,15 @@ from oracle.cli.demo import crew, narrator
 from oracle.cli.demo.first import FirstAct
 from oracle.cli.demo.second import SecondAct
 from oracle.cli.demo.stage import Stage
+from oracle.cli.options import rpc_option
 from oracle.config import Settings
 from oracle.types import RequestId
 
 
 @click.command()
-@click.option(
-    "--rpc",
-    metavar="URL",
-    help="A devnet that holds funded accounts, anvil for example; workers, challenger and auditor"
-    " are then processes of their own.",
+@rpc_option(
+    "A devnet that holds funded accounts, anvil for example; workers, challenger and auditor are"
+    " then processes of their own."
 )
 @click.option(
     "--keep",
@@ -32,7 +32,7 @@ from oracle.types import RequestId
     help="With --rpc: leave deployment, models and keys there, a new folder, to look around with"
     " the other commands afterwards.",
 )
-def demo(rpc: str | None, keep: Path | None) -> None:
+def demo(rpc: Sequence[str], keep: Path | None) -> None:
     """Shows the whole loop in one command: a contract asks, a model answers, a liar is convicted.
 
     Without --rpc it needs no node: the chain runs inside the command. The models are
@@ -60,18 +60,18 @@ def demo(rpc: str | None, keep: Path | None) -> None:
     with ExitStack() as stack:
         folder = keep or _temporary(stack)
         narrator.narrate()
-        disputed = perform(connect(rpc or EMBEDDED), settings_of(folder))
+        disputed = perform(connect(*(rpc or [EMBEDDED])), settings_of(folder))
     show.out.print()
     show.out.print(f"Done in {time.monotonic() - started:.0f} s.")
     if keep is not None:
         show.out.print(
             f"To look around: EXACTUM_HOME={keep} EXACTUM_DEPLOYMENTS={keep}/deployments"
-            f" EXACTUM_RPC={rpc} exactum dispute show {show.hex_(disputed)}"
+            f" EXACTUM_RPC={','.join(rpc)} exactum dispute show {show.hex_(disputed)}"
         )
 
 
-def _check_keep(rpc: str | None, keep: Path) -> None:
-    if rpc is None:
+def _check_keep(rpc: Sequence[str], keep: Path) -> None:
+    if not rpc:
         raise click.UsageError("--keep needs --rpc: the embedded chain ends with the command.")
     if keep.exists():
         raise click.UsageError(f"{keep} exists already: --keep makes a new folder.")

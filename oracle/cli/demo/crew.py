@@ -28,6 +28,7 @@ from oracle.inference.executor import Executor
 from oracle.inference.opinions import Opinions
 from oracle.serve.guard import GuardLimits
 from oracle.serve.server import Server, listen
+from oracle.state.database import CHALLENGER, WORKER
 from oracle.state.store import Store
 from oracle.worker import policy as workers
 from oracle.worker.service import Service, SigningSetup
@@ -140,7 +141,12 @@ def _challenger_here(session: Session, signer: Signer) -> Iterator[Program]:
     ):
         policy = challengers.Policy(signer.address, even_at_a_loss=True)
         setup = challenger_command.set_up(
-            session, store=store, inference=answers, policy=policy, signer=signer
+            session,
+            view=session.view(),
+            store=store,
+            inference=answers,
+            policy=policy,
+            signer=signer,
         )
         yield Here("challenger", Patrol(setup).tick)
 
@@ -153,7 +159,12 @@ def _working(
     with _store(session, name, signer) as store:
         policy = workers.Policy(signer.address)
         setup = worker_command.set_up(
-            session, store=store, inference=inference, policy=policy, signer=signer
+            session,
+            view=session.view(),
+            store=store,
+            inference=inference,
+            policy=policy,
+            signer=signer,
         )
         yield Service(setup, SigningSetup(session.registry))
 
@@ -195,7 +206,9 @@ def _answers(session: Session, *, is_advised: bool = False) -> Iterator[Answers]
 @contextmanager
 def _store(session: Session, name: str, signer: Signer) -> Iterator[Store]:
     url = _state(session, name)
-    store = Store(url, session.chain.id, session.deployment.queue, signer.address)
+    program = CHALLENGER if name == CHALLENGER else WORKER
+    queue = session.deployment.queue
+    store = Store(url, session.chain.id, queue, signer.address, program=program)
     try:
         yield store
     finally:

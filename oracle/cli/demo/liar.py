@@ -34,6 +34,16 @@ class Liar:
         trace = false_trace(engine.runner, payload)
         return Ran(answer(trace, output_of(trace), task), 0.0)
 
+    def run_all(
+        self,
+        path: Path,
+        model: Model,
+        payloads: Sequence[bytes],
+        _most: float,
+        source: Path | None,
+    ) -> list[Ran | None]:
+        return [self.run(path, model, payload, Infer(), source) for payload in payloads]
+
     def close(self) -> None: ...
 
 

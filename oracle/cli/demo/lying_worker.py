@@ -13,7 +13,7 @@ from oracle.cli.session import open_key, open_session
 @click.option("--port", type=int, required=True)
 def main(port: int) -> None:
     configure_logs(as_json=False)
-    session, signer = open_session(None, None), open_key(None, None)
+    session, signer = open_session((), None), open_key(None, None)
     with lying(session, signer) as service, serving(session, service, port):
         service.run(Event(), POLL)
 

@@ -13,8 +13,9 @@ from oracle.chain.contracts import Consumer
 from oracle.chain.decoder import Decoder
 from oracle.chain.deployer import create
 from oracle.chain.events import RequestCreated, RequestSettled, ResultProposed
-from oracle.chain.history import RequestHistory
-from oracle.chain.node import Chain, Receipt
+from oracle.chain.histories import RequestHistory
+from oracle.chain.node import Chain
+from oracle.chain.replies import Receipt
 from oracle.cli import show
 from oracle.cli.demo.crew import Operator, Program
 from oracle.cli.demo.stage import BOND, FEE, Stage

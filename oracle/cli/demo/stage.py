@@ -20,8 +20,9 @@ from oracle.chain.deployer import deploy
 from oracle.chain.devnet import fund, skip_time
 from oracle.chain.events import Event, RequestCreated
 from oracle.chain.keys import Signer
-from oracle.chain.node import Call, Chain, Receipt
+from oracle.chain.node import Call, Chain
 from oracle.chain.presets import preset
+from oracle.chain.replies import Receipt
 from oracle.chain.watcher import Cursor, Watcher
 from oracle.cli import show
 from oracle.cli.audit import rerun

@@ -56,6 +56,14 @@ def reordered(function: F) -> F:
     return cast(F, _cached(function, fastmath={"reassoc", "contract"}))
 
 
+def cache_folder() -> Path | None:
+    """Says where compiled kernels are kept; None where no folder for them is writable."""
+    keep: Any = _Cache
+    with suppress(RuntimeError):
+        return Path(keep(cache_folder).cache_path)
+    return None
+
+
 def _cached(function: Callable[..., Any], **options: Any) -> Any:
     made = njit(**_OPTIONS | options)(function)
     keep: Any = _Cache

@@ -1,5 +1,5 @@
 import tracemalloc
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from eth_abi import encode
@@ -93,9 +93,8 @@ def test_model_of_refuses_a_length_that_no_data_has():
 def test_decode_refuses_a_log_that_our_contracts_cannot_have_written(embedded: chains.World):
     model_id = embedded.publish()
     [log] = embedded.chain.logs((embedded.deployment.registry,), 0, embedded.head(), model_id)
-    good: Any = dict(log)
-    assert Decoder().decode(good, 0) is not None
-    data = bytes(good["data"])
+    assert Decoder().decode(log, 0) is not None
+    data = log.data
     for bad in (b"", data[:-32], data[:100], word(64) * 2 + bomb(700, 1500)[64:]):
         with pytest.raises(MalformedData):
-            Decoder().decode(good | {"data": bad}, 0)
+            Decoder().decode(replace(log, data=bad), 0)

@@ -63,3 +63,19 @@ def test_the_worker_counts_gas_as_the_queue_quotes_it(embedded: World, callback_
 
     request = chains.request(terms=embedded.terms_of(model), callback_gas=callback_gas)
     assert quoted == answer_gas(request) * GWEI
+
+
+def test_contracts_count_in_blocks_for_commitments_alone() -> None:
+    """On Arbitrum `block.number` is L1's: whatever else went by it would go at another pace."""
+    found = [
+        (path.stem, line.strip())
+        for path in sorted(CONTRACTS.rglob("*.sol"))
+        for line in path.read_text().splitlines()
+        if "block.number" in line or "blockhash" in line
+    ]
+
+    late = "CommittedTooLate(commitment, blockNumber)"
+    assert found == [
+        ("Disputes", "_commitments[commitment] = block.number;"),
+        ("Disputes", f"require(blockNumber < block.number, {late});"),
+    ]

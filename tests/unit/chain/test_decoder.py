@@ -1,10 +1,8 @@
 """Every event of the contracts, decoded from a real chain."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from hexbytes import HexBytes
 
 from oracle.chain.artifacts import artifact
 from oracle.chain.decoder import Decoder
@@ -24,6 +22,7 @@ from oracle.chain.events import (
     Withdrawn,
 )
 from oracle.chain.node import Call
+from oracle.chain.replies import Log
 from oracle.merkle import payload_root
 from oracle.types import Assurance, DType, Proposal, Request, Signature, TensorType, Wei
 from tests.chains import (
@@ -220,12 +219,12 @@ def test_decode_knows_every_event_of_the_contracts() -> None:
         if entry["type"] == "event"
     }
 
-    assert {event.event_name for event, _ in Decoder()._events.values()} == names
+    assert {layout.name for layout in Decoder()._layouts.values()} == names
 
 
-@pytest.mark.parametrize("topics", [[], [HexBytes(b"\x55" * 32)]])
-def test_decode_passes_over_a_log_that_is_none_of_ours(topics: list[HexBytes]) -> None:
-    log: Any = {"topics": topics, "data": HexBytes(b""), "blockNumber": 1, "logIndex": 0}
+@pytest.mark.parametrize("topics", [(), (b"\x55" * 32,)])
+def test_decode_passes_over_a_log_that_is_none_of_ours(topics: tuple[bytes, ...]) -> None:
+    log = Log(address("stranger"), topics, b"", 1, bytes(32), 0, bytes(32))
 
     assert Decoder().decode(log, 0) is None
 
@@ -233,7 +232,7 @@ def test_decode_passes_over_a_log_that_is_none_of_ours(topics: list[HexBytes]) -
 def test_decode_passes_over_an_event_of_our_name_with_other_topics(embedded: World) -> None:
     receipt = embedded.send("operator", embedded.queue.stake(STAKE))
     [found] = receipt.logs
-    log: Any = dict(found) | {"topics": found["topics"][:1]}
+    log = replace(found, topics=found.topics[:1])
 
     assert Decoder().decode(log, 0) is None
 

@@ -6,7 +6,7 @@ import pytest
 
 from oracle.chain.codec import dispute_key
 from oracle.chain.events import DemandTimedOut, Event, RequestReopened, ResultProposed, WindowMoved
-from oracle.chain.history import RequestHistory
+from oracle.chain.histories import RequestHistory
 from oracle.chain.node import Call
 from oracle.chain.proposals import Fate
 from oracle.errors import NotFound

@@ -1,17 +1,18 @@
-"""What a challenger owes, event by event, and what it pursues. Pure: no chain, no store."""
+"""What a challenger owes, by all that happened, and what it pursues. Pure: no chain, no store."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
 
+from oracle.chain.codec import dispute_key
 from oracle.chain.disputes import Dispute, demand_id, replay
 from oracle.chain.events import (
     DemandTimedOut,
     DisputeEvent,
     Event,
-    FraudCommitted,
     FraudProven,
     OperatorSlashed,
     PartDemanded,
@@ -21,53 +22,58 @@ from oracle.chain.events import (
     RequestExpired,
     RequestReopened,
     RequestSettled,
+    UnstakeStarted,
     WindowMoved,
     Withdrawn,
 )
+from oracle.chain.histories import AccountHistory, RequestHistory
 from oracle.challenger.policy import (
     COURTESY,
     PURSUIT_GAS,
-    STEPS,
     TRANSACTIONS,
     Income,
     Policy,
-    decide,
     income,
     least_bond,
     next_duty,
     objection,
+    owed,
     patience,
     reward,
-    timeouts,
 )
 from oracle.exact.proofs.evidence import ClaimKind
 from oracle.inference.findings import Finding, Fraud, Question
-from oracle.state.duties import Close, Duty, DutyKind, Finish, Postpone, State
-from oracle.types import AccountId, Address, ModelId, Part, Verdict, Wei
-from tests.chains import BOND, FEE, GWEI, address, created, proposed, request, where
-from tests.events import KEY, PART, STRANGER, demand, of_others
+from oracle.state.duties import Due, Duty, DutyKind
+from oracle.types import AccountId, Address, Part, Status, Verdict, Wei
+from tests.chains import BOND, FEE, GWEI, OUTPUT, address, created, proposed, request, where
+from tests.events import PART, STRANGER, demand, of_others, tales
 
 ME, OPERATOR = address("challenger"), address("operator")
 ACCOUNT = AccountId(bytes.fromhex(ME[2:]))
 ASKED = created()
 ID = ASKED.request_id
-OTHER_KEY, HASH = b"\x0e" * 32, b"\x0f" * 32
-WRONG = [DutyKind.PURSUE, DutyKind.CHECK, *STEPS]
+RESULT = proposed(ASKED)
+KEY = dispute_key(ID, RESULT.proposal, OUTPUT)
+OTHER_KEY, OTHER_PART = b"\x0e" * 32, Part(3, 0, 0, 1)
 
 
 def policy(**changes: Any) -> Policy:
     return replace(Policy(ME), **changes)
 
 
-def decided(
-    event: Event, by: Policy | None = None, disputes: Sequence[Dispute] = (), *, known: bool = True
-) -> list[Any]:
-    requests = {ID: ASKED.request} if known else {}
-    return list(decide(event, by or policy(), requests.get, lambda _: disputes))
+def due(*events: Event, right: bool | None = None, asked: RequestCreated = ASKED) -> list[Due]:
+    """What is owed when this has happened to a request, whose first result was `right`, or was not,
+    or was not run again yet."""
+    history = RequestHistory(asked, events)
+    return list(owed(history, ME, lambda key: right if key == KEY else None))
+
+
+def of(kind: DutyKind, *events: Event, right: bool | None = None) -> list[Due]:
+    return [each for each in due(*events, right=right) if each.duty.kind is kind]
 
 
 def demanded(who: Address = ME, part: Part = PART, key: bytes = KEY) -> PartDemanded:
-    return PartDemanded(where(8, time=1000), ID, OPERATOR, demand(who, part, key))
+    return PartDemanded(where(101, time=1000), ID, OPERATOR, demand(who, part, key))
 
 
 def dispute(*events: DisputeEvent, key: bytes = KEY) -> Dispute:
@@ -76,145 +82,198 @@ def dispute(*events: DisputeEvent, key: bytes = KEY) -> Dispute:
 
 # Results of others.
 
-
-def test_decide_checks_a_result_of_another_until_it_is_final() -> None:
-    result = proposed(ASKED)
-
-    assert decided(result) == [Duty(DutyKind.CHECK, ID, deadline=result.proposal.settle_at)]
+CHECK = Duty(DutyKind.CHECK, ID, deadline=RESULT.proposal.settle_at)
+PURSUE = replace(CHECK, kind=DutyKind.PURSUE)
 
 
-def test_decide_checks_no_result_of_its_own() -> None:
-    assert decided(proposed(ASKED, who="challenger")) == []
+def test_owed_is_nothing_for_a_request_without_a_result() -> None:
+    assert due() == []
 
 
-def test_decide_checks_no_result_of_a_request_that_it_does_not_know() -> None:
-    assert decided(proposed(ASKED), known=False) == []
+def test_owed_is_to_check_a_result_of_another_until_it_is_final() -> None:
+    assert due(RESULT) == [Due(CHECK, RESULT.where)]
 
 
-def test_decide_checks_the_models_that_are_watched_alone() -> None:
-    watched, other = ModelId(ASKED.request.model), ModelId(b"\x99" * 32)
-
-    assert decided(proposed(ASKED), policy(models=frozenset([watched, other]))) != []
-    assert decided(proposed(ASKED), policy(models=frozenset([other]))) == []
+def test_owed_is_to_pursue_what_was_wrong_when_we_ran_it_again() -> None:
+    assert due(RESULT, right=False) == [Due(PURSUE, RESULT.where)]
 
 
-def test_decide_checks_no_vanilla_result() -> None:
+def test_owed_is_nothing_for_what_was_right_when_we_ran_it_again() -> None:
+    assert due(RESULT, right=True) == []
+
+
+@pytest.mark.parametrize("right", [None, False])
+def test_owed_is_nothing_for_a_result_of_its_own(right: bool | None) -> None:
+    assert due(proposed(ASKED, who="challenger"), right=right) == []
+
+
+@pytest.mark.parametrize("right", [None, False])
+def test_owed_is_nothing_for_a_vanilla_result(right: bool | None) -> None:
     terms = replace(ASKED.request.terms, is_exact=False)
-    vanilla = replace(ASKED.request, terms=terms)
 
-    assert list(decide(proposed(ASKED), policy(), lambda _: vanilla, lambda _: [])) == []
-
-
-def test_decide_postpones_all_when_the_window_moves() -> None:
-    moved = replace(proposed(ASKED).proposal, settle_at=12345)
-
-    found = decided(WindowMoved(where(), ID, OPERATOR, moved))
-
-    kinds = [DutyKind.CHECK, DutyKind.PURSUE, *STEPS]
-    assert found == [Postpone(kind, ID, deadline=12345) for kind in kinds]
+    assert due(RESULT, right=right, asked=created(terms=terms)) == []
 
 
-# Steps.
+@pytest.mark.parametrize("right", [None, False])
+def test_owed_is_due_when_the_window_ends_that_a_dispute_moved(right: bool | None) -> None:
+    """The verdict stays: whoever is disputed is the same, whenever its window ends."""
+    moved = WindowMoved(where(101), ID, OPERATOR, replace(RESULT.proposal, settle_at=12345))
+
+    [found] = due(RESULT, moved, right=right)
+
+    assert found.duty == replace(CHECK if right is None else PURSUE, deadline=12345)
 
 
-def test_decide_has_demanded_when_its_demand_is_taken() -> None:
-    assert decided(demanded()) == [Close(DutyKind.DEMAND, ID, State.DONE)]
+@pytest.mark.parametrize("right", [None, False])
+@pytest.mark.parametrize(
+    "event",
+    [
+        RequestSettled(where(102), ID, OPERATOR),
+        RequestReopened(where(102), ID, OPERATOR),
+        RequestExpired(where(102), ID, STRANGER, FEE),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_owed_is_nothing_when_the_result_is_final_or_void(event: Event, right: bool | None) -> None:
+    assert due(RESULT, event, right=right) == []
 
 
-def test_decide_needs_no_timeout_when_a_demand_is_answered() -> None:
-    event = PartRevealed(where(), ID, KEY, PART, b"", ())
+@pytest.mark.parametrize("right", [True, False])
+def test_owed_is_to_check_the_next_result_whatever_the_one_before_was(right: bool) -> None:
+    reopened, second = RequestReopened(where(102), ID, OPERATOR), proposed(ASKED, "rival")
 
-    asked = demand_id(KEY, PART)
-    assert decided(event) == [Close(DutyKind.TIMEOUT, asked, State.SUPERSEDED, "answered")]
-
-
-def test_decide_has_committed_when_its_commitment_is_taken() -> None:
-    event = FraudCommitted(replace(where(), transaction=HASH), b"\1" * 32, ME)
-
-    assert decided(event) == [Finish(DutyKind.COMMIT, HASH)]
+    assert due(RESULT, reopened, second, right=right) == [Due(CHECK, second.where)]
 
 
-@pytest.mark.parametrize(("who", "state"), [(ME, State.DONE), (STRANGER, State.SUPERSEDED)])
-def test_decide_is_done_when_the_fraud_is_proven(who: Address, state: State) -> None:
-    event = FraudProven(where(), ID, KEY, who, Verdict(0, 0, 1, 2))
+# Timeouts.
 
-    first, *rest = decided(event)
-
-    assert first == Close(DutyKind.PROVE, ID, state)
-    assert [(each.kind, each.state) for each in rest] == [
-        (DutyKind.PURSUE, State.DONE),
-        *((kind, State.SUPERSEDED) for kind in (DutyKind.CHECK, *STEPS)),
-    ]
-
-
+TIMEOUT = Duty(DutyKind.TIMEOUT, demand_id(KEY, PART), not_before=1101)
+REVEALED = PartRevealed(where(102), ID, KEY, PART, b"", ())
 CONVICTIONS: list[FraudProven | DemandTimedOut] = [
-    FraudProven(where(9, time=2000), ID, KEY, STRANGER, Verdict(0, 0, 1, 2)),
-    DemandTimedOut(where(9, time=2000), ID, KEY, PART),
+    FraudProven(where(103, time=2000), ID, KEY, STRANGER, Verdict(0, 0, 1, 2)),
+    DemandTimedOut(where(103, time=2000), ID, KEY, PART),
 ]
 
 
+def test_owed_is_a_timeout_a_second_after_the_deadline_of_our_own_demand() -> None:
+    assert of(DutyKind.TIMEOUT, RESULT, demanded()) == [Due(TIMEOUT, demanded().where)]
+
+
+def test_owed_is_a_timeout_of_our_own_demand_though_the_result_is_right_or_void() -> None:
+    """Whoever does not answer is slashed."""
+    reopened = RequestReopened(where(102), ID, OPERATOR)
+
+    assert [each.duty for each in due(RESULT, demanded(), reopened, right=True)] == [TIMEOUT]
+
+
+def test_owed_leaves_a_stranger_a_while_for_its_own_demand_about_what_is_wrong() -> None:
+    [found] = of(DutyKind.TIMEOUT, RESULT, demanded(STRANGER), right=False)
+
+    assert found.duty == replace(TIMEOUT, not_before=1101 + 1 + 100 // COURTESY)
+
+
+@pytest.mark.parametrize("right", [None, True])
+def test_owed_leaves_strangers_alone_about_what_is_not_wrong(right: bool | None) -> None:
+    assert of(DutyKind.TIMEOUT, RESULT, demanded(STRANGER), right=right) == []
+
+
+@pytest.mark.parametrize("right", [None, False])
+def test_owed_is_no_timeout_when_a_demand_is_answered(right: bool | None) -> None:
+    assert of(DutyKind.TIMEOUT, RESULT, demanded(), REVEALED, right=right) == []
+    assert of(DutyKind.TIMEOUT, RESULT, demanded(STRANGER), REVEALED, right=right) == []
+
+
 @pytest.mark.parametrize("event", CONVICTIONS, ids=lambda event: type(event).__name__)
-def test_decide_collects_its_own_demands_of_that_dispute_when_it_ends(event: Event) -> None:
-    mine, theirs = PART, Part(3, 0, 0, 1)
-    disputes = [
-        dispute(demanded(part=mine), demanded(STRANGER, theirs)),
-        dispute(demanded(key=OTHER_KEY), key=OTHER_KEY),
-    ]
-
-    found = decided(event, disputes=disputes)
-
-    closed = [each for each in found if isinstance(each, Close) and each.kind is DutyKind.TIMEOUT]
-    assert {each.subject for each in closed} == {demand_id(KEY, mine), demand_id(KEY, theirs)}
-    collected = [each for each in found if isinstance(each, Duty)]
-    assert collected == [Duty(DutyKind.COLLECT, demand_id(KEY, mine), not_before=2000)]
-
-
-@pytest.mark.parametrize(
-    ("event", "state"),
-    [
-        (RequestSettled(where(), ID, OPERATOR), State.MISSED),
-        (RequestReopened(where(), ID, OPERATOR), State.SUPERSEDED),
-        (RequestExpired(where(), ID, STRANGER, FEE), State.SUPERSEDED),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_decide_ends_all_when_the_result_is_final_or_void(event: Event, state: State) -> None:
-    """A wrong result that was settled is a pursuit that was missed, which is an alert."""
-    found = decided(event)
-
-    assert [each.kind for each in found] == WRONG
-    assert [each.state for each in found] == [state, *[State.SUPERSEDED] * 4]
+def test_owed_is_no_timeout_when_the_operator_was_convicted(event: Event) -> None:
+    assert of(DutyKind.TIMEOUT, RESULT, demanded(), event, right=False) == []
 
 
 # Money.
 
 
-def test_decide_has_collected_when_it_was_paid() -> None:
-    event = PrepaidCollected(replace(where(), transaction=HASH), KEY, ME, Wei(7))
+@pytest.mark.parametrize("event", CONVICTIONS, ids=lambda event: type(event).__name__)
+def test_owed_is_to_collect_our_own_demands_of_the_dispute_that_convicted(event: Event) -> None:
+    events = [
+        *(RESULT, demanded(), demanded(STRANGER, OTHER_PART), demanded(key=OTHER_KEY)),
+        *(REVEALED, event, RequestReopened(where(103, 1), ID, OPERATOR)),
+    ]
 
-    assert decided(event) == [Finish(DutyKind.COLLECT, HASH)]
-
-
-def test_decide_withdraws_once_when_it_earned_a_reward() -> None:
-    event = OperatorSlashed(where(time=2000), OPERATOR, ME, BOND, Wei(3), Wei(4), 1)
-
-    assert decided(event) == [
-        Close(DutyKind.WITHDRAW, ACCOUNT, State.SUPERSEDED, "more was earned"),
-        Duty(DutyKind.WITHDRAW, ACCOUNT, not_before=2000),
+    assert of(DutyKind.COLLECT, *events, right=False) == [
+        Due(Duty(DutyKind.COLLECT, demand_id(KEY, PART), not_before=2000), demanded().where)
     ]
 
 
-def test_decide_is_done_when_it_withdrew() -> None:
-    assert decided(Withdrawn(where(), ME, Wei(5))) == [
-        Close(DutyKind.WITHDRAW, ACCOUNT, State.DONE)
-    ]
+def test_owed_is_to_collect_nothing_where_nobody_was_convicted() -> None:
+    """What was prepaid is the operator's, whose result stood."""
+    settled = RequestSettled(where(102), ID, OPERATOR)
+
+    assert of(DutyKind.COLLECT, RESULT, demanded(), REVEALED, settled) == []
 
 
 @pytest.mark.parametrize(
-    "event", [ASKED, *of_others(ASKED)], ids=lambda event: type(event).__name__
+    ("who", "amount", "is_ours"), [(ME, 7, True), (STRANGER, 7, False), (ME, 8, False)]
 )
-def test_decide_owes_nothing_for(event: RequestCreated | Event) -> None:
-    assert decided(event, disputes=[dispute(demanded())]) == []
+def test_owed_is_to_collect_until_it_was_paid(who: Address, amount: int, is_ours: bool) -> None:
+    paid = PrepaidCollected(where(104), KEY, who, Wei(amount))
+
+    found = of(DutyKind.COLLECT, RESULT, demanded(), CONVICTIONS[0], paid)
+
+    assert (found == []) is is_ours
+
+
+def account(*events: UnstakeStarted | Withdrawn | OperatorSlashed) -> list[Due]:
+    return list(owed(AccountHistory(ME, events), ME, lambda _: None))
+
+
+SLASHED = OperatorSlashed(where(time=2000), OPERATOR, ME, BOND, Wei(3), Wei(4), 1)
+WITHDRAW = Due(Duty(DutyKind.WITHDRAW, ACCOUNT, not_before=2000), SLASHED.where)
+
+
+def test_owed_is_a_withdrawal_when_it_earned_a_reward() -> None:
+    assert account(SLASHED) == [WITHDRAW]
+
+
+def test_owed_is_one_withdrawal_for_all_that_it_earned() -> None:
+    more = replace(SLASHED, where=where(2, time=3000))
+
+    assert account(SLASHED, more) == [Due(replace(WITHDRAW.duty, not_before=3000), more.where)]
+
+
+def test_owed_is_no_withdrawal_when_it_withdrew_since() -> None:
+    paid = Withdrawn(where(2), ME, Wei(5))
+
+    assert account(SLASHED, paid) == []
+    assert account(paid, replace(SLASHED, where=where(3, time=2000))) != []
+
+
+def test_owed_is_no_withdrawal_for_a_slash_of_its_own_or_what_it_unstaked() -> None:
+    slashed = replace(SLASHED, operator=ME, challenger=STRANGER)
+
+    assert account(slashed, UnstakeStarted(where(2), ME, Wei(5), 777)) == []
+
+
+@pytest.mark.parametrize("event", of_others(ASKED), ids=lambda event: type(event).__name__)
+def test_owed_is_not_changed_by(event: Event) -> None:
+    for before in ([], [RESULT], [RESULT, demanded()]):
+        assert due(*before, event) == due(*before)
+
+
+# Whatever happens.
+
+
+@given(tales(ASKED, ME))
+@pytest.mark.parametrize("right", [None, True, False])
+def test_owed_follows_from_anything_that_is_said_to_have_happened(
+    right: bool | None, events: Sequence[Event]
+) -> None:
+    history = RequestHistory(ASKED, tuple(events))
+
+    found = list(owed(history, ME, lambda _: right))
+
+    about = [each for each in found if each.duty.kind in (DutyKind.CHECK, DutyKind.PURSUE)]
+    assert len({each.duty.key for each in found}) == len(found)  # the store keeps one of each
+    assert len(about) <= (right is not True and history.status is Status.PROPOSED)
+    assert {each.where for each in found} <= {each.where for each in events}
 
 
 # The next step.
@@ -251,26 +310,6 @@ def test_next_duty_is_none_when_the_operator_was_convicted(
     event: DisputeEvent, finding: Finding
 ) -> None:
     assert next_duty(ID, 99, dispute(event), finding, True) is None
-
-
-def test_timeouts_come_a_second_after_the_deadline_for_our_own_demand() -> None:
-    [(duty, at)] = timeouts(dispute(demanded()), ME)
-
-    assert duty == Duty(DutyKind.TIMEOUT, demand_id(KEY, PART), 1101)
-    assert at == demanded().where
-
-
-def test_timeouts_leave_a_stranger_a_while_for_its_own_demand() -> None:
-    [(duty, _)] = timeouts(dispute(demanded(STRANGER)), ME)
-
-    assert duty.not_before == 1101 + 1 + 100 // COURTESY
-
-
-def test_timeouts_are_none_for_what_was_answered_or_is_over() -> None:
-    answered = PartRevealed(where(), ID, KEY, PART, b"", ())
-
-    assert list(timeouts(dispute(demanded(), answered), ME)) == []
-    assert list(timeouts(dispute(demanded(), CONVICTIONS[0]), ME)) == []
 
 
 # What it is worth.

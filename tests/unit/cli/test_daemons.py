@@ -1,7 +1,8 @@
 """Every option of the programs that run for long, followed to where it decides something."""
 
 import json
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from oracle.cli.daemon import ADVICE_SHARE, Daemon
 from oracle.cli.session import Session
 from oracle.cli.worker import worker
 from oracle.config import Settings
-from oracle.errors import NotItsSigner, WrongChain
+from oracle.errors import ConfigError, NotItsSigner, WrongChain
 from oracle.types import Address, ModelId, Wei
 from oracle.worker.policy import Policy as Answering
 from oracle.worker.service import Service
@@ -42,7 +43,7 @@ class Run:
     daemon: Daemon
     executors: list[tuple[object, ...]]
     files: Any
-    opened: list[tuple[str | None, Path | None]]
+    opened: list[tuple[Sequence[str], Path | None]]
     said: str = ""
 
     @property
@@ -62,7 +63,7 @@ class Stage:
     def run(self, command: click.Command, *options: str) -> Run:
         runs: list[Run] = []
         executors: list[tuple[object, ...]] = []
-        opened: list[tuple[str | None, Path | None]] = []
+        opened: list[tuple[Sequence[str], Path | None]] = []
 
         class Executor:
             def __init__(self, *limits: object):
@@ -70,11 +71,11 @@ class Stage:
 
             def close(self) -> None: ...
 
-        def open_session(rpc: str | None, folder: Path | None) -> Session:
+        def open_session(rpc: Sequence[str], folder: Path | None) -> Session:
             opened.append((rpc, folder))
             return Session(Settings(home=self.home), self.world.chain, self.world.deployment)
 
-        def run(its: Daemon, program: Service | Patrol) -> None:
+        def run(its: Daemon, program: Service | Patrol, *_: Chain) -> None:
             inference: Any = program._setup.inference
             runs.append(Run(program, its, executors, inference._files, opened))
 
@@ -208,6 +209,31 @@ def test_a_worker_says_what_it_does_at_its_start_and_its_end(stage: Stage) -> No
     ]
 
 
+@pytest.mark.enable_socket
+@pytest.mark.parametrize(
+    ("command", "dry"),
+    [(worker, ("--dry-run", ME)), (challenger, ("--dry-run",))],
+    ids=["worker", "challenger"],
+)
+def test_a_program_is_watched_where_its_metrics_are_shown(
+    stage: Stage, command: click.Command, dry: Sequence[str]
+) -> None:
+    shown = stage.run(command, *dry, "--metrics", "0")
+    hidden = stage.run(command, *dry)
+
+    assert "showing metrics and health" in shown.said
+    assert shown.setup.watch.program == command.name
+    assert hidden.setup.watch is None
+
+
+@pytest.mark.enable_socket
+def test_a_program_does_not_start_where_the_place_of_its_metrics_is_taken(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(ConfigError, match=f"port {port}"):
+            stage.run(worker, "--dry-run", ME, "--metrics", port)
+
+
 # The challenger
 
 
@@ -287,14 +313,16 @@ def test_a_daemon_follows_its_options(
         command,
         *dry,
         *("--state", f"sqlite:///{state}", "--confirmations", "7", "--poll", "0.25"),
+        *("--finality", "9"),
         *("--time-limit", "9m", "--memory-limit", "123", "--processes", "5"),
         *("--allow-local-files", "--cache-bytes", "3GiB", "--once", "--json-logs"),
-        *("--rpc", "http://node", "--deployments", "there"),
+        *("--rpc", "http://node", "--rpc", "ws://other", "--deployments", "there"),
     )
 
     assert state.exists()
-    assert run.opened == [("http://node", Path("there"))]
-    assert run.setup.watcher.confirmations == 7
+    assert run.opened == [(("http://node", "ws://other"), Path("there"))]
+    assert run.setup.view.confirmations == 7
+    assert run.setup.view._finality._depth == 9
     assert (run.daemon.poll, run.daemon.once, run.daemon.json_logs) == (0.25, True, True)
     assert (5, 540, 123 << 20) in run.executors
     assert run.setup.parallel == 5

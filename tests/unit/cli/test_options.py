@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from oracle.cli.options import ACCOUNT, DIM, DURATION, MODEL, MONEY, PERIOD, URI, Seconds
+from oracle.cli.options import ACCOUNT, DIM, DURATION, MODEL, MONEY, PERIOD, URI, Place, Seconds
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,22 @@ def test_dim_is_a_name_and_a_size() -> None:
 def test_dim_is_refused_when_it_is_no_size(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is no dimension"):
         DIM.convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("9464", ("127.0.0.1", 9464)),
+        ("0.0.0.0:80", ("0.0.0.0", 80)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:9464", ("::1", 9464)),
+    ],
+)
+def test_a_place_is_our_own_machine_unless_told(text: str, place: tuple[str, int]) -> None:
+    assert Place().convert(text, None, None) == place
+
+
+@pytest.mark.parametrize("text", ["", "host", "host:", "host:65536", "host:-1", "host:٣"])
+def test_a_place_is_refused_without_a_port(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no place"):
+        Place().convert(text, None, None)

@@ -46,6 +46,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
         deployment=SimpleNamespace(queue="0x", watched=(), first_block=0),
         queue=SimpleNamespace(account_of=lambda _: Account(Wei(1), Wei(0), 0)),
         disputes=None,
+        view=lambda confirmations, _: SimpleNamespace(confirmations=confirmations),
     )
     found = Stage(session, object(), object(), [])
 
@@ -89,7 +90,7 @@ def test_worker_puts_each_thing_in_its_place(stage: Stage) -> None:
 
     assert (setup.store, setup.inference) == (stage.store, stage.answers)
     assert (setup.chain, setup.queue) == (stage.session.chain, stage.session.queue)
-    assert (setup.parallel, setup.time_limit, setup.watcher.confirmations) == (5, 90, 7)
+    assert (setup.parallel, setup.time_limit, setup.view.confirmations) == (5, 90, 7)
     assert setup.sender is None
 
 

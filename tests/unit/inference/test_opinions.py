@@ -1,16 +1,19 @@
 """What is posted goes with an opinion of three answers, and what accuses with a second run."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from oracle import serialization
 from oracle.errors import (
+    InferenceFailed,
     InferenceTooSlow,
     NotAppraised,
     RunsDiffer,
@@ -21,7 +24,7 @@ from oracle.exact.lowering.graph import lower
 from oracle.exact.program_file import pack
 from oracle.exact.run import Runner
 from oracle.inference import findings
-from oracle.inference.engine import Advise, Appraise, Infer, Price, Pursue, Sample, Task
+from oracle.inference.engine import Advise, Appraise, Infer, Price, Pursue, Sample, Several, Task
 from oracle.inference.executor import Executor as Real
 from oracle.inference.executor import Job, Ran
 from oracle.inference.findings import Finding
@@ -33,7 +36,7 @@ from oracle.inference.opinions import (
     SAMPLE_TIMES,
     Opinions,
 )
-from oracle.types import Model
+from oracle.types import Assurance, Model
 from tests import chains
 from tests.silencers import INTS, SILENCERS, divide
 from tests.unit.exact.files import file, leaning, node, tensor
@@ -245,3 +248,149 @@ def test_flaws_are_of_an_id_and_not_of_its_program(tmp_path: Path) -> None:
             with pytest.raises(Unwatched, match="bytes of"):
                 case.run(bytes(80_000), Infer(), long)
             assert case.run(bytes(80_000), Infer()) == bytes(4)
+
+
+# Brief runs, several at once.
+
+
+def pair(one: int, other: int) -> bytes:
+    return np.array([one, other], INTS).tobytes()
+
+
+PAIRS = [pair(7, 2), pair(9, 3), pair(-7, 2), pair(2**31 - 1, 1)]
+
+
+@contextmanager
+def several(
+    folder: Path,
+    data: bytes = divide(),
+    executor: Real | None = None,
+    adviser: Real | None = None,
+) -> Iterator[Case]:
+    with deciding(folder, data, executor, adviser or advising()) as case:
+        yield case
+
+
+def ran_all(
+    case: Case, payloads: Sequence[bytes], source: Path | None = None, most: float = inf
+) -> list[bytes | None]:
+    found = case.opinions.run_all(
+        case.path, case.model, payloads, most, case.source if source is None else source
+    )
+    return [None if each is None else each.data for each in found]
+
+
+@pytest.mark.parametrize("has_source", [True, False])
+def test_run_all_gives_what_single_runs_give(tmp_path: Path, has_source: bool) -> None:
+    with several(tmp_path) as case:
+        source = case.source if has_source else None
+        found = case.opinions.run_all(case.path, case.model, PAIRS, inf, source)
+        singles = [case.run(each, Infer()) for each in PAIRS]
+
+    assert [each and each.data for each in found] == singles
+    assert all(each and 0 <= each.seconds <= each.held for each in found)
+
+
+def test_run_all_gives_what_single_runs_give_of_a_vanilla_model(tmp_path: Path) -> None:
+    data = file([node("Tanh", ["x"], ["y"])], [tensor("x", [1, 2])], ["y"])
+    with several(tmp_path, data) as case:
+        model = replace(
+            case.model,
+            assurance=Assurance.VANILLA,
+            program_root=bytes(32),
+            source_hash=hashlib.sha256(data).digest(),
+        )
+        vanilla = replace(case, path=case.source, model=model)
+        payloads = [np.array(each, ">f4").tobytes() for each in ([1, 2], [3, 4])]
+
+        found = ran_all(vanilla, payloads)
+
+        assert found == [vanilla.run(each, Infer()) for each in payloads]
+
+
+def test_run_all_loses_one_that_is_bad_and_no_other(tmp_path: Path) -> None:
+    with several(tmp_path) as case:
+        found = ran_all(case, [PAIRS[0], b"", PAIRS[1], bytes(999)])
+
+    assert found == [np.array([3], INTS).tobytes(), None, np.array([3], INTS).tobytes(), None]
+
+
+def test_run_all_gives_nothing_where_the_second_opinion_differs(tmp_path: Path) -> None:
+    class Mistaken(Real):
+        """It runs the law, and gets one of several wrong."""
+
+        def run(self, job: Job, apart_from: int | None = None) -> Ran:
+            ran = super().run(job, apart_from)
+            if not isinstance(job.task, Several) or not isinstance(job.task.each[0][0], Infer):
+                return ran
+            answers = list(serialization.load(ran.data, tuple[bytes | None, ...]))
+            answers[1] = np.array([4], INTS).tobytes()
+            return replace(ran, data=serialization.dump(answers))
+
+    with several(tmp_path, executor=Mistaken(processes=1)) as case:
+        advised = ran_all(case, PAIRS)
+        case.opinions._let_rest(case.model.source)
+        sampled = ran_all(case, PAIRS)
+        singles = [case.run(each, Infer()) for each in PAIRS]
+
+    assert advised == sampled == [singles[0], None, *singles[2:]]
+
+
+def test_run_all_fails_where_a_child_dies_and_each_is_run_alone_then(tmp_path: Path) -> None:
+    """onnxruntime does not survive the third; the law does."""
+    killer = SILENCERS["one that kills"][1]
+    payloads = [*PAIRS[:2], killer, *PAIRS[2:]]
+    with several(tmp_path) as case:
+        with pytest.raises(InferenceFailed):
+            ran_all(case, payloads)
+        singles = [case.run(each, Infer()) for each in payloads]
+        # It has no second opinion any more, and a sample by the plain rules stands in.
+        again = ran_all(case, payloads)
+
+    assert again == singles == [Runner(lower(divide())).infer(each) for each in payloads]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [b"", b"{}", b"null", b"[]", b"[null]", b"[1, 2]", b'["!", null]', b"[null, null, null]"],
+    ids=bytes.decode,
+)
+def test_run_all_fails_where_a_child_gives_no_such_answers(tmp_path: Path, lie: bytes) -> None:
+    class Lying(Real):
+        def run(self, *_: object, **__: object) -> Ran:
+            return Ran(lie, 0.0)
+
+    with (
+        several(tmp_path, executor=Lying(processes=1)) as case,
+        pytest.raises(InferenceFailed, match="cannot be read"),
+    ):
+        ran_all(case, PAIRS[:2])
+
+
+def test_run_all_takes_no_answer_of_another_length(tmp_path: Path) -> None:
+    class Lying(Real):
+        def run(self, job: Job, apart_from: int | None = None) -> Ran:
+            ran = super().run(job, apart_from)
+            answers = list(serialization.load(ran.data, tuple[bytes | None, ...]))
+            return replace(ran, data=serialization.dump([answers[0], bytes(5)]))
+
+    class Easy(Real):
+        def run(self, job: Job, *_: object, **__: object) -> Ran:
+            assert isinstance(job.task, Several)
+            return Ran(serialization.dump([b""] * len(job.task.each)), 0.0)
+
+    with several(tmp_path, executor=Lying(processes=1), adviser=Easy(processes=1)) as case:
+        assert ran_all(case, PAIRS[:2]) == [np.array([3], INTS).tobytes(), None]
+
+
+def test_run_all_stops_what_takes_too_long(tmp_path: Path) -> None:
+    with several(tmp_path) as case, pytest.raises(InferenceTooSlow):
+        ran_all(case, PAIRS, most=0.0)
+
+
+def test_run_all_declines_what_nobody_could_be_convicted_of(tmp_path: Path) -> None:
+    with (
+        deciding(tmp_path, divide(), adviser=advising(), rounds=1) as case,
+        pytest.raises(Unwatched, match="leave room for 1"),
+    ):
+        ran_all(case, PAIRS)

@@ -1,180 +1,168 @@
-"""Rounds: what a decision may know, what a step leaves behind, and what is missed or waited for."""
+"""Rounds: what is read in each, what is missed, and how long is waited for the next."""
 
+import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
+from threading import Timer
 
 import pytest
+import sqlalchemy
 
-from oracle.chain.connection import connect
-from oracle.chain.disputes import Dispute
-from oracle.chain.events import Event, RequestExpired, TraceRevealed
-from oracle.chain.node import Chain
-from oracle.chain.watcher import Cursor
-from oracle.errors import ChainError, Reorganised, WrongChain
+from oracle.chain.finality import Finality
+from oracle.chain.view import View
+from oracle.errors import ChainError, WrongChain
 from oracle.state import rounds
-from oracle.state.duties import Decision, Decline, Duty, DutyKind, State
-from oracle.state.rounds import Book
-from oracle.state.store import Handled, Store
-from oracle.types import Address, RequestId, Wei
-from tests.chains import FEE, World, address, created, embedded, where
-from tests.unit.state.test_store import sent
-
-ASKED, OTHER = created(), created(2)
-ID = ASKED.request_id
-KEY = b"\x01" * 32
+from oracle.state.bell import Bell
+from oracle.state.deeds import Computed
+from oracle.state.duties import Duty, DutyKind, State
+from oracle.state.rounds import Reading
+from oracle.state.store import Store
+from tests.chains import TIMEOUT, World, eth_tester, undone
+from tests.unit.state.changes import ME, QUEUE, ours, sent
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(
-        f"sqlite:///{tmp_path}/state.db", 1, Address("0x" + "Ab" * 20), address("operator")
-    )
+def store() -> Iterator[Store]:
+    opened = Store("sqlite:///:memory:", 1, QUEUE, ME)
     yield opened
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def chain() -> Chain:
-    return connect("embedded")
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with embedded() as found:
-        yield found
-
-
-def keep(store: Store, *events: Event) -> None:
-    store.advance(Cursor(0, b""), [Handled(event, ()) for event in events])
-
-
-def trace(block: int, key: bytes, root: bytes, request_id: RequestId = ID) -> TraceRevealed:
-    return TraceRevealed(where(block), request_id, key, root)
-
-
-# What is known.
-
-
-def test_book_knows_the_requests_of_the_store_and_of_the_step(store: Store) -> None:
-    keep(store, ASKED)
-    book = Book(store, Wei(3))
-    assert (book.request_of(ID), book.request_of(OTHER.request_id)) == (ASKED.request, None)
-
-    changed = replace(ASKED, request=replace(ASKED.request, fee=Wei(1)))
-    for event in (OTHER, changed, RequestExpired(where(), ID, address("rival"), FEE)):
-        book.note(event)
-
-    assert book.request_of(ID) == changed.request
-    assert book.request_of(OTHER.request_id) == OTHER.request
-    assert book.gas_price == 3
-
-
-def test_book_continues_the_stores_disputes_by_the_events_of_the_step(store: Store) -> None:
-    keep(store, trace(1, KEY, b"first"))
-    book = Book(store, Wei(0))
-    more = [
-        trace(2, KEY, b"second"),
-        trace(3, b"\x02" * 32, b"third"),
-        trace(4, b"\x03" * 32, b"of another", OTHER.request_id),
-    ]
-    for event in more:
-        book.note(event)
-
-    assert book.disputes_of(ID) == [
-        Dispute(KEY, trace_root=b"second", last=where(2)),
-        Dispute(b"\x02" * 32, trace_root=b"third", last=where(3)),
-    ]
-    assert [each.trace_root for each in book.disputes_of(OTHER.request_id)] == [b"of another"]
+def reading(world: World, store: Store, depth: int = 100, confirmations: int = 0) -> Reading:
+    finality = Finality(world.chain, depth)
+    return Reading(
+        world.chain, View(world.chain, world.deployment, finality, confirmations), store, ours
+    )
 
 
 # Reading.
 
 
-def test_read_takes_on_what_each_event_obliges_to_and_keeps_what_is_stuck(
-    world: World, store: Store
-) -> None:
-    asked = [world.ask(world.publish(name=name)) for name in ("first", "second", "third")]
+def test_work_takes_on_what_follows_from_what_was_read(embedded: World, store: Store) -> None:
+    asked = embedded.ask(embedded.publish())
+    mine = reading(embedded, store)
 
-    def decide(event: Event, book: Book) -> Iterator[Decision]:
-        if event == asked[0]:
-            assert book.gas_price > 0
-            assert book.request_of(asked[0].request_id) is None
-            yield Duty(DutyKind.PROPOSE, asked[0].request_id, deadline=9)
-        elif event == asked[1]:
-            yield Duty(DutyKind.SETTLE, asked[1].request_id)
-            raise ValueError("poison")
-        elif event == asked[2]:
-            assert book.request_of(asked[1].request_id) == asked[1].request
-            yield Decline(asked[2].request_id, "why")
+    mine.work(embedded.time())
 
-    rounds.read(world.chain, world.watcher, store, decide)
-    head = world.chain.block("latest")
+    [row] = store.duties(*State)
+    assert row.duty == Duty(DutyKind.PROPOSE, asked.request_id, 0, asked.request.deadline)
+    assert mine.chain_time == mine.read_until == embedded.time()
 
-    assert store.cursor() == Cursor(head.number, head.hash)
-    assert [row.duty for row in store.duties(*State)] == [
-        Duty(DutyKind.PROPOSE, asked[0].request_id, deadline=9)
-    ]
-    assert store.counts().stuck == 1
-    assert store.declined(asked[2].request_id) == "why"
+
+def test_work_reads_until_the_last_confirmed_block(embedded: World, store: Store) -> None:
+    embedded.publish()
+    eth_tester(embedded.chain).mine_blocks(2)
+    before = embedded.chain.block(embedded.head() - 1).time
+    mine = reading(embedded, store, confirmations=1)
+
+    mine.work(embedded.time())
+
+    assert (mine.read_until, mine.chain_time) == (before, embedded.time())
+
+
+def test_work_follows_a_chain_that_replaces_blocks(embedded: World, store: Store) -> None:
+    model_id, mine = embedded.publish(), reading(embedded, store)
+    with undone(embedded.chain):
+        gone = embedded.ask(model_id)
+        mine.work(embedded.time())
+        assert [row.duty.subject for row in store.duties(*State)] == [gone.request_id]
+
+    asked = embedded.ask(model_id, payload=bytes(8))
+    mine.work(embedded.time())
+
+    assert [row.duty.subject for row in store.duties(*State)] == [asked.request_id]
+
+
+def test_work_reads_anew_when_what_was_final_is_replaced(embedded: World, store: Store) -> None:
+    """And keeps what it did."""
+    model_id, mine = embedded.publish(), reading(embedded, store, depth=0)
+    with undone(embedded.chain):
+        gone = embedded.ask(model_id)
+        mine.work(embedded.time())
+        store.keep_outputs([Computed(gone.request_id, b"ours", 1.0)])
+
+    asked = embedded.ask(model_id, payload=bytes(8))
+    eth_tester(embedded.chain).mine_blocks(1)  # or the node may seem to be behind
+    mine.work(embedded.time())
+
+    assert [row.duty.subject for row in store.duties(*State)] == [asked.request_id]
+    assert store.output(gone.request_id) == b"ours"
 
 
 # Missing.
 
 
-def missed(store: Store) -> list[tuple[int, State, str]]:
-    rows = store.duties(*State)
-    return sorted((row.id, row.state, row.note) for row in rows)
-
-
-def test_miss_gives_up_open_duties_whose_deadline_has_come(chain: Chain, store: Store) -> None:
-    deadlines = [99, 100, 101, None]
-    duties = [
-        Duty(DutyKind.PROPOSE, RequestId(bytes([n])), 0, each) for n, each in enumerate(deadlines)
-    ]
-    store.advance(Cursor(0, b""), [Handled(ASKED, duties)])
-
-    rounds.miss(chain, store, 100)
-
-    late, open_ = (State.MISSED, "its deadline passed"), (State.OPEN, "")
-    assert missed(store) == [(1, *late), (2, *late), (3, *open_), (4, *open_)]
-
-
-def test_miss_waits_for_what_was_sent_until_all_blocks_before_the_deadline_are_read(
-    chain: Chain, store: Store
+def test_work_gives_up_what_is_open_when_the_deadline_has_come(
+    embedded: World, store: Store
 ) -> None:
-    time = chain.block(0).time
-    for deadline in (time, time + 1):
-        store.take(Duty(DutyKind.PROPOSE, RequestId(bytes([deadline % 256])), 0, deadline), where())
-    store.record(sent(duties=[1, 2]))
-    rounds.miss(chain, store, time + 9)
-    assert [state for _, state, _ in missed(store)] == [State.SENT, State.SENT]
+    """By the chain's clock: ours has no say in it."""
+    asked, mine = embedded.ask(embedded.publish()), reading(embedded, store)
+    mine.work(embedded.time() + 2 * TIMEOUT)
+    [row] = store.duties(*State)
+    assert row.state is State.OPEN
 
-    store.advance(Cursor(0, b""), [])
-    rounds.miss(chain, store, time + 9)
-    assert [state for _, state, _ in missed(store)] == [State.MISSED, State.SENT]
+    embedded.skip(asked.request.deadline - embedded.time())
+    mine.work(embedded.time())
+
+    [row] = store.duties(*State)
+    assert (row.state, row.note) == (State.MISSED, "its deadline passed")
+
+
+def test_work_waits_for_what_was_sent_until_all_blocks_before_the_deadline_are_read(
+    embedded: World, store: Store
+) -> None:
+    asked = embedded.ask(embedded.publish())
+    mine = reading(embedded, store, confirmations=1)
+    eth_tester(embedded.chain).mine_blocks(1)
+    mine.work(embedded.time())
+    store.record((sent(), [(DutyKind.PROPOSE, asked.request_id)]))
+
+    found = []
+    embedded.skip(asked.request.deadline - embedded.time())
+    for _ in range(2):
+        mine.work(embedded.time())
+        found += [row.state for row in store.duties(*State)]
+        eth_tester(embedded.chain).mine_blocks(1)
+
+    assert found == [State.SENT, State.MISSED]
+
+
+def test_due_time_is_the_later_of_the_two_clocks(embedded: World, store: Store) -> None:
+    """Where blocks are rare, the last one's time is long past."""
+    mine = reading(embedded, store)
+    mine.work(embedded.time())
+
+    assert mine.due_time(embedded.time() - 5) == embedded.time()
+    assert mine.due_time(embedded.time() + 5) == embedded.time() + 5
 
 
 # Rounds.
 
 
-class Pauses(Flag):
-    """Waits for nobody and remembers how long it should have; is set after so many."""
+class Pauses(Bell):
+    """Waits for nobody and remembers how long it should have, as a clock says that stands still
+    meanwhile; stops after so many."""
 
-    def __init__(self, rounds: int):
+    def __init__(self, count: int, monkeypatch: pytest.MonkeyPatch):
         super().__init__()
-        self.waits: list[float | None] = []
-        self._rounds = rounds
+        self.stop = Flag()
+        self.waits: list[float] = []
+        self._count = count
+        self._now = 0.0
+        monkeypatch.setattr(time, "monotonic", lambda: self._now)
 
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waits.append(timeout)
-        if len(self.waits) == self._rounds:
-            self.set()
-        return self.is_set()
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        self._now += seconds
+        if len(self.waits) == self._count:
+            self.stop.set()
+        return False
 
 
-def test_run_pauses_between_rounds_and_waits_longer_while_the_node_does_not_answer() -> None:
+def test_run_pauses_between_rounds_and_waits_longer_while_the_node_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     answers = iter([None, *[ChainError("no")] * 6, None, ChainError("no")])
 
     def tick() -> None:
@@ -182,54 +170,109 @@ def test_run_pauses_between_rounds_and_waits_longer_while_the_node_does_not_answ
         if answer is not None:
             raise answer
 
-    stop = Pauses(9)
-    rounds.run(tick, stop, 2)
+    bell = Pauses(9, monkeypatch)
+    rounds.run(tick, bell.stop, 2, bell)
 
-    assert stop.waits == [2, 4, 8, 16, 32, 60, 60, 2, 4]
+    assert bell.waits == [2, 4, 8, 16, 32, 60, 60, 2, 4]
 
 
-@pytest.mark.parametrize("error", [Reorganised, WrongChain])
-def test_run_ends_when_the_chain_is_another(error: type[ChainError]) -> None:
+def test_run_goes_on_when_there_is_room_again_on_a_full_disk(
+    embedded: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id, room = embedded.publish(), [1]
+    asked = [embedded.ask(model_id, payload=bytes(8)) for _ in range(12)]  # fill some pages
+    store = Store(f"sqlite:///{tmp_path}/state.db", 1, QUEUE, ME)
+
+    @sqlalchemy.event.listens_for(store._engine, "begin")
+    def limit(connection: sqlalchemy.Connection) -> None:
+        connection.connection.cursor().execute(f"PRAGMA max_page_count = {room[0]}")
+
+    mine, heads = reading(embedded, store), []
+
     def tick() -> None:
-        raise error.__new__(error)
+        heads.append(store.cursor())
+        room[0] = 1 << 30 if len(heads) > 2 else 1
+        mine.work(embedded.time())
 
-    with pytest.raises(error):
-        rounds.run(tick, Pauses(3), 1)
+    bell = Pauses(3, monkeypatch)
+    rounds.run(tick, bell.stop, 1, bell)
+
+    assert heads == [None, None, None] and bell.waits == [2, 4, 1]
+    assert len(store.duties(*State)) == len(asked)
+    store.close()
+
+
+def test_run_ends_when_the_chain_is_another() -> None:
+    def tick() -> None:
+        raise WrongChain.__new__(WrongChain)
+
+    with pytest.raises(WrongChain):
+        rounds.run(tick, Flag(), 1, Bell())
 
 
 def test_run_does_nothing_when_it_was_stopped_before() -> None:
     stop = Flag()
     stop.set()
 
-    rounds.run(pytest.fail, stop, 1)
-
-
-class Rung:
-    """Whose bell is rung again whenever it was heard, as by many who ask at once."""
-
-    def __init__(self, stop: Flag):
-        self.bell = Flag()
-        self.bell.set()
-        self.worked = 0
-        self._stop = stop
-
-    def work(self) -> None:
-        self.worked += 1
-        self.bell.set()
-        if self.worked == 1_000_000:  # nobody waits for ever for a round
-            self._stop.set()
+    rounds.run(pytest.fail, stop, 1, Bell())
 
 
 def test_run_works_a_round_however_often_the_bell_is_rung() -> None:
-    stop = Flag()
+    """As by many who ask at once."""
+    stop, bell = Flag(), Bell()
+    ticks: list[None] = []
+    worked: list[None] = []
+
+    def tick() -> None:
+        ticks.append(None)
+        bell.ring()
+        if len(ticks) == 3:
+            stop.set()
+
+    def errands() -> None:
+        worked.append(None)
+        bell.ring()
+        if len(worked) == 1_000_000:  # nobody waits for ever for a round
+            stop.set()
+
+    rounds.run(tick, stop, 0.01, bell, errands)
+
+    assert len(ticks) == 3 and 0 < len(worked) < 1_000_000
+
+
+def test_run_works_a_round_at_once_when_one_is_called_for() -> None:
+    """Also where that was done while the last one went on."""
+    stop, bell = Flag(), Bell()
     ticks: list[None] = []
 
     def tick() -> None:
         ticks.append(None)
-        if len(ticks) == 3:
-            stop.set()
+        bell.call() if len(ticks) < 5 else stop.set()
 
-    errands = Rung(stop)
-    rounds.run(tick, stop, 0.01, errands)
+    rounds.run(tick, stop, 3600, bell)
 
-    assert len(ticks) == 3 and errands.worked
+    assert len(ticks) == 5
+
+
+def test_run_waits_after_a_failure_whoever_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    bell = Pauses(2, monkeypatch)
+
+    def tick() -> None:
+        bell.call()
+        raise ChainError("no")
+
+    rounds.run(tick, bell.stop, 1, bell)
+
+    assert bell.waits == [2, 4]
+
+
+def test_run_ends_at_once_when_it_is_stopped_and_the_bell_rung() -> None:
+    stop, bell = Flag(), Bell()
+
+    def end() -> None:
+        stop.set()
+        bell.ring()
+
+    rounds.run(lambda: Timer(0.05, end).start(), stop, 3600, bell)
+
+    assert stop.is_set()

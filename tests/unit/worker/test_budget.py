@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oracle.types import ModelId, Wei
 from oracle.worker.budget import Budget, Liability, Load, Standing
@@ -185,3 +187,35 @@ def test_objection_bounds_bonds_by_the_stake_to_the_wei() -> None:
     assert objects(result(0, bond=8), load) == (
         "its bond of 8 wei and the 5 wei behind our open results are above our stake of 12 wei"
     )
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.integers(0, 10**20), st.booleans())))
+def test_what_is_taken_away_leaves_what_was_there_before(
+    given_: list[tuple[float, int, bool]],
+) -> None:
+    """To the last bit, after however many: a load is kept for months."""
+    load = filled(0.1, 0.2, 0.7)
+    before = (load.bonds, load.seconds, load.of_anybody, load.of_model(HEAVY), load._of_model)
+    results = [
+        result(price, HEAVY if names_us else OTHER, bond, names_us)
+        for price, bond, names_us in given_
+    ]
+    copied = load.copy()
+    for each in results:
+        copied.add(each)
+    for each in reversed(results):
+        copied.remove(each)
+
+    after = (
+        *(copied.bonds, copied.seconds, copied.of_anybody),
+        *(copied.of_model(HEAVY), copied._of_model),
+    )
+    assert after == before
+
+
+def test_copy_shares_nothing() -> None:
+    load = Load([result(3)])
+
+    load.copy().add(result(4))
+
+    assert (load.seconds, load.of_model(OTHER), load.bonds) == (3, 3, 5)

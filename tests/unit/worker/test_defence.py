@@ -3,12 +3,12 @@
 from concurrent.futures import Future
 
 from oracle import serialization
-from oracle.chain.disputes import demand_id
+from oracle.chain.disputes import demand_id, split_demand_id
 from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.inference.engine import Open
 from oracle.state.agenda import Row
-from oracle.state.duties import Duty, DutyKind, State
-from oracle.types import Part
+from oracle.state.duties import Duty, DutyKind, Key, State
+from oracle.types import DemandId, Part
 from oracle.worker import defence
 from oracle.worker.defence import Defence
 
@@ -19,7 +19,14 @@ ONE, OTHER, THIRD = (bytes([number] * 32) for number in range(3))
 
 def demand(number: int, dispute: bytes = ONE, at: int = 0) -> Row:
     asked = demand_id(dispute, Part(number, 0, 0, 1))
-    return Row(number, Duty(DutyKind.REVEAL, asked, deadline=at + PERIOD), State.OPEN, "")
+    duty = Duty(DutyKind.REVEAL, asked, deadline=at + PERIOD)
+    return Row(duty, State.OPEN, "", (number, 0))
+
+
+def number_of(key: Key) -> int:
+    """The number of the demand that a duty is about."""
+    assert key[0] is DutyKind.REVEAL
+    return split_demand_id(DemandId(key[1]))[1].value
 
 
 class Court:
@@ -39,11 +46,16 @@ class Court:
     def at(self, time: float) -> None:
         self.time = time
         rows = sorted(self.rows, key=lambda row: row.duty.deadline or 0)
-        self.defence.work(rows, lambda row: row.duty.subject[:32] in self.short, time, time)
+        self.defence.work(rows, lambda row: row.duty.subject[:32] in self.short, time, time, time)
 
     def finish(self, number: int = -1) -> None:
         *_, task, future = self.passes[number]
         future.set_result(serialization.dump([str(part.value).encode() for part in task.parts]))
+
+    @property
+    def answers(self) -> dict[int, bytes]:
+        """By demand."""
+        return {number_of(key): answer for key, answer in self.defence.answers.items()}
 
     @property
     def begun(self) -> list[tuple[float, int]]:
@@ -60,7 +72,7 @@ def test_work_answers_all_demands_of_a_result_by_one_pass() -> None:
     court.at(1)
 
     assert court.begun == [(0, 5)]
-    assert court.defence.answers == {number: b"%d" % number for number in range(5)}
+    assert court.answers == {number: b"%d" % number for number in range(5)}
     assert court.defence.is_idle
 
 
@@ -75,7 +87,7 @@ def test_work_begins_the_next_pass_a_third_of_the_period_later() -> None:
         if not court.defence.is_idle:
             court.finish()
             court.at(second)
-        answered |= {duty: second for duty in court.defence.answers if duty not in answered}
+        answered |= {duty: second for duty in court.answers if duty not in answered}
 
     assert [time for time, _ in court.begun] == [PAUSE * number for number in range(6)]
     assert all(answered.get(asked, 0) < asked + PERIOD for asked in range(PERIOD))
@@ -122,7 +134,7 @@ def test_work_leaves_a_slot_to_those_who_want_answers() -> None:
 
     court.at(0)
 
-    assert [row.id for _, row, *_ in court.passes] == [0, 2]
+    assert [row.place[0] for _, row, *_ in court.passes] == [0, 2]
 
 
 def test_work_takes_the_last_slot_when_time_runs_out() -> None:
@@ -132,7 +144,10 @@ def test_work_takes_the_last_slot_when_time_runs_out() -> None:
     for time in (0, PERIOD - PAUSE, PERIOD - PAUSE + 1):
         court.at(time)
 
-    assert [(time, row.id) for time, row, *_ in court.passes] == [(0, 0), (PERIOD - PAUSE + 1, 1)]
+    assert [(time, row.place[0]) for time, row, *_ in court.passes] == [
+        (0, 0),
+        (PERIOD - PAUSE + 1, 1),
+    ]
 
 
 def test_work_puts_results_that_failed_behind_the_rest() -> None:
@@ -149,7 +164,7 @@ def test_work_puts_results_that_failed_behind_the_rest() -> None:
     court.finish()
     court.at(4 * RETRY)
 
-    assert [row.id for _, row, *_ in court.passes] == [0, 1, 2, 0]
+    assert [row.place[0] for _, row, *_ in court.passes] == [0, 1, 2, 0]
 
 
 def test_work_forgets_failures_of_a_result_that_was_opened() -> None:
@@ -165,7 +180,7 @@ def test_work_forgets_failures_of_a_result_that_was_opened() -> None:
     court.rows = [demand(3, ONE), demand(4, OTHER, at=1)]
     court.at(3 * RETRY + PAUSE)
 
-    assert [row.id for _, row, *_ in court.passes] == [0, 0, 3]
+    assert [row.place[0] for _, row, *_ in court.passes] == [0, 0, 3]
 
 
 def test_work_keeps_answers_until_their_duties_end() -> None:
@@ -174,12 +189,12 @@ def test_work_keeps_answers_until_their_duties_end() -> None:
     court.at(0)
     court.finish()
     court.at(1)
-    assert court.defence.answers == {0: b"0"}
+    assert court.answers == {0: b"0"}
 
     court.rows = []
     court.at(2)
 
-    assert court.defence.answers == {}
+    assert court.answers == {}
 
 
 def test_work_does_not_wait_with_what_one_pass_could_not_take() -> None:
@@ -191,3 +206,12 @@ def test_work_does_not_wait_with_what_one_pass_could_not_take() -> None:
         court.finish()
 
     assert court.begun == [(0, defence.MAX_PARTS), (1, 1)]
+
+
+def test_work_gives_a_pass_as_long_as_the_chains_clock_leaves() -> None:
+    """Ours may be ahead of it, and would leave a pass no time at all."""
+    court = Court()
+
+    court.defence.work([demand(0)], lambda _: True, 0, 2 * PERIOD, 300)
+
+    assert court.passes[0][2].patience == (PERIOD - 300) / 3

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from oracle import serialization
-from oracle.chain.watcher import Cursor
+from oracle.chain.view import Change
 from oracle.errors import InferenceFailed, InferenceTooSlow
 from oracle.exact.proofs.cost import Calibration, TraceWork, Unit
-from oracle.state.duties import Duty, DutyKind
-from oracle.state.store import Handled, Store
+from oracle.state.store import Store
 from oracle.types import Address, ModelId, Wei
 from oracle.worker.budget import PASSES, Budget, Load, Standing
 from oracle.worker.ledger import Ledger
-from oracle.worker.policy import Policy
+from oracle.worker.policy import Policy, owed
 from oracle.worker.prices import Prices
-from tests.chains import address, created
+from tests.chains import address, created, proposed
 
 ME, RETRY, GLANCE, RUN_LIMIT = address("operator"), 10, 2.0, 60.0
 QUEUE = Address("0x" + "Ab" * 20)
 ASKED = created()
+OURS = proposed(ASKED)
 
 
 class World:
@@ -31,8 +31,8 @@ class World:
     def __init__(self, folder: Path):
         self.asked: list[Future[bytes]] = []
         self.store = Store(f"sqlite:///{folder}/state.db", 31337, QUEUE, ME)
-        settle = Duty(DutyKind.SETTLE, ASKED.request_id, not_before=1000)
-        self.store.advance(Cursor(1, bytes(32)), [Handled(ASKED, (settle,))])
+        read = Change(1, 100, (), (ASKED, OURS), final=100, settled=100)
+        self.store.apply(read, lambda history: owed(history, ME))
         prices = Prices(self.ask, Calibration({Unit.NODE: 1.0}), RETRY, GLANCE)
         self.ledger = Ledger(self.store, Policy(ME), Budget(2, 900), prices, RUN_LIMIT)
 
@@ -41,7 +41,7 @@ class World:
         return self.asked[-1]
 
     def seconds(self, now: float) -> float | None:
-        load = self.ledger.load(500, (), now)
+        load = self.ledger.load(OURS.where.time, (), now)
         return None if load is None else load.seconds
 
 
@@ -72,7 +72,7 @@ def test_load_counts_a_result_whose_price_could_not_be_had_at_once(world: World)
 def test_weigh_fetches_nothing_for_a_bond_that_our_stake_does_not_cover(world: World) -> None:
     load = Load(standing=Standing(Wei(ASKED.request.bond - 1)))
 
-    found = world.ledger.weigh(ASKED.request_id, ASKED.request, load, Wei(0), now=0)
+    found = world.ledger.weigh(ASKED.request, load, Wei(0), now=0)
 
     assert "above our stake" in str(found) and not world.asked
 
@@ -100,3 +100,9 @@ def test_is_short_takes_what_is_new_for_short_until_it_is_found_out(world: World
     assert (ledger.is_new(model), ledger.is_short(model, GLANCE)) == (False, True)
     ledger.note_run(model, inf)
     assert (ledger.is_new(model), ledger.is_short(model, GLANCE)) == (False, False)
+
+
+def test_load_counts_nothing_whose_window_was_over_when_it_was_read(world: World) -> None:
+    load = world.ledger.load(OURS.proposal.settle_at, (), 0)
+
+    assert load is not None and (load.seconds, load.bonds, world.asked) == (0, 0, [])

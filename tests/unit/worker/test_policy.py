@@ -1,11 +1,13 @@
-"""What an operator owes, event by event, and what it declines. Pure: no chain, no store."""
+"""What an operator owes, by all that happened, and what it declines. Pure: no chain, no store."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
 
-from oracle.chain.disputes import demand_id, replay
+from oracle.chain.disputes import demand_id
 from oracle.chain.events import (
     DemandTimedOut,
     Event,
@@ -18,21 +20,20 @@ from oracle.chain.events import (
     RequestExpired,
     RequestReopened,
     RequestSettled,
-    StakeAdded,
     UnstakeStarted,
     WindowMoved,
     Withdrawn,
 )
-from oracle.state.duties import Close, Decline, Duty, DutyKind, Finish, State
+from oracle.chain.histories import AccountHistory, RequestHistory
+from oracle.state.duties import Due, Duty, DutyKind
 from oracle.types import (
-    VALUE_TREE,
     AccountId,
     Address,
-    Demand,
     ModelId,
     Part,
     Request,
     RequestId,
+    Status,
     Verdict,
     Wei,
 )
@@ -41,205 +42,277 @@ from oracle.worker.policy import (
     GAS_PER_OUTPUT_BYTE,
     Policy,
     answer_gas,
-    decide,
     objection,
+    owed,
     shortfall,
 )
 from tests.chains import BOND, ETHER, FEE, GWEI, ROYALTY, address, created, proposed, request, where
-from tests.events import KEY, PART, STRANGER, demand, of_others
+from tests.events import KEY, PART, STRANGER, demand, of_others, tales
 
-ME = address("operator")
+ME, RIVAL = address("operator"), address("rival")
 ACCOUNT = AccountId(bytes.fromhex(ME[2:]))
 MODEL = ModelId(b"\x33" * 32)
 GAS_PRICE = Wei(GWEI)
 ASKED = created()
 ID = ASKED.request_id
+OURS, THEIRS = proposed(ASKED), proposed(ASKED, who="rival")
 
 
 def policy(**changes: Any) -> Policy:
     return replace(Policy(ME), **changes)
 
 
-def decided(event: Event, *known: RequestCreated, by: Policy | None = None) -> list[Any]:
-    requests = {asked.request_id: asked.request for asked in known}
-    return list(decide(event, by or policy(), GAS_PRICE, requests.get))
+def due(*events: Event, asked: RequestCreated = ASKED) -> list[Due]:
+    """What is owed when this has happened to a request."""
+    return list(owed(RequestHistory(asked, events), ME))
+
+
+def duties(*events: Event, asked: RequestCreated = ASKED) -> list[Duty]:
+    return [each.duty for each in due(*events, asked=asked)]
 
 
 # Requests.
 
 
-def test_decide_proposes_by_the_deadline_when_a_request_is_created() -> None:
-    assert decided(ASKED) == [Duty(DutyKind.PROPOSE, ID, 0, ASKED.request.deadline)]
+def test_owed_is_an_answer_by_the_deadline_when_a_request_is_created() -> None:
+    assert due() == [Due(Duty(DutyKind.PROPOSE, ID, 0, ASKED.request.deadline), ASKED.where)]
 
 
-def test_decide_declines_with_the_objection_when_there_is_one() -> None:
-    foreign = created(operator=address("rival"))
+def test_owed_is_an_answer_to_who_chose_us_and_none_to_who_chose_another() -> None:
+    assert [each.kind for each in duties(asked=created(operator=ME))] == [DutyKind.PROPOSE]
+    assert duties(asked=created(operator=RIVAL)) == []
 
-    assert decided(foreign) == [Decline(ID, f"it is for {address('rival')}")]
+
+def test_owed_is_under_the_id_that_the_request_was_given() -> None:
+    other = RequestId(b"\x77" * 32)
+
+    [duty] = duties(asked=replace(ASKED, request_id=other))
+
+    assert duty.subject == other
 
 
-def test_decide_settles_after_the_window_when_our_result_is_proposed() -> None:
-    answer = proposed(ASKED)
+def test_owed_is_to_settle_after_the_window_when_our_result_stands() -> None:
+    settle = Duty(DutyKind.SETTLE, ID, not_before=OURS.proposal.settle_at)
 
-    assert decided(answer) == [
-        Close(DutyKind.PROPOSE, ID, State.DONE),
-        Duty(DutyKind.SETTLE, ID, not_before=answer.proposal.settle_at),
+    assert due(OURS) == [Due(settle, OURS.where)]
+
+
+def test_owed_is_nothing_when_another_has_proposed() -> None:
+    assert duties(THEIRS) == []
+
+
+@pytest.mark.parametrize("result", [OURS, THEIRS], ids=["ours", "theirs"])
+def test_owed_is_nothing_when_the_request_is_settled(result: Event) -> None:
+    assert duties(result, RequestSettled(where(101), ID, ME)) == []
+
+
+def test_owed_is_nothing_when_the_request_expired() -> None:
+    expired = RequestExpired(where(101), ID, address("requester"), FEE)
+
+    assert duties(expired) == duties(OURS, expired) == []
+
+
+def test_owed_is_an_answer_again_when_a_rival_was_slashed() -> None:
+    reopened = RequestReopened(where(101), ID, RIVAL)
+
+    assert due(THEIRS, reopened) == [
+        Due(Duty(DutyKind.PROPOSE, ID, 0, ASKED.request.deadline), reopened.where)
     ]
 
 
-def test_decide_gives_up_when_another_has_proposed() -> None:
-    [close] = decided(proposed(ASKED, who="rival"))
+def test_owed_is_to_settle_our_own_when_a_rival_was_slashed_before() -> None:
+    reopened = RequestReopened(where(101), ID, RIVAL)
+    ours = proposed(ASKED, at=where(102))
 
-    assert close == Close(DutyKind.PROPOSE, ID, State.SUPERSEDED, f"answered by {address('rival')}")
-
-
-def test_decide_is_done_when_the_request_is_settled() -> None:
-    assert decided(RequestSettled(where(), ID, ME)) == [Close(DutyKind.SETTLE, ID, State.DONE)]
-
-
-def test_decide_answers_again_when_a_rival_was_slashed() -> None:
-    reopened = RequestReopened(where(), ID, address("rival"))
-
-    [close, duty] = decided(reopened, ASKED)
-
-    assert (close.kind, close.state) == (DutyKind.SETTLE, State.SUPERSEDED)
-    assert duty == Duty(DutyKind.PROPOSE, ID, 0, ASKED.request.deadline)
-
-
-def test_decide_declines_a_reopened_request_when_the_policy_objects() -> None:
-    reopened = RequestReopened(where(), ID, address("rival"))
-    asked = created(bond=Wei(ETHER))
-
-    [_, decline] = decided(reopened, asked, by=policy(max_bond=BOND))
-
-    assert isinstance(decline, Decline) and "above our" in decline.reason
-
-
-def test_decide_only_stops_settling_when_we_were_slashed() -> None:
-    [close] = decided(RequestReopened(where(), ID, ME), ASKED)
-
-    assert (close.kind, close.state) == (DutyKind.SETTLE, State.SUPERSEDED)
-
-
-def test_decide_only_stops_settling_when_a_reopened_request_is_unknown() -> None:
-    [close] = decided(RequestReopened(where(), ID, address("rival")))
-
-    assert close.kind is DutyKind.SETTLE
-
-
-def test_decide_has_missed_when_the_request_expired() -> None:
-    closes = decided(RequestExpired(where(), ID, address("requester"), FEE))
-
-    assert [(each.kind, each.state) for each in closes] == [
-        (DutyKind.PROPOSE, State.MISSED),
-        (DutyKind.SETTLE, State.SUPERSEDED),
+    assert due(THEIRS, reopened, ours) == [
+        Due(Duty(DutyKind.SETTLE, ID, ours.proposal.settle_at), ours.where)
     ]
+
+
+def test_owed_is_no_second_answer_when_we_were_slashed() -> None:
+    """Whoever was slashed for a request has nothing better to say about it, ever."""
+    first, second = (RequestReopened(where(at), ID, who) for at, who in ((101, ME), (103, RIVAL)))
+
+    assert duties(OURS, first) == []
+    assert duties(OURS, first, proposed(ASKED, "rival", where(102)), second) == []
+
+
+def test_owed_is_to_settle_when_the_window_ends_that_a_dispute_moved() -> None:
+    moved = WindowMoved(where(101), ID, ME, replace(OURS.proposal, settle_at=12345))
+    again = WindowMoved(where(102), ID, ME, replace(OURS.proposal, settle_at=12346))
+
+    assert due(OURS, moved) == [Due(Duty(DutyKind.SETTLE, ID, 12345), OURS.where)]
+    assert duties(OURS, moved, again) == [Duty(DutyKind.SETTLE, ID, 12346)]
+
+
+def test_owed_is_nothing_when_a_rivals_window_moved() -> None:
+    assert duties(THEIRS, WindowMoved(where(101), ID, RIVAL, THEIRS.proposal)) == []
 
 
 # Stake.
 
 
-def test_decide_withdraws_after_the_delay_when_we_unstaked() -> None:
-    [close, duty] = decided(UnstakeStarted(where(), ME, Wei(5), 777))
-
-    assert (close.kind, close.state) == (DutyKind.WITHDRAW, State.SUPERSEDED)
-    assert duty == Duty(DutyKind.WITHDRAW, ACCOUNT, not_before=777)
+def account(*events: UnstakeStarted | Withdrawn | OperatorSlashed) -> list[Due]:
+    return list(owed(AccountHistory(ME, events), ME))
 
 
-def test_decide_is_done_when_we_were_paid() -> None:
-    [close] = decided(Withdrawn(where(time=900), ME, Wei(5)))
-
-    assert (close.kind, close.subject, close.state) == (DutyKind.WITHDRAW, ACCOUNT, State.DONE)
+UNSTAKED = UnstakeStarted(where(1), ME, Wei(5), 777)
+WITHDRAW = Duty(DutyKind.WITHDRAW, ACCOUNT, not_before=777)
 
 
-def test_decide_keeps_a_withdrawal_that_was_not_due_when_credits_were_paid() -> None:
+def test_owed_is_a_withdrawal_after_the_delay_when_we_unstaked() -> None:
+    assert account(UNSTAKED) == [Due(WITHDRAW, UNSTAKED.where)]
+
+
+def test_owed_is_one_withdrawal_when_we_unstaked_twice() -> None:
+    """The second starts the delay anew for both."""
+    second = UnstakeStarted(where(2), ME, Wei(6), 888)
+
+    assert account(UNSTAKED, second) == [Due(replace(WITHDRAW, not_before=888), second.where)]
+
+
+@pytest.mark.parametrize(("time", "is_paid"), [(776, False), (777, True), (900, True)])
+def test_owed_is_a_withdrawal_until_one_was_due_when_it_was_made(time: int, is_paid: bool) -> None:
     """Anyone may call withdraw for us, and before the delay is over it pays credits alone."""
-    [close] = decided(Withdrawn(where(time=900), ME, Wei(5)))
+    assert (account(UNSTAKED, Withdrawn(where(2, time=time), ME, Wei(5))) == []) is is_paid
 
-    assert close.due_by == 900
+
+def test_owed_is_a_withdrawal_when_only_what_was_unstaked_before_was_paid() -> None:
+    paid = Withdrawn(where(2, time=900), ME, Wei(5))
+    again = UnstakeStarted(where(2, 1), ME, Wei(6), 800)
+
+    assert account(UNSTAKED, paid, again) == [Due(replace(WITHDRAW, not_before=800), again.where)]
+
+
+def test_owed_is_no_withdrawal_for_a_slash() -> None:
+    assert account(OperatorSlashed(where(), ME, STRANGER, BOND, Wei(1), Wei(1), 1)) == []
 
 
 # Disputes.
 
+OTHER_PART = Part(PART.value, 0, 4, 4)
+ASKED_ID = demand_id(KEY, PART)
+REVEAL = Duty(DutyKind.REVEAL, ASKED_ID, deadline=100)
+REVEALED = PartRevealed(where(102), ID, KEY, PART, b"", ())
+ENDS: list[Event] = [
+    RequestSettled(where(110, time=99), ID, ME),
+    RequestReopened(where(110, time=99), ID, ME),
+    RequestExpired(where(110, time=99), ID, STRANGER, FEE),
+]
+CONVICTIONS: list[Event] = [
+    FraudProven(where(105), ID, KEY, STRANGER, Verdict(0, 0, 1, 2)),
+    DemandTimedOut(where(105), ID, KEY, PART),
+]
 
-@pytest.mark.parametrize(
-    "end",
-    [
-        RequestSettled(where(9), ID, ME),
-        RequestReopened(where(9), ID, ME),
-        RequestExpired(where(9), ID, STRANGER, FEE),
-    ],
-    ids=lambda event: type(event).__name__,
-)
-def test_decide_collects_what_was_prepaid_however_the_request_ends(end: Event) -> None:
+
+def demanded(part: Part = PART, operator: Address = ME, at: int = 101) -> PartDemanded:
+    return PartDemanded(where(at), ID, operator, demand(STRANGER, part, deadline=100))
+
+
+def of(kind: DutyKind, *events: Event) -> list[Due]:
+    return [each for each in due(*events) if each.duty.kind is kind]
+
+
+def test_owed_is_the_answer_to_each_demand_until_its_deadline() -> None:
+    first, second = demanded(), demanded(OTHER_PART, at=103)
+
+    assert of(DutyKind.REVEAL, OURS, first, second) == [
+        Due(REVEAL, first.where),
+        Due(replace(REVEAL, subject=demand_id(KEY, OTHER_PART)), second.where),
+    ]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda event: type(event).__name__)
+def test_owed_is_the_answer_to_a_demand_when_the_result_is_void_or_settled(end: Event) -> None:
+    """Who does not answer is slashed."""
+    assert of(DutyKind.REVEAL, OURS, demanded(), end) == [Due(REVEAL, demanded().where)]
+
+
+def test_owed_is_no_answer_to_what_was_revealed_by_anybody() -> None:
+    found = of(DutyKind.REVEAL, OURS, demanded(), demanded(OTHER_PART), REVEALED)
+
+    assert [each.duty.subject for each in found] == [demand_id(KEY, OTHER_PART)]
+
+
+def test_owed_is_no_answer_to_what_others_were_asked() -> None:
+    assert duties(THEIRS, demanded(operator=RIVAL)) == []
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("conviction", CONVICTIONS, ids=lambda event: type(event).__name__)
+def test_owed_is_nothing_in_a_dispute_that_convicted_us(conviction: Event, end: Event) -> None:
+    assert duties(OURS, demanded(), conviction, end) == []
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda event: type(event).__name__)
+def test_owed_is_to_collect_what_was_prepaid_however_the_request_ends(end: Event) -> None:
     """A slash for another result voids one that we answered demands for; its request may expire."""
-    part = Part(VALUE_TREE, 0, 0, 1)
-    demand = Demand(bytes(32), part, bytes(32), 1, 0, 0, STRANGER, Wei(7), 100)
-    disputed = replay(bytes(32), [PartDemanded(where(8), ID, ME, demand)])
-
-    found = list(decide(end, policy(), GAS_PRICE, lambda _: None, lambda _: [disputed]))
-
-    assert Duty(DutyKind.COLLECT, demand_id(bytes(32), part), not_before=end.where.time) in found
-
-
-def demanded(operator: Address = ME) -> PartDemanded:
-    return PartDemanded(where(8), ID, operator, demand(STRANGER, deadline=100))
-
-
-def test_decide_settles_later_when_the_window_moved() -> None:
-    moved = replace(proposed(ASKED).proposal, settle_at=12345)
-
-    assert decided(WindowMoved(where(), ID, ME, moved)) == [
-        Close(DutyKind.SETTLE, ID, State.SUPERSEDED, "a dispute moved the window"),
-        Duty(DutyKind.SETTLE, ID, not_before=12345),
+    assert due(OURS, demanded(), REVEALED, end) == [
+        Due(Duty(DutyKind.COLLECT, ASKED_ID, not_before=99), demanded().where)
     ]
 
 
-def test_decide_answers_a_demand_until_its_deadline() -> None:
-    """Known request or not, void or not: who does not answer is slashed."""
-    assert decided(demanded()) == [Duty(DutyKind.REVEAL, demand_id(KEY, PART), deadline=100)]
+def test_owed_is_to_collect_nothing_while_the_result_stands() -> None:
+    assert of(DutyKind.COLLECT, OURS, demanded(), REVEALED) == []
 
 
-def test_decide_has_answered_when_a_part_is_revealed_by_anybody() -> None:
-    event = PartRevealed(where(), ID, KEY, PART, b"", ())
+def test_owed_is_to_collect_since_the_first_end_of_our_result() -> None:
+    """Others may answer the request, and settle, long after."""
+    reopened = RequestReopened(where(110, time=99), ID, ME)
+    theirs = proposed(ASKED, "rival", where(111))
+    settled = RequestSettled(where(112, time=500), ID, RIVAL)
 
-    assert decided(event) == [Close(DutyKind.REVEAL, demand_id(KEY, PART), State.DONE)]
+    [found] = due(OURS, demanded(), REVEALED, reopened, theirs, settled)
+
+    assert found.duty == Duty(DutyKind.COLLECT, ASKED_ID, not_before=99)
+
+
+def collected(at: int, who: Address = ME, amount: int = 7, key: bytes = KEY) -> PrepaidCollected:
+    return PrepaidCollected(where(at), key, who, Wei(amount))
+
+
+def test_owed_is_to_collect_nothing_when_we_were_paid_back() -> None:
+    assert duties(OURS, demanded(), REVEALED, ENDS[0], collected(111)) == []
 
 
 @pytest.mark.parametrize(
-    "event",
-    [
-        FraudProven(where(), ID, KEY, STRANGER, Verdict(0, 0, 1, 2)),
-        DemandTimedOut(where(), ID, KEY, PART),
-    ],
-    ids=lambda event: type(event).__name__,
+    "other",
+    [collected(111, STRANGER), collected(111, amount=8), collected(111, key=b"\x0e" * 32)],
+    ids=["who", "amount", "dispute"],
 )
-def test_decide_answers_nothing_more_when_we_were_convicted(event: Event) -> None:
-    ours = [replay(KEY, [demanded()])]
-    found = list(decide(event, policy(), GAS_PRICE, lambda _: None, lambda _: ours))
-    assert found == [
-        Close(DutyKind.REVEAL, demand_id(KEY, PART), State.SUPERSEDED, "we were convicted")
-    ]
+def test_owed_is_to_collect_when_something_else_was_collected(other: Event) -> None:
+    assert of(DutyKind.COLLECT, OURS, demanded(), REVEALED, ENDS[0], other) != []
 
 
-def test_decide_has_collected_when_we_were_paid_back() -> None:
-    assert decided(PrepaidCollected(where(), KEY, ME, Wei(7))) == [
-        Finish(DutyKind.COLLECT, where().transaction)
-    ]
+def test_owed_is_to_collect_two_of_one_sum_until_both_were() -> None:
+    """An event of what was collected tells the sum, and not the demand."""
+    events = (OURS, demanded(), REVEALED, demanded(OTHER_PART), ENDS[0])
+    paid = [collected(block) for block in (111, 112)]
+    found = [of(DutyKind.COLLECT, *events, *paid[:count]) for count in range(3)]
+
+    assert [len(each) for each in found] == [2, 2, 0]
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        *of_others(ASKED),
-        WindowMoved(where(), ID, STRANGER, proposed(ASKED, who="rival").proposal),
-        StakeAdded(where(), ME, Wei(1), Wei(1)),
-        OperatorSlashed(where(), ME, STRANGER, BOND, Wei(1), Wei(1), 1),
-    ],
-    ids=lambda event: type(event).__name__,
-)
-def test_decide_owes_nothing_for(event: Event) -> None:
-    assert decided(event, ASKED) == []
+@pytest.mark.parametrize("event", of_others(ASKED), ids=lambda event: type(event).__name__)
+def test_owed_is_not_changed_by(event: Event) -> None:
+    for before in ([], [THEIRS], [OURS]):
+        assert due(*before, event) == due(*before)
+
+
+# Whatever happens.
+
+
+@given(tales(ASKED, ME))
+def test_owed_follows_from_anything_that_is_said_to_have_happened(events: Sequence[Event]) -> None:
+    found = due(*events)
+
+    status = RequestHistory(ASKED, tuple(events)).status
+    kinds = [each.duty.kind for each in found]
+    assert len({each.duty.key for each in found}) == len(found)  # the store keeps one of each
+    assert (DutyKind.PROPOSE in kinds) <= (status is Status.REQUESTED)
+    assert (DutyKind.SETTLE in kinds) <= (status is Status.PROPOSED)
+    assert not {DutyKind.PROPOSE, DutyKind.SETTLE} <= set(kinds)
+    assert {each.where for each in found} <= {each.where for each in (ASKED, *events)}
 
 
 # Objections.
@@ -331,25 +404,8 @@ def test_shortfall_counts_the_defence_to_the_wei() -> None:
     )
 
 
-def test_decide_declines_what_does_not_pay_until_its_deadline() -> None:
-    poor = created(fee=ROYALTY)
-
-    [decline] = decided(poor)
-
-    assert isinstance(decline, Decline) and "it earns 0 wei" in decline.reason
-    assert decline.until == poor.request.deadline
-
-
 def test_objection_refuses_an_output_that_fits_no_transaction() -> None:
     """Nodes take no transaction above 128 KiB: its nonce would be blocked for good."""
     large = replace(request().terms, output_length=200_000)
 
     assert "200000 bytes" in objects(request(terms=large, fee=Wei(100 * ETHER)))
-
-
-def test_decide_answers_under_the_id_that_it_was_given() -> None:
-    other = RequestId(b"\x77" * 32)
-
-    [duty] = decided(replace(ASKED, request_id=other))
-
-    assert duty.subject == other

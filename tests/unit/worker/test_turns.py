@@ -1,24 +1,43 @@
 """Whose inference is next. Pure: nothing runs."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from oracle.types import ModelId
-from oracle.worker.turns import Run, has_room, in_turn
+from oracle.state.duties import DutyKind
+from oracle.types import ModelId, RequestId
+from oracle.worker.turns import (
+    AHEAD,
+    BRIEF,
+    CHUNK,
+    MOST_AHEAD,
+    MOST_IN_CHUNK,
+    Room,
+    Run,
+    chunks,
+    has_room,
+    in_turn,
+)
 
 BUSY, OTHER, THIRD = (ModelId(bytes([number] * 32)) for number in range(3))
 
 
 def runs(*models: ModelId, first: int = 0, failures: int = 0) -> list[Run]:
     return [
-        Run(duty, model, is_short=True, failures=failures)
-        for duty, model in enumerate(models, first)
+        Run(
+            duty=(DutyKind.PROPOSE, RequestId(number.to_bytes(32, "big"))),
+            place=(number, 0),
+            model=model,
+            is_short=True,
+            failures=failures,
+        )
+        for number, model in enumerate(models, first)
     ]
 
 
 def order(*arguments: object) -> list[int]:
-    return [run.duty for run in in_turn(*arguments)]  # type: ignore[arg-type]
+    return [run.place[0] for run in in_turn(*arguments)]  # type: ignore[arg-type]
 
 
 def test_in_turn_takes_the_nearest_deadline_of_one_model() -> None:
@@ -83,3 +102,101 @@ def test_has_room_keeps_one_slot_of_several_for_short_ones(
     is_short: bool, running: list[bool], slots: int, fits: bool
 ) -> None:
     assert has_room(is_short, running, slots) is fits
+
+
+# Brief runs, which queue.
+
+
+def brief(count: int, seconds: float = 0.001, model: ModelId = BUSY, first: int = 0) -> list[Run]:
+    return [replace(run, seconds=seconds) for run in runs(*([model] * count), first=first)]
+
+
+def long_() -> Run:
+    return replace(runs(OTHER)[0], is_short=False)
+
+
+def taken(room: Room, waiting: Sequence[Run]) -> int:
+    """How many find room, one after the other."""
+    count = 0
+    for run in waiting:
+        if room.fits(run):
+            room.take(run)
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+def test_no_more_brief_runs_queue_than_take_a_moment(slots: int) -> None:
+    many = brief(10_000, seconds=0.02)
+
+    assert taken(Room(slots, []), many) == pytest.approx(slots * AHEAD / 0.02, abs=1)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+def test_no_more_brief_runs_queue_than_so_many(slots: int) -> None:
+    room = Room(slots, [])
+    assert room.most == slots * (1 + MOST_AHEAD)
+
+    assert taken(room, brief(10_000, seconds=0.0)) == slots * (1 + MOST_AHEAD)
+    assert room.most == 0
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+def test_what_queues_already_takes_room(slots: int) -> None:
+    going = brief(slots * MOST_AHEAD, seconds=0.0)
+
+    assert taken(Room(slots, going), brief(10_000, seconds=0.0)) == slots
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+def test_a_long_run_waits_for_no_brief_ones(slots: int) -> None:
+    """However many there are: they come again and again."""
+    room = Room(slots, [])
+    taken(room, brief(10_000))
+
+    assert room.fits(long_())
+
+
+def test_brief_runs_wait_where_nothing_is_free() -> None:
+    assert taken(Room(1, [long_()]), brief(10)) == 0
+
+
+def test_brief_runs_have_the_slot_that_is_kept_for_short_ones() -> None:
+    room = Room(2, [])
+    room.take(long_())
+
+    assert not room.fits(long_())
+    assert taken(room, brief(10_000, seconds=0.0)) == 1 + MOST_AHEAD
+
+
+def test_what_is_not_brief_queues_behind_nothing() -> None:
+    room = Room(2, [])
+    one, other, third = brief(3, seconds=BRIEF * 1.01)
+
+    assert taken(room, [one, other, third]) == 2
+
+
+def test_what_loads_takes_a_slot() -> None:
+    room = Room(1, [])
+    room.load(is_short=True)
+
+    assert room.most == 0 and taken(room, brief(3)) == 0
+
+
+def test_chunks_puts_together_brief_runs_of_one_model() -> None:
+    given = [*brief(3), long_(), *brief(2, model=THIRD, first=3)]
+
+    found = [[run.place[0] for run in some] for some in chunks(given)]
+
+    assert sorted(found) == [[0], [0, 1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most"),
+    [(0.0, MOST_IN_CHUNK), (CHUNK / 10, 10), (CHUNK / 1.5, 1), (BRIEF, 1), (1e-9, MOST_IN_CHUNK)],
+)
+def test_chunks_leaves_each_process_a_moment_of_work(seconds: float, most: int) -> None:
+    found = list(chunks(brief(100, seconds)))
+
+    assert max(map(len, found)) == most
+    assert [run for some in found for run in some] == brief(100, seconds)

@@ -1,0 +1,1 @@
+"""How a state that an older version made becomes one of this version. Run by Alembic."""

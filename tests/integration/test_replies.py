@@ -1,0 +1,98 @@
+"""A node that drops, empties or garbles any field of any reply costs time, and nothing else."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from oracle.chain.connection import connect
+from oracle.errors import ChainError
+from oracle.types import Status
+from tests import nodes
+from tests.chains import World
+from tests.integration.workers import Hire
+from tests.nodes import Proxy
+
+MISSING = object()
+ODD = [MISSING, None, "", "0x", "0xzz", -1, [], {}]
+
+
+@pytest.fixture
+def proxy(anvil: World) -> Iterator[Proxy]:
+    with nodes.proxy(anvil.chain.url) as found:
+        yield found
+
+
+def places(result: Any) -> Iterator[tuple[str | int, ...]]:
+    """Where something of a result could be spoilt: the whole, and each field, of the first of
+    several."""
+    yield ()
+    if isinstance(result, Mapping):
+        for name, value in result.items():
+            yield from ((name, *inner) for inner in places(value))
+    elif isinstance(result, list) and result:
+        yield from ((0, *inner) for inner in places(result[0]))
+
+
+def spoilt(result: Any, place: tuple[str | int, ...], value: Any) -> Any:
+    if not place:
+        return None if value is MISSING else value
+    first, *rest = place
+    found = dict(result) if isinstance(result, Mapping) else list(result)
+    if not rest and value is MISSING:
+        del found[first]  # type: ignore[arg-type]
+    else:
+        found[first] = spoilt(found[first], tuple(rest), value)  # type: ignore[index]
+    return found
+
+
+def test_whatever_a_node_leaves_out_costs_a_round_at_most(
+    anvil: World, proxy: Proxy, hire: Hire
+) -> None:
+    """Each step of the life of a request is tried through each fault once; then all goes well."""
+    anvil.stake()
+    model = anvil.publish()
+    worker = hire(anvil, chain=connect(proxy.url))
+    worker.work()
+    seen: dict[str, Any] = {}
+
+    def learn(method: str, result: Any) -> Any:
+        if result not in (None, []):
+            seen[method] = result
+        return result
+
+    proxy.change = learn
+    first = anvil.ask(model)
+    worker.work()
+    assert {"eth_getLogs", "eth_getTransactionReceipt", "eth_getBlockByNumber"} <= seen.keys()
+
+    faults = [
+        (method, place, value)
+        for method, result in seen.items()
+        for place in places(result)
+        for value in ODD
+    ]
+    for method, place, value in faults:
+        asked = anvil.ask(model) if method == "eth_getLogs" and len(place) < 2 else first
+
+        def change(name: str, result: Any, method: str = method) -> Any:
+            try:
+                return spoilt(result, place, value) if name == method else result  # noqa: B023
+            except (LookupError, TypeError):
+                return result  # this one has no such place
+
+        proxy.change = change
+        for _ in range(2):
+            try:
+                worker.tick()
+            except ChainError as error:
+                assert str(error)
+        assert anvil.status(asked) is not Status.EXPIRED
+    proxy.change = nodes.unchanged
+
+    worker.work()
+
+    assert not [row for row in worker.rows() if row.state.name == "MISSED"]
+    last = anvil.ask(model)
+    worker.work()
+    assert anvil.status(last) is Status.PROPOSED
