@@ -27,7 +27,7 @@ from oracle.chain.codec import (
 )
 from oracle.chain.deployment import Deployment
 from oracle.chain.node import Call, Chain
-from oracle.errors import ChainError, NotFound, Reverted
+from oracle.errors import ChainError, NotFound, Reverted, RpcUnavailable
 from oracle.merkle import payload_root
 from oracle.types import (
     CALLERS,
@@ -298,8 +298,15 @@ class Queue:
 
     def are_open(self, requests: Sequence[RequestId]) -> list[bool]:
         """Says of each whether it may be answered in the block that is to come, as far as the node
-        knows what is in it."""
-        block = self.chain.estimation_block or "latest"
+        knows what is in it; in the last block, where it knows of no other."""
+        try:
+            return self._are_open(requests, self.chain.estimation_block or "latest")
+        except RpcUnavailable:
+            raise
+        except ChainError:
+            return self._are_open(requests, "latest")
+
+    def _are_open(self, requests: Sequence[RequestId], block: str) -> list[bool]:
         calls = [self._call("statusOf", each) for each in requests]
         asked = [
             ("eth_call", [{"to": self.address, "data": "0x" + call.data.hex()}, block])

@@ -132,9 +132,11 @@ class Sender(Generic[K]):
         self._said: set[bytes] = set()  # hashes of what waits at the cap
         self._refused: dict[int, float] = {}  # nonces of what the node does not take: since when
 
-    def room(self) -> int:
-        """Says how many more transactions may wait."""
-        return max(0, MAX_WAITING - len(self.outbox.nonces(Outcome.WAITING)))
+    def room(self, is_urgent: bool = True) -> int:
+        """Says how many more transactions may wait; a quarter of the places is kept for what is
+        urgent."""
+        most = MAX_WAITING if is_urgent else MAX_WAITING - MAX_WAITING // 4
+        return max(0, most - len(self.outbox.nonces(Outcome.WAITING)))
 
     def send(self, call: Call, keys: Sequence[K], now: float, spare: int = 0) -> Sent:
         """Sends one transaction as `send_all` does, and raises what keeps it from being sent."""

@@ -92,8 +92,13 @@ class ModelFiles:
         return self._cache.held(name)
 
     def keep(self, files: Set[FileName]) -> None:
-        """Says which fetched files are needed until the next call, and after a restart too."""
-        self._cache.keep(files)
+        """Says which fetched files are needed until the next call, and after a restart too. Raises
+        ModelUnavailable where that cannot be noted down."""
+        try:
+            self._cache.keep(files)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise ModelUnavailable(f"Nothing can be noted down in {self._root}: {why}.") from error
 
     def fetch(self, name: FileName, uris: Sequence[str]) -> Path:
         """Fetches the file from the first URI that gives it, unless it is here, and gives its path.

@@ -2,8 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+import structlog
+
+from oracle.errors import ModelUnavailable
 from oracle.inference.answers import Inference
 from oracle.types import FileName, Model
+
+log = structlog.get_logger()
 
 
 class Waits:
@@ -13,6 +18,7 @@ class Waits:
     def __init__(self, inference: Inference):
         self._inference = inference
         self._files: set[FileName] = set()
+        self._is_unkept = False  # as was said
 
     @property
     def is_empty(self) -> bool:
@@ -31,5 +37,13 @@ class Waits:
         return False
 
     def keep(self, models: Iterable[Model | None]) -> None:
-        """Keeps the files of these models, and no others, from being evicted."""
-        self._inference.keep({model.file for model in models if model is not None})
+        """Keeps the files of these models, and no others, from being evicted. Where that cannot be,
+        it says so once: what is at work goes on, and so does what must be shown."""
+        try:
+            self._inference.keep({model.file for model in models if model is not None})
+        except ModelUnavailable as error:
+            if not self._is_unkept:
+                log.error("model files may be evicted that are still needed", why=str(error))
+            self._is_unkept = True
+        else:
+            self._is_unkept = False

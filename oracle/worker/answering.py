@@ -44,6 +44,7 @@ log = structlog.get_logger()
 NOT_OUR_TURN = "others go first"
 DEATHS = 3  # of an inference, before it is given up
 ID_SIZE = 32  # bytes of what a request goes by; there is news of other things too
+MOST_AGAIN = 1000  # declined answers that are looked at in one round
 MOST_TURNS = 1 << 16  # models of which we remember when their last turn was
 
 
@@ -112,6 +113,7 @@ class Answering:
         self._turns: dict[Turn, int] = {}  # which one it was last
         self._turn = 0  # the last one
         self._look_again = 0.0  # when what was declined is looked at again
+        self._again: list[RequestId] = []  # what was declined and is still to be looked at
         self._has_accepted = False  # something that was declined: the next round begins it
 
     @property
@@ -130,13 +132,11 @@ class Answering:
         self._prices.collect(now)
         self._has_accepted = False
         self._look(now)
-        declined = self._declined(now, chain_time)
-        load = self._load(now) if self._waiting or declined else None
-        if load is None and declined:
-            self._look_again = now  # as soon as what is open is priced
+        self._look_at_declined(now, chain_time)
+        load = self._load(now) if self._waiting or self._again else None
         if load is not None:
             gas_price = self._gas.price()
-            self._reconsider(declined, load, gas_price, now)
+            self._reconsider(load, gas_price, now)
             self._begin(load, gas_price, now)
 
     def affordable(self, now: float, most: int) -> list[Row]:
@@ -240,19 +240,25 @@ class Answering:
         for _, subject in keys:
             log.info("declined", request=hex_id(subject), why=why)
 
-    def _declined(self, now: float, chain_time: float) -> list[Row]:
-        """Gives the declined answers to be looked at again, because budget may be free by now, or
-        gas cheaper."""
-        if now < self._look_again:
-            return []
+    def _look_at_declined(self, now: float, chain_time: float) -> None:
+        """Has the declined answers looked at again, because budget may be free by now, or gas
+        cheaper: there may be many, so it is some of them in each round."""
+        if self._again or now < self._look_again:
+            return
         self._look_again = now + RETRY
-        return self._store.duties(State.DECLINED, kind=DutyKind.PROPOSE, due_after=chain_time)
+        rows = self._store.duties(State.DECLINED, kind=DutyKind.PROPOSE, due_after=chain_time)
+        self._again = [row.duty.request_id for row in rows]
 
-    def _reconsider(self, rows: Sequence[Row], load: Load, gas_price: Wei, now: float) -> None:
+    def _reconsider(self, load: Load, gas_price: Wei, now: float) -> None:
         """Takes on, for the next round, what was declined and is not to be any more. What is not
         priced is taken on too, and priced in its turn: many requests for many models may be
         declined until gas is cheaper, and would all be loaded at once."""
-        for row in rows:
+        some, self._again = self._again[:MOST_AGAIN], self._again[MOST_AGAIN:]
+        rows = self._store.duties_of(DutyKind.PROPOSE, some)
+        self._store.recall([id_ for id_ in some if id_ in rows])
+        for row in rows.values():
+            if row.state is not State.DECLINED:
+                continue
             weighed = self._weigh(row, load, gas_price, now, asks=False)
             if isinstance(weighed, str):
                 continue

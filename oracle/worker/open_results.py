@@ -35,6 +35,7 @@ class OpenResults:
     def _begin(self) -> None:
         self.load = Load()  # of those that are priced
         self._priced: dict[RequestId, Liability] = {}
+        self._unpriced: dict[RequestId, OpenResult] = {}
         self._open: dict[RequestId, OpenResult] = {}
         self._models: Counter[ModelId] = Counter()
         self._until: dict[RequestId, float] = {}
@@ -64,10 +65,11 @@ class OpenResults:
 
     def unpriced(self) -> list[tuple[RequestId, OpenResult]]:
         """Lists those of which it is not known yet what they take."""
-        return [each for each in self._open.items() if each[0] not in self._priced]
+        return list(self._unpriced.items())
 
     def price(self, request_id: RequestId, liability: Liability) -> None:
         """Adds what an open result takes."""
+        del self._unpriced[request_id]
         self._priced[request_id] = liability
         self.load.add(liability)
 
@@ -91,10 +93,12 @@ class OpenResults:
                 deed = ours.get(request_id)
                 request = (deed and deed.request) or self._store.request(request_id)
                 assert request is not None, request_id.hex()
-                self._open[request_id] = OpenResult(request, deed.seconds if deed else None)
+                opened = OpenResult(request, deed.seconds if deed else None)
+                self._open[request_id] = self._unpriced[request_id] = opened
                 self._models[request.model] += 1
             self._until[request_id] = end
-            heapq.heappush(self._ends, (end, request_id))
+            if end < inf:
+                heapq.heappush(self._ends, (end, request_id))
 
     def _times(
         self, changed: Collection[RequestId], read_until: int
@@ -110,6 +114,7 @@ class OpenResults:
 
     def _drop(self, request_id: RequestId) -> None:
         self._until.pop(request_id, None)
+        self._unpriced.pop(request_id, None)
         dropped = self._open.pop(request_id, None)
         if dropped is None:
             return

@@ -37,13 +37,15 @@ class Rivals:
 
     def turn(self, request_id: RequestId, chain_time: float) -> int:
         """Gives how many go before us, at most `MOST`."""
-        recent = [each for each, at in self._seen.items() if at >= chain_time - RECENT]
         mine = _rank(request_id, self._me)
-        return min(MOST, sum(_rank(request_id, each) < mine for each in recent))
+        return min(MOST, sum(_rank(request_id, each) < mine for each in self._recent(chain_time)))
 
-    @property
-    def are_there(self) -> bool:
-        return bool(self._seen)
+    def are_there(self, chain_time: float) -> bool:
+        """Says whether anybody else has answered of late."""
+        return bool(self._recent(chain_time))
+
+    def _recent(self, chain_time: float) -> list[Address]:
+        return [each for each, at in self._seen.items() if at >= chain_time - RECENT]
 
 
 def _rank(request_id: RequestId, operator: Address) -> bytes:

@@ -37,6 +37,8 @@ OF_A_REQUEST = (DutyKind.PROPOSE, DutyKind.SETTLE)
 BATCHED = (DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW)
 NO_STAKE = "an answer waits until enough of our stake is free"
 NO_MANDATE = "an answer waits until our key may sign it"
+CANNOT = "a transaction waits because it would revert"
+NAMELESS = ("Error", "Panic", "Unknown", "Malformed")  # what no contract of ours reverts with
 WOULD_SEND = "would send, but there is no key"
 
 
@@ -81,11 +83,22 @@ class Sending:
         self._has_rivals = has_rivals
         self._revealed = revealed
 
+    def reveal(self, now: float, due_time: float) -> None:
+        """Shows what is demanded of our traces. Nothing is asked for it that a node may refuse."""
+        self._work((DutyKind.REVEAL,), self._room(is_urgent=True), now, due_time)
+
     def work(self, now: float, due_time: float) -> bool:
-        """Sends what is due and finds room. Says whether it sent something, and not all."""
-        room = MAX_WAITING if self._sender is None else self._sender.room()
+        """Sends the rest of what is due and finds room. Says whether it sent something, and not
+        all."""
+        rest = [kind for kind in SENDABLE if kind is not DutyKind.REVEAL]
+        return self._work(rest, self._room(is_urgent=False), now, due_time)
+
+    def _room(self, is_urgent: bool) -> int:
+        return MAX_WAITING if self._sender is None else self._sender.room(is_urgent)
+
+    def _work(self, kinds: Sequence[Sendable], room: int, now: float, due_time: float) -> bool:
         batches: list[_Batch] = []
-        for kind in SENDABLE:
+        for kind in kinds:
             left = room - len(batches)
             if left:
                 most = left if self._is_alone(kind) else min(left * MAX_BATCH, MOST_AT_ONCE)
@@ -284,12 +297,12 @@ class Sending:
             case _ if row.duty.kind is DutyKind.REVEAL:
                 log.warning("an answer cannot be sent yet", subject=subject, why=str(error))
                 self._tries[row.key].not_before = now + SOON
-            case "WindowNotOver":
-                pass  # the chain's clock is behind ours
+            case "WindowNotOver":  # the chain's clock is behind ours
+                self._tries[row.key].not_before = now + SOON
             case "ProposalVoid":
                 self._reopen(row, now)
             case "NothingToWithdraw" | "NothingToCollect" if self._is_early(row):
-                pass
+                self._tries[row.key].not_before = now + SOON
             case "WrongProposal":
                 # It was moved or replaced, by an event that we are about to read.
                 self._tries[row.key].not_before = now + SOON
@@ -301,13 +314,16 @@ class Sending:
                 self._wait(row, NO_STAKE, error, now)
             case "WrongSigner":  # of the epoch that a slash has just ended, or no longer named
                 self._wait(row, NO_MANDATE, error, now)
-            case _:
+            case name if row.duty.kind is DutyKind.PROPOSE and name not in NAMELESS:
                 log.error("cannot be sent", kind=row.duty.kind, subject=subject, why=str(error))
                 self._store.set_opinion([row.key], State.MISSED, str(error))
+            # Of our own money, or of what none of our contracts says: a node may make it up.
+            case _:
+                self._wait(row, CANNOT, error, now)
 
     def _wait(self, row: Row, why: str, error: Reverted, now: float) -> None:
         if self._tries[row.key].is_news(why):
-            log.warning(why, subject=hex_id(row.duty.subject), why=str(error))
+            log.warning(why, kind=row.duty.kind, subject=hex_id(row.duty.subject), why=str(error))
         self._tries[row.key].not_before = now + RETRY
 
     def _reopen(self, row: Row, now: float) -> None:

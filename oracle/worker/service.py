@@ -17,6 +17,7 @@ from oracle.chain.keys import Signer
 from oracle.chain.node import Chain
 from oracle.chain.transactions import Sender
 from oracle.chain.view import View
+from oracle.errors import ChainError, WrongChain
 from oracle.exact.proofs.cost import Calibration
 from oracle.inference.answers import Inference
 from oracle.inference.engine import Open
@@ -133,7 +134,7 @@ class Service:
             tries=self._tries,
             affordable=self._answering.affordable,
             most_gas=self._most_gas,
-            has_rivals=lambda: self._rivals.are_there,
+            has_rivals=lambda: self._rivals.are_there(self._reading.chain_time),
             revealed=lambda: self._defence.answers,
         )
         self._mandate, self._budget = mandate, budget
@@ -183,15 +184,18 @@ class Service:
 
     def _round(self) -> None:
         now = self._setup.clock()
-        self._reading.work(now)
-        # Before anything is sent: what a block took back is in it no more.
-        if self._setup.sender is not None:
-            self._setup.sender.follow(now, self._store.final())
-        due_time = self._reading.due_time(now)
         self._models.start_round()
         self._mandate.start_round()
         self._gas.start_round()
-        self._defend(now, due_time)
+        try:
+            self._read(now)
+        except WrongChain:
+            raise
+        except ChainError:
+            self._show(now)
+            raise
+        self._show(now)
+        due_time = self._reading.due_time(now)
         self._answering.work(now, due_time)
         if self.signing is not None:
             self._sign(self.signing, now, due_time)
@@ -236,7 +240,7 @@ class Service:
                 return 0.0
 
     def _at_stake(self) -> Own:
-        account = self._setup.queue.account_of(self._setup.policy.operator)
+        account = self._mandate.account()
         read_until = self._reading.read_until
         load = self._ledger.load(read_until, (), self._setup.clock())
         stake = Stake(
@@ -273,6 +277,19 @@ class Service:
         wait = turn * max(LEAST_TURN, 2 * self._reading.pace)
         left = (row.duty.deadline or 0) - self._reading.chain_time
         return wait if wait < left / 4 else 0.0
+
+    def _read(self, now: float) -> None:
+        self._reading.work(now)
+        # Before anything is sent: what a block took back is in it no more.
+        if self._setup.sender is not None:
+            self._setup.sender.follow(now, self._store.final())
+
+    def _show(self, now: float) -> None:
+        """Shows traces that are demanded. Whoever does not in time is slashed, so what a node
+        refuses, or does not know, of blocks, fees or rivals keeps back the rest of a round alone."""
+        due_time = self._reading.due_time(now)
+        self._defend(now, due_time)
+        self._sending.reveal(now, due_time)
 
     def _sign(self, signing: Signing, now: float, due_time: float) -> None:
         signing.refresh(now, due_time, self._reading.read_until, self._gas.price())

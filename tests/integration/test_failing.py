@@ -2,20 +2,33 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
+from structlog.testing import capture_logs
 
-from oracle.chain.events import RequestCreated, ResultProposed
-from oracle.chain.node import Call
+from oracle.chain import transactions
+from oracle.chain.events import PartRevealed, RequestCreated, ResultProposed
+from oracle.chain.node import Call, Chain
 from oracle.chain.rollups import ORACLE
-from oracle.errors import ChainError, OracleError, RpcUnavailable, StateUnavailable
+from oracle.errors import (
+    ChainError,
+    ModelUnavailable,
+    OracleError,
+    Reverted,
+    RpcUnavailable,
+    StateUnavailable,
+)
+from oracle.inference.engine import Open, Task
+from oracle.state.duties import DutyKind, State
 from oracle.state.store import Store
 from oracle.state.tries import RETRY
-from oracle.types import Address, Model, ModelId, Status
+from oracle.types import LEAVES, Address, Model, ModelId, Part, Status, Wei
+from tests import courts
 from tests.chains import BOND, ETHER, WINDOW, World, address, variant
 from tests.integration.workers import Hire, Worker
 from tests.rollups import FJORD, become_rollup
@@ -41,6 +54,25 @@ class Countdown:
         yield
         if is_now and self._is_after:
             raise self._error
+
+
+class Later(courts.Honest):
+    """Its passes over traces end when they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passes: list[tuple[Future[bytes], bytes]] = []
+
+    def ask(self, model: Model, uris: Any, payload: bytes, task: Task) -> "Future[bytes]":
+        found = super().ask(model, uris, payload, task)
+        if not isinstance(task, Open):
+            return found
+        self._passes.append((Future(), found.result()))
+        return self._passes[-1][0]
+
+    def end(self) -> None:
+        for future, found in self._passes:
+            future.set_result(found)
 
 
 def failing(world: World, countdown: Countdown) -> World:
@@ -212,3 +244,114 @@ def test_nothing_is_lost_where_it_was_kept_and_the_answer_is_not(
     proposed = Counter(event.request_id for event in anvil.all(ResultProposed))
     assert proposed == Counter(each.request_id for each in asked)
     assert anvil.chain.nonce(ME) == 1 + 2 + 1  # stake, propose each by itself, settle the first
+
+
+@pytest.mark.parametrize("kind", [DutyKind.PROPOSE, DutyKind.SETTLE])
+def test_nothing_is_lost_because_a_node_makes_up_that_it_would_revert(
+    anvil: World, hire: Hire, kind: DutyKind
+) -> None:
+    lies = [False]
+
+    class Lying:
+        def estimates(self, calls: Any, sender: Address) -> Any:
+            return [None for _ in calls] if lies[0] else super().estimates(calls, sender)  # type: ignore[misc]
+
+        def estimate(self, call: Call, sender: Address) -> Any:
+            if lies[0]:
+                raise Reverted("Unknown", {"data": "0x"})
+            return super().estimate(call, sender)  # type: ignore[misc]
+
+    anvil.stake()
+    asked = anvil.ask(anvil.publish())
+    worker = hire(World(variant(anvil.chain, Lying), anvil.deployment))
+    if kind is DutyKind.SETTLE:
+        worker.work()
+        anvil.skip(WINDOW)
+
+    lies[0] = True
+    worker.tick(3)
+    assert worker.states(kind) == [State.OPEN]
+    lies[0] = False
+    worker.wait(RETRY + 1)
+    worker.work()
+
+    assert anvil.status(asked) is (
+        Status.PROPOSED if kind is DutyKind.PROPOSE else Status.SETTLED
+    )
+
+
+# What must be shown.
+
+
+@pytest.mark.parametrize("method", ["gas_price", "blocks", "receipts"])
+def test_a_trace_is_shown_whatever_else_a_node_does_not_say(
+    court: World, hire: Hire, method: str
+) -> None:
+    """Whoever does not show it in time is slashed."""
+    is_mute = [False]
+
+    def mute(self: Chain, *arguments: Any) -> Any:
+        if is_mute[0]:
+            raise RpcUnavailable("it does not answer")
+        return getattr(super(Mute, self), method)(*arguments)  # type: ignore[arg-type]
+
+    Mute = type("Mute", (), {method: mute})
+    court.stake(amount=9 * ETHER)
+    model_id = courts.publish(court)
+    asked = [courts.ask(court, model_id)]
+    passes = Later()
+    worker = hire(World(variant(court.chain, Mute), court.deployment), answers=passes)
+    worker.work()
+    courts.demand(court, asked[0], Part(1, LEAVES, 0, 1))
+    worker.tick(2)
+    asked.append(courts.ask(court, model_id, seed=2))
+
+    is_mute[0] = True
+    passes.end()
+    for _ in range(5):
+        with suppress(ChainError):
+            worker.tick()
+        worker.wait(RETRY + 1)
+
+    assert len(court.all(PartRevealed)) == 1
+    assert court.status(asked[1]) is Status.REQUESTED
+
+
+def test_a_trace_is_shown_where_no_file_can_be_kept(court: World, hire: Hire) -> None:
+    class Full(courts.Honest):
+        def keep(self, _: object) -> None:
+            raise ModelUnavailable("Nothing can be noted down: No space left on device.")
+
+    court.stake(amount=9 * ETHER)
+    asked = courts.ask(court, courts.publish(court))
+    worker = hire(court, answers=Full())
+    with capture_logs() as said:
+        worker.work()
+        courts.demand(court, asked, Part(1, LEAVES, 0, 1))
+        worker.work()
+
+    assert len(court.all(PartRevealed)) == 1
+    assert len([each for each in said if each["event"].startswith("model files may be")]) == 1
+
+
+def test_a_trace_is_shown_where_answers_wait_in_all_places_that_they_may_have(
+    court: World, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "MAX_WAITING", 4)
+    court.stake(amount=9 * ETHER)
+    court.send("operator", court.queue.set_signer(address("second"), Wei(9 * ETHER)))
+    model_id = courts.publish(court)
+    asked, passes = courts.ask(court, model_id), Later()
+    worker = hire(court, answers=passes, hot="second")  # each answer is a transaction of its own
+    worker.work()
+    courts.demand(court, asked, Part(1, LEAVES, 0, 1))
+    for seed in range(2, 8):
+        courts.ask(court, model_id, seed=seed)
+    court.chain.rpc("evm_setAutomine", [False])
+    worker.tick(4)
+    assert worker.states(DutyKind.PROPOSE).count(State.SENT) == 3
+
+    passes.end()
+    worker.tick()
+
+    assert worker.states(DutyKind.REVEAL) == [State.SENT]

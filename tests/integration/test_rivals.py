@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from structlog.testing import capture_logs
 
 from oracle.chain.events import ResultProposed
+from oracle.errors import ChainError
 from oracle.state.tries import RETRY
 from oracle.types import ModelId, Status
 from oracle.worker.policy import Policy, least_fee
@@ -75,6 +76,32 @@ def test_a_single_pass_waits_for_its_turn(anvil: World, hire: Hire) -> None:
         worker.tick()
 
     assert {anvil.status(each) for each in asked} == {Status.PROPOSED}
+
+
+def test_tick_looks_at_the_last_block_where_a_node_knows_of_none_that_is_to_come(
+    anvil: World, hire: Hire
+) -> None:
+    refused = []
+
+    class Settled:
+        def ask_many(self, questions, read=lambda found: found):
+            if any("pending" in parameters for _, parameters in questions):
+                refused.append(len(questions))
+                raise ChainError("unknown block")
+            return super().ask_many(questions, read)  # type: ignore[misc]
+
+    model_id = anvil.publish()
+    for who in ("operator", "rival"):
+        anvil.stake(who)
+    anvil.propose(anvil.ask(model_id), "rival")
+    asked = anvil.ask(model_id)
+    worker = hire(World(variant(anvil.chain, Settled), anvil.deployment))
+
+    for _ in range(20):
+        worker.tick()
+
+    assert anvil.status(asked) is Status.PROPOSED
+    assert refused
 
 
 # What is too dear by its estimate.

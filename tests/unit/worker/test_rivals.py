@@ -38,7 +38,7 @@ def test_each_operator_is_first_for_its_share() -> None:
 def test_who_is_alone_is_first() -> None:
     alone = rivals("operator", "operator")
 
-    assert not alone.are_there
+    assert not alone.are_there(NOW)
     assert {alone.turn(each, NOW) for each in REQUESTS} == {0}
 
 
@@ -63,6 +63,7 @@ def test_who_answers_no_more_is_waited_for_no_more() -> None:
 
     assert max(found.turn(each, NOW + RECENT) for each in REQUESTS) == 1
     assert max(found.turn(each, NOW + RECENT + 1) for each in REQUESTS) == 0
+    assert [found.are_there(NOW + RECENT), found.are_there(NOW + RECENT + 1)] == [True, False]
 
 
 def test_who_was_seen_lately_is_not_forgotten_by_what_is_read_late() -> None:
@@ -78,4 +79,4 @@ def test_who_alone_could_answer_is_no_rival() -> None:
     found.note(answered("rival", operator=address("rival")))
     found.note(RequestHistory(created(), ()))
 
-    assert not found.are_there
+    assert not found.are_there(NOW)
