@@ -32,6 +32,7 @@ RAISE = 25  # percent; nodes want at least 10 to replace a transaction
 MAX_RAISE = 10  # times the going fee: what waits in spite of that waits for something else
 RECEIPT_TIMEOUT = 120.0  # seconds
 RESEND = 12.0  # seconds until a relay gets again what is not mined
+LATE = 60.0  # seconds for which a receipt is waited for of what a node knows to have been sent
 GIVE_UP = 60.0  # seconds after which what no node takes leaves its nonce to others
 
 
@@ -130,7 +131,8 @@ class Sender(Generic[K]):
         self.relay = relay or chain  # where transactions go; what it keeps to itself, `chain` lacks
         self._handed_over: dict[bytes, float] = {}  # by hash: when
         self._said: set[bytes] = set()  # hashes of what waits at the cap
-        self._refused: dict[int, float] = {}  # nonces of what the node does not take: since when
+        self._refused: dict[int, float] = {}  # since when, by nonce: what the node does not take
+        self._unshown: dict[int, float] = {}  # as well: what no receipt shows to be ours
 
     def room(self, is_urgent: bool = True) -> int:
         """Says how many more transactions may wait; a quarter of the places is kept for what is
@@ -232,7 +234,8 @@ class Sender(Generic[K]):
         receipts = dict(zip(used, self.chain.receipts(used), strict=True))
         with self.outbox.together():
             for nonce in sorted(each for each in followed if each < mined):
-                self._follow_mined(nonce, followed[nonce], nonce in moved, final, receipts)
+                has_moved = nonce in moved
+                self._follow_mined(nonce, followed[nonce], has_moved, final, receipts, now)
         waiting = sorted(each for each in followed if each >= mined)
         for nonce in waiting:
             self._follow_waiting(nonce, followed[nonce], now)
@@ -245,6 +248,7 @@ class Sender(Generic[K]):
         has_moved: bool,
         final: int,
         receipts: Mapping[bytes, Receipt | None],
+        now: float,
     ) -> None:
         """Follows a nonce that some transaction has."""
         mined = (Outcome.SUCCEEDED, Outcome.FAILED)
@@ -266,9 +270,21 @@ class Sender(Generic[K]):
         if is_final and known is None:
             self.outbox.finish(nonce)
         elif shown is None or known is not None:
-            log.warning("another transaction took our nonce, as it seems", nonce=nonce)
-            head = self.chain.block("latest").number
-            self.outbox.mark(nonce, Outcome.DISPLACED, head)
+            self._follow_unshown(nonce, attempts, known is not None, now)
+
+    def _follow_unshown(
+        self, nonce: int, attempts: Sequence[Sent], has_moved: bool, now: float
+    ) -> None:
+        """Follows a nonce that is used, though no receipt says by which transaction. A node that
+        still knows one of ours has its receipt, too, in a while."""
+        since = self._unshown.setdefault(nonce, now)
+        if now - since < LATE and any(self.chain.knows(sent.hash) for sent in attempts):
+            if has_moved:
+                self.outbox.mark_waiting(nonce)
+            return
+        log.warning("another transaction took our nonce, as it seems", nonce=nonce)
+        head = self.chain.block("latest").number
+        self.outbox.mark(nonce, Outcome.DISPLACED, head)
 
     def _follow_waiting(self, nonce: int, attempts: Sequence[Sent], now: float) -> None:
         """Follows a nonce that no transaction has."""
@@ -309,7 +325,9 @@ class Sender(Generic[K]):
         self._said &= hashes
         self._handed_over = {each: at for each, at in self._handed_over.items() if each in hashes}
         nonces = {sent.nonce for sent in waiting}
-        self._refused = {each: since for each, since in self._refused.items() if each in nonces}
+        for kept in (self._refused, self._unshown):
+            for nonce in kept.keys() - nonces:
+                del kept[nonce]
 
     def _is_forgotten(self, sent: Sent, now: float) -> bool:
         """Says whether a transaction is to be handed over again. A relay shows nobody what it

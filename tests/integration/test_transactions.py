@@ -20,6 +20,7 @@ from oracle.chain.node import Call, Chain
 from oracle.chain.transactions import (
     GAS_MARGIN,
     GIVE_UP,
+    LATE,
     MAX_RAISE,
     RESEND,
     Outcome,
@@ -30,6 +31,7 @@ from oracle.chain.transactions import (
 )
 from oracle.errors import ChainError, FeeAboveCap, NoRoom, Reverted, RpcUnavailable, TooDear
 from oracle.state.duties import Key
+from oracle.state.schema import BLOCKS
 from oracle.state.store import Store
 from oracle.types import Wei
 from tests.chains import PEOPLE, STAKE, World, address, variant
@@ -431,8 +433,9 @@ def test_follow_opens_what_another_transaction_displaced(anvil: World, outbox: S
     assert (finish(us, 0.0), staked(anvil)) == (0, 12)
 
 
-def test_a_receipt_that_comes_late_is_no_displacement(anvil: World, outbox: Store) -> None:
-    """Whatever it seems to be, it is followed until its block is final."""
+def test_a_receipt_that_comes_late_is_waited_for(anvil: World, outbox: Store) -> None:
+    """Or what was done would be sent again, and paid for. Whatever it seems to be in the end, it is
+    followed until its block is final."""
     late = [True]
 
     class Late:
@@ -442,14 +445,39 @@ def test_a_receipt_that_comes_late_is_no_displacement(anvil: World, outbox: Stor
     us = sender(anvil, outbox, variant(anvil.chain, Late))
     us.send(stake(anvil), (), 0.0)
     finish(us, 0.0)
+    us.follow(LATE - 1, NOTHING)
+    assert outcomes(outbox) == [(0, Outcome.WAITING, False)]
+    us.follow(LATE, NOTHING)
     assert outcomes(outbox) == [(0, Outcome.DISPLACED, False)]
 
     late[0] = False
-    us.follow(0.0, NOTHING)
+    us.follow(LATE, NOTHING)
     assert outcomes(outbox) == [(0, Outcome.SUCCEEDED, True)]
 
-    us.follow(0.0, anvil.head())
+    us.follow(LATE, anvil.head())
     assert (outbox.followed(), staked(anvil)) == ([], 5)
+
+
+def test_a_receipt_of_a_block_that_replaced_another_is_waited_for(
+    anvil: World, outbox: Store
+) -> None:
+    late = [False]
+
+    class Late:
+        def receipt(self, transaction):
+            return None if late[0] else super().receipt(transaction)  # type: ignore[misc]
+
+    us = sender(anvil, outbox, variant(anvil.chain, Late))
+    sent = us.send(stake(anvil), (), 0.0)
+    finish(us, 0.0)
+    with outbox._begin() as connection:
+        block = {"number": anvil.head(), "hash": bytes(32), "time": 0}
+        connection.execute(BLOCKS.insert(), [block])  # as it was read before it was replaced
+
+    late[0] = True
+    us.follow(0.0, NOTHING)
+
+    assert [each.hash for each in outbox.waiting()] == [sent.hash]
 
 
 def test_a_transaction_whose_block_was_replaced_waits_again(anvil: World, outbox: Store) -> None:
