@@ -101,13 +101,13 @@ class Outbox(Protocol[K]):
 
     def mark(self, nonce: int, outcome: Outcome, block: int) -> None: ...
 
-    def mark_mined(self, nonce: int, receipt: Receipt) -> None: ...
+    def mark_mined(self, receipts: Mapping[int, Receipt]) -> None: ...
 
     def mark_waiting(self, nonce: int) -> None: ...
 
     def mark_one(self, hash_: bytes, outcome: Outcome) -> None: ...
 
-    def finish(self, nonce: int) -> None: ...
+    def finish(self, *nonces: int) -> None: ...
 
 
 class Sender(Generic[K]):
@@ -230,61 +230,45 @@ class Sender(Generic[K]):
             followed.setdefault(sent.nonce, []).append(sent)
         self._forget([sent for sent in all_ if sent.outcome is Outcome.WAITING])
         moved = self.outbox.moved() if followed else set()
-        used = [sent.hash for sent in all_ if sent.nonce < mined]
-        receipts = dict(zip(used, self.chain.receipts(used), strict=True))
+        used = [sent for sent in all_ if sent.nonce < mined]
+        shown: dict[int, Receipt] = {}
+        for sent, receipt in zip(used, self.chain.receipts([e.hash for e in used]), strict=True):
+            if receipt is not None:
+                shown.setdefault(sent.nonce, receipt)
         with self.outbox.together():
-            for nonce in sorted(each for each in followed if each < mined):
-                has_moved = nonce in moved
-                self._follow_mined(nonce, followed[nonce], has_moved, final, receipts, now)
+            self.outbox.mark_mined(shown)
+            self.outbox.finish(*(each for each in shown if shown[each].block <= final))
+            for nonce in sorted({sent.nonce for sent in used} - shown.keys()):
+                self._follow_unshown(nonce, followed[nonce], nonce in moved, final, now)
         waiting = sorted(each for each in followed if each >= mined)
         for nonce in waiting:
             self._follow_waiting(nonce, followed[nonce], now)
         return len(waiting)
 
-    def _follow_mined(
-        self,
-        nonce: int,
-        attempts: Sequence[Sent],
-        has_moved: bool,
-        final: int,
-        receipts: Mapping[bytes, Receipt | None],
-        now: float,
-    ) -> None:
-        """Follows a nonce that some transaction has."""
-        mined = (Outcome.SUCCEEDED, Outcome.FAILED)
-        known = next((sent for sent in attempts if sent.outcome in mined), None)
-        shown = attempts[-1].block
-        is_final = shown is not None and shown <= final
-        if known is not None and not has_moved and not is_final:
-            return
-        for sent in attempts:
-            receipt = receipts[sent.hash]
-            if receipt is not None:
-                self.outbox.mark_mined(nonce, receipt)
-                if receipt.block <= final:
-                    self.outbox.finish(nonce)
-                return
-        # A receipt may come late: until it is final, that it is displaced is what we see, no more.
-        if known is not None and not has_moved:
-            return
-        if is_final and known is None:
-            self.outbox.finish(nonce)
-        elif shown is None or known is not None:
-            self._follow_unshown(nonce, attempts, known is not None, now)
-
     def _follow_unshown(
-        self, nonce: int, attempts: Sequence[Sent], has_moved: bool, now: float
+        self, nonce: int, attempts: Sequence[Sent], has_moved: bool, final: int, now: float
     ) -> None:
-        """Follows a nonce that is used, though no receipt says by which transaction. A node that
-        still knows one of ours has its receipt, too, in a while."""
-        since = self._unshown.setdefault(nonce, now)
-        if now - since < LATE and any(self.chain.knows(sent.hash) for sent in attempts):
-            if has_moved:
-                self.outbox.mark_waiting(nonce)
+        """Follows a nonce that is used, though no receipt says by which transaction."""
+        is_known = any(sent.outcome in (Outcome.SUCCEEDED, Outcome.FAILED) for sent in attempts)
+        shown = attempts[-1].block
+        # A receipt may come late: until it is final, that it is displaced is what we see, no more.
+        if is_known and not has_moved:
             return
-        log.warning("another transaction took our nonce, as it seems", nonce=nonce)
-        head = self.chain.block("latest").number
-        self.outbox.mark(nonce, Outcome.DISPLACED, head)
+        if not is_known and shown is not None:
+            if shown <= final:
+                self.outbox.finish(nonce)
+        elif self._may_be_shown(nonce, attempts, now):
+            if is_known:
+                self.outbox.mark_waiting(nonce)
+        else:
+            log.warning("another transaction took our nonce, as it seems", nonce=nonce)
+            head = self.chain.block("latest").number
+            self.outbox.mark(nonce, Outcome.DISPLACED, head)
+
+    def _may_be_shown(self, nonce: int, attempts: Sequence[Sent], now: float) -> bool:
+        """Says whether a receipt may yet come: a node that knows a transaction has it in a while."""
+        since = self._unshown.setdefault(nonce, now)
+        return now - since < LATE and any(self.chain.knows(sent.hash) for sent in attempts)
 
     def _follow_waiting(self, nonce: int, attempts: Sequence[Sent], now: float) -> None:
         """Follows a nonce that no transaction has."""

@@ -1,6 +1,6 @@
 """The transactions that were sent, and what became of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -8,7 +8,7 @@ from sqlalchemy import (
     Connection,
     Float,
     and_,
-    case,
+    bindparam,
     cast,
     delete,
     exists,
@@ -31,6 +31,20 @@ from oracle.types import Address, Wei
 
 _OF = TRANSACTIONS.c
 _HAS_MOVED = exists().where(BLOCKS.c.number == _OF.block, BLOCKS.c.hash != _OF.block_hash)
+_UNSETTLED = update(TRANSACTIONS).where(_OF.nonce == bindparam("of_nonce"), _OF.is_final.is_(False))
+_DISPLACE = _UNSETTLED.values(
+    outcome=Outcome.DISPLACED,
+    block=bindparam("in_block"),
+    block_hash=None,
+    is_mined=False,
+    gas_used=0,
+)
+_MINE = _UNSETTLED.where(_OF.hash == bindparam("of_hash")).values(
+    outcome=bindparam("as_outcome"),
+    block_hash=bindparam("in_block_hash"),
+    is_mined=True,
+    gas_used=bindparam("of_gas"),
+)
 
 
 class StoredOutbox(News):
@@ -119,23 +133,15 @@ class StoredOutbox(News):
                 .values(outcome=outcome, block=block, block_hash=None, is_mined=False, gas_used=0)
             )
 
-    def mark_mined(self, nonce: int, receipt: Receipt) -> None:
-        """Keeps that one transaction of a nonce was mined, and so none of the others."""
-        outcome = Outcome.SUCCEEDED if receipt.succeeded else Outcome.FAILED
-        is_it = _OF.hash == receipt.transaction
+    def mark_mined(self, receipts: Mapping[int, Receipt]) -> None:
+        """Keeps, of each nonce, that one transaction was mined, and so none of the others."""
         with self._begin() as connection:
-            self._tell_of(connection, _OF.nonce == nonce)
-            connection.execute(
-                update(TRANSACTIONS)
-                .where(_OF.nonce == nonce, _OF.is_final.is_(False))
-                .values(
-                    outcome=case((is_it, int(outcome)), else_=int(Outcome.DISPLACED)),
-                    block=receipt.block,
-                    block_hash=case((is_it, receipt.block_hash), else_=None),
-                    is_mined=is_it,
-                    gas_used=case((is_it, receipt.gas_used), else_=0),
-                )
-            )
+            for some in parts(list(receipts)):
+                self._tell_of(connection, _OF.nonce.in_(some))
+            if receipts:
+                rows = [_mined(nonce, receipt) for nonce, receipt in receipts.items()]
+                connection.execute(_DISPLACE, rows)
+                connection.execute(_MINE, rows)
 
     def mark_waiting(self, nonce: int) -> None:
         """Keeps that no transaction of a nonce is mined, though one was, and all are offered."""
@@ -161,12 +167,13 @@ class StoredOutbox(News):
                 update(TRANSACTIONS).where(_OF.hash == hash_).values(outcome=outcome)
             )
 
-    def finish(self, nonce: int) -> None:
-        """Follows a nonce no further: what became of it is final. What was sent is of no use any
+    def finish(self, *nonces: int) -> None:
+        """Follows nonces no further: what became of them is final. What was sent is of no use any
         more, and would fill the disk."""
-        is_of_it = update(TRANSACTIONS).where(_OF.nonce == nonce, _OF.is_final.is_(False))
         with self._begin() as connection:
-            connection.execute(is_of_it.values(is_final=True, raw=b"", data=b""))
+            for some in parts(nonces):
+                is_of_one = update(TRANSACTIONS).where(_OF.nonce.in_(some), _OF.is_final.is_(False))
+                connection.execute(is_of_one.values(is_final=True, raw=b"", data=b""))
 
     def _tell_of(self, connection: Connection, condition: ColumnElement[bool]) -> None:
         """Tells of the duties of some transactions, of which something is known now."""
@@ -195,6 +202,17 @@ class StoredOutbox(News):
         query = select(func.sum(cast(_OF.gas_used, Float) * cast(_OF.maximum, Float)))
         with self._begin() as connection:
             return float(connection.execute(query.where(_OF.is_mined)).scalar_one() or 0.0)
+
+
+def _mined(nonce: int, receipt: Receipt) -> dict[str, object]:
+    return {
+        "of_nonce": nonce,
+        "of_hash": receipt.transaction,
+        "as_outcome": Outcome.SUCCEEDED if receipt.succeeded else Outcome.FAILED,
+        "in_block": receipt.block,
+        "in_block_hash": receipt.block_hash,
+        "of_gas": receipt.gas_used,
+    }
 
 
 def _values(sent: Sent) -> dict[str, object]:

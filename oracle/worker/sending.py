@@ -198,7 +198,8 @@ class Sending:
                 self._report(batch.kind, batch.rows)
             return
         split: list[_Batch] = []
-        parcels = [self._parcel(batch) for batch in batches]
+        outputs = self._outputs(batches)
+        parcels = [self._parcel(batch, outputs) for batch in batches]
         for batch, sent in zip(batches, sender.send_all(parcels, now), strict=True):
             if isinstance(sent, NoRoom):
                 continue
@@ -211,10 +212,11 @@ class Sending:
         if split:
             self._send(split, now)
 
-    def _parcel(self, batch: "_Batch") -> Parcel[Key]:
+    def _parcel(self, batch: "_Batch", outputs: Mapping[Key, bytes]) -> Parcel[Key]:
         kind, rows = batch.kind, batch.rows
         keys = [row.key for row in rows]
-        return Parcel(self._call(kind, rows), keys, self._spare(kind, rows), self._worth(batch))
+        call = self._call(kind, rows, outputs)
+        return Parcel(call, keys, self._spare(kind, rows), self._worth(batch))
 
     def _worth(self, batch: "_Batch") -> Wei | None:
         """Gives what an answer's gas may cost by what it earns; None where it must be sent."""
@@ -247,7 +249,13 @@ class Sending:
             if self._tries[row.key].is_news(WOULD_SEND):
                 log.info(WOULD_SEND, kind=kind, subject=hex_id(row.duty.subject))
 
-    def _call(self, kind: Sendable, rows: Sequence[Row]) -> Call:
+    def _outputs(self, batches: Sequence["_Batch"]) -> dict[Key, bytes]:
+        """Gives what is to be posted, by duty."""
+        rows = [row for each in batches if each.kind is DutyKind.PROPOSE for row in each.rows]
+        found = self._store.outputs([row.duty.request_id for row in rows])
+        return {row.key: found[row.duty.request_id].output for row in rows}
+
+    def _call(self, kind: Sendable, rows: Sequence[Row], outputs: Mapping[Key, bytes]) -> Call:
         queue, store = self._queue, self._store
         match kind:
             case DutyKind.REVEAL:
@@ -256,9 +264,7 @@ class Sending:
                 assert self._disputes is not None
                 return self._disputes.collect(self._records.demanded(rows[0]).demand)
             case DutyKind.PROPOSE:
-                outputs = store.outputs([row.duty.request_id for row in rows])
-                ours = [(row, outputs[row.duty.request_id].output) for row in rows]
-                answers = [(self._records.request_of(row), output) for row, output in ours]
+                answers = [(self._records.request_of(row), outputs[row.key]) for row in rows]
                 return self._mandate.propose(answers)
             case DutyKind.SETTLE:
                 ids = [row.duty.request_id for row in rows]

@@ -286,7 +286,7 @@ class Service:
 
     def _show(self, now: float) -> None:
         """Shows traces that are demanded. Whoever does not in time is slashed, so what a node
-        refuses, or does not know, of blocks, fees or rivals keeps back the rest of a round alone."""
+        refuses of blocks, fees or rivals keeps back the rest of a round alone."""
         due_time = self._reading.due_time(now)
         self._defend(now, due_time)
         self._sending.reveal(now, due_time)

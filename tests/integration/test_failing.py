@@ -275,9 +275,7 @@ def test_nothing_is_lost_because_a_node_makes_up_that_it_would_revert(
     worker.wait(RETRY + 1)
     worker.work()
 
-    assert anvil.status(asked) is (
-        Status.PROPOSED if kind is DutyKind.PROPOSE else Status.SETTLED
-    )
+    assert anvil.status(asked) is (Status.PROPOSED if kind is DutyKind.PROPOSE else Status.SETTLED)
 
 
 # What must be shown.

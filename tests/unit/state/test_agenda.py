@@ -217,7 +217,7 @@ def test_a_duty_is_sent_until_the_block_was_read_in_which_it_was_done(store: Sto
     read(store, ASKED, OTHER)
     one = sent()
     store.record((one, [KEY]))
-    store.mark_mined(0, receipt(one, 5))
+    store.mark_mined({0: receipt(one, 5)})
 
     found = []
     for block in (4, 5):
@@ -231,7 +231,7 @@ def test_a_duty_is_sent_again_when_the_block_that_was_read_is_undone(store: Stor
     read(store, ASKED)
     one = sent()
     store.record((one, [KEY]))
-    store.mark_mined(0, receipt(one, 5))
+    store.mark_mined({0: receipt(one, 5)})
     store.apply(change(first=2, last=5), nothing)
     assert not store.is_sent(KEY)
 
@@ -261,7 +261,7 @@ def test_a_duty_is_open_when_no_node_takes_its_transaction(store: Store) -> None
 def test_a_duty_is_sent_when_its_transaction_waits_once_more(store: Store) -> None:
     read(store, ASKED)
     store.record((sent(), [KEY]))
-    store.mark_mined(0, receipt(sent(), 1))
+    store.mark_mined({0: receipt(sent(), 1)})
     assert states(store) == {KEY: State.OPEN}
 
     store.mark_waiting(0)
@@ -286,7 +286,7 @@ def test_is_sent_says_so_of_a_duty_that_is_kept_nowhere(store: Store) -> None:
     store.record((sent(), [step]))
 
     assert store.is_sent(step) and not store.is_sent((DutyKind.COMMIT, ID))
-    store.mark_mined(0, receipt(sent(), 9))
+    store.mark_mined({0: receipt(sent(), 9)})
     assert store.is_sent(step)
     store.apply(change(first=9, last=9), nothing)
     assert not store.is_sent(step)

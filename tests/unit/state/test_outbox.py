@@ -46,7 +46,7 @@ def test_record_follows_anew_what_is_the_same_to_the_last_bit(store: Store) -> N
     """As where a chain goes back further than was final."""
     duty = KEYS[0]
     store.record((sent(3), [duty]))
-    store.mark_mined(3, receipt(sent(3), 60))
+    store.mark_mined({3: receipt(sent(3), 60)})
     store.finish(3)
 
     store.record((sent(3, at=9.0), [duty]))
@@ -81,7 +81,7 @@ def test_mark_mined_is_of_one_transaction_and_displaces_the_others(
     for each in (sent(), raised, sent(1)):
         store.record((each, KEYS))
 
-    store.mark_mined(0, receipt(raised, 7, succeeded))
+    store.mark_mined({0: receipt(raised, 7, succeeded)})
 
     assert outcomes(store) == {
         sent().hash: (Outcome.DISPLACED, 7),
@@ -95,9 +95,9 @@ def test_mark_mined_is_of_another_when_a_block_was_replaced(store: Store) -> Non
     raised = sent(name="raised")
     for each in (sent(), raised):
         store.record((each, KEYS))
-    store.mark_mined(0, receipt(raised, 7))
+    store.mark_mined({0: receipt(raised, 7)})
 
-    store.mark_mined(0, receipt(sent(), 8))
+    store.mark_mined({0: receipt(sent(), 8)})
 
     assert outcomes(store) == {
         sent().hash: (Outcome.SUCCEEDED, 8),
@@ -119,7 +119,7 @@ def test_mark_is_of_all_transactions_of_a_nonce(store: Store) -> None:
 def test_mark_waiting_takes_back_what_was_mined(store: Store) -> None:
     for each in (sent(), sent(name="raised")):
         store.record((each, KEYS))
-    store.mark_mined(0, receipt(sent(), 7))
+    store.mark_mined({0: receipt(sent(), 7)})
 
     store.mark_waiting(0)
 
@@ -140,7 +140,7 @@ def test_mark_one_is_of_one_transaction(store: Store) -> None:
 def test_finish_follows_a_nonce_no_further(store: Store) -> None:
     for each in (sent(), sent(name="raised"), sent(1)):
         store.record((each, KEYS))
-    store.mark_mined(0, receipt(sent(), 7))
+    store.mark_mined({0: receipt(sent(), 7)})
 
     store.finish(0)
 
@@ -150,7 +150,7 @@ def test_finish_follows_a_nonce_no_further(store: Store) -> None:
 def test_nothing_changes_about_a_nonce_that_is_followed_no_further(store: Store) -> None:
     """Another program may have used it in another chain's past: what is final is ours."""
     store.record((sent(fees=Fees(Wei(10), None), call=Call(QUEUE, b"", Wei(0))), KEYS))
-    store.mark_mined(0, receipt(sent(), 7))
+    store.mark_mined({0: receipt(sent(), 7)})
     store.finish(0)
 
     store.mark(0, Outcome.DISPLACED, 9)
@@ -165,7 +165,7 @@ def test_nothing_changes_about_a_nonce_that_is_followed_no_further(store: Store)
 def test_moved_has_what_was_mined_in_a_block_that_was_replaced(store: Store) -> None:
     for nonce, block in ((0, 6), (1, 7), (2, 8)):
         store.record((sent(nonce), []))
-        store.mark_mined(nonce, receipt(sent(nonce), block))
+        store.mark_mined({nonce: receipt(sent(nonce), block)})
     store.apply(change(first=5, last=8), nothing)
     assert store.moved() == set()
 
@@ -173,7 +173,7 @@ def test_moved_has_what_was_mined_in_a_block_that_was_replaced(store: Store) -> 
     store.apply(Change(7, 8, others, (), -1, -1), nothing)
 
     assert store.moved() == {1, 2}
-    store.mark_mined(1, receipt(sent(1), 8, block_hash=others[1].hash))
+    store.mark_mined({1: receipt(sent(1), 8, block_hash=others[1].hash)})
     store.finish(2)
     assert store.moved() == set()
 
@@ -181,7 +181,7 @@ def test_moved_has_what_was_mined_in_a_block_that_was_replaced(store: Store) -> 
 def test_moved_has_nothing_whose_block_was_not_read_or_is_final(store: Store) -> None:
     for nonce, block in ((0, 2), (1, 9)):
         store.record((sent(nonce), []))
-        store.mark_mined(nonce, receipt(sent(nonce), block, block_hash=hash_of(99)))
+        store.mark_mined({nonce: receipt(sent(nonce), block, block_hash=hash_of(99))})
 
     store.apply(change(first=1, last=8, final=5), nothing)
 
@@ -191,7 +191,7 @@ def test_moved_has_nothing_whose_block_was_not_read_or_is_final(store: Store) ->
 def test_moved_has_nothing_whose_block_is_merely_gone(store: Store) -> None:
     """Until another is read in its place, it may be mined in the same once more."""
     store.record((sent(), []))
-    store.mark_mined(0, receipt(sent(), 7))
+    store.mark_mined({0: receipt(sent(), 7)})
     store.apply(change(first=5, last=8), nothing)
 
     store.apply(undo(7), nothing)
@@ -228,10 +228,10 @@ def test_spent_is_what_was_mined_and_what_may_be(store: Store) -> None:
         store.record((sent(nonce, **VALUES), []))
     raised = sent(1, "raised", **{**VALUES, "fees": Fees(Wei(20), None)})
     store.record((raised, []))
-    store.mark_mined(0, mined(sent(0), 30))
+    store.mark_mined({0: mined(sent(0), 30)})
     assert store.spent() == (30 * 10 + 7) + 3 * (100 * 10 + 7) + (100 * 20 + 7)
 
-    store.mark_mined(1, mined(raised, 40, succeeded=False))
+    store.mark_mined({1: mined(raised, 40, succeeded=False)})
     assert store.spent() == (30 * 10 + 7) + 40 * 20 + 2 * (100 * 10 + 7)
 
     store.mark(2, Outcome.DISPLACED, 9)
@@ -243,18 +243,18 @@ def test_spent_is_what_was_mined_and_what_may_be(store: Store) -> None:
 
 def test_spent_counts_once_what_was_mined_in_one_block_and_then_in_another(store: Store) -> None:
     store.record((sent(**VALUES), []))
-    store.mark_mined(0, mined(sent(), 30))
+    store.mark_mined({0: mined(sent(), 30)})
     store.mark_waiting(0)
     assert store.spent() == 100 * 10 + 7
 
-    store.mark_mined(0, mined(sent(), 35))
+    store.mark_mined({0: mined(sent(), 35)})
     assert store.spent() == 35 * 10 + 7
 
 
 def test_spent_keeps_what_is_final_and_what_was_read_anew(open_store: Open) -> None:
     store = open_store()
     store.record((sent(**VALUES), []))
-    store.mark_mined(0, mined(sent(), 30))
+    store.mark_mined({0: mined(sent(), 30)})
     store.finish(0)
     store.reset()
 

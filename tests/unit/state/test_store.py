@@ -114,7 +114,7 @@ def test_reset_forgets_what_the_chain_said_and_keeps_what_we_did(store: Store) -
     store.keep_check(DISPUTE, ID, True)
     store.report(ID, "why")
     store.record((sent(), [(DutyKind.SETTLE, ID)]))
-    store.mark_mined(0, receipt(sent(), 60))
+    store.mark_mined({0: receipt(sent(), 60)})
     assert store.history(ID) is not None
 
     store.reset()

@@ -234,7 +234,7 @@ class Walker(Follower):
             number = self.random.randint(1, len(self.chain) + 1)
             hash_ = self.chain[number - 1].hash if number <= len(self.chain) else bytes(32)
             found = receipt(each, number, self.random.random() < 0.7, block_hash=hash_)
-            self.store.mark_mined(each.nonce, found)
+            self.store.mark_mined({each.nonce: found})
 
     def act_displace(self) -> None:
         for each in self._sent():
