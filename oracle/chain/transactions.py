@@ -266,7 +266,7 @@ class Sender(Generic[K]):
             self.outbox.mark(nonce, Outcome.DISPLACED, head)
 
     def _may_be_shown(self, nonce: int, attempts: Sequence[Sent], now: float) -> bool:
-        """Says whether a receipt may yet come: a node that knows a transaction has it in a while."""
+        """Says whether a receipt may yet come: who knows a transaction has it in a while."""
         since = self._unshown.setdefault(nonce, now)
         return now - since < LATE and any(self.chain.knows(sent.hash) for sent in attempts)
 
