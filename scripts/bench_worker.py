@@ -8,8 +8,10 @@ All of it shares this machine.
   ceiling  proposals, one in a transaction, signed beforehand and handed over 50 at a time on one
            connection, the next 50 when these are mined: what anvil takes, without a worker. The 50
            are of 50 operators, because of one account's anvil loses some
-  batched  requests are mined and wait; the worker answers them with the operator's own key. The
-           time is from the last look at which nothing was answered until all is
+  batched  requests are mined while the worker is stopped; it answers them with the operator's own
+           key. The time is from the last look at which nothing was answered until all is. Of one
+           model it may have so many results open at once as it could defend: with more, they come
+           in parts, and what settles the ones before is not measured
   single   the same with a key that the operator has named: each answer is a transaction
   backlog  requests are mined, and every second one pays too little: a dry run reads and decides
            them. The time is from "worker is up" in its log, after which the first round begins,
@@ -52,7 +54,7 @@ from sqlalchemy.engine import Engine
 from oracle import samples
 from oracle.chain import keys as signers
 from oracle.chain.contracts import Options
-from oracle.chain.devnet import fund
+from oracle.chain.devnet import fund, skip_time
 from oracle.chain.events import RequestCreated, ResultProposed
 from oracle.chain.keys import Signer
 from oracle.chain.presets import preset
@@ -72,7 +74,8 @@ HEADING = "## Worker"
 PARAMETERS = preset("l2")
 BOND = PARAMETERS.min_bond
 FEE, TOO_LITTLE = Wei(ETHER // 100), Wei(1)
-DAY = 86_400  # seconds: nothing is settled and nothing expires meanwhile
+DAY = 86_400  # seconds: nothing is settled and nothing expires, unless they are skipped
+MOST_OPEN = 4_000  # results of one model at once: a worker with the usual options defends more
 OPTIONS = Options(bond=BOND, window=DAY, timeout=DAY)
 PURSE = Wei(100 * ETHER)  # for gas
 POLL = 0.1  # seconds: the worker's
@@ -104,9 +107,9 @@ class Counts:
     def of(requests: int) -> "Counts":
         """Gives each its share, and enough to be measured. Half of the backlog pays too little."""
         return Counts(
-            ceiling=max(500, requests // 10),
+            ceiling=500,  # as many as single: with thousands of blocks anvil becomes slower
             batched=requests,
-            single=max(20, requests // 10),
+            single=min(500, max(20, requests // 10)),
             backlog=2 * max(10, requests // 4),
             latency=max(10, requests // 100),
         )
@@ -165,21 +168,22 @@ class Place:
         self.model = model
         self._served = served
 
-    def requests(self, fees: Sequence[Wei], say: Say) -> Iterator[bytes]:
+    def requests(self, fees: Sequence[Wei], say: Say, first: int = 0) -> Iterator[bytes]:
         """Yields a signed request for each fee, of several users."""
         queue, crowd = self.market.queue, self.market.crowd(Wei(sum(fees) + PURSE))
         calls = [
-            queue.request(self.model, payload(at), fee, OPTIONS) for at, fee in enumerate(fees)
+            queue.request(self.model, payload(at), fee, OPTIONS)
+            for at, fee in enumerate(fees, first)
         ]
         for at, raw in enumerate(self.market.signed(crowd, calls)):
             if at % 100 == 0:
                 say(f"{at} of {len(fees)} requests signed")
             yield raw
 
-    def ask(self, fees: Sequence[Wei], say: Say) -> None:
-        """Has a request mined for each fee."""
+    def ask(self, fees: Sequence[Wei], say: Say, first: int = 0) -> None:
+        """Has a request mined for each fee, of which the first is number `first` of all."""
         before = self.chain.balance(self.market.queue.address)
-        for count in self.market.mine(list(self.requests(fees, say))):
+        for count in self.market.mine(list(self.requests(fees, say, first))):
             say(f"{count} of {len(fees)} requests made")
         if self.chain.balance(self.market.queue.address) != before + sum(fees):
             raise ChainError("Not all requests succeeded.")
@@ -200,8 +204,15 @@ class Place:
         calls = [self.market.queue.propose([answer]) for answer in answers]
         return list(self.market.signed(operators, calls))
 
+    def settle(self, worker: Worker, count: int, say: Say) -> None:
+        """Lets the windows of so many results pass, and waits until they are settled."""
+        skip_time(self.chain, DAY)
+        settled = f"{count} results were settled"
+        for found in worker.looks(lambda: count - self.answered(), count, settled, LOOK):
+            say(f"{found} of {count} results settled")
+
     def answered(self) -> int:
-        """Counts the operator's results, all of which are open: each locks its bond."""
+        """Counts the operator's results that are open: each locks its bond."""
         return self.market.queue.account_of(self.market.operator.address).locked // BOND
 
 
@@ -266,15 +277,15 @@ def ceiling(count: int, say: Say) -> float:
 
 
 def batched(count: int, say: Say) -> Answered:
-    with place(count) as here:
-        here.ask([FEE] * count, say)
-        with here.market.working(here.market.operator, "--poll", str(POLL)) as worker:
-            return answering(here, worker, count, say)
+    with (
+        place(count) as here,
+        here.market.working(here.market.operator, "--poll", str(POLL)) as worker,
+    ):
+        return answering(here, worker, count, say)
 
 
 def single(count: int, say: Say) -> Answered:
     with place(count) as here:
-        here.ask([FEE] * count, say)
         operator, hot = here.market.operator, new_signer(here)
         limit = here.market.queue.account_of(operator.address).staked
         call = here.market.queue.set_signer(hot.address, limit)
@@ -292,32 +303,62 @@ def new_signer(here: Place) -> Signer:
 
 
 def answering(here: Place, worker: Worker, count: int, say: Say) -> Answered:
-    """Measures how a worker answers all that waits."""
+    """Measures how a worker answers all that is asked."""
     say("starting the worker")
     worker.until_up()
-    computed = cpu_seconds_of_tree(worker.pid)
-    began = looked = time.monotonic()
-    most = resident_of_tree(worker.pid)
-    at_quarter = at_nine_tenths = 0
-    for found in worker.looks(here.answered, count, f"{count} requests were answered", LOOK):
-        now = time.monotonic()
-        say(f"{found} of {count} requests answered")
+    meter = Meter(worker.pid, count)
+    for first in range(0, count, MOST_OPEN):
+        some = min(MOST_OPEN, count - first)
+        with worker.stopped():
+            here.ask([FEE] * some, say, first)
+        with meter.running():
+            for found in worker.looks(here.answered, some, f"{some} requests were answered", LOOK):
+                say(f"{first + found} of {count} requests answered")
+                meter.look(first, found)
+        if first + some < count:
+            here.settle(worker, some, say)
+    return meter.answered()
+
+
+class Meter:
+    """The seconds, the memory and the processor time that a worker takes for `count` answers."""
+
+    def __init__(self, pid: int, count: int):
+        self._pid = pid
+        self._count = count
+        self._seconds = self._computed = 0.0
+        self._began = 0.0  # the last look at which nothing was answered
+        self._sampled = 0.0  # when it was last looked at all processes
+        self._most = self._at_quarter = self._at_nine_tenths = 0  # bytes
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Measures what is answered inside."""
+        computed, self._began = cpu_seconds_of_tree(self._pid), time.monotonic()
+        yield
+        self._seconds += time.monotonic() - self._began
+        self._computed += cpu_seconds_of_tree(self._pid) - computed
+        self._most = max(self._most, resident_of_tree(self._pid))
+
+    def look(self, before: int, found: int) -> None:
+        """Takes note that `found` are answered, of those after the ones `before`."""
+        now, all_ = time.monotonic(), before + found
         if found == 0:
-            began = now
-        if not at_quarter and 4 * found >= count:
-            at_quarter = resident(worker.pid)
-        if not at_nine_tenths and 10 * found >= 9 * count:
-            at_nine_tenths = resident(worker.pid)
-        if now - looked >= SAMPLE:
-            most, looked = max(most, resident_of_tree(worker.pid)), now
-    seconds = time.monotonic() - began
-    computed = cpu_seconds_of_tree(worker.pid) - computed
-    return Answered(
-        per_s=count / seconds,
-        resident=max(most, resident_of_tree(worker.pid)),
-        growth=100 * (at_nine_tenths / at_quarter - 1),
-        cpu_ms=1000 * computed / count,
-    )
+            self._began = now
+        if not self._at_quarter and 4 * all_ >= self._count:
+            self._at_quarter = resident(self._pid)
+        if not self._at_nine_tenths and 10 * all_ >= 9 * self._count:
+            self._at_nine_tenths = resident(self._pid)
+        if now - self._sampled >= SAMPLE:
+            self._most, self._sampled = max(self._most, resident_of_tree(self._pid)), now
+
+    def answered(self) -> Answered:
+        return Answered(
+            per_s=self._count / self._seconds,
+            resident=self._most,
+            growth=100 * (self._at_nine_tenths / self._at_quarter - 1),
+            cpu_ms=1000 * self._computed / self._count,
+        )
 
 
 def backlog(count: int, say: Say) -> float:

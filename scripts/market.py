@@ -108,6 +108,15 @@ class Worker:
                 raise self._failure(f"In {PATIENCE:.0f} s it did not happen that {what}")
             time.sleep(pause)
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Has the worker and its children stand still meanwhile."""
+        os.killpg(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.pid, signal.SIGCONT)
+
     def _failure(self, why: str) -> ChainError:
         tail = self._log.read_text(errors="replace").splitlines()[-TAIL:]
         return ChainError("\n".join([f"{why}; the end of its log:", *tail]))

@@ -50,7 +50,7 @@ def test_a_higher_ceiling_raises_the_bars_of_batched_and_single() -> None:
 
 
 def test_counts_of_gives_each_part_its_share() -> None:
-    assert Counts.of(20_000) == Counts(2_000, 20_000, 2_000, 10_000, 200)
+    assert Counts.of(20_000) == Counts(500, 20_000, 500, 10_000, 200)
 
 
 def test_a_tree_of_processes_has_the_memory_and_the_time_of_its_children() -> None:
