@@ -37,6 +37,7 @@ sys.setrecursionlimit(1000)
 
 _ESTIMATED = ("pending", "latest", None)  # blocks to estimate on
 _BLOCKS = 10  # in which it is looked for what others pay
+MOST_TIP, MOST_TIPS = 100 * 10**9, 10  # wei, and base fees, of which a tip is no more than either
 TOGETHER = 50  # questions in one request, where a node takes as many
 FEW = 2  # questions that are too many for hardly any node
 MAX_WORDS = 300  # letters of what it says in words
@@ -168,15 +169,7 @@ class Chain:
             result = self._ask(method, *parameters)
             self._together.given(1)
             return [result]
-        try:
-            replies_ = self._batch(questions)
-        except (RequestException, OSError) as error:
-            if len(questions) <= FEW < self._together.size and not isinstance(error, TooLong):
-                raise
-            # Some nodes count each question, and are busy or silent where these are too many.
-            self._together.refused(len(questions))
-            self._ask("eth_blockNumber")  # raises where the node is down
-            return []
+        replies_ = self._batch(questions)
         return [
             self._ask(method, *rest) if "error" in reply else reply["result"]
             for (method, rest), reply in zip(questions, replies_, strict=False)  # all, or none
@@ -188,6 +181,13 @@ class Chain:
             replies_ = batch(self.web3.provider, questions)
         except CannotBatch:
             self._together.refused(len(questions))
+            return []
+        except (RequestException, OSError) as error:
+            if len(questions) <= FEW < self._together.size and not isinstance(error, TooLong):
+                raise
+            # Some nodes count each question, and are busy or silent where these are too many.
+            self._together.refused(len(questions))
+            self._ask("eth_blockNumber")  # raises where the node is down
             return []
         self._together.given(len(questions))
         return replies_
@@ -371,7 +371,10 @@ class Chain:
     def receipt(self, transaction: bytes) -> Receipt | None:
         with self._unless_unknown():
             found = self._ask("eth_getTransactionReceipt", "0x" + transaction.hex())
-            return None if found is None else replies.receipt(found)
+            receipt = None if found is None else replies.receipt(found)
+            if receipt is not None and receipt.transaction != transaction:
+                raise Unreadable(f"it is of 0x{receipt.transaction.hex()}")
+            return receipt
         return None
 
     def receipts(self, transactions: Sequence[bytes]) -> "list[Receipt | None]":
@@ -379,8 +382,8 @@ class Chain:
         asked = [("eth_getTransactionReceipt", ["0x" + each.hex()]) for each in transactions]
         found = self._each(asked, lambda reply: None if reply is None else replies.receipt(reply))
         return [
-            self.receipt(transaction) if receipt is None else receipt
-            for transaction, receipt in zip(transactions, found, strict=True)
+            receipt if receipt and receipt.transaction == each else self.receipt(each)
+            for each, receipt in zip(transactions, found, strict=True)
         ]
 
     def transactions(self, number: int) -> Sequence[bytes]:
@@ -408,7 +411,8 @@ class Chain:
         base = self.block("latest").base_fee
         if base is None:
             return Fees(self.gas_price(), None)
-        priority = self._tip(base)
+        # However wrong a node is about what others pay.
+        priority = min(self._tip(base), max(MOST_TIP, MOST_TIPS * base))
         # Twice the base fee stays valid for six full blocks in a row.
         return Fees(Wei(2 * base + priority), Wei(priority))
 

@@ -542,7 +542,8 @@ class Nodes(Chain):
         seconds = best.head.time - member.head.time - (best.seen_at - member.seen_at)
         if blocks > MAX_LAG and seconds > LAG_SECONDS:
             return f"its head lags by {blocks} blocks"
-        if blocks > 0 and member.seen_at - best.moved_at > STILL:
+        has_stood = member.moved_at <= best.moved_at  # what moved since is on its way
+        if blocks > 0 and has_stood and member.seen_at - best.moved_at > STILL:
             return f"its head has stood still for {member.seen_at - member.moved_at:.0f} s"
         return ""
 

@@ -32,6 +32,8 @@ from oracle.visible import hex_id
 
 log = structlog.get_logger()
 
+PASSED = "its deadline passed"
+HAD_PASSED = "its deadline had passed when it was read"
 MOST_SAID = 20  # new duties that are logged each by itself
 
 Owed = Callable[[History], Iterable[Due]]
@@ -213,11 +215,23 @@ class Agenda(News):
         with self._begin() as connection:
             self._drop_opinions(connection, [{"kind": str(key[0]), "subject": bytes(key[1])}])
 
-    def reconsider(self) -> None:
-        """Opens what we did not want to do, since we may want it now."""
-        is_choice = OPINIONS.c.state.in_((State.DECLINED, State.DROPPED))
+    def reconsider(self, time: float) -> None:
+        """Opens what we did not want to do, since we may want it now, unless it is over at `time`,
+        in seconds by the chain's clock."""
+        self._reopen(OPINIONS.c.state.in_((State.DECLINED, State.DROPPED)), time)
+
+    def forgive(self, time: float) -> None:
+        """Opens what a block's time has ended, and the chain's `time` has not."""
+        self._reopen(OPINIONS.c.note.in_((PASSED, HAD_PASSED)), time)
+
+    def _reopen(self, condition: ColumnElement[bool], time: float) -> None:
+        is_on = or_(DUTIES.c.deadline.is_(None), DUTIES.c.deadline > time)
+        columns = OPINIONS.c.kind, OPINIONS.c.subject
+        query = select(*columns).join(DUTIES, _HAS_OPINION).where(condition, is_on)
         with self._begin() as connection:
-            connection.execute(delete(OPINIONS).where(is_choice))
+            rows = [row._asdict() for row in connection.execute(query)]
+            self._tell(bytes(row["subject"]) for row in rows)
+            self._drop_opinions(connection, rows)
 
     def _drop_opinions(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         for some in parts([(row["kind"], row["subject"]) for row in rows]):

@@ -10,7 +10,7 @@ from oracle.chain.node import Chain
 from oracle.chain.replies import Block
 from oracle.chain.view import View
 from oracle.errors import ChainError, Reorganised, StateUnavailable, WrongChain
-from oracle.state.agenda import Owed, Row
+from oracle.state.agenda import HAD_PASSED, PASSED, Owed, Row
 from oracle.state.bell import Bell
 from oracle.state.duties import DutyKind, State
 from oracle.state.store import Store
@@ -71,7 +71,6 @@ class Reading:
         self._view = view
         self._store = store
         self._owed = owed
-        store.reconsider()  # as another policy may
         self._is_askew = False  # as was said
         # The newest block, its time, and the time until which all is read, in seconds.
         self.head = -1
@@ -84,6 +83,8 @@ class Reading:
         self.deepest = 0
         self.pace = 0.0  # seconds from one block to the next, of late
         self._read_before = -1  # the last block that was read in the round before
+        self._latest = 0  # the chain's time by which duties were given up, in seconds
+        self._is_first = True  # no round has ended yet
 
     def work(self, now: float) -> None:
         """Takes in what happened since the last round, gives up what can no longer be done in time,
@@ -106,6 +107,7 @@ class Reading:
             self.pace = seconds if not self.pace else (3 * self.pace + seconds) / 4
         self.head, self.chain_time = head.number, head.time
         self.read_until = 0 if cursor is None else cursor.time
+        self._reconsider()
         self._miss()
         self._store.drop_ended(self.read_until)
 
@@ -130,6 +132,15 @@ class Reading:
         self.replacements += 1
         self.deepest = max(self.deepest, 0 if cursor is None else cursor.number - first + 1)
 
+    def _reconsider(self) -> None:
+        """Opens what we declined before we started, as another policy may want it; and what is not
+        over any more, where a block's time was not the chain's, or the block was replaced."""
+        if self._is_first:
+            self._store.reconsider(self.chain_time)
+        if self._is_first or self.chain_time < self._latest:
+            self._store.forgive(self.chain_time)
+        self._is_first, self._latest = False, self.chain_time
+
     def _miss(self) -> None:
         """Only the chain's clock ends a duty. What was sent may have been in time, until all blocks
         before the deadline are read."""
@@ -139,9 +150,9 @@ class Reading:
             for row in missed:
                 log.error("missed a deadline", kind=row.duty.kind, subject=hex_id(row.duty.subject))
             keys = [row.key for row in missed]
-            self._store.set_opinion(keys, State.MISSED, "its deadline passed")
+            self._store.set_opinion(keys, State.MISSED, PASSED)
             late = {row.key for row in over} - set(keys)
-            self._store.set_opinion(late, State.DROPPED, "its deadline had passed when it was read")
+            self._store.set_opinion(late, State.DROPPED, HAD_PASSED)
 
     def _was_over(self, row: Row) -> bool:
         """Says whether nobody could expect a duty of us, as its deadline had passed already when we

@@ -14,7 +14,7 @@ from tests.chaos.stage import Stage, stage
 from tests.chaos.verdict import faults
 
 SEED = int(os.environ.get("EXACTUM_CHAOS_SEED", "1"))
-SECONDS = float(os.environ.get("EXACTUM_CHAOS_SECONDS", "60"))
+SECONDS = float(os.environ.get("EXACTUM_CHAOS_SECONDS", "180"))
 HOUR = 3600.0
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from oracle.chain.connection import connect
+from oracle.chain.node import MOST_TIP, MOST_TIPS
 from oracle.errors import ChainError, Reverted
 from oracle.types import Wei
 from tests import nodes
@@ -60,6 +61,22 @@ def test_a_tip_is_had_from_whatever_the_node_knows(
         priority = anvil.chain.gas_price() - base
 
     assert fees.priority == priority and fees.maximum == 2 * base + priority
+
+
+@pytest.mark.parametrize("method", [TIP, HISTORY, PRICE])
+def test_no_node_makes_a_tip_up_that_would_cost_us_all(
+    anvil: World, proxy: Proxy, method: str
+) -> None:
+    tip = 1 << 90
+    others = lacking(*{TIP, HISTORY} - {method}) if method != HISTORY else lacking(TIP)
+    said = {"reward": [[hex(tip)]]} if method == HISTORY else hex(tip)
+    proxy.change = both(others, saying(method, said))
+    base = anvil.chain.block("latest").base_fee
+    assert base is not None
+
+    priority = connect(proxy.url).fees().priority
+
+    assert priority == max(MOST_TIP, MOST_TIPS * base)
 
 
 def test_a_chain_without_a_base_fee_has_one_price(anvil: World, proxy: Proxy) -> None:

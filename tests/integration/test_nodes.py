@@ -277,6 +277,24 @@ def test_a_node_that_stands_still_is_left(anvil: World, pair: tuple[Proxy, Proxy
     assert chain.health()[0].still == 61
 
 
+def test_a_node_that_is_behind_and_moves_is_kept(anvil: World, pair: tuple[Proxy, Proxy]) -> None:
+    """Its head moved after the best one's did, and a chain may have no block for a minute."""
+    clock = Clock()
+    chain = both(pair, clock)
+    anvil.chain.rpc("anvil_mine", [hex(2)])
+    pair[0].fail(Fault.CLOSE)
+    chain.look()
+    pair[0].fault = lambda _: None
+    pair[0].change = lag(1)
+    clock.now += 30
+    chain.look()
+
+    clock.now += 40
+    chain.look()
+
+    assert states(chain) == [State.UP, State.UP]
+
+
 def test_nodes_of_a_chain_that_stands_still_are_kept(pair: tuple[Proxy, Proxy]) -> None:
     clock = Clock()
     chain = both(pair, clock)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from oracle.chain.connection import connect
-from oracle.errors import ChainError
-from oracle.types import Status
+from oracle.errors import ChainError, MalformedReply
+from oracle.types import Status, Wei
 from tests import nodes
-from tests.chains import World
+from tests.chains import BOND, World
 from tests.integration.workers import Hire
 from tests.nodes import Proxy
 
@@ -96,3 +96,18 @@ def test_whatever_a_node_leaves_out_costs_a_round_at_most(
     last = anvil.ask(model)
     worker.work()
     assert anvil.status(last) is Status.PROPOSED
+
+
+def test_a_receipt_of_something_else_is_the_nodes_error(anvil: World, proxy: Proxy) -> None:
+    """It would say of a transaction that it is mined, or that it failed."""
+    call = anvil.queue.stake(Wei(BOND))
+    hashes = [anvil.send(who, call).transaction for who in ("operator", "rival")]
+    other = anvil.chain.rpc("eth_getTransactionReceipt", ["0x" + hashes[1].hex()])
+    chain = connect(proxy.url)
+    proxy.change = lambda method, it: other if method == "eth_getTransactionReceipt" else it
+
+    with pytest.raises(MalformedReply, match=f"it is of 0x{hashes[1].hex()}"):
+        chain.receipt(hashes[0])
+    with pytest.raises(MalformedReply, match=f"it is of 0x{hashes[1].hex()}"):
+        chain.receipts(hashes)
+    assert chain.receipt(hashes[1]) == anvil.chain.receipt(hashes[1])

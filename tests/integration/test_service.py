@@ -21,6 +21,7 @@ from oracle.chain.events import (
     ResultProposed,
 )
 from oracle.chain.node import Call
+from oracle.chain.replies import Block
 from oracle.errors import (
     ChainError,
     InferenceFailed,
@@ -915,6 +916,57 @@ def test_tick_believes_no_node_that_a_deadline_passed_before_a_block_says_so(
     worker.work()
 
     assert embedded.status(asked) is Status.PROPOSED
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_tick_takes_up_again_what_a_block_of_no_true_time_had_ended(
+    embedded: World, hire: Hire, restarts: bool
+) -> None:
+    """One header that one node made up must not cost an answer."""
+    ahead = [0]
+
+    class Ahead:
+        def block(self, number: int | str) -> Block:
+            found: Block = super().block(number)  # type: ignore[misc]
+            return replace(found, time=found.time + ahead[0])
+
+    embedded.stake()
+    world = World(variant(embedded.chain, Ahead), embedded.deployment)
+    asked = embedded.ask(embedded.publish())
+    worker = hire(world, answers=Slow())
+    worker.tick()
+    ahead[0] = 10 * TIMEOUT
+    worker.tick()
+    assert worker.states() == [State.MISSED]
+
+    ahead[0] = 0
+    if restarts:
+        worker = hire(world)
+    worker.tick()
+    if not restarts:
+        for future in worker.answers.unfinished:
+            future.set_result(Ran(OUTPUT, 0.0))
+    worker.wait(RETRY + 1)
+    worker.service.tick()
+    worker.service.tick()
+
+    assert embedded.status(asked) is Status.PROPOSED
+
+
+def test_tick_misses_nothing_that_it_had_declined_before_a_restart(
+    embedded: World, hire: Hire
+) -> None:
+    embedded.stake()
+    embedded.ask(embedded.publish(), fee=ROYALTY)
+    worker = hire(embedded)
+    worker.work()
+    assert worker.states() == [State.DECLINED]
+    embedded.skip(TIMEOUT + 1)
+
+    worker = hire(embedded)
+    worker.work()
+
+    assert worker.states() == [State.DECLINED]
 
 
 def test_tick_ends_nothing_by_our_own_clock(embedded: World, hire: Hire) -> None:
