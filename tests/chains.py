@@ -304,6 +304,18 @@ def undone(chain: Chain) -> Iterator[None]:
     assert chain.rpc("evm_revert", [snapshot])
 
 
+@contextmanager
+def taken_back(world: World) -> Iterator[None]:
+    """What happens inside is on no chain afterwards, and another block is in its place."""
+    with undone(world.chain):
+        yield
+    mine(world, 2)
+
+
+def mine(world: World, blocks: int = 1) -> None:
+    world.chain.rpc("anvil_mine", [hex(blocks)])
+
+
 def parameters(**changes: Any) -> Parameters:
     values = replace(
         preset("l2"),

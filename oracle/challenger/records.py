@@ -1,12 +1,11 @@
 """What the challenger knows of the results that its duties are about."""
 
-from functools import lru_cache
-
 from oracle.chain.codec import dispute_key
 from oracle.chain.contracts import Subject
 from oracle.chain.disputes import Dispute, split_demand_id
 from oracle.chain.events import PartDemanded
 from oracle.state.agenda import Row
+from oracle.state.remembered import remembered
 from oracle.state.store import Store
 from oracle.types import Model, RequestId, Status
 
@@ -17,8 +16,8 @@ class Records:
 
     def __init__(self, store: Store):
         self._store = store
-        self.request = lru_cache(maxsize=1 << 14)(store.request)
-        self._model = lru_cache(maxsize=1 << 10)(store.model)
+        self.request = remembered(store.request, 1 << 14)
+        self._model = remembered(store.model, 1 << 10)
 
     def model_of(self, request_id: RequestId) -> Model | None:
         request = self.request(request_id)

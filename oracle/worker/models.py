@@ -1,18 +1,27 @@
 """Has models run for the worker, once their files are here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from typing import TypeVar
 
+from oracle.errors import ModelUnavailable
 from oracle.inference.answers import Inference
 from oracle.inference.engine import Open, Price, Task
 from oracle.inference.executor import Ran
 from oracle.inference.waits import Waits
 from oracle.state.store import Store
 from oracle.types import Model, ModelId, RequestId
+from oracle.visible import hex_id
 from oracle.worker.records import Records
+
+T = TypeVar("T")
 
 
 class Models:
+    """A model may be unknown although there is a result of it to answer for: the block that
+    published it was taken back. Then its file is not here, and whatever is asked of it fails with
+    ModelUnavailable."""
+
     def __init__(self, inference: Inference, store: Store, records: Records):
         self._inference = inference
         self._store = store
@@ -29,7 +38,9 @@ class Models:
 
     def has_file(self, model_id: ModelId, is_urgent: bool = False) -> bool:
         """Says whether a model's file needs no more waiting."""
-        model = self._model(model_id)
+        model = self._records.model(model_id)
+        if model is None:
+            return True
         return self._waits.has_file(model, lambda: self._store.uris(model_id), is_urgent)
 
     def keep(self, models: Iterable[ModelId]) -> None:
@@ -38,25 +49,24 @@ class Models:
 
     def submit(self, model_id: ModelId, request_id: RequestId, most: float) -> "Future[Ran]":
         """Begins a run for an answer, which is stopped after `most` seconds."""
-        payload, uris = self._store.payload(request_id), self._store.uris(model_id)
-        return self._inference.submit(self._model(model_id), uris, payload, most)
+        return self.run(model_id, self._store.payload(request_id), most)
 
     def submit_all(
         self, model_id: ModelId, request_ids: Sequence[RequestId], most: float
     ) -> "Future[list[Ran | None]]":
         """Begins brief runs for several answers, which are stopped after `most` seconds."""
-        payloads, uris = list(map(self._store.payload, request_ids)), self._store.uris(model_id)
-        return self._inference.submit_all(self._model(model_id), uris, payloads, most)
+        payloads, submit = list(map(self._store.payload, request_ids)), self._inference.submit_all
+        return self._begin(model_id, lambda model, uris: submit(model, uris, payloads, most))
 
     def is_here(self, model_id: ModelId) -> bool:
         """Says whether a model's file is here. It fetches none."""
-        return self._inference.is_here(self._model(model_id))
+        model = self._records.model(model_id)
+        return model is not None and self._inference.is_here(model)
 
     def run(self, model_id: ModelId, payload: bytes, most: float) -> "Future[Ran]":
-        """Begins a run of a payload that no request of the chain has."""
-        return self._inference.submit(
-            self._model(model_id), self._store.uris(model_id), payload, most
-        )
+        """Begins a run of a payload, be it of a request or of none that the chain has."""
+        submit = self._inference.submit
+        return self._begin(model_id, lambda model, uris: submit(model, uris, payload, most))
 
     def open(self, model_id: ModelId, request_id: RequestId, task: Open) -> "Future[bytes] | None":
         """Begins a pass over the trace of a result; gives None while the file is fetched."""
@@ -69,10 +79,16 @@ class Models:
     def _ask(self, model_id: ModelId, payload: bytes, task: Task) -> "Future[bytes] | None":
         if not self.has_file(model_id, isinstance(task, Open)):
             return None
-        uris = self._store.uris(model_id)
-        return self._inference.ask(self._model(model_id), uris, payload, task)
+        ask = self._inference.ask
+        return self._begin(model_id, lambda model, uris: ask(model, uris, payload, task))
 
-    def _model(self, model_id: ModelId) -> Model:
+    def _begin(
+        self, model_id: ModelId, begin: Callable[[Model, Sequence[str]], "Future[T]"]
+    ) -> "Future[T]":
         model = self._records.model(model_id)
-        assert model is not None, model_id  # or its duty would have ended
-        return model
+        if model is not None:
+            return begin(model, self._store.uris(model_id))
+        failed: Future[T] = Future()
+        why = f"Model {hex_id(model_id)} is not known of: what published it was taken back."
+        failed.set_exception(ModelUnavailable(why))
+        return failed

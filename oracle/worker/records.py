@@ -1,19 +1,13 @@
 """What the worker knows of the requests, models and demands that its duties are about."""
 
-from collections.abc import Callable, Hashable
-from functools import lru_cache
-from typing import TypeVar
-
 from oracle.chain.disputes import split_demand_id
 from oracle.chain.events import PartDemanded, ResultProposed
 from oracle.chain.histories import RequestHistory
 from oracle.state.agenda import Row
 from oracle.state.duties import OF_A_DEMAND, State
+from oracle.state.remembered import remembered
 from oracle.state.store import Store
 from oracle.types import Request, RequestId
-
-A = TypeVar("A", bound=Hashable)
-T = TypeVar("T")
 
 
 class Records:
@@ -22,9 +16,9 @@ class Records:
 
     def __init__(self, store: Store):
         self._store = store
-        self.request = _remembered(store.request, 1 << 14)
-        self.model = _remembered(store.model, 1 << 10)
-        self._request_of = _remembered(store.request_of, 1 << 14)
+        self.request = remembered(store.request, 1 << 14)
+        self.model = remembered(store.model, 1 << 10)
+        self._request_of = remembered(store.request_of, 1 << 14)
 
     def request_id(self, row: Row) -> RequestId:
         """Gives the request that a duty is about, or the demand that it is about."""
@@ -61,26 +55,3 @@ class Records:
             return True
         self._store.set_opinion([row.key], State.MISSED, "its model was never read")
         return False
-
-
-class _Unread(LookupError):
-    pass
-
-
-def _remembered(look_up: Callable[[A], T | None], most: int) -> Callable[[A], T | None]:
-    """Remembers what was found, and not that nothing was: it may yet be read."""
-
-    @lru_cache(maxsize=most)
-    def known(key: A) -> T:
-        found = look_up(key)
-        if found is None:
-            raise _Unread
-        return found
-
-    def remembered(key: A) -> T | None:
-        try:
-            return known(key)
-        except _Unread:
-            return None
-
-    return remembered

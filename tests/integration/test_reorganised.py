@@ -15,7 +15,7 @@ from oracle.errors import ChainError
 from oracle.state.duties import DutyKind, State
 from oracle.types import Part, Status
 from tests import courts
-from tests.chains import OUTPUT, WINDOW, World, address
+from tests.chains import OUTPUT, WINDOW, World, address, mine, taken_back
 from tests.courts import Honest
 from tests.integration import workers
 from tests.integration.workers import Hire, Worker
@@ -23,19 +23,6 @@ from tests.nodes import Proxy, proxy
 
 DEPTH = 3  # blocks behind the head that are final where a test goes beyond it
 LEAVES = 0
-
-
-@contextmanager
-def taken_back(world: World) -> Iterator[None]:
-    """What happens inside is on no chain afterwards, and another block is in its place."""
-    snapshot = world.chain.rpc("evm_snapshot", [])
-    yield
-    assert world.chain.rpc("evm_revert", [snapshot])
-    mine(world, 2)
-
-
-def mine(world: World, blocks: int = 1) -> None:
-    world.chain.rpc("anvil_mine", [hex(blocks)])
 
 
 @pytest.mark.parametrize("blocks", [1, 3])

@@ -30,7 +30,18 @@ from oracle.worker.budget import PASSES
 from oracle.worker.orders import Inquiry, Order, Quote, SignedAnswer
 from oracle.worker.signing import STALE, Signing, SigningLimits
 from tests import courts
-from tests.chains import BOND, ETHER, FEE, OUTPUT, PAYLOAD, STAKE, WINDOW, World, address
+from tests.chains import (
+    BOND,
+    ETHER,
+    FEE,
+    OUTPUT,
+    PAYLOAD,
+    STAKE,
+    WINDOW,
+    World,
+    address,
+    taken_back,
+)
 from tests.integration import workers
 from tests.integration.workers import Answers, Hire, Worker
 
@@ -364,6 +375,31 @@ def test_what_was_signed_takes_of_what_can_be_defended(court: World, hire: Hire)
 
     with pytest.raises(Busy, match="its model has 80.0 s of a model's 150.0 s"):
         put(worker, matrices(worker, model, nonce=2))
+
+
+def test_what_was_signed_for_a_model_that_was_taken_back_stops_nothing(
+    court: World, hire: Hire
+) -> None:
+    """It may be published again, and the answer posted: its bond still counts."""
+    court.stake()
+    kept = courts.publish(court)
+    worker = hire(court, answers=courts.Honest(), signing=MOST)
+    with taken_back(court):
+        gone = court.publish(name="gone", **courts.terms())
+        worker.work()
+        put(worker, matrices(worker, gone))
+    worker.store.close()
+    asked = courts.ask(court, kept)
+
+    again = hire(court, answers=courts.Honest(), signing=MOST, watched=True)
+    again.work()
+
+    assert court.status(asked) is Status.PROPOSED
+    assert again.watch is not None
+    [reason] = again.watch.reasons()
+    assert f"0x{gone.hex()} could not be defended now" in reason
+    with pytest.raises(NotFound):
+        put(again, matrices(again, gone, nonce=2))
 
 
 # What is not signed.
