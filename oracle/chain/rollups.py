@@ -14,10 +14,11 @@ from eth_utils.crypto import keccak
 from oracle.chain import replies
 from oracle.chain.node import Call, Chain
 from oracle.chain.transactions import MOST_GAS
-from oracle.errors import Reverted
+from oracle.errors import ChainError, Reverted
 from oracle.types import Address, Wei
 
 ORACLE = Address("0x420000000000000000000000000000000000000F")
+ASKED_AGAIN = 600.0  # seconds after which it is asked again whether there is such a contract
 KEPT = 12.0  # seconds that an answer is used for: as long as L1 takes for a block, which sets it
 MOST_SIZE = 1 << 17  # bytes of a transaction that nodes take
 MOST_FEE = 1 << 96  # wei; a node that says more is wrong
@@ -33,15 +34,17 @@ class RollupFees:
         self._chain = chain
         self._clock = clock
         self._charges: bool | None = None
+        self._charges_until = 0.0
         self._known: dict[tuple[str, int], Wei] = {}
         self._until = 0.0
 
     @property
     def charges(self) -> bool:
         """Whether the chain charges more than gas. Raises ChainError where the node does not
-        tell."""
-        if self._charges is None:
+        tell. One may be wrong, so no answer is for good."""
+        if self._charges is None or self._clock() >= self._charges_until:
             self._charges = bool(self._chain.code(ORACLE))
+            self._charges_until = self._clock() + ASKED_AGAIN
         return self._charges
 
     def of(self, sizes: Sequence[int], gas: int) -> Wei:
@@ -74,7 +77,11 @@ class RollupFees:
         amount = -(-amount // step) * step
         key = ask.__name__, amount
         if key not in self._known:
-            self._known[key] = ask(self._chain, amount)
+            try:
+                self._known[key] = ask(self._chain, amount)
+            except ChainError:
+                self._charges = None  # there may be no such contract, whatever a node said
+                raise
         return self._known[key]
 
 

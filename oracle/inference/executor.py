@@ -25,6 +25,7 @@ __all__ = ["Executor", "Infers", "Job"]
 CHILD = "oracle.inference.child"
 START_LIMIT = 600.0  # seconds for a child to import what it needs, some kernels compiled on the way
 PREPARE_LIMIT = 300.0  # seconds for a child to load a model, and to compile what it lacks for it
+MOST_LIMIT = 86_400.0  # seconds, whatever a job says; the system waits for no more than 24 days
 END_LIMIT = 60.0  # seconds for a child that hung up to be gone, or for what it began to say to end
 
 
@@ -93,8 +94,8 @@ class Executor:
         free, it starts a new one."""
         child = self._take(job, apart_from)
         limits = {
-            Outcome.PREPARING: min(max(self._prepare_limit, job.patience), job.most),
-            Outcome.RUNNING: min(max(self._time_limit, job.patience), job.most),
+            Outcome.PREPARING: min(max(self._prepare_limit, job.patience), job.most, MOST_LIMIT),
+            Outcome.RUNNING: min(max(self._time_limit, job.patience), job.most, MOST_LIMIT),
         }
         try:
             try:
@@ -164,7 +165,8 @@ class Executor:
 
     def _give_back(self, child: "_Child") -> None:
         with self._changed:
-            if child.is_lost and not self._is_closed:
+            # The next job would have the answer that this one has not taken.
+            if (child.is_lost or child.is_busy) and not self._is_closed:
                 child = self._replaced(child)
             self._idle.append(child)
             self._changed.notify_all()
@@ -191,12 +193,14 @@ class _Lost(Exception):
 
 
 class _Child:
-    """A child process, seen from the parent. `models` are the files that it has met."""
+    """A child process, seen from the parent. `models` are the files that it has met; while it
+    `is_busy`, it has a job whose answer nobody took."""
 
     def __init__(self, memory_limit: int, keep: int):
         self.models: set[FileName] = set()
         self.has_answered = False
         self.is_lost = False
+        self.is_busy = False
         self._is_ready = False
         self._memory_limit = memory_limit
         its_jobs, self._jobs = Pipe(duplex=False)
@@ -213,12 +217,14 @@ class _Child:
     def infer(self, job: Job, limits: Mapping[Outcome, float]) -> Ran:
         """Raises _Lost where the child is gone for it."""
         self._wait_until_ready()
+        self.is_busy = True
         try:
             self._jobs.send(job)
         except OSError:
             raise self._lost(self._ending(), has_begun=False) from None
         self.models.add(job.file)
         outcome, data, seconds = self._answer(max(job.longest, MAX_ERROR), limits)
+        self.is_busy = False
         match outcome:
             case Outcome.OUTPUT if job.fits(len(data)):
                 self.has_answered = True

@@ -72,10 +72,12 @@ class Reading:
         self._store = store
         self._owed = owed
         self._is_askew = False  # as was said
-        # The newest block, its time, and the time until which all is read, in seconds.
+        cursor = store.cursor()
+        # The newest block, its time, and the time until which all is read, in seconds. What a
+        # program before us has read is where we begin, should the node give no block at first.
         self.head = -1
-        self.chain_time = 0
-        self.read_until = 0
+        self.read_until = 0 if cursor is None else cursor.time
+        self.chain_time = self.read_until
         # By how many seconds our clock was ahead of a block that had just come.
         self.skew: float | None = None
         # How often blocks were replaced that we had read, and how many at once, at most.
@@ -83,7 +85,8 @@ class Reading:
         self.deepest = 0
         self.pace = 0.0  # seconds from one block to the next, of late
         self._read_before = -1  # the last block that was read in the round before
-        self._latest = 0  # the chain's time by which duties were given up, in seconds
+        # The times by which duties were given up: of the head, and of what is read.
+        self._latest = {"chain_time": 0, "read_until": 0}
         self._is_first = True  # no round has ended yet
 
     def work(self, now: float) -> None:
@@ -109,7 +112,8 @@ class Reading:
         self.read_until = 0 if cursor is None else cursor.time
         self._reconsider()
         self._miss()
-        self._store.drop_ended(self.read_until)
+        # Not by the word of one block alone: what is dropped is known to nobody any more.
+        self._store.drop_ended(min(self.read_until, now))
 
     def renew(self, subject: bytes) -> None:
         """Works out anew what follows from a history, because we did something about it."""
@@ -137,9 +141,10 @@ class Reading:
         over any more, where a block's time was not the chain's, or the block was replaced."""
         if self._is_first:
             self._store.reconsider(self.chain_time)
-        if self._is_first or self.chain_time < self._latest:
+        times = {"chain_time": self.chain_time, "read_until": self.read_until}
+        if self._is_first or any(its < self._latest[name] for name, its in times.items()):
             self._store.forgive(self.chain_time)
-        self._is_first, self._latest = False, self.chain_time
+        self._is_first, self._latest = False, times
 
     def _miss(self) -> None:
         """Only the chain's clock ends a duty. What was sent may have been in time, until all blocks

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, delete, select, union
+from sqlalchemy import Connection, delete, func, select, union
 
 from oracle.chain.events import PrepaidCollected, RequestCreated
 from oracle.chain.histories import RequestHistory
@@ -42,10 +42,9 @@ class Store(Facts, Deeds, Agenda, StoredOutbox):
             last: Mapping[bytes, History] = {}  # which are asked for next
             begun = _begun(change)
             for some in parts(sorted(touched)):
-                histories = self._histories(
-                    connection, [each for each in some if each not in begun]
-                )
-                histories |= {each: begun[each] for each in some if each in begun}
+                new = self._of_one_event(connection, [each for each in some if each in begun])
+                histories = self._histories(connection, [each for each in some if each not in new])
+                histories |= {each: begun[each] for each in new}
                 found = self._renew(connection, some, histories, owed)
                 connection.execute(delete(ENDED).where(ENDED.c.subject.in_(some)))
                 ended = {s: _over(histories[s], due) for s, due in found.items() if s in histories}
@@ -98,6 +97,17 @@ class Store(Facts, Deeds, Agenda, StoredOutbox):
                     connection.execute(delete(table).where(column.in_(some)))
             self._forget(set(subjects))
             self._tell(subjects)
+
+    def _of_one_event(self, connection: Connection, subjects: Sequence[bytes]) -> set[bytes]:
+        """Gives those of which one event is known and no more, whatever the node says of when they
+        began."""
+        query = (
+            select(EVENTS.c.subject)
+            .where(EVENTS.c.subject.in_(subjects))
+            .group_by(EVENTS.c.subject)
+            .having(func.count() == 1)
+        )
+        return {bytes(each) for each in connection.execute(query).scalars()} if subjects else set()
 
     def _sent_by(self, connection: Connection, first: int) -> set[bytes]:
         """Gives what transactions are about that are in the blocks from `first` on: such a duty is

@@ -35,7 +35,7 @@ from oracle.worker.gas import Gas
 from oracle.worker.ledger import Ledger, Weighed
 from oracle.worker.models import Models
 from oracle.worker.prices import Prices
-from oracle.worker.records import Records
+from oracle.worker.records import UNREAD, Records
 from oracle.worker.turns import SHORT, Room, Run, Turn, chunks, in_turn
 from oracle.worker.waiting import Waiting
 
@@ -214,7 +214,9 @@ class Answering:
                 continue
             if reason is not None:
                 refused[State.DROPPED if is_for_good else State.DECLINED, reason].append(row.key)
-            elif is_known and self._is_due(row, request, now):
+            elif not is_known:
+                refused[State.MISSED, UNREAD].append(row.key)
+            elif self._is_due(row, request, now):
                 tries = self._tries.get(row.key)
                 self._waiting.put(row, request.model, tries.failures if tries else 0)
         for (state, reason), keys in refused.items():

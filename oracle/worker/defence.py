@@ -10,20 +10,23 @@ import structlog
 
 from oracle import serialization
 from oracle.chain.disputes import split_demand_id
-from oracle.errors import OracleError
+from oracle.errors import InferenceFailed, OracleError
 from oracle.inference.engine import Open
+from oracle.serialization import Unreadable
 from oracle.state.agenda import Row
 from oracle.state.duties import Key, State
 from oracle.state.tries import forget_all_but
 from oracle.visible import hex_id
+from oracle.worker.budget import PASSES
 from oracle.worker.turns import has_room
 
 log = structlog.get_logger()
 
 MAX_PARTS = 1000  # by one pass: some 18 MB of answers; the next pass for the rest does not wait
-# Parts of what the nearest deadline leaves, for a pass, should it hang. By its price it takes a
-# third of the period at most. One that was stopped then is slower than its price, as on a busy
-# machine, and a third of the rest would be too little again: so it gets more.
+# Parts of what the nearest deadline leaves, which is the period at most, for a pass, should it
+# hang. By its price it takes a third of the period at most. One that was stopped then is slower
+# than its price, as on a busy machine, and a third of the rest would be too little again: so it
+# gets more.
 FIRST_PART, NEXT_PART = 1 / 3, 3 / 4
 
 Ask = Callable[[Row, Open], "Future[bytes] | None"]
@@ -57,6 +60,7 @@ class Defence:
         self._ask = ask
         self._slots = slots
         self._pause = pause
+        self._most = PASSES * pause or inf  # seconds that a demand leaves, whatever a clock says
         self._retry = retry
         self._running: dict[bytes, _Pass] = {}  # by dispute
         self._past: defaultdict[bytes, _Past] = defaultdict(_Past)  # by dispute
@@ -91,7 +95,7 @@ class Defence:
         # What failed before waits for the rest, or a few results could take up all the time.
         for dispute in sorted(waiting, key=lambda each: self._past[each].failures):
             first = waiting[dispute][0]
-            left = _left(first, chain_time)
+            left = min(_left(first, chain_time), self._most)
             if self._may_begin(dispute, left, is_short(first), now, due_time):
                 self._begin(dispute, waiting[dispute], is_short(first), due_time, left)
 
@@ -133,8 +137,10 @@ class Defence:
         It is never given up before the deadline, because whoever does not answer in time is
         slashed."""
         error = done.future.exception()
-        if error is None:
-            found = serialization.load(done.future.result(), tuple[bytes, ...])
+        found = None if error is not None else _read(done)
+        if found is None and error is None:
+            error = InferenceFailed("The answers of its process cannot be read.")
+        if found is not None:
             for row, answer in zip(done.rows, found, strict=True):
                 self.answers[row.key] = answer
             log.info("opened our trace", dispute=hex_id(dispute), parts=len(done.rows))
@@ -145,6 +151,16 @@ class Defence:
         past.failures += 1
         what = {"why": str(error)} if isinstance(error, OracleError) else {"exc_info": error}
         log.error("demands cannot be answered yet", dispute=hex_id(dispute), **what)
+
+
+def _read(done: _Pass) -> tuple[bytes, ...] | None:
+    """Gives the answers of a pass that ended well, or None where its process did not give as many
+    as it was asked for: whoever took it over may say anything."""
+    try:
+        found = serialization.load(done.future.result(), tuple[bytes, ...])
+    except Unreadable:
+        return None
+    return found if len(found) == len(done.rows) else None
 
 
 def _left(row: Row, chain_time: float) -> float:

@@ -4,10 +4,12 @@ from oracle.chain.disputes import split_demand_id
 from oracle.chain.events import PartDemanded, ResultProposed
 from oracle.chain.histories import RequestHistory
 from oracle.state.agenda import Row
-from oracle.state.duties import OF_A_DEMAND, State
+from oracle.state.duties import OF_A_DEMAND
 from oracle.state.remembered import remembered
 from oracle.state.store import Store
 from oracle.types import Request, RequestId
+
+UNREAD = "its model was never read"
 
 
 class Records:
@@ -49,9 +51,5 @@ class Records:
         return self.history(row).claims_by_key.get(split_demand_id(row.duty.demand_id)[0])
 
     def is_known(self, row: Row) -> bool:
-        """Says whether the duty's model is known, so that it can be run. If it is not, it ends the
-        duty."""
-        if self.model(self.request_of(row).model) is not None:
-            return True
-        self._store.set_opinion([row.key], State.MISSED, "its model was never read")
-        return False
+        """Says whether the duty's model is known, so that it can be run."""
+        return self.model(self.request_of(row).model) is not None

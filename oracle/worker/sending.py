@@ -38,7 +38,6 @@ BATCHED = (DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW)
 NO_STAKE = "an answer waits until enough of our stake is free"
 NO_MANDATE = "an answer waits until our key may sign it"
 CANNOT = "a transaction waits because it would revert"
-NAMELESS = ("Error", "Panic", "Unknown", "Malformed")  # what no contract of ours reverts with
 WOULD_SEND = "would send, but there is no key"
 
 
@@ -305,7 +304,7 @@ class Sending:
                 self._tries[row.key].not_before = now + SOON
             case "WindowNotOver":  # the chain's clock is behind ours
                 self._tries[row.key].not_before = now + SOON
-            case "ProposalVoid":
+            case "ProposalVoid" if row.duty.kind is DutyKind.SETTLE:
                 self._reopen(row, now)
             case "NothingToWithdraw" | "NothingToCollect" if self._is_early(row):
                 self._tries[row.key].not_before = now + SOON
@@ -320,10 +319,7 @@ class Sending:
                 self._wait(row, NO_STAKE, error, now)
             case "WrongSigner":  # of the epoch that a slash has just ended, or no longer named
                 self._wait(row, NO_MANDATE, error, now)
-            case name if row.duty.kind is DutyKind.PROPOSE and name not in NAMELESS:
-                log.error("cannot be sent", kind=row.duty.kind, subject=subject, why=str(error))
-                self._store.set_opinion([row.key], State.MISSED, str(error))
-            # Of our own money, or of what none of our contracts says: a node may make it up.
+            # Whatever else it is, a node may make it up: it is tried until the deadline.
             case _:
                 self._wait(row, CANNOT, error, now)
 

@@ -44,7 +44,7 @@ from oracle.worker.models import Models
 from oracle.worker.offers import Offers
 from oracle.worker.policy import Policy, most_gas, owed
 from oracle.worker.prices import Prices
-from oracle.worker.records import Records
+from oracle.worker.records import UNREAD, Records
 from oracle.worker.rivals import Rivals
 from oracle.worker.sending import Sending
 from oracle.worker.signing import Signing, SigningLimits
@@ -297,10 +297,19 @@ class Service:
 
     def _defend(self, now: float, due_time: float) -> None:
         owed_ = self._store.duties(State.OPEN, State.SENT, kind=DutyKind.REVEAL)
-        rows = [row for row in owed_ if self._records.is_known(row)]
+        rows = [row for row in owed_ if self._may_be_shown(row)]
         self._say_disputed(rows)
         chain_time = self._reading.chain_time
         self._defence.work(rows, self._has_short_trace, now, due_time, chain_time)
+
+    def _may_be_shown(self, row: Row) -> bool:
+        """Says whether the model is known by which a demand is to be answered. Until it is read,
+        the demand waits, to its end."""
+        is_known = self._records.is_known(row)
+        if not is_known and self._tries[row.key].is_news(UNREAD):
+            request = hex_id(self._records.request_id(row))
+            log.error("a demand cannot be answered yet", request=request, why=UNREAD)
+        return is_known
 
     def _say_disputed(self, rows: Sequence[Row]) -> None:
         for row in rows:

@@ -185,7 +185,8 @@ class Signing:
         account = self._queue.account_of(self.operator)
         standing = self._mandate.standing()
         self._seen = _Seen(now, chain_time, read_until, gas_price, account, standing)
-        self._store.drop_signed(read_until)
+        # Not by the word of one block alone, as of what is dropped nothing is left.
+        self._store.drop_signed(min(read_until, now))
         self._offers.look(now)
         self._note_alive(now)
 

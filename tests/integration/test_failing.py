@@ -29,7 +29,7 @@ from oracle.state.store import Store
 from oracle.state.tries import RETRY
 from oracle.types import LEAVES, Address, Model, ModelId, Part, Status, Wei
 from tests import courts
-from tests.chains import BOND, ETHER, WINDOW, World, address, variant
+from tests.chains import BOND, DELAY, ETHER, WINDOW, World, address, variant
 from tests.integration.workers import Hire, Worker
 from tests.rollups import FJORD, become_rollup
 
@@ -276,6 +276,47 @@ def test_nothing_is_lost_because_a_node_makes_up_that_it_would_revert(
     worker.work()
 
     assert anvil.status(asked) is (Status.PROPOSED if kind is DutyKind.PROPOSE else Status.SETTLED)
+
+
+@pytest.mark.parametrize("kind", [DutyKind.PROPOSE, DutyKind.SETTLE, DutyKind.WITHDRAW])
+@pytest.mark.parametrize("name", ["ProposalVoid", "NonCanonicalOutput", "RequestUnknown"])
+def test_nothing_is_lost_because_a_node_makes_up_what_a_contract_would_say(
+    anvil: World, hire: Hire, kind: DutyKind, name: str
+) -> None:
+    """Whatever the contracts say of something else."""
+    lies = [False]
+
+    class Lying:
+        def estimates(self, calls: Any, sender: Address) -> Any:
+            return [None for _ in calls] if lies[0] else super().estimates(calls, sender)  # type: ignore[misc]
+
+        def estimate(self, call: Call, sender: Address) -> Any:
+            if lies[0]:
+                raise Reverted(name, {"id": "0x01"})
+            return super().estimate(call, sender)  # type: ignore[misc]
+
+    anvil.stake()
+    asked = anvil.ask(anvil.publish())
+    worker = hire(World(variant(anvil.chain, Lying), anvil.deployment))
+    if kind is not DutyKind.PROPOSE:
+        worker.work()
+        anvil.skip(WINDOW)
+    if kind is DutyKind.WITHDRAW:
+        worker.work()
+        anvil.send("operator", anvil.queue.unstake(Wei(5)))
+        worker.work()
+        anvil.skip(DELAY)
+
+    lies[0] = True
+    worker.tick(3)
+    assert worker.states(kind) == [State.OPEN]
+    lies[0] = False
+    worker.wait(RETRY + 1)
+    worker.work()
+
+    done = Status.PROPOSED if kind is DutyKind.PROPOSE else Status.SETTLED
+    assert anvil.status(asked) is done
+    assert kind is DutyKind.PROPOSE or worker.states(kind) == []
 
 
 # What must be shown.

@@ -1,6 +1,7 @@
 """What chains of the OP stack charge besides gas, by the contract that says it there."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from eth_utils import keccak
 from oracle.chain import devnet
 from oracle.chain.connection import connect
 from oracle.chain.node import Call
-from oracle.chain.rollups import KEPT, MOST_SIZE, ORACLE, RollupFees
+from oracle.chain.rollups import ASKED_AGAIN, KEPT, MOST_SIZE, ORACLE, RollupFees
 from oracle.errors import ChainError, Reverted, RpcUnavailable
 from tests import chains, nodes
 from tests.chains import World
@@ -86,6 +87,26 @@ def test_an_answer_is_used_for_some_seconds(anvil: World, proxy: Proxy) -> None:
     now[0] += KEPT
     assert fees.data_fee(SIZE) == pytest.approx(2 * before, abs=1)
     assert proxy.asked.count("eth_getCode") == 1
+
+
+@pytest.mark.parametrize("is_rollup", [False, True])
+def test_what_one_node_says_of_the_contract_is_not_for_good(
+    anvil: World, proxy: Proxy, is_rollup: bool
+) -> None:
+    """A wrong answer would have each answer posted at a loss, or none posted at all."""
+    if is_rollup:
+        become_rollup(anvil, ISTHMUS)
+    now = [0.0]
+    fees = RollupFees(connect(proxy.url), lambda: now[0])
+    wrong = "0x" if is_rollup else "0x6001"
+    proxy.change = lambda method, result: wrong if method == "eth_getCode" else result
+    with nullcontext() if is_rollup else pytest.raises(ChainError):
+        assert fees.data_fee(SIZE) == 0
+
+    proxy.change = nodes.unchanged
+    now[0] += ASKED_AGAIN if is_rollup else 0.0
+
+    assert bool(fees.data_fee(SIZE)) == is_rollup
 
 
 def test_no_size_that_a_stranger_chooses_makes_a_call_of_that_size(

@@ -550,6 +550,30 @@ def test_open_has_all_the_time_that_a_demand_leaves(tmp_path):
         assert executor.infer(replace(answer, task=replace(asked, patience=900)))
 
 
+def test_infer_gives_a_job_a_day_at_most(tmp_path):
+    """What it is given more is no time that one can wait for."""
+    with Executor(processes=1) as executor:
+        answer = one_plus_two(tmp_path)
+        opened = Open((Part(VALUE_TREE, 0, 0, 1),), patience=1e12)
+        assert executor.infer(replace(answer, task=opened))
+
+
+def test_a_child_is_given_back_to_nobody_before_it_has_answered(tmp_path, monkeypatch):
+    """Or the next job would have its answer."""
+    answer = one_plus_two(tmp_path)
+    with Executor(processes=1) as executor:
+        first = executor.infer(answer)
+        pids = executor.pids
+        with monkeypatch.context() as patched, pytest.raises(OverflowError):
+            patched.setattr(executors._Child, "_answer", fail)
+            executor.infer(replace(answer, task=Price()))
+        assert executor.infer(answer) == first and executor.pids != pids
+
+
+def fail(*_):
+    raise OverflowError("timeout is too large")
+
+
 def test_price_counts_what_it_took_to_load_the_model(tmp_path):
     with Executor(processes=1) as executor:
         priced = executor.infer(replace(one_plus_two(tmp_path), task=Price()))

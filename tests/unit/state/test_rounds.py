@@ -1,7 +1,8 @@
 """Rounds: what is read in each, what is missed, and how long is waited for the next."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from threading import Timer
@@ -10,15 +11,17 @@ import pytest
 import sqlalchemy
 
 from oracle.chain.finality import Finality
+from oracle.chain.replies import Block
 from oracle.chain.view import View
 from oracle.errors import ChainError, WrongChain
 from oracle.state import rounds
+from oracle.state.agenda import PASSED
 from oracle.state.bell import Bell
 from oracle.state.deeds import Computed
 from oracle.state.duties import Duty, DutyKind, State
 from oracle.state.rounds import Reading
-from oracle.state.store import Store
-from tests.chains import TIMEOUT, World, eth_tester, undone
+from oracle.state.store import KEPT, Store
+from tests.chains import TIMEOUT, World, eth_tester, undone, variant
 from tests.unit.state.changes import ME, QUEUE, ours, sent
 
 
@@ -107,6 +110,58 @@ def test_work_gives_up_what_is_open_when_the_deadline_has_come(
 
     [row] = store.duties(*State)
     assert (row.state, row.note) == (State.MISSED, "its deadline passed")
+
+
+def test_the_time_is_known_before_the_first_round_of_a_restart(
+    embedded: World, store: Store
+) -> None:
+    """What must be shown is, though a node gives no more blocks: by that time it is paced."""
+    embedded.ask(embedded.publish())
+    reading(embedded, store).work(embedded.time())
+
+    again = reading(embedded, store)
+
+    assert again.chain_time == again.read_until == embedded.time()
+
+
+def test_no_block_of_the_future_drops_what_is_open(embedded: World, store: Store) -> None:
+    """One node may give it any time. What was dropped would be found again by nobody."""
+    ahead = [TIMEOUT + 2 * KEPT]
+
+    class Ahead:
+        def blocks(self, numbers: Sequence[int]) -> list[Block]:
+            found: list[Block] = super().blocks(numbers)  # type: ignore[misc]
+            return [replace(each, time=each.time + ahead[0]) for each in found]
+
+    asked = embedded.ask(embedded.publish())
+    mine = reading(World(variant(embedded.chain, Ahead), embedded.deployment), store)
+    now = embedded.time()
+    mine.work(now)
+    assert mine.read_until == now + ahead[0]
+    ahead[0] = 0
+    eth_tester(embedded.chain).mine_blocks(2)
+
+    mine.work(now + 1)
+
+    [row] = store.duties(*State)
+    assert (row.duty.subject, row.state) == (asked.request_id, State.OPEN)
+
+
+@pytest.mark.parametrize("name", ["chain_time", "read_until"])
+def test_what_a_wrong_time_gave_up_is_taken_up_again(
+    embedded: World, store: Store, name: str
+) -> None:
+    """Be it the newest block's or that of the last one that was read."""
+    asked = embedded.ask(embedded.publish())
+    mine = reading(embedded, store)
+    mine.work(embedded.time())
+    mine._latest[name] = asked.request.deadline + 1
+    store.set_opinion([(DutyKind.PROPOSE, asked.request_id)], State.MISSED, PASSED)
+
+    mine.work(embedded.time())
+
+    [row] = store.duties(*State)
+    assert row.state is State.OPEN
 
 
 def test_work_waits_for_what_was_sent_until_all_blocks_before_the_deadline_are_read(

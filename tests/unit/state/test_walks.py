@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracle.chain.events import Event
-from oracle.state.duties import State
+from oracle.state.duties import DutyKind, State
 from oracle.state.store import Store
+from tests.chains import proposed
 from tests.unit.state.changes import ours, rows
 from tests.unit.state.walks import ASKED, Block, Follower, Step, some_events, steps, stores
 
@@ -57,3 +58,17 @@ def test_blocks_read_in_any_ranges_give_the_same(
         whole.apply(follower.change(1, chain, len(chain)), ours)
 
         assert contents(parts) == contents(whole)
+
+
+def test_what_is_said_to_begin_twice_is_one_history() -> None:
+    """A node may say so. What we had proposed is still ours to defend."""
+    with stores(2) as (parts, whole):
+        chain = [Block(1, 0, [ASKED[0], proposed(ASKED[0])]), Block(2, 0, [ASKED[0]])]
+        follower = Follower(parts)
+        for block in chain:
+            follower.take(follower.change(block.number, [block], block.number))
+
+        whole.apply(follower.change(1, chain, len(chain)), ours)
+
+        assert contents(parts) == contents(whole)
+        assert [row.duty.kind for row in parts.duties(*State)] == [DutyKind.SETTLE]

@@ -2,6 +2,8 @@
 
 from concurrent.futures import Future
 
+import pytest
+
 from oracle import serialization
 from oracle.chain.disputes import demand_id, split_demand_id
 from oracle.errors import InferenceFailed, InferenceTooSlow
@@ -112,6 +114,31 @@ def test_work_gives_a_pass_a_third_of_what_the_nearest_deadline_leaves() -> None
     court.at(300)
 
     assert court.passes[0][2].patience == (PERIOD - 300) / 3
+
+
+def test_work_gives_a_pass_a_third_of_the_period_at_most() -> None:
+    """Whatever time the chain's clock is said to be."""
+    court = Court()
+    court.rows = [demand(0, at=10**9)]
+
+    court.at(0)
+
+    assert [task.patience for _, _, task, _ in court.passes] == [PERIOD / 3]
+
+
+@pytest.mark.parametrize("answer", [b"", b"\xff", serialization.dump([]), serialization.dump(1)])
+def test_work_retries_a_pass_whose_answer_cannot_be_read(answer: bytes) -> None:
+    court = Court()
+    court.rows = [demand(0)]
+    court.at(0)
+    court.passes[0][3].set_result(answer)
+    court.at(1)
+    court.at(1 + RETRY)
+
+    court.finish()
+    court.at(2 + RETRY)
+
+    assert court.begun == [(0, 1), (1 + RETRY, 1)] and court.answers == {0: b"0"}
 
 
 def test_work_gives_a_pass_that_was_stopped_more_than_it_had() -> None:
