@@ -39,6 +39,7 @@ _ESTIMATED = ("pending", "latest", None)  # blocks to estimate on
 _BLOCKS = 10  # in which it is looked for what others pay
 MOST_TIP, MOST_TIPS = 100 * 10**9, 10  # wei, and base fees, of which a tip is no more than either
 TOGETHER = 50  # questions in one request, where a node takes as many
+AHEAD = 64  # blocks above a node's head of which it may know: a URL may stand for several nodes
 FEW = 2  # questions that are too many for hardly any node
 MAX_WORDS = 300  # letters of what it says in words
 
@@ -374,6 +375,8 @@ class Chain:
             receipt = None if found is None else replies.receipt(found)
             if receipt is not None and receipt.transaction != transaction:
                 raise Unreadable(f"it is of 0x{receipt.transaction.hex()}")
+            if receipt is not None and receipt.block > (head := self.height()) + AHEAD:
+                raise Unreadable(f"it is of block {receipt.block}, and the last is {head}")
             return receipt
         return None
 
@@ -381,9 +384,10 @@ class Chain:
         """Gives the receipts of several transactions, as `receipt` does."""
         asked = [("eth_getTransactionReceipt", ["0x" + each.hex()]) for each in transactions]
         found = self._each(asked, lambda reply: None if reply is None else replies.receipt(reply))
+        last = self.height() + AHEAD if any(found) else 0
         return [
-            receipt if receipt and receipt.transaction == each else self.receipt(each)
-            for each, receipt in zip(transactions, found, strict=True)
+            it if it and it.transaction == each and it.block <= last else self.receipt(each)
+            for each, it in zip(transactions, found, strict=True)
         ]
 
     def transactions(self, number: int) -> Sequence[bytes]:

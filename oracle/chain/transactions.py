@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from oracle.chain.keys import Signer
-from oracle.chain.node import Call, Chain, Fees
+from oracle.chain.node import AHEAD, Call, Chain, Fees
 from oracle.chain.replies import Receipt
 from oracle.errors import ChainError, FeeAboveCap, NoRoom, Reverted, RpcUnavailable, TooDear
 from oracle.types import Wei
@@ -284,7 +284,7 @@ class Sender(Generic[K]):
         is_known = any(sent.outcome in (Outcome.SUCCEEDED, Outcome.FAILED) for sent in attempts)
         shown = attempts[-1].block
         # A receipt may come late: until it is final, that it is displaced is what we see, no more.
-        if is_known and not has_moved:
+        if is_known and not has_moved and not self._is_nowhere(shown):
             return
         if not is_known and shown is not None:
             if shown <= final:
@@ -296,6 +296,10 @@ class Sender(Generic[K]):
             log.warning("another transaction took our nonce, as it seems", nonce=nonce)
             head = self.chain.block("latest").number
             self.outbox.mark(nonce, Outcome.DISPLACED, head)
+
+    def _is_nowhere(self, block: int | None) -> bool:
+        """Says whether a block is so far above the head that a node has made it up."""
+        return block is not None and block > self.chain.block("latest").number + AHEAD
 
     def _may_be_shown(self, nonce: int, attempts: Sequence[Sent], now: float) -> bool:
         """Says whether a receipt may yet come: who knows a transaction has it in a while."""

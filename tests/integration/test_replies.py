@@ -111,3 +111,22 @@ def test_a_receipt_of_something_else_is_the_nodes_error(anvil: World, proxy: Pro
     with pytest.raises(MalformedReply, match=f"it is of 0x{hashes[1].hex()}"):
         chain.receipts(hashes)
     assert chain.receipt(hashes[1]) == anvil.chain.receipt(hashes[1])
+
+
+def test_a_receipt_of_a_block_above_the_head_is_the_nodes_error(anvil: World, proxy: Proxy) -> None:
+    """It would say of a transaction that it is mined, and be asked about it no more. Behind one URL
+    there may be several nodes, of which one is some blocks behind."""
+    call, far = anvil.queue.stake(Wei(BOND)), [1 << 40]
+    hashes = [anvil.send(who, call).transaction for who in ("operator", "rival")]
+    chain = connect(proxy.url)
+
+    def lie(method: str, result: Any) -> Any:
+        return result | {"blockNumber": hex(far[0])} if method.endswith("Receipt") else result
+
+    proxy.change = lie
+    for ask in (lambda: chain.receipt(hashes[0]), lambda: chain.receipts(hashes)):
+        with pytest.raises(MalformedReply, match=f"it is of block {1 << 40}, and the last is"):
+            ask()
+    far[0] = anvil.head() + 2
+
+    assert [each and each.block for each in chain.receipts(hashes)] == far * 2

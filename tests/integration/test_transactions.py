@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from oracle.chain import transactions
 from oracle.chain.connection import connect
 from oracle.chain.node import Call, Chain
+from oracle.chain.replies import Receipt
 from oracle.chain.transactions import (
     GAS_MARGIN,
     GIVE_UP,
@@ -662,6 +663,46 @@ def test_a_nonce_is_filled_where_there_is_no_room_for_more(
     us.follow(0.0, NOTHING)
 
     assert (finish(us, 0.0), staked(anvil)) == (0, 3)
+
+
+# A receipt of no block.
+
+
+def test_a_receipt_of_a_block_that_is_nowhere_is_asked_for_again(
+    anvil: World, outbox: Store
+) -> None:
+    """Whoever said it may say, or have said, that its head is as far; a restart changes nothing."""
+    far = 1 << 40
+
+    class Lying:
+        def receipts(self, hashes):
+            found = super().receipts(hashes)  # type: ignore[misc]
+            return [replace(each, block=far, block_hash=bytes(32)) for each in found if each]
+
+    sent = sender(anvil, outbox).send(stake(anvil), (), 0.0)
+    sender(anvil, outbox, variant(anvil.chain, Lying)).follow(0.0, NOTHING)
+    assert [each.block for each in outbox.followed()] == [far]
+
+    us = sender(anvil, outbox)
+    finish(us, 0.0)
+
+    assert [(each.hash, each.block) for each in outbox.followed()] == [(sent.hash, anvil.head())]
+
+
+def test_a_receipt_of_a_block_that_is_nowhere_keeps_nothing_from_being_sent_again(
+    anvil: World, outbox: Store
+) -> None:
+    """As where another transaction took the nonce in the end, so that no receipt ever comes."""
+    hold(anvil)
+    sent = sender(anvil, outbox).send(stake(anvil), (), 0.0)
+    outbox.mark_mined({0: Receipt(sent.hash, 1 << 40, bytes(32), True, 1, Wei(1), None, ())})
+    anvil.chain.rpc("anvil_dropTransaction", ["0x" + sent.hash.hex()])
+    anvil.chain.rpc("evm_setAutomine", [True])
+    transact(anvil.chain, ME, stake(anvil, 7))
+
+    finish(sender(anvil, outbox), 0.0)
+
+    assert outcomes(outbox) == [(0, Outcome.DISPLACED, False)]
 
 
 def test_follow_jumps_to_the_going_fee(anvil: World, outbox: Store) -> None:
