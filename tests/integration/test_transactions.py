@@ -585,7 +585,7 @@ def test_what_waits_above_nonces_that_a_chain_took_back_is_mined(
     finish(us, 0.0)
     us.follow(0.0, anvil.head())
     hold(anvil)
-    sent = us.send(stake(anvil, 7), (), 0.0)
+    sent = us.send(stake(anvil, 7), (), 0.0, spare=50_000)
     assert anvil.chain.rpc("evm_revert", [snapshot])
     anvil.chain.rpc("evm_setAutomine", [True])
 
