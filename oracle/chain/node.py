@@ -101,7 +101,7 @@ class Chain:
         self._heads = heads
         self._together = Span(1 if self.is_embedded else TOGETHER)
         with self.guarded():
-            self.id = replies.number(self._ask("eth_chainId"), 1 << 64)
+            self.id = replies.chain_id(self._ask("eth_chainId"))
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -302,7 +302,7 @@ class Chain:
 
     def height(self) -> int:
         with self.guarded():
-            return replies.number(self._ask("eth_blockNumber"), 1 << 63)
+            return replies.amount(self._ask("eth_blockNumber"))
 
     def call(self, call: Call, sender: Address | None = None) -> bytes:
         with self.guarded():
@@ -330,7 +330,7 @@ class Chain:
         estimate that way: `estimate` says why."""
         block = [] if self.estimation_block is None else [self.estimation_block]
         asked = [("eth_estimateGas", [_as_sent(call, sender), *block]) for call in calls]
-        return self._each(asked, lambda found: replies.number(found, 1 << 63))
+        return self._each(asked, replies.amount)
 
     def _each(
         self, questions: Sequence[tuple[str, list[Any]]], read: Callable[[Any], T]
@@ -351,7 +351,7 @@ class Chain:
     def _estimate(self, call: Call, sender: Address, block: str | None) -> int:
         fields = _fields(call, sender)
         with self.guarded():
-            return replies.number(self.web3.eth.estimate_gas(fields, block), 1 << 63)  # type: ignore[arg-type]
+            return replies.amount(self.web3.eth.estimate_gas(fields, block))  # type: ignore[arg-type]
 
     def broadcast(self, raw: bytes) -> None:
         with self.guarded():
@@ -404,12 +404,13 @@ class Chain:
     def nonce(self, account: Address) -> int:
         """Counts the transactions of `account` that are mined."""
         with self.guarded():
-            return replies.number(self._ask("eth_getTransactionCount", account, "latest"), 1 << 64)
+            found = self._ask("eth_getTransactionCount", account, "latest")
+            return replies.number(found, replies.MOST_COUNT)
 
     def gas_price(self) -> Wei:
         """Gives what a transaction pays now, per gas."""
         with self.guarded():
-            return Wei(replies.number(self._ask("eth_gasPrice")))
+            return replies.price(self._ask("eth_gasPrice"))
 
     def fees(self) -> Fees:
         base = self.block("latest").base_fee
@@ -434,7 +435,7 @@ class Chain:
 
     def _proposed_tip(self) -> int:
         with self.guarded():
-            return replies.number(self._ask("eth_maxPriorityFeePerGas"), 1 << 96)
+            return replies.price(self._ask("eth_maxPriorityFeePerGas"))
 
     def _paid_tip(self) -> int:
         with self.guarded():
