@@ -250,6 +250,7 @@ class Sender(Generic[K]):
                 self._follow_unshown(nonce, followed[nonce], nonce in moved, final, now)
         waiting = sorted(each for each in followed if each >= mined)
         if not waiting:
+            self._cut_off.clear()
             return 0
         self._note_cut_off(mined, now)
         for nonce in waiting:
