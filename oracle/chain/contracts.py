@@ -15,7 +15,6 @@ from oracle.chain.artifacts import abi_type, artifact
 from oracle.chain.blueprints import DISPUTES, QUEUE, REFEREE, REGISTRY
 from oracle.chain.codec import (
     ZERO_ADDRESS,
-    address_of,
     demand_words,
     model_words,
     part_words,
@@ -27,7 +26,7 @@ from oracle.chain.codec import (
 )
 from oracle.chain.deployment import Deployment
 from oracle.chain.node import Call, Chain
-from oracle.errors import ChainError, NotFound, Reverted, RpcUnavailable
+from oracle.errors import ChainError, MalformedData, NotFound, Reverted, RpcUnavailable
 from oracle.merkle import payload_root
 from oracle.types import (
     CALLERS,
@@ -186,13 +185,13 @@ class Registry:
 
     def terms_of(self, model: ModelId) -> ModelTerms:
         """Gives what the queue needs of a model. Raises NotFound where there is no such model."""
-        word = int.from_bytes(self.chain.call(self._call("termsOf", model)), "big")
+        word = _word(self.chain.call(self._call("termsOf", model)))
         if word == 0:
             raise NotFound(f"The registry knows no model 0x{model.hex()}.")
         return terms_from_word(word)
 
     def is_deprecated(self, model: ModelId) -> bool:
-        return bool(int.from_bytes(self.chain.call(self._call("isDeprecated", model)), "big"))
+        return bool(_word(self.chain.call(self._call("isDeprecated", model))))
 
     def _call(self, function: str, *arguments: Any) -> Call:
         return _encode(REGISTRY, self.address, function, arguments)
@@ -312,8 +311,8 @@ class Queue:
             ("eth_call", [{"to": self.address, "data": "0x" + call.data.hex()}, block])
             for call in calls
         ]
-        found = self.chain.ask_many(asked, replies.data)
-        return [_status(data)[0] is Status.REQUESTED for data in found]
+        found = self.chain.ask_many(asked, lambda said: _status(replies.data(said)))
+        return [status is Status.REQUESTED for status, _ in found]
 
     def status_of(self, request: RequestId) -> tuple[Status, bool]:
         """Gives the status, and whether a callback is still owed."""
@@ -357,17 +356,17 @@ class Queue:
         return Wei(self._number("creditOf", account))
 
     def limits(self) -> Limits:
-        disputes = address_of(self._number("DISPUTES"))
+        [disputes] = decoded(["address"], self.chain.call(self._call("DISPUTES")))
         return Limits(
             min_bond=Wei(self._number("MIN_BOND")),
             min_window=self._number("MIN_WINDOW"),
             max_window=self._number("MAX_WINDOW"),
             withdrawal_delay=self._number("WITHDRAWAL_DELAY"),
-            disputes=None if disputes == ZERO_ADDRESS else disputes,
+            disputes=None if disputes == ZERO_ADDRESS else Address(to_checksum_address(disputes)),
         )
 
     def _number(self, function: str, *arguments: Any) -> int:
-        return int.from_bytes(self.chain.call(self._call(function, *arguments)), "big")
+        return _word(self.chain.call(self._call(function, *arguments)))
 
     def _call(self, function: str, *arguments: Any, value: int = 0) -> Call:
         return _encode(QUEUE, self.address, function, arguments, value)
@@ -435,12 +434,12 @@ class Disputes:
     def price_of(self, part: Part, values: int, leaves: int) -> Wei:
         """Gives what a demand costs at the current base fee, if it turns out to have been wrong."""
         call = self._call("priceOf", part_words(part), values, leaves)
-        return Wei(int.from_bytes(self.chain.call(call), "big"))
+        return Wei(_word(self.chain.call(call)))
 
     def periods(self) -> Periods:
         names = "REVEAL_PERIOD", "REACTION_PERIOD", "EXTENSION_LIMIT", "REVEAL_TIP"
         reveal, reaction, extension, tip = (
-            int.from_bytes(self.chain.call(self._call(name)), "big") for name in names
+            _word(self.chain.call(self._call(name))) for name in names
         )
         return Periods(reveal, reaction, extension, Wei(tip))
 
@@ -513,7 +512,14 @@ class Consumer:
 
 def _status(data: bytes) -> tuple[Status, bool]:
     status, is_callback_owed = decoded(["uint8", "bool"], data)
+    if status not in list(Status):
+        raise MalformedData(f"{status} is no status of a request.")
     return Status(status), is_callback_owed
+
+
+def _word(data: bytes) -> int:
+    [found] = decoded(["uint256"], data)
+    return int(found)
 
 
 def _encode(

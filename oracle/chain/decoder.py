@@ -22,7 +22,7 @@ from oracle.chain.codec import (
     request_from_words,
 )
 from oracle.chain.events import Event, Where
-from oracle.chain.replies import Log
+from oracle.chain.replies import MOST, Log
 from oracle.chain.words import Layout
 from oracle.errors import EvidenceError, MalformedData
 from oracle.types import ModelId, RequestId, Verdict, Wei
@@ -89,9 +89,28 @@ class Decoder:
             if layout.name == "ModelPublished":
                 arguments["preimage"] = preimage.of_log(log)
             where = Where(log.block, log.index, log.transaction, time, log.block_hash)
-            return _BUILDERS[layout.name](where, arguments)
+            event = _BUILDERS[layout.name](where, arguments)
         except (DecodingError, EvidenceError, ValueError) as error:
             raise MalformedData(f"A log of {layout.name} is none: {error}") from None
+        if any(each >= MOST for each in _times(event)):
+            raise MalformedData(f"A log of {layout.name} names a time that no chain comes to.")
+        return event
+
+
+def _times(event: Event) -> Sequence[int]:
+    """Gives the times that an event names, in seconds. That of what is suspended is none."""
+    match event:
+        case events.RequestCreated(request=request):
+            return [request.deadline]
+        case events.ResultProposed(proposal=proposal) | events.WindowMoved(proposal=proposal):
+            ends = [] if proposal.is_suspended else [proposal.settle_at]
+            return [proposal.proposed_at, *ends]
+        case events.UnstakeStarted(available_at=time):
+            return [time]
+        case events.PartDemanded(demand=demand):
+            return [demand.deadline]
+        case _:
+            return []
 
 
 def _layout(event: Mapping[str, Any]) -> _Layout:

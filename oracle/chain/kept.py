@@ -32,13 +32,13 @@ def load(path: Path) -> Kept | None:
     try:
         content = json.loads(path.read_text())
         logs = list(map(_dated, replies.items(content["logs"])))
-        return Kept(replies.number(content["last"]), replies.data(content["hash"], 32), logs)
+        return Kept(replies.amount(content["last"]), replies.data(content["hash"], 32), logs)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
 def _dated(value: Any) -> DatedLog:
-    return DatedLog(replies.log(value), replies.number(value["time"]))
+    return DatedLog(replies.log(value), replies.amount(value["time"]))
 
 
 def save(path: Path, kept: Kept) -> None:

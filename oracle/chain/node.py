@@ -39,6 +39,7 @@ _ESTIMATED = ("pending", "latest", None)  # blocks to estimate on
 _BLOCKS = 10  # in which it is looked for what others pay
 MOST_TIP, MOST_TIPS = 100 * 10**9, 10  # wei, and base fees, of which a tip is no more than either
 TOGETHER = 50  # questions in one request, where a node takes as many
+AHEAD = 64  # blocks above a node's head of which it may know: a URL may stand for several nodes
 FEW = 2  # questions that are too many for hardly any node
 MAX_WORDS = 300  # letters of what it says in words
 
@@ -100,7 +101,7 @@ class Chain:
         self._heads = heads
         self._together = Span(1 if self.is_embedded else TOGETHER)
         with self.guarded():
-            self.id = replies.number(self._ask("eth_chainId"), 1 << 64)
+            self.id = replies.chain_id(self._ask("eth_chainId"))
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -301,7 +302,7 @@ class Chain:
 
     def height(self) -> int:
         with self.guarded():
-            return replies.number(self._ask("eth_blockNumber"), 1 << 63)
+            return replies.amount(self._ask("eth_blockNumber"))
 
     def call(self, call: Call, sender: Address | None = None) -> bytes:
         with self.guarded():
@@ -329,7 +330,7 @@ class Chain:
         estimate that way: `estimate` says why."""
         block = [] if self.estimation_block is None else [self.estimation_block]
         asked = [("eth_estimateGas", [_as_sent(call, sender), *block]) for call in calls]
-        return self._each(asked, lambda found: replies.number(found, 1 << 63))
+        return self._each(asked, replies.amount)
 
     def _each(
         self, questions: Sequence[tuple[str, list[Any]]], read: Callable[[Any], T]
@@ -350,7 +351,7 @@ class Chain:
     def _estimate(self, call: Call, sender: Address, block: str | None) -> int:
         fields = _fields(call, sender)
         with self.guarded():
-            return replies.number(self.web3.eth.estimate_gas(fields, block), 1 << 63)  # type: ignore[arg-type]
+            return replies.amount(self.web3.eth.estimate_gas(fields, block))  # type: ignore[arg-type]
 
     def broadcast(self, raw: bytes) -> None:
         with self.guarded():
@@ -374,6 +375,8 @@ class Chain:
             receipt = None if found is None else replies.receipt(found)
             if receipt is not None and receipt.transaction != transaction:
                 raise Unreadable(f"it is of 0x{receipt.transaction.hex()}")
+            if receipt is not None and receipt.block > (head := self.height()) + AHEAD:
+                raise Unreadable(f"it is of block {receipt.block}, and the last is {head}")
             return receipt
         return None
 
@@ -381,9 +384,10 @@ class Chain:
         """Gives the receipts of several transactions, as `receipt` does."""
         asked = [("eth_getTransactionReceipt", ["0x" + each.hex()]) for each in transactions]
         found = self._each(asked, lambda reply: None if reply is None else replies.receipt(reply))
+        last = self.height() + AHEAD if any(found) else 0
         return [
-            receipt if receipt and receipt.transaction == each else self.receipt(each)
-            for each, receipt in zip(transactions, found, strict=True)
+            it if it and it.transaction == each and it.block <= last else self.receipt(each)
+            for each, it in zip(transactions, found, strict=True)
         ]
 
     def transactions(self, number: int) -> Sequence[bytes]:
@@ -400,12 +404,13 @@ class Chain:
     def nonce(self, account: Address) -> int:
         """Counts the transactions of `account` that are mined."""
         with self.guarded():
-            return replies.number(self._ask("eth_getTransactionCount", account, "latest"), 1 << 64)
+            found = self._ask("eth_getTransactionCount", account, "latest")
+            return replies.number(found, replies.MOST_COUNT)
 
     def gas_price(self) -> Wei:
         """Gives what a transaction pays now, per gas."""
         with self.guarded():
-            return Wei(replies.number(self._ask("eth_gasPrice")))
+            return replies.price(self._ask("eth_gasPrice"))
 
     def fees(self) -> Fees:
         base = self.block("latest").base_fee
@@ -430,7 +435,7 @@ class Chain:
 
     def _proposed_tip(self) -> int:
         with self.guarded():
-            return replies.number(self._ask("eth_maxPriorityFeePerGas"), 1 << 96)
+            return replies.price(self._ask("eth_maxPriorityFeePerGas"))
 
     def _paid_tip(self) -> int:
         with self.guarded():

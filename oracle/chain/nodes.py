@@ -367,7 +367,7 @@ class Nodes(Chain):
         assert member.chain is not None
         try:
             # No node is handed a transaction that has become another chain's.
-            self._check_id(member, *member.chain.ask_many([("eth_chainId", [])], replies.number))
+            self._check_id(member, *member.chain.ask_many([("eth_chainId", [])], replies.chain_id))
             member.chain.broadcast(raw)
             self._succeed(member)
         except (RpcUnavailable, MalformedReply) as error:
@@ -470,7 +470,7 @@ class Nodes(Chain):
         latest = ("eth_getBlockByNumber", ["latest", False])
         found: list[Any] = member.chain.ask_many([("eth_chainId", []), latest])
         with member.chain.guarded():
-            id_, head = replies.number(found[0], 1 << 64), replies.block(found[1])
+            id_, head = replies.chain_id(found[0]), replies.block(found[1])
         if self.id:
             self._check_id(member, id_)
         with self._lock:

@@ -13,6 +13,11 @@ from oracle.chain.addresses import checksummed
 from oracle.types import Address, Wei
 
 MOST_WORD = 1 << 256
+MOST = 1 << 53  # seconds, blocks, gas: a state's database holds 63 bits, also of sums of some
+MOST_COUNT = 1 << 48  # transactions of one account
+MOST_INDEX = 1 << 31  # of a log in its block: a state's database holds no more
+MOST_CHAIN = 1 << 63  # an id of a chain, by EIP-2294
+MOST_PRICE = 1 << 96  # wei a gas
 MOST_TOPICS = 4
 BLOOM = 256  # bytes
 DEPOSIT = 0x7E  # the OP stack's kind of transaction for what comes from the chain below
@@ -84,6 +89,20 @@ def number(value: object, most: int = MOST_WORD) -> int:
     return found
 
 
+def amount(value: object) -> int:
+    """Reads what no chain has as much of as `MOST`."""
+    return number(value, MOST)
+
+
+def chain_id(value: object) -> int:
+    return number(value, MOST_CHAIN)
+
+
+def price(value: object) -> Wei:
+    """Reads wei a gas."""
+    return Wei(number(value, MOST_PRICE))
+
+
 def data(value: object, size: int | None = None) -> bytes:
     """Reads bytes, of which there must be `size` where that is given."""
     found = bytes(value) if isinstance(value, (bytes, bytearray)) else None
@@ -111,12 +130,15 @@ def items(value: object) -> Sequence[object]:
 def block(value: object) -> Block:
     fields = _fields(value)
     hashes = fields("transactions", lambda all_: tuple(data(each, 32) for each in items(all_)))
+    own_hash, parent = fields("hash", _hash), fields("parentHash", _hash)
+    if own_hash == parent:
+        raise Unreadable(f"parentHash: it is the block's own, 0x{parent.hex()}")
     return Block(
-        fields("number", _time),
-        fields("hash", _hash),
-        fields("parentHash", _hash),
-        fields("timestamp", _time),
-        fields.get("baseFeePerGas", lambda fee: Wei(number(fee))),
+        fields("number", amount),
+        own_hash,
+        parent,
+        fields("timestamp", amount),
+        fields.get("baseFeePerGas", price),
         hashes,
         fields.get("logsBloom", _bloom),
         fields.get("receiptsRoot", _hash),
@@ -129,9 +151,9 @@ def log(value: object) -> Log:
         fields("address", address),
         fields("topics", _topics),
         fields("data", data),
-        fields("blockNumber", _time),
+        fields("blockNumber", amount),
         fields("blockHash", _hash),
-        fields("logIndex", _time),
+        fields("logIndex", lambda index: number(index, MOST_INDEX)),
         fields("transactionHash", _hash),
     )
 
@@ -146,10 +168,10 @@ def receipt(value: object) -> Receipt:
     fields = _fields(value)
     return Receipt(
         transaction=fields("transactionHash", _hash),
-        block=fields("blockNumber", _time),
+        block=fields("blockNumber", amount),
         block_hash=fields("blockHash", _hash),
         succeeded=fields("status", lambda status: number(status, 2) == 1),
-        gas_used=fields("gasUsed", _time),
+        gas_used=fields("gasUsed", amount),
         gas_price=Wei(fields.get("effectiveGasPrice", number) or 0),
         contract=fields.get("contractAddress", address),
         logs=fields("logs", logs),
@@ -162,7 +184,7 @@ def outcome(value: object) -> Outcome:
     return Outcome(
         kind=kind,
         succeeded=fields("status", lambda status: number(status, 2) == 1),
-        gas_so_far=fields("cumulativeGasUsed", _time),
+        gas_so_far=fields("cumulativeGasUsed", amount),
         logs=fields("logs", logs),
         more=_of_deposit(fields) if kind == DEPOSIT else (),
     )
@@ -207,15 +229,10 @@ class _fields:  # noqa: N801 (it is called as a function, and reads like one)
         return None if self._value.get(name) in (None, "") else self(name, read)
 
 
-def _time(value: object) -> int:
-    """Reads what no chain has as much of as 2^63: seconds, blocks, gas, places."""
-    return number(value, 1 << 63)
-
-
 def _of_deposit(fields: _fields) -> tuple[int, ...]:
     """Reads what the receipt of a deposit on the OP stack has since its Canyon upgrade."""
-    version = fields.get("depositReceiptVersion", _time)
-    return () if version is None else (fields("depositNonce", _time), version)
+    version = fields.get("depositReceiptVersion", amount)
+    return () if version is None else (fields("depositNonce", amount), version)
 
 
 def _bloom(value: object) -> bytes:

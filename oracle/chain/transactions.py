@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import count
+from itertools import count, islice
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
 from oracle.chain.keys import Signer
-from oracle.chain.node import Call, Chain, Fees
+from oracle.chain.node import AHEAD, Call, Chain, Fees
 from oracle.chain.replies import Receipt
 from oracle.errors import ChainError, FeeAboveCap, NoRoom, Reverted, RpcUnavailable, TooDear
 from oracle.types import Wei
@@ -34,6 +34,7 @@ RECEIPT_TIMEOUT = 120.0  # seconds
 RESEND = 12.0  # seconds until a relay gets again what is not mined
 LATE = 60.0  # seconds for which a receipt is waited for of what a node knows to have been sent
 GIVE_UP = 60.0  # seconds after which what no node takes leaves its nonce to others
+MOST_FILLED = 8  # free nonces in front of what waits that are filled: each costs gas
 
 
 class Outcome(IntEnum):
@@ -133,6 +134,7 @@ class Sender(Generic[K]):
         self._said: set[bytes] = set()  # hashes of what waits at the cap
         self._refused: dict[int, float] = {}  # since when, by nonce: what the node does not take
         self._unshown: dict[int, float] = {}  # as well: what no receipt shows to be ours
+        self._cut_off: dict[int, float] = {}  # as well: what too many free nonces are in front of
 
     def room(self, is_urgent: bool = True) -> int:
         """Says how many more transactions may wait; a quarter of the places is kept for what is
@@ -157,23 +159,29 @@ class Sender(Generic[K]):
         parcels = parcels[:room]
         if not parcels:
             return full
+        nonces = self._free_from(self.chain.nonce(self.signer.address))
+        return [*self._send_with(nonces, parcels, now), *full]
+
+    def _send_with(
+        self, nonces: Iterator[int], parcels: Sequence["Parcel[K]"], now: float
+    ) -> list[Sent | ChainError]:
+        """Sends a transaction for each, as `send_all` does, with the next of these nonces."""
         try:
             fees = self._capped(self.chain.fees())
         except FeeAboveCap as error:
-            return [*([error] * len(parcels)), *full]
-        nonces = self._free_nonces()
+            return [error] * len(parcels)
         found = [self._packed(*each, fees, nonces, now) for each in self._estimated(parcels)]
         ready = [each for each in found if not isinstance(each, ChainError)]
         if ready:
             self.outbox.record(*ready)
             self._broadcast_all([sent for sent, _ in ready], now)
-        return [*(each if isinstance(each, ChainError) else each[0] for each in found), *full]
+        return [each if isinstance(each, ChainError) else each[0] for each in found]
 
-    def _free_nonces(self) -> Iterator[int]:
+    def _free_from(self, first: int) -> Iterator[int]:
         """Yields the nonces that are free: what a reorganisation took back is waited for again, and
         what was refused for good must not block what comes after it."""
         taken = self.outbox.nonces(*(each for each in Outcome if each is not Outcome.REFUSED))
-        return (each for each in count(self.chain.nonce(self.signer.address)) if each not in taken)
+        return (each for each in count(first) if each not in taken)
 
     def _estimated(
         self, parcels: Sequence["Parcel[K]"]
@@ -221,8 +229,8 @@ class Sender(Generic[K]):
 
     def follow(self, now: float, final: int) -> int:
         """Notes what is mined, and what is no longer, until it is final, as blocks up to `final`
-        are; sends again what the node forgot, raises the fee of what waits too long. Returns how
-        many nonces still wait."""
+        are; sends again what the node forgot, raises the fee of what waits too long, and fills the
+        nonces that keep it waiting. Returns how many nonces still wait."""
         followed: dict[int, list[Sent]] = {}
         mined = self.chain.nonce(self.signer.address) if self.outbox.nonces(*Outcome) else 0
         all_ = self.outbox.restless(mined, final)
@@ -241,9 +249,34 @@ class Sender(Generic[K]):
             for nonce in sorted({sent.nonce for sent in used} - shown.keys()):
                 self._follow_unshown(nonce, followed[nonce], nonce in moved, final, now)
         waiting = sorted(each for each in followed if each >= mined)
+        if not waiting:
+            self._cut_off.clear()
+            return 0
+        self._note_cut_off(mined, now)
         for nonce in waiting:
             self._follow_waiting(nonce, followed[nonce], now)
-        return len(waiting)
+        return len({*waiting, *self._fill(mined, now)})
+
+    def _note_cut_off(self, mined: int, now: float) -> None:
+        """Notes what waits behind more free nonces than are filled, as what was sent when a node
+        had counted too many. It is believed once it has been so for a while: the count may be wrong
+        now, and what waits be the next that is mined."""
+        *_, last = islice(self._free_from(mined), MOST_FILLED + 1)
+        waiting = self.outbox.nonces(Outcome.WAITING)
+        self._cut_off = {each: self._cut_off.get(each, now) for each in waiting if each > last}
+
+    def _fill(self, mined: int, now: float) -> list[int]:
+        """Fills free nonces in front of what waits, or it would wait for ever: what is sent next
+        may be refused again. Gives those that it filled. What fills them does nothing, so nothing
+        is done twice; and where a node has counted too few, no block takes it."""
+        last = max(self.outbox.nonces(Outcome.WAITING) - self._cut_off.keys(), default=0)
+        free = [each for each in islice(self._free_from(mined), MOST_FILLED) if each < last]
+        nothing: Parcel[K] = Parcel(Call(self.signer.address, b""), ())
+        found = self._send_with(iter(free), [nothing] * len(free), now) if free else []
+        filled = [each.nonce for each in found if isinstance(each, Sent)]
+        if filled:
+            log.warning("filled nonces that kept others waiting", nonces=filled)
+        return filled
 
     def _follow_unshown(
         self, nonce: int, attempts: Sequence[Sent], has_moved: bool, final: int, now: float
@@ -252,7 +285,7 @@ class Sender(Generic[K]):
         is_known = any(sent.outcome in (Outcome.SUCCEEDED, Outcome.FAILED) for sent in attempts)
         shown = attempts[-1].block
         # A receipt may come late: until it is final, that it is displaced is what we see, no more.
-        if is_known and not has_moved:
+        if is_known and not has_moved and not self._is_nowhere(shown):
             return
         if not is_known and shown is not None:
             if shown <= final:
@@ -264,6 +297,10 @@ class Sender(Generic[K]):
             log.warning("another transaction took our nonce, as it seems", nonce=nonce)
             head = self.chain.block("latest").number
             self.outbox.mark(nonce, Outcome.DISPLACED, head)
+
+    def _is_nowhere(self, block: int | None) -> bool:
+        """Says whether a block is so far above the head that a node has made it up."""
+        return block is not None and block > self.chain.block("latest").number + AHEAD
 
     def _may_be_shown(self, nonce: int, attempts: Sequence[Sent], now: float) -> bool:
         """Says whether a receipt may yet come: who knows a transaction has it in a while."""
@@ -277,12 +314,14 @@ class Sender(Generic[K]):
             self.outbox.mark_waiting(nonce)
         offered = [sent for sent in attempts if sent.outcome is not Outcome.REFUSED]
         if not offered:
-            return  # whatever is sent next takes the nonce
+            return  # whatever is sent next takes the nonce, or fills it
         last = offered[-1]
         if now - self._refused.get(nonce, now) >= GIVE_UP:
             log.error("gave up a transaction that the node refuses", nonce=nonce)
-            for sent in offered:
-                self.outbox.mark_one(sent.hash, Outcome.REFUSED)
+            self._give_up(offered)
+        elif now - self._cut_off.get(nonce, now) >= GIVE_UP:
+            log.warning("gave up a transaction far above our last one", nonce=nonce)
+            self._give_up(offered)
         elif now - last.sent_at >= self.patience and self._may_raise(last):
             log.info("raised the fee", nonce=nonce, attempt=len(attempts) + 1)
             keys = self.outbox.keys_of(last.hash)
@@ -291,6 +330,11 @@ class Sender(Generic[K]):
             self._broadcast(sent, now)
         elif self._is_forgotten(last, now):
             self._broadcast(last, now)
+
+    def _give_up(self, attempts: Sequence[Sent]) -> None:
+        """Leaves a nonce to others. What was to be done is sent anew, with another."""
+        for sent in attempts:
+            self.outbox.mark_one(sent.hash, Outcome.REFUSED)
 
     def _raised(self, sent: Sent) -> Fees:
         """Gives what a stuck transaction offers next: as much more as nodes want, or what is paid

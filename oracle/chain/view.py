@@ -176,11 +176,16 @@ class View:
         settled: int,
         ends: bool = True,
     ) -> Change:
-        times = {block.number: block.time for block in blocks}
-        times |= self.chain.times({each.block for each in logs} - times.keys())
+        known = {block.number: block for block in blocks}
+        others = self.chain.blocks(sorted({each.block for each in logs} - known.keys()))
+        known |= {block.number: block for block in others}
         events = []
         for each in logs:
-            event = self._decoder.decode(each, times[each.block])
+            block = known[each.block]
+            if each.block_hash != block.hash:
+                why = "gives logs of another block of that number"
+                raise LogsUnknown(self.chain.name, each.block, why)
+            event = self._decoder.decode(each, block.time)
             if event is None:
                 why = "gives a log that our contracts cannot have written"
                 raise LogsUnknown(self.chain.name, each.block, why)

@@ -22,11 +22,13 @@ from oracle.chain.events import (
 from oracle.chain.histories import AccountHistory, RequestHistory
 from oracle.chain.preimage import model_of
 from oracle.chain.view import Change, Header
+from oracle.errors import Reorganised
 from oracle.state.database import Database
 from oracle.state.duties import account_id
 from oracle.state.events import dispute_of, dump_event, load_event, subject_of
 from oracle.state.schema import BLOCKS, EVENTS, PROGRESS
 from oracle.types import Model, ModelId, Proposal, Request, RequestId
+from oracle.visible import hex_id
 
 MOST_ASKED = 500  # subjects in one query: databases limit its parameters
 MOST_KEPT = 1024  # histories in memory
@@ -81,6 +83,7 @@ class Facts(Database):
 
     def _take_in(self, connection: Connection, change: Change) -> set[bytes]:
         """Makes what is known of the change's blocks what it gives; says whose histories differ."""
+        self._require_distinct(connection, change.events)
         touched = self._replace_events(connection, change)
         gone = or_(
             BLOCKS.c.number.in_([each.number for each in change.headers]),
@@ -101,6 +104,22 @@ class Facts(Database):
         if connection.execute(update(PROGRESS).values(values)).rowcount == 0:
             connection.execute(PROGRESS.insert().values(id=1, **values))
         return touched
+
+    def _require_distinct(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Raises Reorganised where the hash of a block stands for two: what a node says of one of
+        them is false, now or when it was read, and nobody knows which."""
+        numbers = [(each.where.block_hash, each.where.block) for each in events]
+        known = dict(numbers)
+        for some in parts(list(known)):
+            query = select(EVENTS.c.block_hash, EVENTS.c.block).distinct()
+            rows = connection.execute(query.where(EVENTS.c.block_hash.in_(some)))
+            numbers += [(bytes(hash_), number) for hash_, number in rows]
+        for hash_, number in numbers:
+            if known[hash_] != number:
+                first, last = sorted((known[hash_], number))
+                raise Reorganised(
+                    f"One hash, {hex_id(hash_)}, stands for blocks {first} and {last}."
+                )
 
     def _replace_events(self, connection: Connection, change: Change) -> set[bytes]:
         columns = EVENTS.c

@@ -31,6 +31,7 @@ from oracle.types import Address, Wei
 
 _OF = TRANSACTIONS.c
 _HAS_MOVED = exists().where(BLOCKS.c.number == _OF.block, BLOCKS.c.hash != _OF.block_hash)
+_IS_READ = exists().where(BLOCKS.c.number == _OF.block, BLOCKS.c.hash == _OF.block_hash)
 _UNSETTLED = update(TRANSACTIONS).where(_OF.nonce == bindparam("of_nonce"), _OF.is_final.is_(False))
 _DISPLACE = _UNSETTLED.values(
     outcome=Outcome.DISPLACED,
@@ -84,13 +85,14 @@ class StoredOutbox(News):
 
     def restless(self, mined: int, final: int) -> list[Sent]:
         """Gives those of `followed` of which there may be news: all but those whose nonce, below
-        `mined`, was seen to be used in a block that still stands and is after `final`."""
+        `mined`, was seen to be used in a block that was read, still stands and is after `final`. Of
+        any other block, a receipt alone says that it is there."""
         quiet = select(_OF.nonce).where(
             _OF.is_final.is_(False),
             _OF.outcome.in_((Outcome.SUCCEEDED, Outcome.FAILED)),
             _OF.block > final,
             _OF.nonce < mined,
-            ~_HAS_MOVED,
+            _IS_READ,
         )
         return self.followed(_OF.nonce.not_in(quiet))
 

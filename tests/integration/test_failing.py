@@ -15,6 +15,7 @@ from oracle.chain import transactions
 from oracle.chain.events import PartRevealed, RequestCreated, ResultProposed
 from oracle.chain.node import Call, Chain
 from oracle.chain.rollups import ORACLE
+from oracle.chain.transactions import GIVE_UP
 from oracle.errors import (
     ChainError,
     ModelUnavailable,
@@ -29,7 +30,7 @@ from oracle.state.store import Store
 from oracle.state.tries import RETRY
 from oracle.types import LEAVES, Address, Model, ModelId, Part, Status, Wei
 from tests import courts
-from tests.chains import BOND, DELAY, ETHER, WINDOW, World, address, variant
+from tests.chains import BOND, DELAY, ETHER, OUTPUT, WINDOW, World, address, request, variant
 from tests.integration.workers import Hire, Worker
 from tests.rollups import FJORD, become_rollup
 
@@ -394,3 +395,49 @@ def test_a_trace_is_shown_where_answers_wait_in_all_places_that_they_may_have(
     worker.tick()
 
     assert worker.states(DutyKind.REVEAL) == [State.SENT]
+
+
+def test_a_trace_is_shown_although_what_was_sent_before_is_refused_for_good(
+    court: World, hire: Hire
+) -> None:
+    """A node that takes no answer, as where the account could not pay for it, leaves its nonce
+    free, and keeps what comes after it for ever. The answer is tried again in each minute."""
+    is_picky = [False]
+    selectors = [call.data[:4] for call in _proposals(court)]
+
+    class Picky:
+        def hand_over(self, raws: Any) -> list[bool]:
+            return [False for _ in raws]
+
+        def broadcast(self, raw: bytes) -> None:
+            if is_picky[0] and any(each in raw for each in selectors):
+                raise ChainError("insufficient funds for gas * price + value")
+            super().broadcast(raw)  # type: ignore[misc]
+
+    court.stake(amount=9 * ETHER)
+    model_id, passes = courts.publish(court), Later()
+    asked = courts.ask(court, model_id)
+    worker = hire(World(variant(court.chain, Picky), court.deployment), answers=passes)
+    worker.work()
+    courts.demand(court, asked, Part(1, LEAVES, 0, 1))
+    is_picky[0] = True
+    other = courts.ask(court, model_id, seed=2)
+    worker.tick(3)
+    passes.end()
+    worker.tick()
+    assert worker.states(DutyKind.REVEAL) == [State.SENT]
+    assert worker.states(DutyKind.PROPOSE) == [State.SENT]
+
+    for _ in range(8):
+        worker.wait(GIVE_UP / 4)
+        worker.tick()
+
+    assert len(court.all(PartRevealed)) == 1
+    is_picky[0] = False
+    worker.work()
+    assert court.status(other) is Status.PROPOSED
+
+
+def _proposals(world: World) -> list[Call]:
+    answer = (request(), OUTPUT)
+    return [world.queue.propose([answer]), world.queue.propose([answer, answer])]

@@ -4,17 +4,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from eth_abi import encode
 
 from oracle.chain.connection import connect
-from oracle.errors import ChainError, MalformedReply
+from oracle.chain.contracts import Queue
+from oracle.errors import ChainError, MalformedData, MalformedReply
 from oracle.types import Status, Wei
 from tests import nodes
-from tests.chains import BOND, World
+from tests.chains import BOND, World, address
 from tests.integration.workers import Hire
 from tests.nodes import Proxy
 
 MISSING = object()
+FULL = object()  # as many ones as what stands there has bits
 ODD = [MISSING, None, "", "0x", "0xzz", -1, [], {}]
+HUGE = [FULL, hex(2**53 - 1), hex(2**63)]
 
 
 @pytest.fixture
@@ -35,6 +39,8 @@ def places(result: Any) -> Iterator[tuple[str | int, ...]]:
 
 
 def spoilt(result: Any, place: tuple[str | int, ...], value: Any) -> Any:
+    if not place and value is FULL:
+        return "0x" + "f" * (len(result) - 2) if isinstance(result, str) else result
     if not place:
         return None if value is MISSING else value
     first, *rest = place
@@ -46,8 +52,9 @@ def spoilt(result: Any, place: tuple[str | int, ...], value: Any) -> Any:
     return found
 
 
-def test_whatever_a_node_leaves_out_costs_a_round_at_most(
-    anvil: World, proxy: Proxy, hire: Hire
+@pytest.mark.parametrize("values", [ODD, HUGE], ids=["odd", "huge"])
+def test_whatever_a_node_leaves_out_or_makes_up_costs_a_round_at_most(
+    anvil: World, proxy: Proxy, hire: Hire, values: list[Any]
 ) -> None:
     """Each step of the life of a request is tried through each fault once; then all goes well."""
     anvil.stake()
@@ -70,7 +77,7 @@ def test_whatever_a_node_leaves_out_costs_a_round_at_most(
         (method, place, value)
         for method, result in seen.items()
         for place in places(result)
-        for value in ODD
+        for value in values
     ]
     for method, place, value in faults:
         asked = anvil.ask(model) if method == "eth_getLogs" and len(place) < 2 else first
@@ -98,6 +105,41 @@ def test_whatever_a_node_leaves_out_costs_a_round_at_most(
     assert anvil.status(last) is Status.PROPOSED
 
 
+@pytest.mark.parametrize("count", [2**48, 2**63 - 1, 2**64 - 1])
+def test_a_count_of_transactions_that_no_account_has_is_the_nodes_error(
+    proxy: Proxy, count: int
+) -> None:
+    chain = connect(proxy.url)
+    proxy.change = lambda method, it: hex(count) if method == "eth_getTransactionCount" else it
+
+    with pytest.raises(MalformedReply, match="is no number"):
+        chain.nonce(address("operator"))
+
+
+def test_a_status_that_no_request_has_is_a_nodes_error(anvil: World, proxy: Proxy) -> None:
+    asked = anvil.ask(anvil.publish())
+    queue = Queue(connect(proxy.url), anvil.deployment)
+    nine = "0x" + encode(["uint8", "bool"], [9, False]).hex()
+    proxy.change = lambda method, it: nine if method == "eth_call" else it
+
+    for ask in (
+        lambda: queue.status_of(asked.request_id),
+        lambda: queue.are_open([b"\1" * 32] * 2),
+    ):
+        with pytest.raises(MalformedData, match="9 is no status"):
+            ask()
+
+
+def test_an_immutable_that_is_no_address_or_no_word_is_a_nodes_error(
+    anvil: World, proxy: Proxy
+) -> None:
+    queue = Queue(connect(proxy.url), anvil.deployment)
+    for said in ("0x", "0x" + "f" * 64):
+        proxy.change = lambda method, it, said=said: said if method == "eth_call" else it
+        with pytest.raises(MalformedData):
+            queue.limits()
+
+
 def test_a_receipt_of_something_else_is_the_nodes_error(anvil: World, proxy: Proxy) -> None:
     """It would say of a transaction that it is mined, or that it failed."""
     call = anvil.queue.stake(Wei(BOND))
@@ -111,3 +153,22 @@ def test_a_receipt_of_something_else_is_the_nodes_error(anvil: World, proxy: Pro
     with pytest.raises(MalformedReply, match=f"it is of 0x{hashes[1].hex()}"):
         chain.receipts(hashes)
     assert chain.receipt(hashes[1]) == anvil.chain.receipt(hashes[1])
+
+
+def test_a_receipt_of_a_block_above_the_head_is_the_nodes_error(anvil: World, proxy: Proxy) -> None:
+    """It would say of a transaction that it is mined, and be asked about it no more. Behind one URL
+    there may be several nodes, of which one is some blocks behind."""
+    call, far = anvil.queue.stake(Wei(BOND)), [1 << 40]
+    hashes = [anvil.send(who, call).transaction for who in ("operator", "rival")]
+    chain = connect(proxy.url)
+
+    def lie(method: str, result: Any) -> Any:
+        return result | {"blockNumber": hex(far[0])} if method.endswith("Receipt") else result
+
+    proxy.change = lie
+    for ask in (lambda: chain.receipt(hashes[0]), lambda: chain.receipts(hashes)):
+        with pytest.raises(MalformedReply, match=f"it is of block {1 << 40}, and the last is"):
+            ask()
+    far[0] = anvil.head() + 2
+
+    assert [each and each.block for each in chain.receipts(hashes)] == far * 2

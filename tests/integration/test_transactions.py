@@ -17,11 +17,13 @@ from structlog.testing import capture_logs
 from oracle.chain import transactions
 from oracle.chain.connection import connect
 from oracle.chain.node import Call, Chain
+from oracle.chain.replies import Receipt
 from oracle.chain.transactions import (
     GAS_MARGIN,
     GIVE_UP,
     LATE,
     MAX_RAISE,
+    MOST_FILLED,
     RESEND,
     Outcome,
     Parcel,
@@ -509,6 +511,198 @@ def test_what_no_node_takes_leaves_its_nonce_to_others(anvil: World, outbox: Sto
     us = sender(anvil, outbox)
     assert us.send(stake(anvil), (), 2 * GIVE_UP).nonce == refused.nonce
     assert (finish(us, 2 * GIVE_UP), staked(anvil)) == (0, 5)
+
+
+# What waits behind a nonce that nobody has.
+
+
+class Picky:
+    """Takes no transaction that is long, as where the account could not pay for it."""
+
+    def hand_over(self, raws):
+        return [False for _ in raws]
+
+    def broadcast(self, raw):
+        if len(raw) > 400:
+            raise ChainError("insufficient funds for gas * price + value")
+        super().broadcast(raw)  # type: ignore[misc]
+
+
+def long(world: World) -> Call:
+    call = stake(world, 7)
+    return replace(call, data=call.data + bytes(500))
+
+
+def lying(world: World, said: list[int]) -> Chain:
+    """A node that says these counts of our transactions first."""
+
+    class Lying:
+        def nonce(self, account):
+            return said.pop(0) if said else super().nonce(account)  # type: ignore[misc]
+
+    return variant(world.chain, Lying)
+
+
+def test_what_waits_behind_a_transaction_that_is_refused_for_good_is_mined(
+    anvil: World, outbox: Store
+) -> None:
+    """What is refused is sent again at once, and takes no nonce for good."""
+    us = sender(anvil, outbox, variant(anvil.chain, Picky))
+    us.send(long(anvil), (), 0.0)
+    reveal = us.send(stake(anvil), (), 0.0)
+    us.follow(1.0, NOTHING)
+    assert (reveal.nonce, staked(anvil)) == (1, 0)
+
+    us.follow(GIVE_UP, NOTHING)
+    us.send(long(anvil), (), GIVE_UP)
+    us.follow(GIVE_UP + 1, NOTHING)
+
+    assert (staked(anvil), anvil.chain.nonce(ME.address)) == (5, 2)
+    assert [nonce for nonce, _, is_mined in outcomes(outbox) if is_mined] == [0, 1]
+    assert {each.nonce for each in outbox.waiting()} == {2}
+
+
+def test_what_was_sent_after_a_count_that_was_too_high_is_mined(
+    anvil: World, outbox: Store
+) -> None:
+    us = sender(anvil, outbox, lying(anvil, [MOST_FILLED]))
+    sent = us.send(stake(anvil), (), 0.0)
+
+    us.follow(0.0, NOTHING)
+
+    assert (sent.nonce, finish(us, 0.0), staked(anvil)) == (MOST_FILLED, 0, 5)
+    assert anvil.chain.nonce(ME.address) == MOST_FILLED + 1
+
+
+def test_what_waits_above_nonces_that_a_chain_took_back_is_mined(
+    anvil: World, outbox: Store
+) -> None:
+    """What they were for may be owed no more."""
+    snapshot = anvil.chain.rpc("evm_snapshot", [])
+    us = sender(anvil, outbox)
+    for _ in range(3):
+        us.send(stake(anvil), (), 0.0)
+    finish(us, 0.0)
+    us.follow(0.0, anvil.head())
+    hold(anvil)
+    sent = us.send(stake(anvil, 7), (), 0.0, spare=50_000)
+    assert anvil.chain.rpc("evm_revert", [snapshot])
+    anvil.chain.rpc("evm_setAutomine", [True])
+
+    us.follow(0.0, NOTHING)
+
+    assert (sent.nonce, finish(us, 0.0), staked(anvil)) == (3, 0, 7)
+
+
+@pytest.mark.parametrize("count", [MOST_FILLED + 1, 1 << 40])
+def test_what_was_sent_after_a_count_that_was_far_too_high_is_sent_again(
+    anvil: World, outbox: Store, count: int
+) -> None:
+    """It would take too many transactions to get there. One short answer is not enough to say so:
+    a node may be far behind."""
+    us = sender(anvil, outbox, lying(anvil, [count]))
+    us.send(stake(anvil), (), 0.0)
+    us.follow(0.0, NOTHING)
+    us.follow(GIVE_UP - 1, NOTHING)
+    assert {each.nonce for each in outbox.waiting()} == {count}
+
+    us.follow(GIVE_UP, NOTHING)
+
+    assert (outbox.waiting(), anvil.chain.nonce(ME.address)) == ([], 0)
+    assert us.send(stake(anvil), (), GIVE_UP).nonce == 0
+    for _ in range(50):
+        us.follow(GIVE_UP, NOTHING)
+        time.sleep(0.01)
+    assert (outbox.waiting(), staked(anvil)) == ([], 5)
+
+
+def test_a_count_that_is_too_low_costs_nothing(anvil: World, outbox: Store) -> None:
+    """Nor does it keep back what waits, or take its place."""
+    us = sender(anvil, outbox)
+    for _ in range(MOST_FILLED + 3):
+        us.send(stake(anvil), (), 0.0)
+    finish(us, 0.0)
+    us.follow(0.0, anvil.head())
+    assert outbox.followed() == []
+    hold(anvil)
+    sent = us.send(stake(anvil), (), 0.0)
+
+    liar = sender(anvil, outbox, lying(anvil, [MOST_FILLED + 1, 0, 1]))
+    for _ in range(3):
+        liar.follow(0.0, NOTHING)
+    assert sent.hash in {each.hash for each in outbox.waiting()}
+    anvil.chain.rpc("evm_setAutomine", [True])
+    mine(anvil)
+
+    assert (finish(us, 0.0), staked(anvil)) == (0, 5 * (MOST_FILLED + 4))
+    assert anvil.chain.nonce(ME.address) == sent.nonce + 1
+
+
+def test_no_nonce_is_filled_above_the_cap(anvil: World, outbox: Store) -> None:
+    """It waits, like all else, until gas is cheaper; and offers no more than the cap then."""
+    base = anvil.chain.fees().base
+    us = sender(anvil, outbox, lying(anvil, [1]))
+    sent = us.send(stake(anvil), (), 0.0)
+
+    assert sender(anvil, outbox, max_fee=Wei(base - 1)).follow(0.0, NOTHING) == 1
+    assert outbox.waiting() == [sent]
+    hold(anvil)
+    sender(anvil, outbox, max_fee=Wei(base + 1)).follow(0.0, NOTHING)
+
+    [filled, _] = outbox.waiting()
+    assert (filled.nonce, filled.fees.maximum, filled.call.value) == (0, base + 1, 0)
+
+
+def test_a_nonce_is_filled_where_there_is_no_room_for_more(
+    anvil: World, outbox: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "MAX_WAITING", 2)
+    us = sender(anvil, outbox, lying(anvil, [1]))
+    us.send_all(parcels(anvil, 1, 2), 0.0)
+
+    us.follow(0.0, NOTHING)
+
+    assert (finish(us, 0.0), staked(anvil)) == (0, 3)
+
+
+# A receipt of no block.
+
+
+def test_a_receipt_of_a_block_that_is_nowhere_is_asked_for_again(
+    anvil: World, outbox: Store
+) -> None:
+    """Whoever said it may say, or have said, that its head is as far; a restart changes nothing."""
+    far = 1 << 40
+
+    class Lying:
+        def receipts(self, hashes):
+            found = super().receipts(hashes)  # type: ignore[misc]
+            return [replace(each, block=far, block_hash=bytes(32)) for each in found if each]
+
+    sent = sender(anvil, outbox).send(stake(anvil), (), 0.0)
+    sender(anvil, outbox, variant(anvil.chain, Lying)).follow(0.0, NOTHING)
+    assert [each.block for each in outbox.followed()] == [far]
+
+    us = sender(anvil, outbox)
+    finish(us, 0.0)
+
+    assert [(each.hash, each.block) for each in outbox.followed()] == [(sent.hash, anvil.head())]
+
+
+def test_a_receipt_of_a_block_that_is_nowhere_keeps_nothing_from_being_sent_again(
+    anvil: World, outbox: Store
+) -> None:
+    """As where another transaction took the nonce in the end, so that no receipt ever comes."""
+    hold(anvil)
+    sent = sender(anvil, outbox).send(stake(anvil), (), 0.0)
+    outbox.mark_mined({0: Receipt(sent.hash, 1 << 40, bytes(32), True, 1, Wei(1), None, ())})
+    anvil.chain.rpc("anvil_dropTransaction", ["0x" + sent.hash.hex()])
+    anvil.chain.rpc("evm_setAutomine", [True])
+    transact(anvil.chain, ME, stake(anvil, 7))
+
+    finish(sender(anvil, outbox), 0.0)
+
+    assert outcomes(outbox) == [(0, Outcome.DISPLACED, False)]
 
 
 def test_follow_jumps_to_the_going_fee(anvil: World, outbox: Store) -> None:

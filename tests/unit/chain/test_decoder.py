@@ -17,12 +17,14 @@ from oracle.chain.events import (
     RequestExpired,
     RequestReopened,
     RequestSettled,
+    ResultProposed,
     StakeAdded,
     UnstakeStarted,
     Withdrawn,
 )
 from oracle.chain.node import Call
 from oracle.chain.replies import Log
+from oracle.errors import MalformedData
 from oracle.merkle import payload_root
 from oracle.types import Assurance, DType, Proposal, Request, Signature, TensorType, Wei
 from tests.chains import (
@@ -209,6 +211,30 @@ def test_decode_reads_a_slash_and_what_it_opens_again(embedded: World) -> None:
     assert (slashed.reward, slashed.burned) == (BOND * 3 // 10, BOND * 4 // 10)
     reopened = [(event.request_id, event.operator) for event in embedded.all(RequestReopened)]
     assert reopened == [(asked.request_id, address("operator")) for asked in (lied, other)]
+
+
+def test_decode_refuses_times_that_no_chain_comes_to(embedded: World) -> None:
+    """Of 64 bits, a state's database holds 63, and what follows may be due a while later."""
+    embedded.stake()
+    asked = embedded.ask(embedded.publish())
+    [log] = embedded.chain.logs([embedded.queue.address], asked.where.block, asked.where.block)
+    request = asked.request
+    answered = embedded.send("operator", embedded.queue.propose([(request, OUTPUT)]))
+    proposal = embedded.of(answered, ResultProposed).proposal
+    unstaked = embedded.send("operator", embedded.queue.unstake(Wei(7)))
+    times = [
+        (log, request.deadline),
+        (answered.logs[0], proposal.proposed_at),
+        (answered.logs[0], proposal.settle_at),
+        (unstaked.logs[0], embedded.of(unstaked, UnstakeStarted).available_at),
+    ]
+
+    for log, time in times:
+        assert log.data.count(time.to_bytes(8, "big")) == 1
+        data = log.data.replace(time.to_bytes(8, "big"), (2**53).to_bytes(8, "big"))
+        Decoder().decode(log, 1)
+        with pytest.raises(MalformedData, match="names a time that no chain comes to"):
+            Decoder().decode(replace(log, data=data), 1)
 
 
 def test_decode_knows_every_event_of_the_contracts() -> None:

@@ -145,6 +145,31 @@ def test_a_number_is_below_what_it_may_be() -> None:
         replies.number("0x100", 256)
 
 
+@pytest.mark.parametrize(
+    ("read", "name", "most"),
+    [
+        *((replies.block, name, 2**53) for name in ("number", "timestamp")),
+        (replies.block, "baseFeePerGas", 2**96),
+        (replies.log, "blockNumber", 2**53),
+        (replies.log, "logIndex", 2**31),
+        *((replies.receipt, name, 2**53) for name in ("blockNumber", "gasUsed")),
+        (replies.outcome, "cumulativeGasUsed", 2**53),
+    ],
+)
+def test_what_no_chain_has_as_much_of_is_refused(read: Any, name: str, most: int) -> None:
+    """The state's database holds no more, and the program that asked would end."""
+    good = dict(GOOD)[read]
+    read(good | {name: hex(most - 1)})
+
+    with pytest.raises(Unreadable, match=f"^{name}: "):
+        read(good | {name: hex(most)})
+
+
+def test_a_block_that_follows_from_itself_is_refused() -> None:
+    with pytest.raises(Unreadable, match="^parentHash: "):
+        replies.block(BLOCK | {"parentHash": HASH})
+
+
 def test_more_topics_than_a_log_has_are_refused() -> None:
     with pytest.raises(Unreadable, match="topics: there are 5"):
         replies.log(LOG | {"topics": [HASH] * 5})

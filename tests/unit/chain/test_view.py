@@ -1,13 +1,14 @@
 """How the chain differs from what was read, wherever it goes. The store keeps what was read."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from oracle.chain.finality import Finality
 from oracle.chain.replies import Block
 from oracle.chain.view import Change, View
-from oracle.errors import Reorganised
+from oracle.errors import LogsUnknown, Reorganised
 from oracle.state.store import Store
 from tests.chains import World, eth_tester, undone, variant
 from tests.unit.state.changes import ME, QUEUE, nothing, rows
@@ -142,6 +143,21 @@ def test_changes_raise_when_what_was_final_was_replaced(embedded: World, store: 
 
     with pytest.raises(Reorganised, match="which was final when it was read"):
         follow(mine, store)
+
+
+def test_changes_are_unknown_where_logs_name_another_block(embedded: World, store: Store) -> None:
+    """In a range nothing else tells of which block a log is."""
+
+    class Elsewhere:
+        def logs_until(self, *asked):
+            last, logs = super().logs_until(*asked)  # type: ignore[misc]
+            return last, [replace(log, block_hash=last.hash) for log in logs]
+
+    embedded.publish()
+    eth_tester(embedded.chain).mine_blocks(1)
+
+    with pytest.raises(LogsUnknown, match="gives logs of another block of that number"):
+        follow(view(embedded, depth=0, chain=variant(embedded.chain, Elsewhere)), store)
 
 
 def test_changes_read_again_what_has_become_final(embedded: World, store: Store) -> None:

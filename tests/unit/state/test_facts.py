@@ -24,11 +24,12 @@ from oracle.chain.events import (
     WindowMoved,
 )
 from oracle.chain.view import Change
+from oracle.errors import Reorganised
 from oracle.state import facts
 from oracle.state.facts import parts
 from oracle.state.store import Store
 from oracle.types import Demand, Model, ModelId, Part, RequestId, Verdict, Wei
-from tests.chains import FEE, OUTPUT, PAYLOAD, URI, created, model, proposed, where
+from tests.chains import FEE, OUTPUT, PAYLOAD, URI, created, hash_of, model, proposed, where
 from tests.unit.state.changes import (
     ME,
     Open,
@@ -149,6 +150,21 @@ def test_a_history_without_its_request_is_none(store: Store) -> None:
     read(store, RequestExpired(where(), ID, ME, FEE))
 
     assert (store.history(ID), store.request(ID)) == (None, None)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("index", [0, 1])
+def test_apply_refuses_one_hash_for_two_blocks(store: Store, together: bool, index: int) -> None:
+    """Which of the two is a node's lie, nobody knows: all is read anew."""
+    twin = created(2, replace(where(2, index), block_hash=hash_of(1)))
+    if not together:
+        store.apply(change(ASKED), nothing)
+    before = rows(store)
+
+    with pytest.raises(Reorganised, match="stands for blocks 1 and 2"):
+        store.apply(change(*([ASKED] if together else []), twin), nothing)
+
+    assert rows(store) == before
 
 
 # Histories.

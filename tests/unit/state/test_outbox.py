@@ -209,6 +209,18 @@ def test_moved_has_nothing_that_was_displaced(store: Store) -> None:
     assert store.moved() == set()
 
 
+def test_restless_rests_only_about_what_is_in_a_block_that_was_read(store: Store) -> None:
+    """A node may name a block that is on no chain."""
+    store.apply(change(first=5, last=8), nothing)
+    for nonce, block, hash_ in ((0, 5, None), (1, 8, None), (2, 8, b"\x07" * 32), (3, 2**40, None)):
+        store.record((sent(nonce), []))
+        found = receipt(sent(nonce), block, block_hash=hash_ or hash_of(block))
+        store.mark_mined({nonce: found})
+
+    assert [each.nonce for each in store.restless(mined=4, final=5)] == [0, 2, 3]
+    assert [each.nonce for each in store.restless(mined=1, final=4)] == [1, 2, 3]
+
+
 # Money.
 
 PRICE = Fees(Wei(10), None)

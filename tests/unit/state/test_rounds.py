@@ -20,6 +20,7 @@ from oracle.state.bell import Bell
 from oracle.state.deeds import Computed
 from oracle.state.duties import Duty, DutyKind, State
 from oracle.state.rounds import Reading
+from oracle.state.schema import EVENTS
 from oracle.state.store import KEPT, Store
 from tests.chains import TIMEOUT, World, eth_tester, undone, variant
 from tests.unit.state.changes import ME, QUEUE, ours, sent
@@ -94,6 +95,23 @@ def test_work_reads_anew_when_what_was_final_is_replaced(embedded: World, store:
 
 
 # Missing.
+
+
+def test_work_reads_anew_where_one_hash_stood_for_two_blocks(embedded: World, store: Store) -> None:
+    """A node made the first one up, and nobody saw."""
+    model_id, mine = embedded.publish(), reading(embedded, store)
+    asked = [embedded.ask(model_id)]
+    mine.work(embedded.time())
+    asked.append(embedded.ask(model_id, payload=bytes(8)))
+    with store._begin() as connection:
+        is_first = EVENTS.c.subject == asked[0].request_id
+        made_up = {"block_hash": asked[1].where.block_hash, "log_index": asked[1].where.index}
+        connection.execute(sqlalchemy.update(EVENTS).where(is_first).values(made_up))
+
+    mine.work(embedded.time())
+
+    found = {row.duty.subject for row in store.duties(State.OPEN)}
+    assert found == {each.request_id for each in asked}
 
 
 def test_work_gives_up_what_is_open_when_the_deadline_has_come(
