@@ -27,6 +27,7 @@ from tests.integration.test_dispute_crash import Fate, Killed
 from tests.integration.workers import Worker
 from tests.networks import Network
 
+MOST_ROUNDS = 8  # that a program works, as one calls for the next, while no block comes
 Party = Worker | Challenger
 Hire = Callable[[World, Path, str, dict[str, Any]], Party]
 SIGNING = SigningLimits(max_timeout=600)
@@ -141,7 +142,7 @@ class Program:
             node.calm()
 
     def crank(self) -> str | None:
-        """Works one round; says how it ended where not well."""
+        """Works until it rests; says how it ended where not well."""
         try:
             if self.party is None:
                 self.start()
@@ -158,7 +159,10 @@ class Program:
         assert self.party is not None
         self.party.clock[0] = self._time()
         program = self.party.service if isinstance(self.party, Worker) else self.party.patrol
-        program.run(OneRound(), 0.0)
+        for _ in range(MOST_ROUNDS):
+            program.run(OneRound(), 0.0)
+            if not program.bell.is_called:
+                return
 
 
 def work(world: World, folder: Path, who: str, options: dict[str, Any]) -> Worker:

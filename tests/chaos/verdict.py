@@ -138,9 +138,17 @@ def _state(program: Program, folder: Path) -> Iterator[str]:
         if ours != theirs:
             yield (
                 f"{program.who}'s {table.name}: {len(ours - theirs)} that are not on the chain,"
-                f" {len(theirs - ours)} that it lacks: {sorted(ours ^ theirs, key=str)[:3]}"
+                f" {len(theirs - ours)} that it lacks: {_shown(ours ^ theirs)}"
             )
     fresh.store.close()
+
+
+def _shown(rows: set[tuple[object, ...]]) -> str:
+    """Writes some rows, of which bodies are long."""
+    return "; ".join(
+        " ".join(each.hex()[:80] if isinstance(each, bytes) else str(each) for each in row)
+        for row in sorted(rows, key=str)[:3]
+    )
 
 
 def _rows(store: Store, table: object) -> set[tuple[object, ...]]:
