@@ -5,6 +5,7 @@ import {Claim, IReferee, Verdict} from "./interfaces/IReferee.sol";
 import {DescriptorLibrary, Header, NodeRecord} from "./libraries/Descriptor.sol";
 import {Merkle} from "./libraries/Merkle.sol";
 import {Reader, ReaderLibrary} from "./libraries/Reader.sol";
+import {TensorType} from "./libraries/TensorType.sol";
 
 /// @title The referee
 /// @notice Hands each proof to the contract of its op's family, which judges it: together they would not fit into one.
@@ -47,8 +48,17 @@ contract Referee is IReferee {
     /// @inheritdoc IReferee
     /// @dev The family finds out what of the proof is true. Here a lie only chooses a family that will refuse it.
     function judge(Claim calldata, bytes calldata proof) external view returns (Verdict memory) {
-        address family = address(_familyOf(_opOf(proof)));
-        // The call as it came: decoding and encoding again would copy a large proof for nothing.
+        _pass(_opOf(proof));
+    }
+
+    /// @inheritdoc IReferee
+    function typeOf(bytes calldata record) external view returns (TensorType) {
+        _pass(DescriptorLibrary.takeNode(ReaderLibrary.readerOf(record)).op);
+    }
+
+    /// @dev The call as it came: decoding and encoding again would copy a large proof for nothing.
+    function _pass(uint256 op) private view {
+        address family = address(_familyOf(op));
         assembly {
             calldatacopy(0, 0, calldatasize())
             let done := staticcall(gas(), family, 0, calldatasize(), 0, 0)

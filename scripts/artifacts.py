@@ -45,6 +45,9 @@ SOURCES = (
     "contracts/InferenceQueue.sol",
     "contracts/Disputes.sol",
     "contracts/Referee.sol",
+    "contracts/ModelCode.sol",
+    "contracts/Evaluator.sol",
+    "contracts/evaluation/Transcendentals.sol",
     "contracts/Deployer.sol",
     *sorted(
         str(path.relative_to(ROOT))

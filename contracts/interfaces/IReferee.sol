@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {TensorType} from "../libraries/TensorType.sol";
+
 /// @notice What binds one run of a model.
 /// @param programRoot Of the program that should have been run (`oracle/exact/program.py`).
 /// @param traceRoot Of the values that the operator says it gave (`oracle/exact/proofs/trace.py`); zero where none was
@@ -69,4 +71,8 @@ interface IReferee {
         external
         view
         returns (Verdict memory);
+
+    /// @notice Says what type a node's value has by the law.
+    /// @param record Of the node, alone. What its constants hold and where its operands come from is not looked at.
+    function typeOf(bytes calldata record) external view returns (TensorType);
 }

@@ -45,9 +45,7 @@ library DescriptorLibrary {
         header = takeHeader(proof);
         header.programRoot = programRoot;
         _climb(proof, header, header.at, 0, "header");
-        uint256 version = _word(header.at + 32) >> 192;
-        bool isHeader = bytes32(_word(header.at)) == HEADER_TAG && version == LAW_VERSION;
-        if (!isHeader) proof.refuse("header");
+        if (!isSound(header)) proof.refuse("header");
     }
 
     /// @notice Reads the record of a node and its path.
@@ -58,9 +56,7 @@ library DescriptorLibrary {
     {
         record = takeNode(proof);
         _climb(proof, header, record.at, node + 1, "node");
-        bool isNode =
-            bytes32(_word(record.at)) == NODE_TAG && uint64(_word(record.at + 32) >> 160) == node;
-        if (!isNode) proof.refuse("node");
+        if (!isSound(record, node)) proof.refuse("node");
     }
 
     /// @dev Warning: the path is not read, and nothing is known of the record.
@@ -86,6 +82,17 @@ library DescriptorLibrary {
         proof.take(3 * record.operands + record.attributes, "node");
     }
 
+    /// @return Whether it begins as a header of this law does.
+    function isSound(Header memory header) internal pure returns (bool) {
+        uint256 version = _word(header.at + 32) >> 192;
+        return bytes32(_word(header.at)) == HEADER_TAG && version == LAW_VERSION;
+    }
+
+    /// @return Whether it begins as the record of that node does.
+    function isSound(NodeRecord memory record, uint256 node) internal pure returns (bool) {
+        return bytes32(_word(record.at)) == NODE_TAG && number(record) == node;
+    }
+
     /// @param index Below `inputs`.
     function inputType(Header memory header, uint256 index) internal pure returns (TensorType) {
         return TensorType.wrap(_word(header.at + 64 + 32 * index));
@@ -101,6 +108,11 @@ library DescriptorLibrary {
     {
         uint256 at = header.at + 64 + 32 * header.inputs + 64 * index;
         return (_word(at), TensorType.wrap(_word(at + 32)));
+    }
+
+    /// @return What it says is its own number.
+    function number(NodeRecord memory record) internal pure returns (uint256) {
+        return uint64(_word(record.at + 32) >> 160);
     }
 
     function outputType(NodeRecord memory record) internal pure returns (TensorType) {

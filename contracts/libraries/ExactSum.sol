@@ -90,6 +90,16 @@ library ExactSum {
         }
     }
 
+    /// @notice Adds value * 2^exponent, for |value| < 2^125 and an exponent up to 213.
+    /// @dev What is added must be a multiple of 2^-298.
+    function addInteger(Sum memory sum, int256 value, int256 exponent) internal pure {
+        unchecked {
+            int256 s = exponent + 298;
+            if (s < 0) (value, s) = (value >> uint256(-s), 0);
+            sum.windows[uint256(s) >> 7] += value << (uint256(s) & 127);
+        }
+    }
+
     /// @notice The sum, rounded once. More may be added after.
     function round(Sum memory sum) internal pure returns (uint32) {
         return roundQuotient(sum, 1);

@@ -72,6 +72,25 @@ library TaskLibrary {
         _openOperands(self, claim, header);
     }
 
+    /// @notice Reads a record alone, for what its types say.
+    function openRecord(bytes calldata record) internal pure returns (Task memory self) {
+        Reader memory reader = ReaderLibrary.readerOf(record);
+        self.proof = reader;
+        self.record = DescriptorLibrary.takeNode(reader);
+        reader.finish();
+        self.node = self.record.number();
+        if (!self.record.isSound(self.node)) reader.refuse("node");
+        self.op = self.record.op;
+        self.output = self.record.outputType();
+        must(self, self.output.isSound(), "output");
+        self.operands = new Operand[](self.record.operands);
+        for (uint256 i; i < self.operands.length; ++i) {
+            (uint256 source, TensorType type_,) = self.record.operand(i);
+            must(self, _isOperand(source, type_), "operands");
+            self.operands[i].type_ = type_;
+        }
+    }
+
     /// @notice The next run of the proof: elements of an operand, packed big-endian as they are, in memory that is the
     /// caller's.
     /// @return data Offset of the first of them. What follows the last is not zero.
@@ -190,7 +209,7 @@ library TaskLibrary {
         }
         (uint256 node, TensorType type_) = header.output(number);
         if (node != self.node) self.proof.refuse("claim");
-        must(self, _isReshaped(type_, self.output), "header");
+        must(self, type_.isReshapeOf(self.output), "header");
         return _inPayload(self, type_, claim.outputRoot, claim.outputLength, offset);
     }
 
@@ -215,7 +234,7 @@ library TaskLibrary {
             (uint256 source, TensorType type_, bytes32 root) = self.record.operand(i);
             uint256 kind = source >> 248;
             uint256 index = uint32(source >> 216);
-            must(self, type_.isSound() && kind <= VALUE && uint216(source) == 0, "operands");
+            must(self, _isOperand(source, type_), "operands");
             if (kind == INPUT) {
                 must(self, index < header.inputs, "operands");
                 if (index != 0 && offsets.length == 0) offsets = new uint256[](header.inputs);
@@ -256,7 +275,7 @@ library TaskLibrary {
         TensorType type_
     ) private pure returns (Operand memory) {
         uint256 offset = index == 0 ? 0 : _offsetOf(self, header, offsets, index);
-        must(self, _isReshaped(header.inputType(index), type_), "operands");
+        must(self, header.inputType(index).isReshapeOf(type_), "operands");
         return _inPayload(self, type_, claim.inputRoot, claim.inputLength, offset);
     }
 
@@ -340,11 +359,8 @@ library TaskLibrary {
         }
     }
 
-    /// @param sound It is known to be so.
-    function _isReshaped(TensorType type_, TensorType sound) private pure returns (bool) {
-        if (type_ == sound) return true;
-        return
-            type_.isSound() && type_.dtype() == sound.dtype()
-                && type_.elements() == sound.elements();
+    /// @param source As a record has it.
+    function _isOperand(uint256 source, TensorType type_) private pure returns (bool) {
+        return type_.isSound() && source >> 248 <= VALUE && uint216(source) == 0;
     }
 }

@@ -47,6 +47,13 @@ library TensorTypeLibrary {
         return word << (16 + 32 * rank_) == 0 && word & tops == 0;
     }
 
+    /// @param sound Known to be so.
+    /// @return Whether it is a sound type with the same dtype and as many elements.
+    function isReshapeOf(TensorType self, TensorType sound) internal pure returns (bool) {
+        if (self == sound) return true;
+        return isSound(self) && dtype(self) == dtype(sound) && elements(self) == elements(sound);
+    }
+
     function dtype(TensorType self) internal pure returns (uint256) {
         return TensorType.unwrap(self) >> 248;
     }

@@ -102,8 +102,10 @@ contract Movement is Operation {
         TensorType data = task.typeOf(0);
         TensorType indices = task.typeOf(1);
         task.must(indices.isIndex(), "dtype");
-        task.must(data.rank() == 3 && indices.rank() == 1 && data.dim(1) != 0, "shape");
-        return data.leading(1).append(indices.dim(0)).append(data.dim(2));
+        task.must(data.rank() == 3 && indices.rank() == 1, "shape");
+        TensorType out = data.leading(1).append(indices.dim(0)).append(data.dim(2));
+        task.must(data.dim(1) != 0 || out.elements() == 0, "shape");
+        return out;
     }
 
     function _gather(Task memory task) private pure returns (uint256) {

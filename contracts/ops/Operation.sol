@@ -42,6 +42,11 @@ abstract contract Operation is IReferee {
         task.proof.finish();
     }
 
+    /// @inheritdoc IReferee
+    function typeOf(bytes calldata record) external pure returns (TensorType) {
+        return _infer(TaskLibrary.openRecord(record));
+    }
+
     function _infer(Task memory task) internal pure virtual returns (TensorType);
 
     function _compute(Task memory task) internal pure virtual returns (uint256);

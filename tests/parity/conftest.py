@@ -8,6 +8,7 @@ import pytest
 
 from oracle.chain import devnet
 from tests.chains import require_anvil
+from tests.parity.evaluator import Evaluator
 from tests.parity.evm import GAS_LIMIT, Contract, load
 from tests.parity.referee import Referee
 
@@ -33,3 +34,11 @@ def referee() -> Iterator[Referee]:
     require_anvil()
     with devnet.anvil("--gas-limit", str(GAS_LIMIT), "--no-request-size-limit") as url:
         yield Referee(url)
+
+
+@pytest.fixture(scope="session")
+def evaluator() -> Iterator[Evaluator]:
+    require_anvil()
+    limits = "--no-request-size-limit", "--memory-limit", str(1 << 32)
+    with devnet.anvil("--gas-limit", str(GAS_LIMIT), *limits) as url:
+        yield Evaluator(url)

@@ -275,9 +275,10 @@ _THRESHOLDS = (
 )
 
 
-def trees(rng: Rng, op: Op) -> Made:
-    """Forests whose walks share nodes here and there."""
-    rows, features, count = (int(d) for d in rng.integers(1, 12, 3))
+def trees(rng: Rng, op: Op, most: int = 11, steps: int = 5) -> Made:
+    """Forests of at most so many trees, whose walks share nodes here and there."""
+    rows, features = (int(d) for d in rng.integers(1, 12, 2))
+    count = int(rng.integers(1, most + 1))
     nodes: list[list[int]] = []
     roots = []
     x = values(rng, FLOAT, (rows, features))
@@ -298,9 +299,9 @@ def trees(rng: Rng, op: Op) -> Made:
         return at
 
     for _ in range(count):
-        roots.append(grow(5))
+        roots.append(grow(steps))
     arrays = [x, np.array(nodes, np.int32), np.array(roots, np.int32)]
-    return program_of(rng, op, arrays, 5, constants=(1, 2))
+    return program_of(rng, op, arrays, steps, constants=(1, 2))
 
 
 MAKERS: dict[Family, Callable[[Rng, Op], Made]] = {

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Claim, IReferee, Verdict} from "../../../contracts/interfaces/IReferee.sol";
 import {Merkle} from "../../../contracts/libraries/Merkle.sol";
 import {Part} from "../../../contracts/libraries/Part.sol";
+import {TensorType} from "../../../contracts/libraries/TensorType.sol";
 import {Trace} from "../../../contracts/libraries/Trace.sol";
 import {Toy} from "./Toy.sol";
 
@@ -31,6 +32,11 @@ contract ToyReferee is IReferee {
     {
         require(claim.programRoot == Toy.programRoot(), WrongProof("program", 0));
         return this.judgeProof(claim, abi.decode(proof, (Proof)));
+    }
+
+    /// @dev Of types nobody asks here.
+    function typeOf(bytes calldata) external pure returns (TensorType) {
+        revert UnknownOp(0);
     }
 
     function judgeProof(Claim calldata claim, Proof calldata proof)
