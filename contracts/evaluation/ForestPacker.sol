@@ -11,7 +11,7 @@ pragma solidity ^0.8.28;
 /// same piece, so that each walk ends.
 library ForestPacker {
     uint256 internal constant SIZE = 10;
-    uint256 internal constant LEAF = 0xffff;
+    uint256 internal constant LEAF = 65_535;
     /// @dev Nodes of a piece.
     uint256 internal constant MOST_NODES = 2457;
     uint256 internal constant MOST_FEATURES = 2046;
