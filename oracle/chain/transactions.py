@@ -392,6 +392,7 @@ class Sender(Generic[K]):
         for sent, is_taken in zip(given, self.relay.hand_over(raws), strict=True):
             if is_taken:
                 self._handed_over[sent.hash] = now
+                self._refused.pop(sent.nonce, None)
             else:
                 self._broadcast(sent, now)
 

@@ -562,6 +562,29 @@ def test_what_waits_behind_a_transaction_that_is_refused_for_good_is_mined(
     assert {each.nonce for each in outbox.waiting()} == {2}
 
 
+def test_what_fills_nonces_is_not_refused_because_of_what_was_there_before(
+    anvil: World, outbox: Store
+) -> None:
+    class TakesMany(Picky):
+        def hand_over(self, raws):
+            if any(len(raw) > 400 for raw in raws):
+                return super().hand_over(raws)
+            return super(Picky, self).hand_over(raws)  # type: ignore[misc]
+
+    us = sender(anvil, outbox, variant(anvil.chain, TakesMany))
+    for _ in range(2):
+        us.send(long(anvil), (), 0.0)
+    us.send(stake(anvil), (), 0.0)
+    us.follow(1.0, NOTHING)
+    hold(anvil)
+
+    for now in (GIVE_UP, GIVE_UP + 1, GIVE_UP + 2):
+        us.follow(now, NOTHING)
+
+    filled = [each for each in outbox.waiting() if each.nonce < 2]
+    assert len(filled) == 2 and {each.sent_at for each in filled} == {GIVE_UP}
+
+
 def test_what_was_sent_after_a_count_that_was_too_high_is_mined(
     anvil: World, outbox: Store
 ) -> None:
