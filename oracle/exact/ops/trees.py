@@ -8,9 +8,10 @@ A node is eight int32, one EVM word:
     0 feature   1 threshold (float32 bits)   2 next where x ≤ threshold   3 next where x > threshold
     4 next where x is NaN   5 what a leaf gives   6, 7 zero
 
-A leaf is its own successor in all three. Else successors stand behind the node, so a walk ends; two
-nodes may have one successor. A threshold −0 is 0, and nothing is greater than a threshold NaN, so
-that every number goes on at 2; lowering writes neither.
+A leaf is its own successor where x ≤ threshold, whatever its others are; lowering makes it that in
+all three. Else successors stand behind the node, so a walk ends; two nodes may have one successor. A
+threshold −0 is 0, and nothing is greater than a threshold NaN, so that every number goes on at 2;
+lowering writes neither.
 The other comparisons of ONNX are turned into this one when lowering.
 """
 
@@ -77,8 +78,8 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
 
     assert constants[1] is not None and constants[2] is not None
     _check(constants[1], constants[2], node.operands[0].type.shape[1])
-    thresholds = constants[1].view(np.float32)
-    nodes, roots = constants[1].view(np.uint32), constants[2].view(np.uint32)
+    table, roots = _closed(constants[1]), constants[2].view(np.uint32)
+    thresholds, nodes = table.view(np.float32), table.view(np.uint32)
     most = min(max(node.attributes[0], 0), trees.ENDLESS)  # a word holds more than a register
     depths = np.minimum(trees.depths(nodes, roots), most)
 
@@ -89,6 +90,18 @@ def _prepare(node: Node, constants: Sequence[Array | None]) -> Kernel:
         return out
 
     return kernel
+
+
+def _closed(nodes: Array) -> Array:
+    """Gives the same table with leaves that are their own successors in all three: a walk ends at
+    the first that is it in one, and compiled code goes on from there."""
+    place = np.arange(len(nodes), dtype=nodes.dtype)[:, None]
+    is_open = (nodes[:, [BELOW]] == place) & (nodes[:, [ABOVE, MISSING]] != place)
+    if not is_open.any():
+        return nodes
+    closed = nodes.copy()
+    closed[:, [ABOVE, MISSING]] = np.where(is_open, place, nodes[:, [ABOVE, MISSING]])
+    return closed
 
 
 def _check(nodes: Array, roots: Array, features: int) -> None:

@@ -192,6 +192,21 @@ def test_tree_walk_agrees_with_the_plain_kernel(data):
     assert same(plain(Op.TREE_WALK, arrays, inner), fast(Op.TREE_WALK, arrays, inner, known=(1, 2)))
 
 
+def test_a_walk_ends_at_what_leads_to_itself_below_wherever_else_it_leads():
+    """So the referee judges it: whoever went on would be convicted of it."""
+    nodes = forest([[1, 2, 1], [1, 2, 2], [3, 4, 3], [3, 3, 3], [4, 4, 4]])
+    nodes[:, LEAF] = [0, 10, 0, 30, 40]
+    nodes[:3, THRESHOLD] = np.array([0.5, -1, 9], np.float32).view(np.int32)
+    x = np.array([[0.0], [np.nan], [1.0], [10.0]], np.float32)
+    arrays = [x, nodes, np.zeros(1, np.int32)]
+    before = nodes.copy()
+
+    wanted = np.array([[10], [10], [30], [40]], np.int32)
+    assert same(plain(Op.TREE_WALK, arrays, 2), wanted)
+    assert same(fast(Op.TREE_WALK, arrays, 2, known=(1, 2)), wanted)
+    assert same(nodes, before)
+
+
 @pytest.mark.parametrize("threshold", THRESHOLDS.view(np.int32).tolist())
 def test_what_is_not_greater_than_a_threshold_goes_below(threshold):
     nodes = np.zeros((4, WIDTH), np.int32)
