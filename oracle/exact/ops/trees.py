@@ -9,8 +9,8 @@ A node is eight int32, one EVM word:
     4 next where x is NaN   5 what a leaf gives   6, 7 zero
 
 A leaf is its own successor where x ≤ threshold, whatever its others are; lowering makes it that in
-all three. Else successors stand behind the node, so a walk ends; two nodes may have one successor. A
-threshold −0 is 0, and nothing is greater than a threshold NaN, so that every number goes on at 2;
+all three. Else successors stand behind the node, so a walk ends; two nodes may have one successor.
+A threshold −0 is 0, and nothing is greater than a threshold NaN, so that every number goes on at 2;
 lowering writes neither.
 The other comparisons of ONNX are turned into this one when lowering.
 """
